@@ -1,0 +1,66 @@
+//! Device drivers: the only list of them, and what every one of them is given.
+
+pub mod tapo;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::node::NodeId;
+use crate::node::device::PowerDevice;
+use crate::node::pace::{Pace, RequestGate};
+use crate::telemetry::{DeviceMeters, Metrics};
+
+/// Which device, and how to reach it. Made from nodes.yaml by the daemon.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DriverConfig {
+    /// A TP-Link Tapo smart plug, or one outlet of a strip.
+    Tapo(tapo::TapoConfig),
+}
+
+/// What every device is given beside its configuration.
+#[derive(Clone)]
+pub struct DeviceContext {
+    /// The node it switches, for logs.
+    pub node: NodeId,
+    /// Time and chance.
+    pub clock: Clock,
+    /// To be passed by every request.
+    pub gate: Arc<RequestGate>,
+    /// To be told of every request.
+    pub meters: DeviceMeters,
+}
+
+impl DriverConfig {
+    /// The device in words, for messages: `Tapo plug at 192.0.2.11`.
+    pub fn label(&self) -> String {
+        match self {
+            DriverConfig::Tapo(config) => config.label(),
+        }
+    }
+}
+
+/// Makes devices. One for the whole daemon, since the outlets of a strip share one session and one gate.
+pub struct Drivers {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Drivers {
+    /// A maker of devices on this clock, counting here.
+    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Drivers {
+        Drivers { clock, metrics }
+    }
+
+    /// Makes the device of a node. Nothing is sent before its first call.
+    pub fn open(&self, node: &NodeId, config: &DriverConfig) -> Box<dyn PowerDevice> {
+        let context = |pace| DeviceContext {
+            node: node.clone(),
+            clock: self.clock.clone(),
+            gate: RequestGate::new(self.clock.clone(), pace),
+            meters: self.metrics.device(node.as_str()),
+        };
+        match config {
+            DriverConfig::Tapo(config) => Box::new(tapo::TapoPlug::new(config.clone(), context(Pace::PLUG))),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What the core needs of a store: one narrow trait and the records it keeps.
+//!
+//! How they are kept, and on what, is the store's business.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::device::AboutDevice;
+use super::{BootOverride, NodeId, Power, ResetType};
+use crate::clock::Wall;
+
+/// A write to the journal. When it resolves to `Ok` the record survives a power cut.
+pub type JournalFuture = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send>>;
+
+/// The journal could not write.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("cannot write {path}: {why}")]
+pub struct JournalError {
+    /// What it tried to write to.
+    pub path: String,
+    /// What the system said.
+    pub why: String,
+}
+
+/// What the core needs of a store.
+pub trait Journal: Send + Sync {
+    /// What is known of this node; the default when there is nothing. From memory: never waits for a disk.
+    fn load(&self, node: &NodeId) -> NodeRecord;
+
+    /// Makes the intent of a node durable. It replaces the one before.
+    fn record_intent(&self, node: &NodeId, intent: Intent) -> JournalFuture;
+
+    /// Forgets the intent of a node, if it is still this one. Reaches the disk when it suits the store: an intent that
+    /// comes back after a crash is checked against the device before anything is done.
+    fn clear_intent(&self, node: &NodeId, number: u64);
+
+    /// Makes the boot override of a node durable.
+    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> JournalFuture;
+
+    /// Remembers what was last seen. Reaches the disk when it suits the store: a poll brings it again.
+    fn note_seen(&self, node: &NodeId, seen: SeenRecord);
+}
+
+/// All that the journal keeps of one node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The command that was accepted and is not finished.
+    pub intent: Option<Intent>,
+    /// What was last seen.
+    pub seen: Option<SeenRecord>,
+    /// The boot override.
+    pub boot: Option<BootRecord>,
+}
+
+/// An accepted command: a durable wish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Grows by one with each command of this node.
+    pub number: u64,
+    /// What was asked.
+    pub reset: ResetType,
+    /// When it was accepted.
+    pub accepted: Wall,
+    /// Who asked: the account's name.
+    pub by: String,
+    /// The power may have been cut for it already, and it ends with the power on: from here it is always completed.
+    pub cut: bool,
+}
+
+/// The boot override with its change number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// The override.
+    pub boot: BootOverride,
+    /// Grows with each write by a client, and when an override is used up: the node's ETag.
+    pub writes: u64,
+}
+
+/// What was last seen of a device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeenRecord {
+    /// The state of the relay.
+    pub power: Power,
+    /// When it was last confirmed.
+    pub at: Wall,
+    /// When it last changed.
+    pub since: Wall,
+    /// The sum of all energy measured, in watt-hours.
+    pub energy_wh: u64,
+    /// The device's own counter at that moment, so that the sum can go on.
+    pub energy_today_wh: Option<u64>,
+    /// Who the device said it is.
+    pub about: Arc<AboutDevice>,
+}
