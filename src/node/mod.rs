@@ -12,6 +12,7 @@ pub mod machine;
 pub mod pace;
 pub mod view;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -55,6 +56,12 @@ impl NodeId {
     /// The UUID of the machine when nothing better is known: a version 5 UUID of the name, the same at every start.
     pub fn uuid(&self) -> Uuid {
         Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:plugfish:node:{}", self.0).as_bytes())
+    }
+}
+
+impl Borrow<str> for NodeId {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -476,6 +483,14 @@ pub enum Refusal {
         /// What the store said, with the path.
         why: String,
     },
+    /// The store took longer than anybody waits for it.
+    #[error(
+        "{node}: the store did not confirm in time; the change may still be made, read the node before repeating it"
+    )]
+    Undecided {
+        /// The node.
+        node: NodeId,
+    },
     /// The condition of the request (`If-Match`) does not hold.
     #[error("{node} has changed since it was read; read it again and repeat the change")]
     Changed {
@@ -497,7 +512,7 @@ impl Refusal {
         const SOON: Duration = Duration::from_secs(1);
         match self {
             Refusal::DeviceAway { retry_after, .. } | Refusal::LoginHeld { retry_after, .. } => Some(*retry_after),
-            Refusal::Overloaded { .. } => Some(SOON),
+            Refusal::Overloaded { .. } | Refusal::Undecided { .. } => Some(SOON),
             Refusal::Stopping { .. } => Some(Duration::from_secs(5)),
             Refusal::Unsupported { .. } | Refusal::CannotWrite { .. } | Refusal::Changed { .. } => None,
         }
