@@ -1,6 +1,9 @@
 //! plugfish gives machines without a BMC a Redfish BMC.
 
+pub mod account;
 pub mod clock;
 pub mod driver;
+pub mod http;
 pub mod node;
+pub mod redfish;
 pub mod telemetry;
