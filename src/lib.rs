@@ -1,6 +1,7 @@
 //! plugfish gives machines without a BMC a Redfish BMC.
 
 pub mod account;
+pub mod cli;
 pub mod clock;
 pub mod driver;
 pub mod http;
