@@ -20,16 +20,15 @@ fn has_meter(view: &NodeView) -> bool {
 }
 
 /// `GET /redfish/v1/Chassis/{id}`.
-pub fn chassis(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = seen.node()?.view().clone();
+pub fn chassis(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
     let uri = resource::chassis(&view.id);
-    let measured = |part: &str| has_meter(&view).then(|| link(&format!("{uri}/{part}")));
+    let measured = |part: &str| has_meter(view).then(|| link(&format!("{uri}/{part}")));
     let properties = json!({
         "ChassisType": "StandAlone",
         "Manufacturer": view.inventory.manufacturer,
         "Model": view.inventory.model,
         "SerialNumber": view.inventory.serial,
-        "Status": resource::status(&view),
+        "Status": resource::status(view),
         "Power": measured("Power"),
         "EnvironmentMetrics": measured("EnvironmentMetrics"),
         "Links": {
@@ -42,9 +41,8 @@ pub fn chassis(seen: &Seen<'_>) -> Result<Resource, Fault> {
         .with("PowerState", json!(view.power.map(|power| power.to_string()))))
 }
 
-fn metered(seen: &Seen<'_>) -> Result<std::sync::Arc<NodeView>, Fault> {
-    let view = seen.node()?.view().clone();
-    if has_meter(&view) { Ok(view) } else { Err(seen.not_found()) }
+fn metered(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
+    if has_meter(view) { Ok(()) } else { Err(seen.not_found()) }
 }
 
 fn watts(view: &NodeView) -> Option<f64> {
@@ -59,23 +57,23 @@ fn kilowatt_hours(view: &NodeView) -> Option<f64> {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/EnvironmentMetrics`.
-pub fn environment_metrics(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = metered(seen)?;
+pub fn environment_metrics(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    metered(view, seen)?;
     let uri = format!("{}/EnvironmentMetrics", resource::chassis(&view.id));
     let properties = json!({
-        "EnergykWh": kilowatt_hours(&view).map(|energy| json!({ "Reading": energy })),
+        "EnergykWh": kilowatt_hours(view).map(|energy| json!({ "Reading": energy })),
     });
     Ok(Resource::new(&uri, "EnvironmentMetrics.v1_5_0", "EnvironmentMetrics", "Environment Metrics", properties)
         // Null while the device is away: old watts are not shown as new ones.
-        .with("PowerWatts", json!({ "Reading": watts(&view) })))
+        .with("PowerWatts", json!({ "Reading": watts(view) })))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Power`.
-pub fn power(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = metered(seen)?;
+pub fn power(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    metered(view, seen)?;
     let uri = format!("{}/Power", resource::chassis(&view.id));
     let about = view.about.as_deref();
-    let watts = watts(&view);
+    let watts = watts(view);
     let mut supply = json!({
         "@odata.id": format!("{uri}#/PowerSupplies/0"),
         "MemberId": "0",
@@ -83,7 +81,7 @@ pub fn power(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "PowerSupplyType": "AC",
         "LastPowerOutputWatts": watts,
         "PowerInputWatts": watts,
-        "Status": resource::status(&view),
+        "Status": resource::status(view),
     });
     if let (Some(supply), Some(model)) = (supply.as_object_mut(), about.and_then(|about| about.model.clone())) {
         supply.insert("Model".into(), json!(model));
@@ -93,7 +91,7 @@ pub fn power(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "MemberId": "0",
         "Name": "Power of the node",
         "PowerConsumedWatts": watts,
-        "Status": resource::status(&view),
+        "Status": resource::status(view),
     });
     Ok(Resource::new(&uri, "Power.v1_7_3", "Power", "Power", json!({}))
         .with("PowerControl", json!([control]))

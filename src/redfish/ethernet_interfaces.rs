@@ -5,10 +5,10 @@ use serde_json::json;
 use super::Seen;
 use super::message::Fault;
 use super::resource::{self, Resource};
+use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Systems/{id}/EthernetInterfaces`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = seen.node()?.view().clone();
+pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     if view.inventory.nics.is_empty() {
         return Err(seen.not_found());
     }
@@ -18,8 +18,7 @@ pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Systems/{id}/EthernetInterfaces/{index}`.
-pub fn interface(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = seen.node()?.view().clone();
+pub fn interface(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     let (index, mac) = seen.indexed(&view.inventory.nics)?;
     let properties = json!({
         "MACAddress": mac.to_string(),

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_MATCH, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{self, Bytes, BytesMut, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::web::{self, BytesMut, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
 use super::message::{Fault, Message};
-use super::{Asked, Document, Payload, Privilege, Reply, Route, Seen, Service, route};
+use super::rendered::{self, JSON, Rendered, head, to_bytes};
+use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, route};
 use crate::http::auth::{AuthError, Caller};
 
 /// Longest body that is read. The largest request that makes sense here has a few hundred bytes.
@@ -25,7 +26,6 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest head of a request, path and headers together.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// Answers everything that nobody else answers.
@@ -77,7 +77,14 @@ async fn exchange(
     if read {
         let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
         allowed(&caller, privilege)?;
-        return Ok(document_response(StatusCode::OK, read(&seen)?, route).finish());
+        return match read {
+            Read::Any(read) => Ok(document_response(StatusCode::OK, read(&seen)?, route)),
+            Read::Node(read) => {
+                let view = seen.node()?.view().clone();
+                let make = || Ok(Rendered::of(read(&view, &seen)?, route));
+                Ok(rendered::serve(request.path(), &view, make)?.response(StatusCode::OK))
+            }
+        };
     }
     let write = match *method {
         Method::POST => route.post,
@@ -93,14 +100,17 @@ async fn exchange(
     let reply = write(Asked { seen, body, if_match, origin }).await?;
     Ok(match reply {
         Reply::NoContent => head(StatusCode::NO_CONTENT).finish(),
-        Reply::Document(document) => document_response(StatusCode::OK, document, route).finish(),
+        Reply::Document(document) => document_response(StatusCode::OK, document, route),
         Reply::Created { location, document, token } => {
             let mut response = document_response(StatusCode::CREATED, document, route);
-            response.builder.insert_header((LOCATION, location));
-            if let Some(token) = token {
-                response.builder.insert_header((X_AUTH_TOKEN, token));
+            // Our own URIs and hex digits: always fit for a header.
+            if let Ok(location) = HeaderValue::from_str(&location) {
+                response.headers_mut().insert(LOCATION, location);
             }
-            response.finish()
+            if let Some(token) = token.and_then(|token| HeaderValue::from_str(&token).ok()) {
+                response.headers_mut().insert(X_AUTH_TOKEN, token);
+            }
+            response
         }
     })
 }
@@ -176,60 +186,16 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Fault> {
     Err(fault)
 }
 
-/// A response with the headers that every answer has.
-fn head(status: StatusCode) -> HttpResponseBuilder {
-    let mut builder = HttpResponse::build(status);
-    builder.insert_header((ODATA_VERSION, HeaderValue::from_static("4.0")));
-    builder.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
-    builder
-}
-
-/// A response that waits for more headers.
-struct Ready {
-    builder: HttpResponseBuilder,
-    body: Bytes,
-}
-
-impl Ready {
-    fn finish(mut self) -> HttpResponse {
-        self.builder.body(self.body)
-    }
-}
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-fn document_response(status: StatusCode, document: Document, route: &Route) -> Ready {
-    let mut builder = head(status);
-    builder.insert_header((ALLOW, route.allow()));
-    let body = match document {
-        Document::Resource(resource) => {
-            builder.insert_header((CONTENT_TYPE, JSON));
-            builder.insert_header((LINK, described_by(resource.schema)));
-            if let Some(etag) = &resource.etag {
-                builder.insert_header((ETAG, etag.as_str()));
-            }
-            to_bytes(&Value::Object(resource.body))
-        }
-        Document::Json(body) => {
-            builder.insert_header((CONTENT_TYPE, JSON));
-            to_bytes(&body)
-        }
-        Document::Xml(text) => {
-            builder.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/xml;charset=utf-8")));
-            text.into()
-        }
+fn document_response(status: StatusCode, document: Document, route: &Route) -> HttpResponse {
+    let (kind, body) = match document {
+        Document::Resource(resource) => return Rendered::of(resource, route).response(status),
+        Document::Json(body) => (JSON, to_bytes(&body)),
+        Document::Xml(text) => (HeaderValue::from_static("application/xml;charset=utf-8"), text.into()),
     };
-    Ready { builder, body }
-}
-
-fn to_bytes(body: &Value) -> Bytes {
-    // A `Value` has only text keys, so this cannot fail.
-    serde_json::to_vec(body).unwrap_or_default().into()
-}
-
-/// The schema of a resource (DSP0266, "Link header").
-fn described_by(schema: &str) -> String {
-    format!("<http://redfish.dmtf.org/schemas/v1/{schema}.json>; rel=describedby")
+    let mut response = head(status);
+    response.insert_header((ALLOW, route.allow()));
+    response.insert_header((CONTENT_TYPE, kind));
+    response.body(body)
 }
 
 /// An error response.

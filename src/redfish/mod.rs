@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod managers;
 pub mod message;
 pub mod processors;
+pub mod rendered;
 pub mod resource;
 pub mod service_root;
 pub mod sessions;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::http::auth::{Access, Caller, Privilege};
 use crate::node::fleet::{Fleet, NodeEntry};
+use crate::node::view::NodeView;
 use crate::telemetry::Metrics;
 use message::Fault;
 use resource::Resource;
@@ -133,7 +135,15 @@ pub enum Reply {
 /// A change under way.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + 'a>>;
 
-type Read = fn(&Seen<'_>) -> Result<Document, Fault>;
+/// How a URL is read.
+#[derive(Clone, Copy)]
+pub enum Read {
+    /// Anything, made anew for each request.
+    Any(fn(&Seen<'_>) -> Result<Document, Fault>),
+    /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.
+    Node(fn(&NodeView, &Seen<'_>) -> Result<Resource, Fault>),
+}
+
 type Write = for<'a> fn(Asked<'a>) -> Pending<'a>;
 
 /// One URL: what it does for each method, and who may.
@@ -146,16 +156,15 @@ pub struct Route {
     delete: Option<(Privilege, Write)>,
 }
 
-/// A URL that shows a resource to whoever may log in.
-macro_rules! shows {
-    ($path:literal, $read:path) => {
-        Route {
-            path: $path,
-            get: Some((Privilege::Login, |seen| $read(seen).map(Document::Resource))),
-            post: None,
-            patch: None,
-            delete: None,
-        }
+/// A URL that shows something to whoever may log in.
+const fn shows(path: &'static str, read: Read) -> Route {
+    Route { path, get: Some((Privilege::Login, read)), post: None, patch: None, delete: None }
+}
+
+/// A resource that is made anew for each request.
+macro_rules! fresh {
+    ($read:path) => {
+        Read::Any(|seen| $read(seen).map(Document::Resource))
     };
 }
 
@@ -165,8 +174,8 @@ const fn acts(path: &'static str, privilege: Privilege, write: Write) -> Route {
 }
 
 /// A document that everybody may read, as DSP0266 wants it.
-const fn open(path: &'static str, read: Read) -> Route {
-    Route { path, get: Some((Privilege::None, read)), post: None, patch: None, delete: None }
+const fn open(path: &'static str, read: fn(&Seen<'_>) -> Result<Document, Fault>) -> Route {
+    Route { path, get: Some((Privilege::None, Read::Any(read))), post: None, patch: None, delete: None }
 }
 
 impl Route {
@@ -223,24 +232,26 @@ pub static SITEMAP: &[Route] = &[
     open("/redfish/v1", |seen| service_root::root(seen).map(Document::Resource)),
     open("/redfish/v1/odata", service_root::odata),
     open("/redfish/v1/$metadata", service_root::metadata),
-    shows!("/redfish/v1/Systems", systems::collection),
-    shows!("/redfish/v1/Systems/{}", systems::system).with_patch(Privilege::ConfigureComponents, systems::patch),
+    shows("/redfish/v1/Systems", fresh!(systems::collection)),
+    shows("/redfish/v1/Systems/{}", Read::Node(systems::system))
+        .with_patch(Privilege::ConfigureComponents, systems::patch),
     acts("/redfish/v1/Systems/{}/Actions/ComputerSystem.Reset", Privilege::ConfigureComponents, systems::reset),
-    shows!("/redfish/v1/Systems/{}/Processors", processors::collection),
-    shows!("/redfish/v1/Systems/{}/Processors/{}", processors::processor),
-    shows!("/redfish/v1/Systems/{}/EthernetInterfaces", ethernet_interfaces::collection),
-    shows!("/redfish/v1/Systems/{}/EthernetInterfaces/{}", ethernet_interfaces::interface),
-    shows!("/redfish/v1/Managers", managers::collection),
-    shows!("/redfish/v1/Managers/{}", managers::manager),
+    shows("/redfish/v1/Systems/{}/Processors", Read::Node(processors::collection)),
+    shows("/redfish/v1/Systems/{}/Processors/{}", Read::Node(processors::processor)),
+    shows("/redfish/v1/Systems/{}/EthernetInterfaces", Read::Node(ethernet_interfaces::collection)),
+    shows("/redfish/v1/Systems/{}/EthernetInterfaces/{}", Read::Node(ethernet_interfaces::interface)),
+    shows("/redfish/v1/Managers", fresh!(managers::collection)),
+    shows("/redfish/v1/Managers/{}", fresh!(managers::manager)),
     acts("/redfish/v1/Managers/{}/Actions/Manager.Reset", Privilege::ConfigureManager, managers::reset),
-    shows!("/redfish/v1/Chassis", chassis::collection),
-    shows!("/redfish/v1/Chassis/{}", chassis::chassis),
-    shows!("/redfish/v1/Chassis/{}/Power", chassis::power),
-    shows!("/redfish/v1/Chassis/{}/EnvironmentMetrics", chassis::environment_metrics),
-    shows!("/redfish/v1/SessionService", sessions::service),
-    shows!("/redfish/v1/SessionService/Sessions", sessions::collection).with_post(Privilege::None, sessions::create),
+    shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
+    shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),
+    shows("/redfish/v1/Chassis/{}/Power", Read::Node(chassis::power)),
+    shows("/redfish/v1/Chassis/{}/EnvironmentMetrics", Read::Node(chassis::environment_metrics)),
+    shows("/redfish/v1/SessionService", fresh!(sessions::service)),
+    shows("/redfish/v1/SessionService/Sessions", fresh!(sessions::collection))
+        .with_post(Privilege::None, sessions::create),
     acts("/redfish/v1/SessionService/Sessions/Members", Privilege::None, sessions::create),
-    shows!("/redfish/v1/SessionService/Sessions/{}", sessions::session)
+    shows("/redfish/v1/SessionService/Sessions/{}", fresh!(sessions::session))
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
 ];
 

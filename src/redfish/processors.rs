@@ -6,10 +6,10 @@ use super::Seen;
 use super::message::Fault;
 use super::resource::{self, Resource};
 use crate::node::Architecture;
+use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Systems/{id}/Processors`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = seen.node()?.view().clone();
+pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     if view.inventory.processors.is_empty() {
         return Err(seen.not_found());
     }
@@ -19,8 +19,7 @@ pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Systems/{id}/Processors/{index}`.
-pub fn processor(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = seen.node()?.view().clone();
+pub fn processor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     let (index, processor) = seen.indexed(&view.inventory.processors)?;
     let (architecture, instruction_set) = match processor.architecture {
         Some(Architecture::X86_64) => (Some("x86"), Some("x86-64")),

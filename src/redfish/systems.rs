@@ -17,8 +17,8 @@ pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Systems/{id}`.
-pub fn system(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    Ok(resource(&seen.node()?.view()))
+pub fn system(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
+    Ok(resource(view))
 }
 
 /// The system of a node.
