@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod driver;
 pub mod node;
+pub mod sim;
 pub mod telemetry;
