@@ -7,4 +7,5 @@ pub mod driver;
 pub mod http;
 pub mod node;
 pub mod redfish;
+pub mod sim;
 pub mod telemetry;

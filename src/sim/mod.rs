@@ -1,0 +1,177 @@
+//! A simulated rack: Tapo plugs on real sockets, each with a computer behind every outlet.
+//!
+//! It is the server side of the protocols, written apart from the drivers and from other sources, so that both can be
+//! wrong only on their own: it names nothing of `driver`. Tests use it as a fixture, `plugfish demo` and `plugfish sim`
+//! as a rack to play with. Foreign clients vouch for it (`tests/foreign`).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), plugfish::sim::RackError> {
+//! use plugfish::sim::{Action, Fault, Model, PlugConfig, Rack, RackConfig, Selector, Variant};
+//!
+//! let config = RackConfig::new(1).with(PlugConfig::new("n1", Model::P110, Variant::KlapV2));
+//! let rack = Rack::start(config).await?;
+//! let plug = rack.plug("n1").expect("it was just configured");
+//! plug.add_fault(Fault::once(Selector::Any, Action::Drop));
+//! assert_eq!(plug.relay(1), Some(true));
+//! rack.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod board;
+pub mod config;
+pub mod fault;
+pub mod ledger;
+pub mod meter;
+pub mod plug;
+pub mod run;
+
+mod control;
+mod http;
+mod link;
+mod place;
+mod serve;
+mod state;
+mod tapo;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+pub use board::{Cause, Load, PowerLoss, RelayChange};
+pub use config::{Account, Binding, LoginVersion, Model, PlugConfig, Quirks, RackConfig, Variant};
+pub use fault::{Action, Choke, Fault, Kind, Selector};
+pub use ledger::Counters;
+pub use plug::{OutletDescription, Plug, PlugDescription};
+pub use run::{SimOptions, run};
+
+/// The UDP port of discovery.
+pub const DISCOVERY_PORT: u16 = 20002;
+/// The most plugs in a rack: each takes two sockets, and a run of `demo` is meant for one machine.
+pub const PLUGS_MAX: usize = 1000;
+
+/// Why a rack cannot start, or a plug cannot move.
+#[derive(Debug, Error)]
+pub enum RackError {
+    /// An address is not to be had.
+    #[error("plug {plug} cannot listen on {address}: {source}")]
+    Bind {
+        /// Which plug.
+        plug: String,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The control API cannot listen.
+    #[error("the control API of the simulated rack cannot listen on {address}: {source}; choose another address")]
+    Control {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The socket for broadcasts cannot be had.
+    #[error("cannot take broadcast discovery on {address}: {source}; leave it out, or end the other rack")]
+    Broadcast {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Two plugs have one name.
+    #[error("two plugs of the simulated rack are called {0}; give each its own name")]
+    SameName(String),
+    /// Too many plugs.
+    #[error("a simulated rack of {0} plugs is asked for; the most is {PLUGS_MAX}")]
+    TooMany(usize),
+    /// The rack is no more.
+    #[error("the simulated rack has stopped")]
+    Stopped,
+}
+
+/// A running rack. It ends when it is dropped or stopped.
+pub struct Rack {
+    plugs: Vec<Arc<Plug>>,
+    control: Option<SocketAddr>,
+    tasks: JoinSet<()>,
+}
+
+impl Rack {
+    /// Starts all plugs. They run on the tokio runtime of the caller, whose clock must not be paused.
+    pub async fn start(config: RackConfig) -> Result<Rack, RackError> {
+        if config.plugs.len() > PLUGS_MAX {
+            return Err(RackError::TooMany(config.plugs.len()));
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = config.plugs.iter().find(|plug| !names.insert(plug.name.as_str())) {
+            return Err(RackError::SameName(twice.name.clone()));
+        }
+        let mut tasks = JoinSet::new();
+        let mut plugs = Vec::new();
+        for plug in config.plugs {
+            let sockets = place::find(&plug).await.map_err(|source| RackError::Bind {
+                plug: plug.name.clone(),
+                address: SocketAddr::from((plug.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST), plug.port)),
+                source,
+            })?;
+            let (moves, moved) = mpsc::channel(1);
+            let plug = Arc::new(Plug::new(plug, config.seed, config.clock.clone(), &sockets, moves));
+            tasks.spawn(serve::run(Arc::clone(&plug), sockets, moved));
+            plugs.push(plug);
+        }
+        if let Some(address) = config.broadcast {
+            let address = SocketAddr::from((address, DISCOVERY_PORT));
+            let socket = UdpSocket::bind(address).await.map_err(|source| RackError::Broadcast { address, source })?;
+            tasks.spawn(answer_broadcasts(socket, plugs.clone()));
+        }
+        let mut control = None;
+        if let Some(address) = config.control {
+            let failed = |source| RackError::Control { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            control = Some(listener.local_addr().map_err(failed)?);
+            tasks.spawn(control::run(listener, plugs.clone(), config.clock));
+        }
+        Ok(Rack { plugs, control, tasks })
+    }
+
+    /// The plugs, in the order of the configuration.
+    pub fn plugs(&self) -> &[Arc<Plug>] {
+        &self.plugs
+    }
+
+    /// The plug of this name.
+    pub fn plug(&self, name: &str) -> Option<&Arc<Plug>> {
+        self.plugs.iter().find(|plug| plug.name() == name)
+    }
+
+    /// Where the control API listens.
+    pub fn control(&self) -> Option<SocketAddr> {
+        self.control
+    }
+
+    /// What is known of all plugs from outside, for a table or for nodes.yaml.
+    pub fn describe(&self) -> Vec<PlugDescription> {
+        self.plugs.iter().map(|plug| plug.describe()).collect()
+    }
+
+    /// Ends all plugs and waits until every socket is closed.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn answer_broadcasts(socket: UdpSocket, plugs: Vec<Arc<Plug>>) {
+    let mut datagram = [0; serve::DATAGRAM_BYTES_MAX];
+    loop {
+        let (bytes, from) = serve::receive(Some(&socket), &mut datagram).await;
+        for plug in &plugs {
+            plug.answer_probe(datagram.get(..bytes).unwrap_or_default(), from).await;
+        }
+    }
+}

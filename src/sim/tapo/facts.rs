@@ -1,0 +1,140 @@
+//! Who a plug says it is: names, numbers, versions, and the components that its model has.
+
+use std::net::Ipv4Addr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::super::config::{Model, PlugConfig, dice, dice_named};
+
+/// The first three bytes of the MAC addresses: a block of TP-Link's.
+const MAC_BLOCK: [u8; 3] = [0x9c, 0x53, 0x22];
+/// Components that every device has, and a strip's outlets too.
+const COMMON: &[(&str, u8)] = &[
+    ("device", 2),
+    ("firmware", 2),
+    ("quick_setup", 3),
+    ("time", 1),
+    ("schedule", 2),
+    ("countdown", 2),
+    ("antitheft", 1),
+    ("account", 1),
+    ("synchronize", 1),
+    ("sunrise_sunset", 1),
+    ("cloud_connect", 1),
+    ("iot_cloud", 1),
+    ("device_local_time", 1),
+    ("default_states", 1),
+];
+/// What only the device itself has.
+const OF_DEVICES: &[(&str, u8)] = &[("wireless", 1), ("led", 1)];
+/// What a meter adds.
+const OF_METERS: &[(&str, u8)] =
+    &[("localSmart", 1), ("auto_off", 2), ("energy_monitoring", 2), ("power_protection", 1), ("current_protection", 1)];
+/// What a strip adds.
+const OF_STRIPS: &[(&str, u8)] = &[("control_child", 2), ("child_device", 2), ("overheat_protection", 1)];
+
+/// The facts.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Facts {
+    pub model: Model,
+    pub mac: [u8; 6],
+    /// 40 digits; what `get_device_info` says.
+    pub device_id: String,
+    /// 32 digits; what discovery says.
+    pub discovery_id: String,
+    pub nickname: String,
+    pub firmware: String,
+    pub ip: Ipv4Addr,
+}
+
+impl Facts {
+    pub fn new(config: &PlugConfig, seed: u64, ip: Ipv4Addr) -> Facts {
+        let seed = dice_named(seed, &config.name);
+        let [.., a, b, c] = dice(seed, 0).to_be_bytes();
+        let [x, y, z] = MAC_BLOCK;
+        Facts {
+            model: config.model,
+            mac: config.mac.unwrap_or([x, y, z, a, b, c]),
+            device_id: digits(seed, 40),
+            discovery_id: digits(seed.wrapping_add(1), 32),
+            nickname: config.nickname.clone().unwrap_or_else(|| config.name.clone()),
+            firmware: config.firmware.clone().unwrap_or_else(|| config.model.firmware(config.variant).to_owned()),
+            ip,
+        }
+    }
+
+    /// `AA-BB-CC-DD-EE-FF`.
+    pub fn mac_dashed(&self) -> String {
+        self.mac.map(|byte| format!("{byte:02X}")).join("-")
+    }
+
+    /// The `device_id` of an outlet of a strip.
+    pub fn child_id(&self, index: usize) -> String {
+        format!("{}{index:02}", self.device_id)
+    }
+
+    /// Whether the firmware has `get_emeter_data`: from 1.3.1 on.
+    pub fn has_emeter_data(&self) -> bool {
+        let version = self.firmware.split(' ').next().unwrap_or_default();
+        let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        self.model == Model::P110 && (next(), next(), next()) >= (1, 3, 1)
+    }
+
+    /// What `get_device_info` says of the device and of its outlets alike.
+    pub fn common(&self) -> Value {
+        let strip = self.model.is_strip();
+        json!({
+            "avatar": if strip { "" } else { "plug" },
+            "fw_id": digits(1, 32),
+            "fw_ver": self.firmware,
+            "has_set_location_info": true,
+            "hw_id": digits(2, 32),
+            "hw_ver": "1.0",
+            "latitude": 0,
+            "longitude": 0,
+            "model": self.model.name(),
+            "oem_id": digits(3, 32),
+            "region": "UTC",
+            "type": "SMART.TAPOPLUG",
+        })
+    }
+
+    /// What only the device itself says: its network and its place.
+    pub fn own(&self) -> Value {
+        json!({
+            "device_id": self.device_id,
+            "ip": self.ip.to_string(),
+            "lang": "en_US",
+            "mac": self.mac_dashed(),
+            "nickname": STANDARD.encode(&self.nickname),
+            "rssi": -52,
+            "signal_level": 2,
+            "specs": "",
+            "ssid": STANDARD.encode("plugfish-lab"),
+            "time_diff": 0,
+        })
+    }
+
+    /// `component_list` of the device, or of an outlet of a strip.
+    pub fn components(&self, outlet: bool) -> Value {
+        let none: &[(&str, u8)] = &[];
+        let model = self.model;
+        let measures = model.has_meter() && (outlet || !model.is_strip() || model == Model::P304M);
+        let parts = [
+            COMMON,
+            if outlet { none } else { OF_DEVICES },
+            if measures { OF_METERS } else { none },
+            if model.is_strip() && !outlet { OF_STRIPS } else { none },
+        ];
+        parts.into_iter().flatten().map(|(id, version)| json!({"id": id, "ver_code": version})).collect()
+    }
+}
+
+/// Upper-case hexadecimal digits made from a seed.
+fn digits(seed: u64, count: usize) -> String {
+    let words = (0..count as u64).map(|turn| dice(seed, turn));
+    words.flat_map(|word| format!("{word:016X}").into_bytes()).take(count).map(char::from).collect()
+}
