@@ -74,7 +74,7 @@ impl Model {
             (Model::P110, _) => "1.3.1 Build 240621 Rel.162048",
             (Model::P300, Variant::Passthrough) => "1.0.7 Build 220715 Rel.200458",
             (Model::P300, Variant::Tpap) => "1.4.2 Build 251110 Rel.112733",
-            (Model::P300, _) => "1.0.13 Build 230925 Rel.150200",
+            (Model::P300, _) => "1.0.15 Build 231130 Rel.122554",
             (Model::P304M, Variant::Tpap) => "1.4.2 Build 251121 Rel.084410",
             (Model::P304M, _) => "1.0.3 Build 240605 Rel.091502",
         }
@@ -150,7 +150,8 @@ impl Default for Account {
 }
 
 /// How a plug may differ from the plain case. The default is a plug that keeps to the protocol strictly.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Quirks {
     /// Says `Connection: close` and closes after every answer.
     pub close_after_answer: bool,
@@ -162,12 +163,22 @@ pub struct Quirks {
     pub title_case_only: bool,
     /// Passthrough: puts plain JSON where the sealed answer belongs.
     pub plain_response: bool,
-    /// TPAP: tells of a lost session with 403 instead of a plain error.
-    pub forbidden_when_lost: bool,
-    /// How many parts of a `multipleRequest` are answered; the others get -1004.
+    /// TPAP: how a client learns that its session is lost.
+    pub lost: Lost,
+    /// How many parts of a `multipleRequest` are answered; the others get -1004. python-kasa sends eight to an outlet.
     pub batch_max: usize,
     /// How many children `get_child_device_list` gives at once.
     pub page_size: usize,
+}
+
+/// How a plug in TPAP mode tells of a lost session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lost {
+    /// 200 with this `error_code` in plain JSON. Clients know of several codes.
+    Code(i64),
+    /// 403.
+    Forbidden,
 }
 
 impl Default for Quirks {
@@ -178,8 +189,8 @@ impl Default for Quirks {
             page_for_empty_header: false,
             title_case_only: false,
             plain_response: false,
-            forbidden_when_lost: false,
-            batch_max: 5,
+            lost: Lost::Code(-2402),
+            batch_max: 10,
             page_size: 10,
         }
     }

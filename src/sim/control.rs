@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::board::Load;
-use super::config::Variant;
+use super::config::{LoginVersion, Quirks, Variant};
 use super::fault::{Choke, Fault};
 use super::http::{Incoming, Request, Response, Wire};
 use super::plug::Plug;
@@ -41,6 +41,8 @@ enum Order {
     Offline { offline: bool },
     Refuse { refusing: bool },
     Move { address: Ipv4Addr, port: u16 },
+    Login { version: LoginVersion },
+    Quirks(Quirks),
     ForgetSession {},
     Unlock {},
 }
@@ -166,6 +168,14 @@ async fn obey(plug: &Plug, order: Order) -> Response {
         }
         Order::Refuse { refusing } => {
             plug.set_refusing(refusing);
+            true
+        }
+        Order::Login { version } => {
+            plug.reconfigure(|config| config.login = version);
+            true
+        }
+        Order::Quirks(quirks) => {
+            plug.reconfigure(|config| config.quirks = quirks);
             true
         }
         Order::ForgetSession {} => {

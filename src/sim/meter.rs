@@ -10,6 +10,8 @@ use crate::clock::{Mono, Now};
 const DAY_MS: i64 = 86_400_000;
 /// Microjoules in a watt-hour.
 const UJ_PER_WH: u64 = 3_600_000_000;
+/// Microjoules in a milliwatt-hour.
+const UJ_PER_MWH: u64 = 3_600_000;
 
 /// The counters.
 #[derive(Clone, Debug)]
@@ -77,17 +79,27 @@ impl Meter {
         self.since_restart_uj
     }
 
-    /// Since the plug's last restart, in watt-hours.
-    pub fn since_restart_wh(&self) -> u64 {
-        self.since_restart_uj / UJ_PER_WH
+    /// Since the plug's last restart, in milliwatt-hours.
+    pub fn since_restart_mwh(&self) -> u64 {
+        self.since_restart_uj / UJ_PER_MWH
     }
 
-    /// Today, in watt-hours.
+    /// Today, in milliwatt-hours.
+    pub fn today_mwh(&self) -> u64 {
+        self.today_uj / UJ_PER_MWH
+    }
+
+    /// This month, in milliwatt-hours.
+    pub fn month_mwh(&self) -> u64 {
+        self.month_uj / UJ_PER_MWH
+    }
+
+    /// Today, in whole watt-hours.
     pub fn today_wh(&self) -> u64 {
         self.today_uj / UJ_PER_WH
     }
 
-    /// This month, in watt-hours.
+    /// This month, in whole watt-hours.
     pub fn month_wh(&self) -> u64 {
         self.month_uj / UJ_PER_WH
     }
@@ -133,20 +145,20 @@ mod tests {
     #[test]
     fn within_a_day_all_counters_agree() {
         let meter = run(24 + 3, 5);
-        assert_eq!((meter.today_wh(), meter.month_wh(), meter.since_restart_wh()), (50, 50, 50));
+        assert_eq!((meter.today_wh(), meter.month_wh(), meter.since_restart_mwh() / 1000), (50, 50, 50));
         assert_eq!((meter.today_minutes(), meter.month_minutes()), (300, 300));
     }
 
     #[test]
     fn midnight_ends_the_day() {
         let meter = run(24 + 22, 5);
-        assert_eq!((meter.today_wh(), meter.month_wh(), meter.since_restart_wh()), (30, 50, 50));
+        assert_eq!((meter.today_wh(), meter.month_wh(), meter.since_restart_mwh() / 1000), (30, 50, 50));
         assert_eq!((meter.today_minutes(), meter.month_minutes()), (180, 300));
     }
 
     #[test]
     fn the_first_ends_the_month() {
         let meter = run(30 * 24 + 22, 5);
-        assert_eq!((meter.today_wh(), meter.month_wh(), meter.since_restart_wh()), (30, 30, 50));
+        assert_eq!((meter.today_wh(), meter.month_wh(), meter.since_restart_mwh() / 1000), (30, 30, 50));
     }
 }

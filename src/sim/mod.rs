@@ -44,7 +44,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use board::{Cause, Load, PowerLoss, RelayChange};
-pub use config::{Account, Binding, LoginVersion, Model, PlugConfig, Quirks, RackConfig, Variant};
+pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks, RackConfig, Variant};
 pub use fault::{Action, Choke, Fault, Kind, Selector};
 pub use ledger::Counters;
 pub use plug::{OutletDescription, Plug, PlugDescription};

@@ -2,15 +2,13 @@
 //!
 //! Strict: length and checksum must be right, and the probe must bring an RSA key; everything else gets no answer.
 
-use rsa::RsaPublicKey;
-use rsa::pkcs1::DecodeRsaPublicKey;
-use rsa::pkcs8::DecodePublicKey;
 use rsa::traits::PublicKeyParts;
 use serde_json::{Value, json};
 
 use super::super::config::{Binding, LoginVersion, PlugConfig, Variant};
 use super::crypt::md5;
 use super::facts::Facts;
+use super::public_key;
 use super::tpap::offer;
 
 /// Bytes before the JSON.
@@ -38,9 +36,7 @@ pub(in crate::sim) fn parse(datagram: &[u8]) -> Option<[u8; 4]> {
         return None;
     }
     let request: Value = serde_json::from_slice(body).ok()?;
-    let pem = request.get("params")?.get("rsa_key")?.as_str()?.trim();
-    let spki = RsaPublicKey::from_public_key_pem(pem).ok();
-    let key = spki.or_else(|| RsaPublicKey::from_pkcs1_pem(pem).ok())?;
+    let key = public_key(request.get("params")?.get("rsa_key")?.as_str()?)?;
     KEY_BYTES.contains(&key.size()).then_some([s1, s2, s3, s4])
 }
 
@@ -141,6 +137,9 @@ mod tests {
     fn both_forms_of_key_are_taken() {
         assert_eq!(parse(&probe(SPKI)), Some([1, 2, 3, 4]));
         assert_eq!(parse(&probe(PKCS1)), Some([1, 2, 3, 4]));
+        let lines: Vec<&str> = SPKI.lines().collect();
+        let one_line = format!("{}\n{}\n{}", lines[0], lines[1..lines.len() - 1].concat(), lines[lines.len() - 1]);
+        assert_eq!(parse(&probe(&one_line)), Some([1, 2, 3, 4]));
     }
 
     #[test]

@@ -31,7 +31,7 @@ const COMMON: &[(&str, u8)] = &[
 const OF_DEVICES: &[(&str, u8)] = &[("wireless", 1), ("led", 1)];
 /// What a meter adds.
 const OF_METERS: &[(&str, u8)] =
-    &[("localSmart", 1), ("auto_off", 2), ("energy_monitoring", 2), ("power_protection", 1), ("current_protection", 1)];
+    &[("localSmart", 1), ("energy_monitoring", 2), ("power_protection", 1), ("current_protection", 1)];
 /// What a strip adds.
 const OF_STRIPS: &[(&str, u8)] = &[("control_child", 2), ("child_device", 2), ("overheat_protection", 1)];
 
@@ -75,12 +75,31 @@ impl Facts {
         format!("{}{index:02}", self.device_id)
     }
 
-    /// Whether the firmware has `get_emeter_data`: from 1.3.1 on.
-    pub fn has_emeter_data(&self) -> bool {
+    /// The numbers at the start of `fw_ver`.
+    fn version(&self) -> (u32, u32, u32) {
         let version = self.firmware.split(' ').next().unwrap_or_default();
-        let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
-        self.model == Model::P110 && (next(), next(), next()) >= (1, 3, 1)
+        (next(), next(), next())
+    }
+
+    /// Whether the firmware has `get_emeter_data`: the P110 from 1.3.1 on, the P304M not yet in 1.0.3.
+    pub fn has_emeter_data(&self) -> bool {
+        match self.model {
+            Model::P110 => self.version() >= (1, 3, 1),
+            Model::P304M => self.is_recent(),
+            Model::P100 | Model::P300 => false,
+        }
+    }
+
+    /// Firmware of the time of TPAP, which counts in milliwatt-hours too. The P100's numbers do not tell.
+    pub fn is_recent(&self) -> bool {
+        self.model != Model::P100 && self.version() >= (1, 4, 0)
+    }
+
+    /// Whether there is an automatic switch-off: on meters, and on the P300 from 1.0.15 on.
+    pub fn has_auto_off(&self) -> bool {
+        self.model.has_meter() || (self.model == Model::P300 && self.version() >= (1, 0, 15))
     }
 
     /// What `get_device_info` says of the device and of its outlets alike.
@@ -120,14 +139,15 @@ impl Facts {
 
     /// `component_list` of the device, or of an outlet of a strip.
     pub fn components(&self, outlet: bool) -> Value {
-        let none: &[(&str, u8)] = &[];
+        let only = |list: &'static [(&str, u8)], when: bool| if when { list } else { &[] };
         let model = self.model;
-        let measures = model.has_meter() && (outlet || !model.is_strip() || model == Model::P304M);
         let parts = [
             COMMON,
-            if outlet { none } else { OF_DEVICES },
-            if measures { OF_METERS } else { none },
-            if model.is_strip() && !outlet { OF_STRIPS } else { none },
+            only(OF_DEVICES, !outlet),
+            only(OF_METERS, model.has_meter()),
+            only(&[("auto_off", 2)], self.has_auto_off()),
+            only(OF_STRIPS, model.is_strip() && !outlet),
+            only(&[("tpap", 1)], self.is_recent() && !outlet),
         ];
         parts.into_iter().flatten().map(|(id, version)| json!({"id": id, "ver_code": version})).collect()
     }

@@ -49,12 +49,14 @@ impl Firmware<'_> {
         let Some(method) = request.get("method").and_then(Value::as_str) else {
             return json!({"error_code": code::UNKNOWN_METHOD});
         };
-        let params = request.get("params");
-        if params.is_some_and(|params| !params.is_object()) || depth > super::NESTING_MAX {
-            return json!({"error_code": code::PARAMS});
-        }
         let nothing = Map::new();
-        let params = params.and_then(Value::as_object).unwrap_or(&nothing);
+        let params = match request.get("params") {
+            None => &nothing,
+            // Most methods pass over it; this one is known not to.
+            Some(Value::Null) if method != "get_countdown_rules" => &nothing,
+            Some(Value::Object(params)) if depth <= super::NESTING_MAX => params,
+            Some(_) => return json!({"error_code": code::PARAMS}),
+        };
         let outcome = match method {
             "multipleRequest" => self.batch(outlet, params, depth),
             _ if outlet.is_none() && self.facts.model.is_strip() => self.strip(method, params, depth),
@@ -121,7 +123,7 @@ impl Firmware<'_> {
         let result = match method {
             "component_nego" => json!({"component_list": self.facts.components(self.facts.model.is_strip())}),
             "get_device_info" => self.device_info(index),
-            "get_device_usage" => usage(board, self.facts.model),
+            "get_device_usage" => usage(board, self.facts),
             "get_countdown_rules" => {
                 let now = self.now.mono;
                 let rules: Vec<Value> = board
@@ -173,16 +175,27 @@ impl Firmware<'_> {
                     "today_energy": meter.today_wh(), "month_energy": meter.month_wh(),
                     "local_time": local_time(self.now), "electricity_charge": [0, 0, 0],
                 });
-                if let (false, Some(usage)) = (self.facts.model.is_strip(), usage.as_object_mut()) {
-                    usage.insert("current_power".into(), json!(milliwatts));
+                if !self.facts.model.is_strip() {
+                    add(&mut usage, json!({"current_power": milliwatts}));
+                }
+                if self.facts.is_recent() {
+                    let (today, month) = (meter.today_mwh(), meter.month_mwh());
+                    add(&mut usage, json!({"today_energy_mwh": today, "month_energy_mwh": month}));
                 }
                 usage
             }
             "get_current_power" => json!({"current_power": milliwatts / 1000}),
-            "get_emeter_data" if self.facts.has_emeter_data() => json!({
-                "voltage_mv": MILLIVOLTS, "current_ma": milliwatts * 1000 / MILLIVOLTS, "power_mw": milliwatts,
-                "energy_wh": meter.since_restart_wh(),
-            }),
+            "get_emeter_data" if self.facts.has_emeter_data() => {
+                let mut data = json!({
+                    "voltage_mv": MILLIVOLTS, "current_ma": milliwatts * 1000 / MILLIVOLTS, "power_mw": milliwatts,
+                    "energy_wh": meter.since_restart_mwh() / 1000,
+                });
+                if self.facts.is_recent() {
+                    add(&mut data, json!({"energy_mwh": meter.since_restart_mwh()}));
+                }
+                data
+            }
+            "get_emeter_vgain_igain" if self.facts.has_emeter_data() => json!({"igain": 11437, "vgain": 127146}),
             "get_max_power" => json!({"max_power": 3252}),
             "get_protection_power" => json!({"enabled": false, "protection_power": 0}),
             "get_electricity_price_config" => json!({"constant_price": 0, "type": "constant"}),
@@ -192,31 +205,26 @@ impl Firmware<'_> {
 
     /// `get_device_info` of a plug, or of an outlet as far as it is not the strip's.
     pub(super) fn device_info(&self, index: usize) -> Value {
-        let mut info = self.facts.common();
-        let (Some(map), Some(board)) = (info.as_object_mut(), self.boards.get(index)) else { return info };
+        let (facts, mut info) = (&self.facts, self.facts.common());
+        let Some(board) = self.boards.get(index) else { return info };
+        let strip = facts.model.is_strip();
+        add(&mut info, if strip { self.place(index) } else { facts.own() });
+        let states = default_states(board.power_loss(), facts.is_recent());
         let on_time = board.on_for(self.now).as_secs();
-        let relay = json!({
-            "device_on": board.relay(), "on_time": on_time, "default_states": default_states(board.power_loss()),
-        });
-        let strip = self.facts.model.is_strip();
-        let place = if strip { self.place(index) } else { self.facts.own() };
-        let health: &[&str] = match self.facts.model {
-            Model::P100 => &[],
-            Model::P300 => &["overheat_status"],
-            Model::P110 | Model::P304M => {
-                &["overheat_status", "power_protection_status", "overcurrent_status", "charging_status"]
-            }
-        };
-        for part in [relay, place] {
-            map.extend(part.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
-        }
-        map.extend(health.iter().map(|key| ((*key).to_owned(), json!("normal"))));
-        if health.is_empty() {
-            map.insert("overheated".into(), json!(false));
-        }
-        if self.facts.model.has_meter() {
-            map.insert("auto_off_status".into(), json!("off"));
-            map.insert("auto_off_remain_time".into(), json!(0));
+        add(&mut info, json!({"device_on": board.relay(), "on_time": on_time, "default_states": states}));
+        add(
+            &mut info,
+            match facts.model {
+                Model::P100 => json!({"overheated": false}),
+                Model::P300 => json!({"overheat_status": "normal"}),
+                Model::P110 | Model::P304M => json!({
+                    "overheat_status": "normal", "power_protection_status": "normal", "overcurrent_status": "normal",
+                    "charging_status": "normal",
+                }),
+            },
+        );
+        if facts.has_auto_off() {
+            add(&mut info, json!({"auto_off_status": "off", "auto_off_remain_time": 0}));
         }
         info
     }
@@ -254,11 +262,19 @@ fn countdown_of(params: &Map<String, Value>) -> Option<(u64, bool)> {
     Some((delay, on))
 }
 
-fn default_states(power_loss: PowerLoss) -> Value {
+fn default_states(power_loss: PowerLoss, recent: bool) -> Value {
     match power_loss {
+        PowerLoss::LastState if recent => json!({"type": "last_states"}),
         PowerLoss::LastState => json!({"type": "last_states", "state": {}}),
         PowerLoss::On => json!({"type": "custom", "state": {"on": true}}),
         PowerLoss::Off => json!({"type": "custom", "state": {"on": false}}),
+    }
+}
+
+/// Adds the fields of one object to another.
+pub(super) fn add(to: &mut Value, more: Value) {
+    if let (Some(to), Value::Object(more)) = (to.as_object_mut(), more) {
+        to.extend(more);
     }
 }
 
@@ -270,13 +286,13 @@ fn power_loss_of(states: &Value) -> Option<PowerLoss> {
     }
 }
 
-fn usage(board: &Board, model: Model) -> Value {
+fn usage(board: &Board, facts: &Facts) -> Value {
     let meter = board.meter();
     let spread = |today: u64, month: u64| json!({"today": today, "past7": today.max(month / 4), "past30": month});
     let mut usage = json!({"time_usage": spread(meter.today_minutes(), meter.month_minutes())});
-    if let (true, Some(usage)) = (model.has_meter(), usage.as_object_mut()) {
-        usage.insert("power_usage".into(), spread(meter.today_wh(), meter.month_wh()));
-        usage.insert("saved_power".into(), spread(0, 0));
+    if facts.model.has_meter() {
+        let (today, month) = (meter.today_wh(), meter.month_wh());
+        add(&mut usage, json!({"power_usage": spread(today, month), "saved_power": spread(0, 0)}));
     }
     usage
 }

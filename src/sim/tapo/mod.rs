@@ -19,6 +19,9 @@ mod vectors;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rsa::RsaPublicKey;
+use rsa::pkcs1::DecodeRsaPublicKey;
+use rsa::pkcs8::DecodePublicKey;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
@@ -265,6 +268,19 @@ fn sub_method(body: &Value) -> Option<&str> {
 
 fn unbase64(value: Option<&Value>) -> Option<Vec<u8>> {
     STANDARD.decode(value?.as_str()?).ok()
+}
+
+/// The key in a PEM text, of whichever of the two usual forms. Lines may be of any length: some clients write one.
+fn public_key(pem: &str) -> Option<RsaPublicKey> {
+    let (_, rest) = pem.split_once("-----BEGIN ")?;
+    let (label, rest) = rest.split_once("-----")?;
+    let (text, _) = rest.split_once("-----END ")?;
+    let der = STANDARD.decode(text.split_ascii_whitespace().collect::<String>()).ok()?;
+    match label {
+        "PUBLIC KEY" => RsaPublicKey::from_public_key_der(&der).ok(),
+        "RSA PUBLIC KEY" => RsaPublicKey::from_pkcs1_der(&der).ok(),
+        _ => None,
+    }
 }
 
 /// The session's name in the cookie, if the client sent it back as plugs want it: alone, without `TIMEOUT`.

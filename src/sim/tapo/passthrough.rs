@@ -5,15 +5,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rsa::pkcs8::DecodePublicKey;
+use rsa::Pkcs1v15Encrypt;
 use rsa::traits::PublicKeyParts;
-use rsa::{Pkcs1v15Encrypt, RsaPublicKey};
 use serde_json::{Value, json};
 
 use super::super::config::LoginVersion;
 use super::super::http::{Request, Response};
 use super::crypt::{cbc_decrypt, cbc_encrypt, sha1};
-use super::{Desk, Opened, call, code, cookie, error, plain, same, session_name, set_cookie, unbase64};
+use super::{Desk, Opened, call, code, cookie, error, plain, public_key, same, session_name, set_cookie, unbase64};
 use crate::clock::{Mono, secret_bytes};
 
 /// The only size of key that plugs take.
@@ -75,7 +74,7 @@ pub(super) fn post(desk: &mut Desk, request: &Request) -> Opened {
 
 fn handshake(desk: &mut Desk, params: &Value) -> Response {
     let Some(pem) = params.get("key").and_then(Value::as_str) else { return error(code::PARAMS) };
-    let Ok(public) = RsaPublicKey::from_public_key_pem(pem.trim()) else { return error(KEY_LENGTH) };
+    let Some(public) = public_key(pem) else { return error(KEY_LENGTH) };
     if public.size() * 8 != KEY_BITS {
         return error(KEY_LENGTH);
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::code;
-use super::methods::{Firmware, Outcome};
+use super::methods::{Firmware, Outcome, add};
 
 impl Firmware<'_> {
     /// A method of the strip itself. It has no relay of its own.
@@ -12,9 +12,7 @@ impl Firmware<'_> {
             "component_nego" => Ok(Some(json!({"component_list": self.facts.components(false)}))),
             "get_device_info" => {
                 let mut info = self.facts.common();
-                if let (Some(map), Some(own)) = (info.as_object_mut(), self.facts.own().as_object()) {
-                    map.extend(own.clone());
-                }
+                add(&mut info, self.facts.own());
                 Ok(Some(info))
             }
             "get_device_usage" => Ok(Some(json!({"time_usage": {"today": 0, "past7": 0, "past30": 0}}))),

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use p256::Scalar;
 use serde_json::{Value, json};
 
+use super::super::config::Lost;
 use super::super::http::{Request, Response};
 use super::crypt::{ccm_decrypt, ccm_encrypt, head, hkdf, md5, sha1, sha256};
 use super::spake::{Outcome, Registration, scalar};
@@ -25,8 +26,6 @@ const NO_SUITE: i64 = -2201;
 const NO_PASSCODE_TYPE: i64 = -2202;
 /// Wrong password.
 const WRONG_PASSWORD: i64 = -2203;
-/// The session is gone.
-const NO_SESSION: i64 = -2402;
 /// A step of the login without the one before.
 const NO_REGISTRATION: i64 = -1101;
 
@@ -167,6 +166,7 @@ fn register(desk: &mut Desk, params: &Value) -> Result<Response, i64> {
     let registration = Registration::new(credential.as_bytes(), &salt, ITERATIONS);
     let y = scalar(secret_bytes());
     let result = json!({
+        "sub_method": "pake_register",
         "dev_random": STANDARD.encode(dev_random),
         "dev_salt": STANDARD.encode(salt),
         "dev_share": STANDARD.encode(registration.share(&y)),
@@ -206,6 +206,7 @@ fn share(desk: &mut Desk, params: &Value) -> Result<Response, i64> {
     // A start far below the end of the range, as plugs give.
     let start = u32::from_be_bytes(secret_bytes()) >> 1;
     let result = json!({
+        "sub_method": "pake_share",
         "dev_confirm": STANDARD.encode(verifier_confirm),
         "stok": stok,
         "start_seq": start,
@@ -253,5 +254,8 @@ pub(super) fn frame(desk: &mut Desk, request: &Request) -> Opened {
 }
 
 fn lost(desk: &Desk) -> Response {
-    if desk.config.quirks.forbidden_when_lost { Response::page(403) } else { error(NO_SESSION) }
+    match desk.config.quirks.lost {
+        Lost::Code(code) => error(code),
+        Lost::Forbidden => Response::page(403),
+    }
 }
