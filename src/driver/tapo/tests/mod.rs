@@ -31,6 +31,11 @@ use crate::node::device::{DeviceError, FailureClass, Notice, Observation, PowerD
 use crate::node::pace::{Pace, RequestGate};
 use crate::telemetry::Metrics;
 
+/// The vectors of the protocol page.
+pub fn vectors() -> serde_json::Value {
+    serde_json::from_str(include_str!("../../../../tests/fixtures/driver/tapo.json")).unwrap()
+}
+
 /// Short enough for tests, long enough for two busy cores.
 pub fn quick() -> Timing {
     Timing {
