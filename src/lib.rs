@@ -8,4 +8,5 @@ pub mod http;
 pub mod node;
 pub mod redfish;
 pub mod sim;
+pub mod store;
 pub mod telemetry;
