@@ -129,6 +129,9 @@ pub trait AccountBook: Send + Sync {
     /// Makes an account durable, in the place of the one with its name.
     fn put_account(&self, account: AccountRecord) -> AccountFuture;
 
+    /// Makes it durable that there is no such account, and ends its sessions.
+    fn delete_account(&self, username: &str) -> AccountFuture;
+
     /// All sessions.
     fn sessions(&self) -> Vec<SessionRecord>;
 

@@ -3,6 +3,8 @@
 pub mod account;
 pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod daemon;
 pub mod driver;
 pub mod http;
 pub mod node;

@@ -22,7 +22,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("http", &["clock", "telemetry", "node", "account"]),
     ("redfish", &["clock", "telemetry", "node", "account", "http"]),
     ("sim", &["clock"]),
-    ("cli", &["clock", "telemetry", "daemon"]),
+    ("cli", &["clock", "telemetry", "config", "http", "daemon"]),
     (
         "daemon",
         &["account", "cli", "clock", "config", "driver", "http", "node", "redfish", "sim", "store", "telemetry"],

@@ -5,6 +5,9 @@
 
 pub mod client;
 pub mod output;
+mod run;
+
+pub use run::Failure;
 
 use std::path::PathBuf;
 

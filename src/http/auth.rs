@@ -350,6 +350,10 @@ mod tests {
             self.0.lock().unwrap().push(account);
             Box::pin(async { Ok(()) })
         }
+        fn delete_account(&self, username: &str) -> AccountFuture {
+            self.0.lock().unwrap().retain(|account| account.username != username);
+            Box::pin(async { Ok(()) })
+        }
         fn sessions(&self) -> Vec<SessionRecord> {
             self.1.lock().unwrap().values().cloned().collect()
         }

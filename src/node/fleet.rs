@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -79,6 +80,7 @@ pub type Table = BTreeMap<NodeId, Arc<NodeEntry>>;
 #[derive(Clone)]
 pub struct Fleet {
     table: Arc<ArcSwap<Table>>,
+    stopping: Arc<AtomicBool>,
     clock: Clock,
 }
 
@@ -110,24 +112,29 @@ impl Fleet {
 
     /// Drops the device's session and reads it again soon.
     pub fn renew(&self, entry: &NodeEntry) -> Result<(), Refusal> {
-        send(entry, Ask::Renew)
+        self.send(entry, Ask::Renew)
     }
 
     async fn ask(&self, entry: &NodeEntry, ask: impl FnOnce(Answer) -> Ask) -> Result<(), Refusal> {
         let (answer, waiting) = oneshot::channel();
-        send(entry, ask(answer))?;
+        self.send(entry, ask(answer))?;
         match self.clock.limit(ANSWER_DEADLINE, waiting).await {
             Some(Ok(answer)) => answer,
             // The actor fell before it answered, or the disk is stuck.
             Some(Err(_)) | None => Err(Refusal::Undecided { node: entry.id.clone() }),
         }
     }
-}
 
-fn send(entry: &NodeEntry, ask: Ask) -> Result<(), Refusal> {
-    let actor = entry.actor.load();
-    let sent = actor.as_ref().is_some_and(|actor| actor.try_send(ask).is_ok());
-    if sent { Ok(()) } else { Err(Refusal::Overloaded { node: entry.id.clone() }) }
+    fn send(&self, entry: &NodeEntry, ask: Ask) -> Result<(), Refusal> {
+        let actor = entry.actor.load();
+        let node = || entry.id.clone();
+        match actor.as_ref().map(|actor| actor.try_send(ask)) {
+            Some(Ok(())) => Ok(()),
+            _ if self.stopping.load(Ordering::Relaxed) => Err(Refusal::Stopping { node: node() }),
+            // Full, or fallen and about to be built anew, or taken out of the configuration a moment ago.
+            _ => Err(Refusal::Overloaded { node: node() }),
+        }
+    }
 }
 
 /// Tells the keeper when the actor that holds it falls.
@@ -183,7 +190,8 @@ pub struct Keeper {
 impl Keeper {
     /// A fleet without nodes.
     pub fn new(around: Surroundings) -> Keeper {
-        let fleet = Fleet { table: Arc::default(), clock: around.clock.clone() };
+        let (table, stopping) = (Arc::default(), Arc::default());
+        let fleet = Fleet { table, stopping, clock: around.clock.clone() };
         Keeper {
             around,
             fleet,
@@ -312,6 +320,7 @@ impl Keeper {
 
     /// Takes no new commands, waits for what is under way, at most this long. True when everything ended.
     pub async fn stop(&mut self, limit: Duration) -> bool {
+        self.fleet.stopping.store(true, Ordering::Relaxed);
         self.revivals.clear();
         let ends: Vec<_> = self.nodes.drain().map(|(_, kept)| end(&kept.entry)).collect();
         await_ends(&self.around.clock, ends, limit).await

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use super::*;
 use crate::clock::Wall;
@@ -261,7 +261,8 @@ fn a_flooded_node_refuses_and_a_stopped_one_takes_nothing() {
         let refused = answers.iter().filter(|a| matches!(a, Err(Refusal::Overloaded { .. }))).count();
         assert!(refused >= 400 && answers.iter().any(Result::is_ok), "{refused} of 500 refused");
         assert!(keeper.stop(Duration::from_secs(3)).await);
-        assert!(fleet.reset(&entry, ResetType::On, "me".into()).await.is_err());
+        let late = fleet.reset(&entry, ResetType::On, "me".into()).await;
+        assert!(matches!(late, Err(Refusal::Stopping { .. })), "{late:?}");
     });
 }
 

@@ -13,6 +13,7 @@
 //! It knows `node::journal` and `account`, and nothing of HTTP, devices or nodes.yaml.
 
 mod backup;
+mod book;
 mod disk;
 mod durable;
 mod inbox;
@@ -43,15 +44,10 @@ use self::inbox::{Inbox, Timing, Waiting, Weight};
 pub use self::opening::{OpenReport, Outcome};
 use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
 use self::state::{Change, Entry, State};
-use crate::account::{AccountRecord, SessionRecord};
 use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
 use crate::telemetry::Metrics;
-
-/// Sessions that are kept. Above it the one that was used the longest time ago goes: a client that makes a session for
-/// each request would fill the disk otherwise.
-pub const SESSIONS_MAX: usize = 4096;
 
 /// How long [`Store::close`] waits for the last write: longer than a write, its repetition in `state.json` and the
 /// closing of the database are allowed to take.
@@ -185,73 +181,6 @@ impl Store {
     pub fn put_value(&self, name: &str, value: serde_json::Value) -> JournalFuture {
         let content = Content::Value(value.clone());
         self.put_record(&Key::Value(name.into()), &content, Change::PutValue(name.into(), value))
-    }
-
-    /// The accounts in the order of their names.
-    pub fn accounts(&self) -> Vec<AccountRecord> {
-        self.inbox.lock().state.accounts()
-    }
-
-    /// Makes an account durable, in the place of the one with that name.
-    pub fn put_account(&self, account: AccountRecord) -> JournalFuture {
-        let key = Key::Account(account.username.clone());
-        self.put_record(&key, &Content::Account(account.clone()), Change::PutAccount(account))
-    }
-
-    /// Makes it durable that there is no such account, and ends its sessions.
-    pub fn delete_account(&self, username: &str) -> JournalFuture {
-        self.put(Change::DeleteAccount(username.into()))
-    }
-
-    /// The sessions.
-    pub fn sessions(&self) -> Vec<SessionRecord> {
-        self.inbox.lock().state.sessions()
-    }
-
-    /// Keeps a session, in the place of the one with that id. It reaches the disk within a few seconds; where only
-    /// `last_used` has moved, within a minute.
-    pub fn put_session(&self, session: SessionRecord) {
-        let (key, content) = (Key::Session(session.id.clone()), Content::Session(session.clone()));
-        if let Err(why) = size(&content) {
-            warn!(event = "session_not_kept", session = session.id, why);
-            return;
-        }
-        if let Some(oldest) = self.session_too_many(&key) {
-            self.delete_session(&oldest);
-        }
-        self.inbox.edit(|state| {
-            let weight = match state.get(&key) {
-                Some(Content::Session(old)) if *old == session => return None,
-                Some(Content::Session(old))
-                    if (SessionRecord { last_used: session.last_used, ..old.clone() }) == session =>
-                {
-                    Weight::Moved
-                }
-                _ => Weight::Changed,
-            };
-            put_entry(state, key.clone(), content);
-            Some((key, weight))
-        });
-    }
-
-    /// The session that has to go to make room for a new one.
-    fn session_too_many(&self, key: &Key) -> Option<String> {
-        let inner = self.inbox.lock();
-        let sessions = || inner.state.entries.range(Key::Session(String::new())..Key::Value(String::new()));
-        if inner.state.get(key).is_some() || sessions().count() < SESSIONS_MAX {
-            return None;
-        }
-        let session = |entry: &Entry| match &entry.content {
-            Content::Session(session) => Some((session.last_used, session.id.clone())),
-            _ => None,
-        };
-        sessions().filter_map(|(_, entry)| session(entry)).min().map(|(_, id)| id)
-    }
-
-    /// Forgets a session. It leaves the disk within a few seconds.
-    pub fn delete_session(&self, id: &str) {
-        let key = Key::Session(id.into());
-        self.inbox.edit(|state| state.entries.remove(&key).map(|_| (key, Weight::Changed)));
     }
 
     /// Resolves when all that was noted before it survives a power cut.

@@ -211,12 +211,18 @@ mod tests {
 
     use super::*;
     use crate::clock::Wall;
+    use crate::node::journal::Stage;
     use crate::node::{Power, ResetType};
 
     fn samples() -> Vec<(Key, Content)> {
         let node: NodeId = "node-1".parse().unwrap();
-        let intent =
-            Intent { number: 7, reset: ResetType::PowerCycle, accepted: Wall(5), by: "admin".into(), cut: true };
+        let intent = Intent {
+            number: 7,
+            reset: ResetType::PowerCycle,
+            accepted: Wall(5),
+            by: "admin".into(),
+            stage: Stage::Cutting,
+        };
         let seen = SeenRecord {
             power: Power::On,
             at: Wall(2),

@@ -6,7 +6,7 @@
 //! 2. A backup that was written because the database could not be is believed alone unless the database is newer.
 //! 3. Else something is lost. Of each record the copy with the higher revision is taken, and what the database lacks
 //!    comes from the backup.
-//! 4. An intent never comes back from an ordinary backup unless the power may have been cut for it (`cut`): it may have
+//! 4. An intent never comes back from an ordinary backup unless the power may have been cut for it (its stage): it may have
 //!    been done and cleared since, and a command that was done long ago must not be done again, while a machine that was
 //!    switched off for a power cycle must not stay off. The node's actor looks at the device first in any case.
 //! 5. After a loss all sessions end, since one that was logged out could come back. An account that was deleted does
@@ -18,6 +18,7 @@ use super::backup::Backup;
 use super::ledger::Ledger;
 use super::record::{self, Content, FORMAT, Key, Manifest};
 use super::state::{Entry, State};
+use crate::node::journal::Stage;
 
 /// What was read from the database.
 #[derive(Debug, Default)]
@@ -145,7 +146,7 @@ fn merge(found: Found, revision: u64, backup: Backup, notes: &mut Vec<String>) -
                 Content::Node(own) => own.intent.as_ref(),
                 _ => None,
             });
-            let dropped = commanded.intent.take_if(|intent| !intent.cut && known != Some(intent));
+            let dropped = commanded.intent.take_if(|intent| intent.stage == Stage::Accepted && known != Some(intent));
             if let Some(intent) = dropped {
                 commands.push(format!(
                     "the command {} of {} in {key} comes from a backup and is dropped: it may have been done since",
@@ -180,7 +181,8 @@ mod tests {
     }
 
     fn intent(cut: bool) -> Intent {
-        Intent { number: 1, reset: ResetType::PowerCycle, accepted: Wall(0), by: "admin".into(), cut }
+        let stage = if cut { Stage::Cutting } else { Stage::Accepted };
+        Intent { number: 1, reset: ResetType::PowerCycle, accepted: Wall(0), by: "admin".into(), stage }
     }
 
     fn session() -> (Key, Entry) {

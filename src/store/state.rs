@@ -184,13 +184,14 @@ mod tests {
     use crate::account::Role;
     use crate::clock::Wall;
     use crate::node::ResetType;
+    use crate::node::journal::Stage;
 
     fn node() -> NodeId {
         "node-1".parse().unwrap()
     }
 
     fn intent(number: u64) -> Intent {
-        Intent { number, reset: ResetType::On, accepted: Wall(0), by: "admin".into(), cut: false }
+        Intent { number, reset: ResetType::On, accepted: Wall(0), by: "admin".into(), stage: Stage::Accepted }
     }
 
     #[test]

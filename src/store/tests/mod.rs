@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use super::inbox::Timing;
 use super::{OpenReport, Store};
-use crate::account::{AccountRecord, Role, SessionRecord};
+use crate::account::{AccountBook, AccountRecord, Role, SessionRecord};
 use crate::clock::{Clock, Wall};
 use crate::node::device::AboutDevice;
-use crate::node::journal::{BootRecord, Intent, SeenRecord};
+use crate::node::journal::{BootRecord, Intent, SeenRecord, Stage};
 use crate::node::{BootEnabled, BootOverride, BootTarget, NodeId, Power, ResetType};
 use crate::telemetry::Metrics;
 
@@ -45,7 +45,7 @@ fn node(n: usize) -> NodeId {
 }
 
 fn intent(number: u64) -> Intent {
-    Intent { number, reset: ResetType::PowerCycle, accepted: Wall(1000), by: "admin".into(), cut: false }
+    Intent { number, reset: ResetType::PowerCycle, accepted: Wall(1000), by: "admin".into(), stage: Stage::Accepted }
 }
 
 fn boot(writes: u64) -> BootRecord {
