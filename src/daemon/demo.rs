@@ -72,25 +72,43 @@ fn options(plugs: u16, seed: u64, control: Option<std::net::SocketAddr>) -> SimO
     }
 }
 
+/// A simulated rack and the daemon on it. Tests and benches use it as a whole machine room.
+pub struct DemoRack {
+    /// The plugs.
+    pub rack: Rack,
+    /// The daemon.
+    pub running: Running,
+    scratch: Scratch,
+}
+
+impl DemoRack {
+    /// Starts both; a node for each plug, `node-1` and so on.
+    pub async fn start(options: &Demo) -> Result<DemoRack> {
+        let rack = self::options(options.tapo, options.seed, options.rack_control);
+        let rack = Rack::start(RackConfig::from(rack)).await?;
+        let scratch = Scratch::new()?;
+        let nodes = rack.plugs().iter().enumerate().map(|(index, plug)| node(index, plug)).collect::<Result<_>>()?;
+        let hash = hash_password(PASSWORD).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
+        let plan = Plan {
+            listen: vec![options.listen],
+            tls: options.tls.then_some(TlsPlan::SelfSigned),
+            auth_required: true,
+            metrics: MetricsAccess::Public,
+            state_dir: scratch.0.clone(),
+            accounts: vec![AccountPlan { username: USERNAME.into(), password_hash: hash, role: Role::Administrator }],
+            nodes,
+        };
+        let running = Running::start(plan, Clock::system()).await?;
+        Ok(DemoRack { rack, running, scratch })
+    }
+}
+
 /// Runs the rack and the daemon on it until told to stop.
 pub async fn demo(options: &Demo) -> Result<()> {
-    let rack = Rack::start(RackConfig::from(self::options(options.tapo, options.seed, options.rack_control))).await?;
-    let scratch = Scratch::new()?;
-    let nodes = rack.plugs().iter().enumerate().map(|(index, plug)| node(index, plug)).collect::<Result<_>>()?;
-    let password_hash = hash_password(PASSWORD).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
-    let plan = Plan {
-        listen: vec![options.listen],
-        tls: options.tls.then_some(TlsPlan::SelfSigned),
-        auth_required: true,
-        metrics: MetricsAccess::Public,
-        state_dir: scratch.0.clone(),
-        accounts: vec![AccountPlan { username: USERNAME.into(), password_hash, role: Role::Administrator }],
-        nodes,
-    };
-    let running = Running::start(plan, Clock::system()).await?;
-    announce(options, &running, &rack, &scratch);
-    super::serve::until_told_to_stop(running).await?;
-    rack.stop().await;
+    let demo = DemoRack::start(options).await?;
+    announce(options, &demo);
+    super::serve::until_told_to_stop(demo.running).await?;
+    demo.rack.stop().await;
     Ok(())
 }
 
@@ -159,7 +177,8 @@ fn node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
     Ok(NodePlan { spec, driver })
 }
 
-fn announce(options: &Demo, running: &Running, rack: &Rack, scratch: &Scratch) {
+fn announce(options: &Demo, demo: &DemoRack) {
+    let DemoRack { rack, running, scratch } = demo;
     let scheme = if options.tls { "https" } else { "http" };
     let address = running.addresses.first().map_or_else(String::new, ToString::to_string);
     let url = format!("{scheme}://{address}");
