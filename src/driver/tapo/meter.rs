@@ -57,9 +57,11 @@ impl Profile {
         !self.unsupported.contains(method)
     }
 
-    /// Remembers what a failure of `method` says of it. True when it is news.
-    pub fn note(&mut self, method: &'static str, fault: &Fault) -> bool {
-        is_unsupported(fault) && self.unsupported.insert(method)
+    /// Remembers what a failure of `method` says of it: an unknown method is not asked for again.
+    pub fn note(&mut self, method: &'static str, fault: &Fault) {
+        if is_unsupported(fault) {
+            self.unsupported.insert(method);
+        }
     }
 
     /// The questions about power of one reading: at most two. `usage_due`: today's energy is to be read again.
@@ -86,9 +88,7 @@ impl Profile {
             let result = match answer {
                 Ok(result) => result,
                 Err(fault) => {
-                    if self.note(method, &fault) {
-                        tracing::info!(method, "the plug does not know this method; it is not asked again");
-                    }
+                    self.note(method, &fault);
                     continue;
                 }
             };
