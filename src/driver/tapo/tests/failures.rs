@@ -5,7 +5,9 @@ use super::*;
 #[tokio::test]
 async fn a_lost_answer_means_a_new_session_and_then_the_request_again() {
     for lost in [Trouble::LoseAnswer, Trouble::Close, Trouble::Silence] {
-        let mut bench = Bench::warm(Plug::new(klap())).await;
+        let mut bench = Bench::impatient(Plug::new(klap())).await;
+        bench.read().await.unwrap();
+        bench.fake.names();
         bench.fake.trouble("set_device_info", 1, lost);
         bench.set(Power::On).await.unwrap();
         assert!(bench.on());
@@ -46,7 +48,7 @@ async fn lost_logins_are_tried_three_times() {
 
 #[tokio::test]
 async fn a_silent_plug_is_a_timeout_in_words() {
-    let mut bench = Bench::new(Plug::new(klap())).await;
+    let mut bench = Bench::impatient(Plug::new(klap())).await;
     bench.fake.trouble("handshake1", 9, Trouble::Silence);
     assert_fails(bench.read().await, FailureClass::Timeout, "no answer within 0.5 s");
     let line = "plugfish_device_requests_total{node=\"node-1\",op=\"login\",outcome=\"timeout\"} 3";
@@ -149,24 +151,31 @@ fn garbage() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn garbage_at_any_step_is_an_error_in_words_and_passes() {
+async fn nothing_but_garbage_is_an_error_in_words() {
+    for bytes in garbage() {
+        let mut bench = Bench::new(Plug::new(klap())).await;
+        bench.fake.trouble("", 1000, Trouble::Raw(bytes.clone()));
+        let error = bench.read().await.unwrap_err();
+        let fine = [FailureClass::Protocol, FailureClass::Timeout, FailureClass::Auth];
+        assert!(fine.contains(&error.class), "{}: {error:?}", words(&bytes));
+        assert!(bench.fake.names().len() <= 16, "{}", words(&bytes));
+    }
+}
+
+#[tokio::test]
+async fn garbage_in_place_of_one_answer_is_passed_over() {
     for speech in [klap as fn() -> speech::Speech, || passthrough(|_| {}), || tpap(|_| {})] {
         for bytes in garbage() {
-            // Only garbage: an error with a class, never a panic.
-            let mut bench = Bench::new(Plug::new(speech())).await;
-            bench.fake.trouble("", 1000, Trouble::Raw(bytes.clone()));
-            let error = bench.read().await.unwrap_err();
-            let words = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
-            let fine = [FailureClass::Protocol, FailureClass::Timeout, FailureClass::Auth];
-            assert!(fine.contains(&error.class), "{words:?}: {error:?}");
-            assert!(bench.fake.names().len() <= 16, "{words:?}");
-            // Garbage in place of one answer of a warm session: the call gets through.
             let mut bench = Bench::warm(Plug::new(speech())).await;
-            bench.fake.trouble("", 1, Trouble::Raw(bytes));
-            bench.set(Power::On).await.unwrap_or_else(|error| panic!("{words:?}: {error}"));
-            assert!(bench.on(), "{words:?}");
+            bench.fake.trouble("", 1, Trouble::Raw(bytes.clone()));
+            bench.set(Power::On).await.unwrap_or_else(|error| panic!("{}: {error}", words(&bytes)));
+            assert!(bench.on(), "{}", words(&bytes));
         }
     }
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned()
 }
 
 #[tokio::test]
