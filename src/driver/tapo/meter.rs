@@ -35,7 +35,7 @@ pub(super) struct Measured {
     pub milliwatts: Option<u64>,
     /// Today's energy.
     pub today_wh: Option<u64>,
-    /// `get_energy_usage` was answered.
+    /// `get_energy_usage` was asked, whatever came of it.
     pub usage: bool,
 }
 
@@ -85,6 +85,7 @@ impl Profile {
     pub fn measured(&mut self, answers: Vec<(&'static str, Result<Value, Fault>)>) -> Measured {
         let mut measured = Measured::default();
         for (method, answer) in answers {
+            measured.usage |= method == GET_ENERGY_USAGE;
             let result = match answer {
                 Ok(result) => result,
                 Err(fault) => {
@@ -95,7 +96,6 @@ impl Profile {
             let watts = match method {
                 GET_EMETER_DATA => emeter_milliwatts(&result),
                 GET_ENERGY_USAGE => {
-                    measured.usage = true;
                     measured.today_wh = usage_today_wh(&result);
                     let watts = usage_milliwatts(&result);
                     self.usage_without_watts = watts.is_none();

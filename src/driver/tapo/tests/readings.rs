@@ -90,11 +90,14 @@ async fn right_after_a_switch_the_meter_is_not_believed() {
 
 #[tokio::test]
 async fn a_plug_whose_clock_is_not_set_has_no_energy_and_no_failure() {
-    let mut bench = Bench::new(Plug::new(klap()).metered(&[usage()])).await;
+    let answers = [("get_emeter_data", json!({ "power_mw": 74_116 })), usage()];
+    let plug = Plug::new(klap()).metered(&answers);
+    let mut bench = Bench::with(plug, |_, timing| timing.usage_every = Duration::from_millis(200)).await;
     bench.fake.trouble("get_energy_usage", 1, Trouble::Code(-1601));
     let seen = bench.read().await.unwrap();
-    assert_eq!((seen.milliwatts, seen.energy_today_wh), (None, None));
-    // Asked again: the clock may be set by now.
+    assert_eq!((seen.milliwatts, seen.energy_today_wh), (Some(74_116), None));
+    // Asked again in its time: the clock may be set by then.
+    tokio::time::sleep(Duration::from_millis(210)).await;
     assert_eq!(bench.read().await.unwrap().energy_today_wh, Some(120));
 }
 
