@@ -1,6 +1,8 @@
 //! plugfish gives machines without a BMC a Redfish BMC.
 
+pub mod account;
 pub mod clock;
 pub mod driver;
 pub mod node;
+pub mod store;
 pub mod telemetry;
