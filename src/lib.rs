@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod config;
 pub mod driver;
 pub mod node;
 pub mod store;
