@@ -70,7 +70,7 @@ fn dispatch(command: Command) -> Result<()> {
 
 async fn check(options: &Check) -> Result<()> {
     let path = config::find(options.file.config.clone())?;
-    let config = serve::load(&path)?;
+    let config = config::load(&path, &config::system_env)?;
     print(&format!("{}: {} nodes, nothing wrong with it\n", path.display(), config.nodes.len()));
     if options.probe {
         probe::probe(&serve::node_plans(&config)).await?;

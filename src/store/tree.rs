@@ -67,15 +67,16 @@ impl TreeError {
 
     fn from_sled(error: sled::Error) -> TreeError {
         use io::ErrorKind::{
-            FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+            FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
         let why = error.to_string();
         let fault = match &error {
             sled::Error::Io(io) => match io.kind() {
-                PermissionDenied | StorageFull | ReadOnlyFilesystem | QuotaExceeded | FileTooLarge | NotADirectory
-                | NotFound => Fault::System,
+                PermissionDenied | StorageFull | ReadOnlyFilesystem | QuotaExceeded | FileTooLarge | NotADirectory => {
+                    Fault::System
+                }
                 _ if why.contains("could not acquire lock") => Fault::Locked,
-                // Too many open files, and a disk that cannot read: the one is no damage, the other is.
+                // EMFILE, too many open files. All the rest is damage: short reads, missing files, a disk that cannot read.
                 _ if io.raw_os_error() == Some(24) => Fault::System,
                 _ => Fault::Damaged,
             },

@@ -93,3 +93,34 @@ fn what_was_acknowledged_survives_kill_9() {
     println!("{rounds} rounds, {acknowledged} acknowledged writes, none lost");
     assert!(acknowledged > rounds * 5, "the child hardly wrote anything: {acknowledged}");
 }
+
+#[test]
+#[ignore = "started by a_kill_while_a_damaged_store_is_repaired"]
+fn child_that_repairs() {
+    open(Path::new(&std::env::var("PLUGFISH_TEST_DIR").unwrap())).0.close();
+}
+
+#[test]
+fn a_kill_while_a_damaged_store_is_repaired() {
+    let whole = super::damage::template();
+    let chance = Clock::simulated(std::process::id().into(), Wall(0));
+    for round in 0..8 {
+        let dir = super::damage::copy(whole.path());
+        let database = dir.path().join("sled/db");
+        let length = std::fs::metadata(&database).unwrap().len();
+        super::damage::overwrite(&database, length / 8 * round, 4096);
+        // Starting the program takes some milliseconds of these; the repair takes about fifty.
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "store::tests::crash::child_that_repairs"])
+            .env("PLUGFISH_TEST_DIR", dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(chance.below(80)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = super::damage::survey(dir.path(), &format!("round {round}"));
+        assert_eq!(found.nodes, super::damage::NODES, "round {round}: {}", found.report);
+    }
+}

@@ -9,10 +9,10 @@ use super::*;
 use crate::node::journal::{Journal, NodeRecord};
 use crate::store::Outcome;
 
-const NODES: usize = 150;
+pub const NODES: usize = 150;
 
 /// A closed store with [`NODES`] nodes, each with an intent, a boot override and an observation.
-fn template() -> tempfile::TempDir {
+pub fn template() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     wait(store.put_account(account("admin"))).unwrap();
@@ -34,7 +34,7 @@ fn template() -> tempfile::TempDir {
     dir
 }
 
-fn copy(template: &Path) -> tempfile::TempDir {
+pub fn copy(template: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     let mut paths = vec![PathBuf::new()];
     while let Some(path) = paths.pop() {
@@ -56,14 +56,14 @@ fn copy(template: &Path) -> tempfile::TempDir {
 
 /// What a store turned out to hold.
 #[derive(Debug)]
-struct Survey {
+pub struct Survey {
     /// Nodes with everything.
-    nodes: usize,
-    report: OpenReport,
+    pub nodes: usize,
+    pub report: OpenReport,
 }
 
 /// Opens the damaged store, checks the promises that hold for any damage, and counts what is left.
-fn survey(dir: &Path, what: &str) -> Survey {
+pub fn survey(dir: &Path, what: &str) -> Survey {
     let (store, report) = open(dir);
     let mut nodes = 0;
     for n in 0..NODES {
@@ -94,7 +94,7 @@ fn survey(dir: &Path, what: &str) -> Survey {
     Survey { nodes, report }
 }
 
-fn overwrite(path: &Path, at: u64, length: usize) {
+pub fn overwrite(path: &Path, at: u64, length: usize) {
     let file = OpenOptions::new().write(true).open(path).unwrap();
     let noise: Vec<u8> = (0..length).map(|n| (n * 31 + at as usize) as u8 ^ 0x5a).collect();
     file.write_all_at(&noise, at).unwrap();
@@ -111,12 +111,12 @@ fn snapshots(dir: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
 }
 
-/// `PLUGFISH_ROT_PLACES` sets the number of places, 20 by default, about four seconds.
+/// `PLUGFISH_ROT_PLACES` sets the number of places, 10 by default, about four seconds.
 #[test]
 fn bit_rot_anywhere_in_the_database() {
     let whole = template();
     let length = fs::metadata(whole.path().join("sled/db")).unwrap().len();
-    let places = std::env::var("PLUGFISH_ROT_PLACES").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let places = std::env::var("PLUGFISH_ROT_PLACES").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let mut repaired = 0;
     for place in 0..places {
         for backup in [true, false] {
@@ -133,7 +133,7 @@ fn bit_rot_anywhere_in_the_database() {
             }
         }
     }
-    assert!(repaired > 5, "the damage did not hit: {repaired}");
+    assert!(repaired > 3, "the damage did not hit: {repaired}");
 }
 
 #[test]
