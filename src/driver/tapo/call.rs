@@ -30,6 +30,10 @@ const LOGINS_MAX: u32 = 3;
 const RELOGINS_MAX: usize = 6;
 /// See [`RELOGINS_MAX`].
 const RELOGIN_WINDOW: Duration = Duration::from_secs(60);
+/// Calls in a row in which credentials that were right once were not: then they are wrong.
+const DISPROVED_MAX: u32 = 3;
+/// Sessions that were lost before another client is suspected: a plug that restarts loses one as well.
+const TAKEOVERS_TOLD: usize = 2;
 /// How long a taken session is told of.
 const TAKEOVER_WINDOW: Duration = Duration::from_secs(3600);
 /// Taken sessions that are remembered: 6 in each minute of the window are the most there can be.
@@ -48,7 +52,8 @@ impl Connection {
         let session = state.session.take().filter(|session| !forget && !session.is_old(now));
         let wire = Wire::new(http, context, state.place.clone(), op);
         let give_up = now + self.timing.call;
-        let budget = Budget { tries, logins: LOGINS_MAX, relogin: true, rest: true, search: true, give_up };
+        let budget =
+            Budget { tries, logins: LOGINS_MAX, doubt: true, relogin: true, rest: true, search: true, give_up };
         Ok(Call { connection: self, state, session, wire, budget, in_login: false })
     }
 }
@@ -57,6 +62,7 @@ impl Connection {
 struct Budget {
     tries: u32,
     logins: u32,
+    doubt: bool,
     relogin: bool,
     rest: bool,
     search: bool,
@@ -138,6 +144,7 @@ impl Call<'_> {
         self.in_login = false;
         self.state.lost = false;
         self.state.proven = true;
+        self.state.disproved = 0;
         // The plug may have been restarted with another firmware.
         self.state.plug.strip = None;
         Ok(())
@@ -182,6 +189,7 @@ impl Call<'_> {
             Kind::Unproven if !self.state.proven => false,
             Kind::Unanswered | Kind::Garbled | Kind::Unproven if in_login => spend(&mut self.budget.logins),
             Kind::Unanswered | Kind::Garbled | Kind::Unproven => spend(&mut self.budget.tries),
+            Kind::Disproved => std::mem::take(&mut self.budget.doubt),
             Kind::Busy { flooded } => self.rest(flooded).await,
             Kind::Unspoken | Kind::Code(_) | Kind::Refused | Kind::Auth | Kind::Locked => false,
         };
@@ -190,8 +198,19 @@ impl Call<'_> {
             Kind::SessionGone { taken: true } => {
                 Err(DeviceError::new(FailureClass::Busy, format!("{}: {ANOTHER_CLIENT}; {ONE_OWNER}", fault.text)))
             }
+            Kind::Disproved if self.is_doubtful() => {
+                let text = "the plug does not know the account that was right before: its answer was damaged, or the \
+                     password of the TP-Link account was changed";
+                Err(DeviceError::new(FailureClass::Protocol, text))
+            }
             _ => Err(fault.into_device_error()),
         }
+    }
+
+    /// Credentials that were right once are not given up for one damaged answer.
+    fn is_doubtful(&mut self) -> bool {
+        self.state.disproved += 1;
+        self.state.proven && self.state.disproved < DISPROVED_MAX
     }
 
     /// One login more for one lost session in a call: a second loss is somebody else at work.
@@ -257,9 +276,8 @@ impl Call<'_> {
         forget_before(&mut self.state.takeovers, now, TAKEOVER_WINDOW);
         let mut notices = Vec::new();
         let times = self.state.takeovers.len();
-        if times > 0 {
-            let times = if times == 1 { "once".into() } else { format!("{times} times") };
-            let text = format!("{ANOTHER_CLIENT}: it took the session {times} in the last hour; {ONE_OWNER}");
+        if times >= TAKEOVERS_TOLD {
+            let text = format!("{ANOTHER_CLIENT}: it took the session {times} times in the last hour; {ONE_OWNER}");
             notices.push(Notice { key: "session-taken", text });
         }
         if self.session.as_ref().is_some_and(Session::unbound) {

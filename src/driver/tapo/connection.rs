@@ -94,6 +94,8 @@ pub(super) struct State {
     pub place: Place,
     /// The credentials were right once.
     pub proven: bool,
+    /// Calls in a row in which the plug's proof did not fit the credentials.
+    pub disproved: u32,
     /// The session before was lost, not given up.
     pub lost: bool,
     /// The logins after lost sessions.
@@ -135,6 +137,7 @@ impl Connection {
                 hint: Hint::None,
                 place,
                 proven: false,
+                disproved: 0,
                 lost: false,
                 relogins: VecDeque::new(),
                 takeovers: VecDeque::new(),

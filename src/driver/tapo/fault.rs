@@ -45,6 +45,9 @@ pub(super) enum Kind {
     Code(i64),
     /// The plug or the configuration rules it out.
     Refused,
+    /// The plug's proof does not fit our credentials. They are wrong, or the answer was damaged on its way; the plug
+    /// counts no wrong login, since it was sent nothing.
+    Disproved,
     /// Wrong credentials.
     Auth,
     /// Locked after wrong credentials.
@@ -77,7 +80,7 @@ impl Fault {
                 FailureClass::Protocol
             }
             Kind::Refused => FailureClass::Refused,
-            Kind::Auth => FailureClass::Auth,
+            Kind::Disproved | Kind::Auth => FailureClass::Auth,
             Kind::Locked => FailureClass::Locked,
         };
         DeviceError::new(class, self.text)

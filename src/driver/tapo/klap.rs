@@ -177,7 +177,7 @@ fn greeting(account: &Account, local: Seed, reply: Reply) -> Result<Greeting, Fa
     let Ok(proof) = <&[u8; 32]>::try_from(proof) else { return spoken_otherwise(&reply) };
     match recognise(account, &local, remote, proof) {
         Some(known) => Ok(Greeting::Hello(Hello { local, remote: *remote, cookie: reply.cookie, known })),
-        None => Err(Fault::new(Kind::Auth, WRONG_CREDENTIALS)),
+        None => Err(Fault::new(Kind::Disproved, WRONG_CREDENTIALS)),
     }
 }
 

@@ -27,8 +27,7 @@ async fn a_taken_session_is_taken_back_silently_and_told_of() {
         assert!(bench.on());
         assert_eq!(bench.fake.plug().speech.logins(), before + 1);
         let seen = bench.read().await.unwrap();
-        let text = &notice(&seen, "session-taken").unwrap().text;
-        assert!(text.contains("it took the session once in the last hour"), "{text}");
+        assert_eq!(notice(&seen, "session-taken"), None, "once may have been a restart of the plug");
         bench.fake.trouble("get_device_info", 1, Trouble::Takeover);
         let text = &notice(&bench.read().await.unwrap(), "session-taken").unwrap().text.clone();
         assert!(text.contains("2 times in the last hour; give each plug one owner"), "{text}");
