@@ -26,6 +26,7 @@ pub mod meter;
 pub mod plug;
 pub mod run;
 
+mod computer;
 mod control;
 mod http;
 mod link;
