@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use plugfish::sim::{self, Account, Model, Rack, SimOptions, Variant};
 
 #[derive(Parser)]
@@ -17,7 +17,7 @@ enum Cli {
 #[derive(clap::Args)]
 struct Sim {
     /// What to simulate, as `p110:klap-v2`; may be given several times. One of every kind by default.
-    #[arg(long = "plug", value_parser = kind)]
+    #[arg(long = "plug", value_parser = SimOptions::kind)]
     plugs: Vec<(Model, Variant)>,
     /// Makes the rack the same again.
     #[arg(long, default_value_t = 1)]
@@ -40,11 +40,6 @@ struct Sim {
     /// Password of the account.
     #[arg(long, default_value = "plugfish-demo", env = "PLUGFISH_SIM_PASSWORD")]
     password: String,
-}
-
-fn kind(text: &str) -> Result<(Model, Variant), String> {
-    let (model, variant) = text.split_once(':').ok_or("write MODEL:VARIANT, such as p110:klap-v2")?;
-    Ok((Model::from_str(model, true)?, Variant::from_str(variant, true)?))
 }
 
 fn announce(rack: &Rack) {

@@ -51,6 +51,8 @@ pub use ledger::Counters;
 pub use plug::{OutletDescription, Plug, PlugDescription};
 pub use run::{SimOptions, run};
 
+use crate::clock::Clock;
+
 /// The UDP port of discovery.
 pub const DISCOVERY_PORT: u16 = 20002;
 /// The most plugs in a rack: each takes two sockets, and a run of `demo` is meant for one machine.
@@ -100,6 +102,7 @@ pub enum RackError {
 pub struct Rack {
     plugs: Vec<Arc<Plug>>,
     control: Option<SocketAddr>,
+    clock: Clock,
     tasks: JoinSet<()>,
 }
 
@@ -136,9 +139,9 @@ impl Rack {
             let failed = |source| RackError::Control { address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             control = Some(listener.local_addr().map_err(failed)?);
-            tasks.spawn(control::run(listener, plugs.clone(), config.clock));
+            tasks.spawn(control::run(listener, plugs.clone(), config.clock.clone()));
         }
-        Ok(Rack { plugs, control, tasks })
+        Ok(Rack { plugs, control, clock: config.clock, tasks })
     }
 
     /// The plugs, in the order of the configuration.
@@ -154,6 +157,11 @@ impl Rack {
     /// Where the control API listens.
     pub fn control(&self) -> Option<SocketAddr> {
         self.control
+    }
+
+    /// The clock on which all times of the rack are told.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// What is known of all plugs from outside, for a table or for nodes.yaml.

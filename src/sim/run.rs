@@ -4,6 +4,8 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::config::{Account, Model, PlugConfig, RackConfig, Variant};
 use super::{Rack, RackError};
 use crate::clock::Clock;
@@ -43,6 +45,12 @@ impl SimOptions {
         (Model::P304M, Variant::Tpap),
         (Model::P100, Variant::KlapV1),
     ];
+
+    /// Reads a kind as people write it: `p110:klap-v2`.
+    pub fn kind(text: &str) -> Result<(Model, Variant), String> {
+        let (model, variant) = text.split_once(':').ok_or("write MODEL:VARIANT, such as p110:klap-v2")?;
+        Ok((Model::from_str(model, true)?, Variant::from_str(variant, true)?))
+    }
 }
 
 impl Default for SimOptions {

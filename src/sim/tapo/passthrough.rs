@@ -84,7 +84,7 @@ fn handshake(desk: &mut Desk, params: &Value) -> Response {
     let Ok(sealed) = public.encrypt(&mut rsa::rand_core::OsRng, Pkcs1v15Encrypt, &secret) else {
         return error(KEY_LENGTH);
     };
-    desk.evict();
+    desk.count_eviction();
     let name = session_name();
     let time = desk.config.session_time;
     let answer = Response::json(&json!({"error_code": 0, "result": {"key": STANDARD.encode(sealed)}}));
