@@ -164,8 +164,12 @@ impl Clock {
 
     /// `base` plus or minus up to `fraction` of it, evenly spread.
     pub fn jitter(&self, base: Duration, fraction: f64) -> Duration {
-        let swing = self.chance(|rng| rng.random_range(-1.0..=1.0));
-        base.mul_f64((1.0 + swing * fraction).max(0.0))
+        base.mul_f64((1.0 + self.swing() * fraction).max(0.0))
+    }
+
+    /// A number from -1 to 1, evenly spread.
+    pub fn swing(&self) -> f64 {
+        self.chance(|rng| rng.random_range(-1.0..=1.0))
     }
 
     /// A number below `bound` (0 when `bound` is 0), for spreading work; never for secrets.

@@ -221,6 +221,11 @@ impl Metrics {
         self.redfish_seconds.observe(took.as_secs_f64());
     }
 
+    /// The configuration was read again: whether it is the running one now.
+    pub fn config_loaded(&self, ok: bool) {
+        self.config_ok.set(i64::from(ok));
+    }
+
     /// A durable write to the store ended.
     pub fn store_write(&self, kind: &'static str, took: Duration, ok: bool) {
         self.store_writes.get_or_create(&OpLabel { op: kind }).inc();

@@ -1,5 +1,6 @@
 //! Device drivers: the only list of them, and what every one of them is given.
 
+pub mod http;
 pub mod tapo;
 
 use std::sync::Arc;
@@ -43,12 +44,13 @@ impl DriverConfig {
 pub struct Drivers {
     clock: Clock,
     metrics: Arc<Metrics>,
+    tapo: tapo::Plugs,
 }
 
 impl Drivers {
     /// A maker of devices on this clock, counting here.
     pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Drivers {
-        Drivers { clock, metrics }
+        Drivers { clock, metrics, tapo: tapo::Plugs::default() }
     }
 
     /// Makes the device of a node. Nothing is sent before its first call.
@@ -60,7 +62,7 @@ impl Drivers {
             meters: self.metrics.device(node.as_str()),
         };
         match config {
-            DriverConfig::Tapo(config) => Box::new(tapo::TapoPlug::new(config.clone(), context(Pace::PLUG))),
+            DriverConfig::Tapo(config) => Box::new(self.tapo.open(config, context(Pace::PLUG))),
         }
     }
 }

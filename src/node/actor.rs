@@ -1,1 +1,290 @@
-//! actor
+//! The shell around one machine: runs its effects, owns its device, makes its clock tick.
+//!
+//! It decides nothing. One operation on the device and one write to the journal are under way at a time; whatever ends
+//! is fed back into the machine, and after every step the new view is out before anybody is answered.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::device::{DeviceError, FailureClass, PowerDevice};
+use super::event::EventBus;
+use super::fleet::{DropGuard, NodeEntry};
+use super::journal::Journal;
+use super::machine::{Effect, Input, Machine, Moment, Op, Save, Ticket};
+use super::{BootPatch, NodeSpec, Refusal, ResetType};
+use crate::clock::{Clock, Mono};
+use crate::telemetry::Metrics;
+
+/// Requests that may wait for one node. Each is taken up within microseconds; a full mailbox means a flood.
+pub const MAILBOX: usize = 32;
+
+/// The longest operation on a device, logins and inner repetitions included. A driver ends by itself long before.
+const OPERATION_DEADLINE: Duration = Duration::from_secs(45);
+
+/// What every node needs of the world.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Time and chance.
+    pub clock: Clock,
+    /// Where intents are kept.
+    pub journal: Arc<dyn Journal>,
+    /// Where happenings are told.
+    pub events: EventBus,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Who waits for an answer.
+pub type Answer = oneshot::Sender<Result<(), Refusal>>;
+
+/// What can be asked of a node's actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum Ask {
+    /// Change the power.
+    Reset {
+        /// How.
+        reset: ResetType,
+        /// The account's name.
+        by: String,
+        /// Whom to tell when it is durable.
+        answer: Answer,
+    },
+    /// Change the boot override.
+    PatchBoot {
+        /// How.
+        patch: BootPatch,
+        /// Only if the node is at one of these change numbers.
+        if_match: Option<Vec<u64>>,
+        /// Whom to tell when it is durable.
+        answer: Answer,
+    },
+    /// Live by another configuration; with another device, if there is one.
+    Reconfigure {
+        /// The new one.
+        spec: NodeSpec,
+        /// The new connection.
+        device: Option<Box<dyn PowerDevice>>,
+    },
+    /// Drop the device's session and read it now.
+    Renew,
+    /// End when nothing is under way.
+    Stop {
+        /// Whom to tell.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// One node.
+pub struct NodeActor {
+    machine: Machine,
+    around: Surroundings,
+    entry: Arc<NodeEntry>,
+    /// Not here while an operation is under way.
+    device: Option<Box<dyn PowerDevice>>,
+    /// Waits for the operation under way to end.
+    reconfigure: Option<(NodeSpec, Option<Box<dyn PowerDevice>>)>,
+    forget_session: bool,
+    /// Durable writes that wait for the one under way.
+    saves: VecDeque<Save>,
+    saving: bool,
+    waiting: HashMap<Ticket, Answer>,
+    next_ticket: Ticket,
+    wake: Option<(Mono, SpawnHandle)>,
+    stopped: Option<oneshot::Sender<()>>,
+    guard: DropGuard,
+}
+
+impl NodeActor {
+    /// The actor of a node; `guard` tells the fleet if it falls.
+    pub fn new(
+        machine: Machine,
+        device: Box<dyn PowerDevice>,
+        around: Surroundings,
+        entry: Arc<NodeEntry>,
+        guard: DropGuard,
+    ) -> NodeActor {
+        NodeActor {
+            machine,
+            around,
+            entry,
+            device: Some(device),
+            reconfigure: None,
+            forget_session: false,
+            saves: VecDeque::new(),
+            saving: false,
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            wake: None,
+            stopped: None,
+            guard,
+        }
+    }
+
+    fn step(&mut self, input: Input, ctx: &mut Context<NodeActor>) {
+        let clock = &self.around.clock;
+        let moment = Moment { now: clock.now(), swing: clock.swing() };
+        let effects = self.machine.step(input, moment);
+        self.entry.publish(self.machine.view());
+        for effect in effects {
+            self.run(effect, moment, ctx);
+        }
+        self.set_alarm(ctx);
+        if self.machine.is_idle()
+            && let Some(done) = self.stopped.take()
+        {
+            self.guard.disarm();
+            // Nobody may be waiting any more, which is no reason to stay.
+            let _ = done.send(());
+            ctx.stop();
+        }
+    }
+
+    fn run(&mut self, effect: Effect, moment: Moment, ctx: &mut Context<NodeActor>) {
+        let node = &self.entry.id;
+        match effect {
+            Effect::Save(save) => {
+                self.saves.push_back(save);
+                self.save_next(ctx);
+            }
+            Effect::ClearIntent(number) => self.around.journal.clear_intent(node, number),
+            Effect::NoteSeen(seen) => self.around.journal.note_seen(node, seen),
+            Effect::Operate(op) => self.operate(op, ctx),
+            Effect::ForgetSession => match self.device.as_mut() {
+                Some(device) => device.forget_session(),
+                None => self.forget_session = true,
+            },
+            Effect::Answer(ticket, answer) => {
+                if let Some(waiting) = self.waiting.remove(&ticket) {
+                    // The client may have hung up; the answer is in the view all the same.
+                    let _ = waiting.send(answer);
+                }
+            }
+            Effect::Tell(what) => self.around.events.tell(node, moment.now.wall, what),
+            Effect::Count(reset, result) => self.around.metrics.transition(node.as_str(), reset.name(), result),
+        }
+    }
+
+    /// Starts the oldest write that waits. They go one by one, so that they end in the order in which they began.
+    fn save_next(&mut self, ctx: &mut Context<NodeActor>) {
+        if self.saving {
+            return;
+        }
+        let node = &self.entry.id;
+        let write = match self.saves.pop_front() {
+            Some(Save::Intent(intent)) => self.around.journal.record_intent(node, intent),
+            Some(Save::Boot(boot)) => self.around.journal.record_boot(node, boot),
+            None => return,
+        };
+        self.saving = true;
+        ctx.spawn(write.into_actor(self).map(|result, actor, ctx| {
+            actor.saving = false;
+            actor.step(Input::Saved(result), ctx);
+            actor.save_next(ctx);
+        }));
+    }
+
+    fn operate(&mut self, op: Op, ctx: &mut Context<NodeActor>) {
+        // The machine asks for one operation at a time, so the device is here.
+        let Some(mut device) = self.device.take() else { return };
+        let clock = self.around.clock.clone();
+        let work = async move {
+            let started = clock.now().mono;
+            let work = async {
+                match op {
+                    Op::Read => device.read().await.map(Some),
+                    Op::Set(power) => device.set(power).await.map(|()| None),
+                }
+            };
+            let result = clock.limit(OPERATION_DEADLINE, work).await.unwrap_or_else(|| {
+                let text = format!("no end of the operation within {} s", OPERATION_DEADLINE.as_secs());
+                Err(DeviceError::new(FailureClass::Timeout, text))
+            });
+            (device, started, result)
+        };
+        ctx.spawn(work.into_actor(self).map(|(mut device, started, result), actor, ctx| {
+            if std::mem::take(&mut actor.forget_session) {
+                device.forget_session();
+            }
+            let Some((spec, new)) = actor.reconfigure.take() else {
+                actor.device = Some(device);
+                actor.step(Input::Done { started, result }, ctx);
+                return;
+            };
+            // Whatever the machine starts next already goes to the new device, if there is one.
+            let rewired = new.is_some();
+            actor.device = Some(new.unwrap_or(device));
+            actor.step(Input::Done { started, result }, ctx);
+            actor.step(Input::Reconfigured { spec, rewired }, ctx);
+        }));
+    }
+
+    fn set_alarm(&mut self, ctx: &mut Context<NodeActor>) {
+        let now = self.around.clock.now().mono;
+        let at = self.machine.wake_at(now);
+        if self.wake.as_ref().map(|(at, _)| *at) == at {
+            return;
+        }
+        if let Some((_, alarm)) = self.wake.take() {
+            ctx.cancel_future(alarm);
+        }
+        self.wake = at.map(|at| {
+            let alarm = ctx.run_later(at.since(now), |actor, ctx| {
+                actor.wake = None;
+                actor.step(Input::Tick, ctx);
+            });
+            (at, alarm)
+        });
+    }
+
+    fn ticket(&mut self, answer: Answer) -> Ticket {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, answer);
+        self.next_ticket
+    }
+}
+
+impl Actor for NodeActor {
+    type Context = Context<NodeActor>;
+
+    fn started(&mut self, ctx: &mut Context<NodeActor>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.step(Input::Tick, ctx);
+    }
+}
+
+impl Handler<Ask> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, ctx: &mut Context<NodeActor>) {
+        match ask {
+            Ask::Reset { reset, by, answer } => {
+                let ticket = self.ticket(answer);
+                self.step(Input::Reset { ticket, reset, by }, ctx);
+            }
+            Ask::PatchBoot { patch, if_match, answer } => {
+                let ticket = self.ticket(answer);
+                self.step(Input::PatchBoot { ticket, patch, if_match }, ctx);
+            }
+            Ask::Reconfigure { spec, device } => match self.device.as_mut() {
+                Some(current) => {
+                    let rewired = device.is_some();
+                    if let Some(new) = device {
+                        *current = new;
+                    }
+                    self.step(Input::Reconfigured { spec, rewired }, ctx);
+                }
+                None => self.reconfigure = Some((spec, device)),
+            },
+            Ask::Renew => self.step(Input::Renew, ctx),
+            Ask::Stop { done } => {
+                self.stopped = Some(done);
+                self.step(Input::Stop, ctx);
+            }
+        }
+    }
+}

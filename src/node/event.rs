@@ -1,1 +1,205 @@
-//! event
+//! What happens to nodes, as told to whoever listens: the log, metrics, event subscribers.
+//!
+//! One bounded broadcast for the whole fleet. A listener that falls behind loses the oldest events and is told how many.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use super::{BootOverride, NodeId, Power, ResetType};
+use crate::clock::Wall;
+
+/// How many events a slow listener may fall behind: several for each node of a large rack that loses its network at once.
+const BACKLOG: usize = 4096;
+
+/// Something that happened to a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Grows by one with each event of this process.
+    pub number: u64,
+    /// The node.
+    pub node: NodeId,
+    /// When.
+    pub at: Wall,
+    /// What.
+    pub what: Happening,
+}
+
+/// Why the power changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A command that was accepted here.
+    Command,
+    /// Nobody here: the button on the plug, its app, a schedule, a fuse.
+    Outside,
+}
+
+impl Cause {
+    /// The name, for logs and event bodies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Command => "command",
+            Cause::Outside => "outside",
+        }
+    }
+}
+
+/// What can happen to a node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// The device showed another state than before (or its first one).
+    PowerChanged {
+        /// The state before; `None` at the first contact of the node's life.
+        from: Option<Power>,
+        /// The state now.
+        to: Power,
+        /// Why.
+        cause: Cause,
+    },
+    /// The device's on-time is shorter than it should be: the power was cycled, or the device restarted, between two polls.
+    OnTimeRestarted,
+    /// A command was accepted and is durable.
+    CommandAccepted {
+        /// What.
+        reset: ResetType,
+        /// By whom.
+        by: String,
+    },
+    /// A command reached its end.
+    CommandDone {
+        /// What.
+        reset: ResetType,
+        /// How long it took since it was accepted.
+        took: Duration,
+    },
+    /// A newer command took its place.
+    CommandSuperseded {
+        /// What.
+        reset: ResetType,
+        /// The newer one.
+        by: ResetType,
+    },
+    /// A command was given up.
+    CommandFailed {
+        /// What.
+        reset: ResetType,
+        /// Why, in words.
+        why: String,
+    },
+    /// A command is past its deadline but will be completed, since it has cut the power.
+    CommandOverdue {
+        /// What.
+        reset: ResetType,
+        /// What it waits for, in words.
+        why: String,
+    },
+    /// The device does not answer any more and is given up for now.
+    DeviceLost {
+        /// What happened, in words.
+        why: String,
+    },
+    /// The device answers again.
+    DeviceFound,
+    /// The device refused the login: it is left alone for a while.
+    LoginRefused {
+        /// What it said, in words.
+        why: String,
+        /// When it is tried again.
+        until: Wall,
+    },
+    /// A client changed the boot override.
+    BootChanged(BootOverride),
+    /// The override for one boot was used up by a power on.
+    BootConsumed,
+    /// The device's driver noticed something odd.
+    Noticed {
+        /// In words.
+        text: String,
+    },
+    /// The actor of the node was rebuilt after a fault in it.
+    Revived,
+}
+
+/// Where events are sent and heard.
+#[derive(Clone, Debug)]
+pub struct EventBus(broadcast::Sender<Event>);
+
+impl EventBus {
+    /// A bus with nobody listening.
+    pub fn new() -> EventBus {
+        EventBus(broadcast::Sender::new(BACKLOG))
+    }
+
+    /// Tells everybody who listens.
+    pub fn tell(&self, node: &NodeId, at: Wall, what: Happening) {
+        log(node, &what);
+        // An error only says that nobody listens.
+        let _ = self.0.send(Event { number: crate::clock::serial(), node: node.clone(), at, what });
+    }
+
+    /// Listens from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
+    }
+}
+
+impl Default for EventBus {
+    fn default() -> EventBus {
+        EventBus::new()
+    }
+}
+
+fn log(node: &NodeId, what: &Happening) {
+    let node = node.as_str();
+    match what {
+        Happening::PowerChanged { from: Some(_), to, cause } => {
+            tracing::info!(event = "power_changed", node, to = %to, cause = cause.name(), "the power is {to} now");
+        }
+        Happening::PowerChanged { from: None, to, .. } => {
+            tracing::info!(event = "power_changed", node, to = %to, "first contact: the power is {to}");
+        }
+        Happening::OnTimeRestarted => tracing::warn!(
+            event = "on_time_restarted",
+            node,
+            "the power was cycled or the device restarted between two polls, and nobody here asked for it"
+        ),
+        Happening::CommandAccepted { reset, by } => {
+            tracing::info!(event = "command_accepted", node, op = %reset, by, "{reset} accepted");
+        }
+        Happening::CommandDone { reset, took } => {
+            let took_ms = took.as_millis();
+            tracing::info!(event = "command_done", node, op = %reset, took_ms, "{reset} done");
+        }
+        Happening::CommandSuperseded { reset, by } => {
+            tracing::info!(event = "command_superseded", node, op = %reset, by = %by, "{by} took the place of {reset}");
+        }
+        Happening::CommandFailed { reset, why } => {
+            tracing::error!(event = "command_failed", node, op = %reset, "{why}");
+        }
+        Happening::CommandOverdue { reset, why } => {
+            tracing::error!(event = "command_overdue", node, op = %reset, "{why}");
+        }
+        Happening::DeviceLost { why } => tracing::error!(event = "device_lost", node, "{why}"),
+        Happening::DeviceFound => tracing::info!(event = "device_found", node, "the device answers again"),
+        Happening::LoginRefused { why, until } => {
+            tracing::error!(event = "login_refused", node, until = %until, "{why}; not trying again before {until}");
+        }
+        Happening::BootChanged(boot) => tracing::info!(
+            event = "boot_changed",
+            node,
+            target = boot.target.name(),
+            enabled = boot.enabled.name(),
+            mode = boot.mode.name(),
+            "the boot override was changed"
+        ),
+        Happening::BootConsumed => {
+            tracing::info!(
+                event = "boot_consumed",
+                node,
+                "the boot override for one boot was used up by this power on"
+            );
+        }
+        Happening::Noticed { text } => tracing::warn!(event = "noticed", node, "{text}"),
+        Happening::Revived => tracing::warn!(event = "revived", node, "the node's actor was rebuilt"),
+    }
+}

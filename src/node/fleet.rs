@@ -1,1 +1,378 @@
-//! fleet
+//! All nodes: starts, replaces, stops and revives their actors, and the table in which readers find them.
+//!
+//! Readers take an [`NodeEntry`] out of an immutable table behind an atomic pointer and the view out of the entry; they
+//! never wait. An actor that falls to a panic closes its mailbox for good, so its drop guard tells the keeper, which
+//! builds it anew from the journal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{mpsc, oneshot};
+
+use super::actor::{Answer, Ask, NodeActor, Surroundings};
+use super::device::PowerDevice;
+use super::event::Happening;
+use super::machine::{Machine, Moment};
+use super::view::{NodeView, ViewCell};
+use super::{BootPatch, NodeId, NodeSpec, Refusal, ResetType};
+use crate::clock::{Clock, Mono};
+
+/// First polls of a starting fleet are this far apart, so that a rack is not asked all at once; closer where the poll
+/// interval would not be enough for all.
+const FIRST_POLL_GAP: Duration = Duration::from_millis(20);
+
+/// The pause before an actor that fell is built anew; it doubles with each further fall ...
+const REVIVE_FIRST: Duration = Duration::from_secs(1);
+
+/// ... up to this.
+const REVIVE_LONGEST: Duration = Duration::from_secs(60);
+
+/// An actor that lived this long is well again: the next fall counts as a first one.
+const REVIVE_FORGIVEN: Duration = Duration::from_secs(600);
+
+/// How long a client waits for the store. A disk that takes longer is as good as gone.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a reload waits for the operations under way on nodes that are taken away.
+const END_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Makes the device of one node, again after each fall.
+pub type DeviceMaker = Arc<dyn Fn() -> Box<dyn PowerDevice> + Send + Sync>;
+
+/// A node as the configuration wants it.
+#[derive(Clone)]
+pub struct NodeSetup {
+    /// What the core is told.
+    pub spec: NodeSpec,
+    /// Its device.
+    pub device: DeviceMaker,
+    /// Two setups with the same wiring talk to the same device in the same way: the session lives on.
+    pub wiring: u64,
+}
+
+/// Where readers find a node.
+pub struct NodeEntry {
+    /// Its name.
+    pub id: NodeId,
+    view: ViewCell,
+    actor: ArcSwapOption<Addr<NodeActor>>,
+}
+
+impl NodeEntry {
+    /// The current picture.
+    pub fn view(&self) -> arc_swap::Guard<Arc<NodeView>> {
+        self.view.load()
+    }
+
+    pub(super) fn publish(&self, view: NodeView) {
+        self.view.store(Arc::new(view));
+    }
+}
+
+/// All nodes by name.
+pub type Table = BTreeMap<NodeId, Arc<NodeEntry>>;
+
+/// The readers' and clients' side of the fleet. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Fleet {
+    table: Arc<ArcSwap<Table>>,
+    stopping: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+impl Fleet {
+    /// All nodes as of now.
+    pub fn table(&self) -> arc_swap::Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// The node with this name.
+    pub fn find(&self, id: &str) -> Option<Arc<NodeEntry>> {
+        self.table.load().get(id).cloned()
+    }
+
+    /// Asks for power. `Ok` means that the command is durable (or that nothing needs to be done).
+    pub async fn reset(&self, entry: &NodeEntry, reset: ResetType, by: String) -> Result<(), Refusal> {
+        self.ask(entry, |answer| Ask::Reset { reset, by, answer }).await
+    }
+
+    /// Changes the boot override. `Ok` means that the change is durable and in the view.
+    pub async fn patch_boot(
+        &self,
+        entry: &NodeEntry,
+        patch: BootPatch,
+        if_match: Option<Vec<u64>>,
+    ) -> Result<(), Refusal> {
+        self.ask(entry, |answer| Ask::PatchBoot { patch, if_match, answer }).await
+    }
+
+    /// Drops the device's session and reads it again soon.
+    pub fn renew(&self, entry: &NodeEntry) -> Result<(), Refusal> {
+        self.send(entry, Ask::Renew)
+    }
+
+    async fn ask(&self, entry: &NodeEntry, ask: impl FnOnce(Answer) -> Ask) -> Result<(), Refusal> {
+        let (answer, waiting) = oneshot::channel();
+        self.send(entry, ask(answer))?;
+        match self.clock.limit(ANSWER_DEADLINE, waiting).await {
+            Some(Ok(answer)) => answer,
+            // The actor fell before it answered, or the disk is stuck.
+            Some(Err(_)) | None => Err(Refusal::Undecided { node: entry.id.clone() }),
+        }
+    }
+
+    fn send(&self, entry: &NodeEntry, ask: Ask) -> Result<(), Refusal> {
+        let actor = entry.actor.load();
+        let node = || entry.id.clone();
+        match actor.as_ref().map(|actor| actor.try_send(ask)) {
+            Some(Ok(())) => Ok(()),
+            _ if self.stopping.load(Ordering::Relaxed) => Err(Refusal::Stopping { node: node() }),
+            // Full, or fallen and about to be built anew, or taken out of the configuration a moment ago.
+            _ => Err(Refusal::Overloaded { node: node() }),
+        }
+    }
+}
+
+/// Tells the keeper when the actor that holds it falls.
+pub struct DropGuard {
+    node: NodeId,
+    generation: u64,
+    tell: Option<mpsc::UnboundedSender<Fallen>>,
+}
+
+/// An actor fell.
+struct Fallen {
+    node: NodeId,
+    generation: u64,
+}
+
+impl DropGuard {
+    /// The actor ends as it should.
+    pub fn disarm(&mut self) {
+        self.tell = None;
+    }
+}
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        if let Some(tell) = &self.tell {
+            // The keeper is gone only when the whole fleet is.
+            let _ = tell.send(Fallen { node: self.node.clone(), generation: self.generation });
+        }
+    }
+}
+
+/// What the keeper knows of one node.
+struct Kept {
+    setup: NodeSetup,
+    entry: Arc<NodeEntry>,
+    generation: u64,
+    started: Mono,
+    falls: u32,
+}
+
+/// Owns the actors. Lives on the arbiter on which they run.
+pub struct Keeper {
+    around: Surroundings,
+    fleet: Fleet,
+    nodes: HashMap<NodeId, Kept>,
+    /// One message for each fall, and an actor falls once: bounded by the number of nodes.
+    falls: (mpsc::UnboundedSender<Fallen>, mpsc::UnboundedReceiver<Fallen>),
+    /// What is to be built anew, and when.
+    revivals: Vec<(Mono, NodeId)>,
+    generations: u64,
+}
+
+impl Keeper {
+    /// A fleet without nodes.
+    pub fn new(around: Surroundings) -> Keeper {
+        let (table, stopping) = (Arc::default(), Arc::default());
+        let fleet = Fleet { table, stopping, clock: around.clock.clone() };
+        Keeper {
+            around,
+            fleet,
+            nodes: HashMap::new(),
+            falls: mpsc::unbounded_channel(),
+            revivals: Vec::new(),
+            generations: 0,
+        }
+    }
+
+    /// The readers' side.
+    pub fn fleet(&self) -> Fleet {
+        self.fleet.clone()
+    }
+
+    /// Makes the fleet what `setups` say. Nodes that did not change are not touched, rewired ones finish the operation
+    /// under way first, those that are gone end. Must be called on the arbiter of the actors.
+    pub async fn apply(&mut self, setups: Vec<NodeSetup>) {
+        let wanted: HashMap<NodeId, NodeSetup> =
+            setups.into_iter().map(|setup| (setup.spec.id.clone(), setup)).collect();
+        let gone: Vec<NodeId> = self.nodes.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
+        let ends: Vec<_> = gone.iter().filter_map(|id| self.nodes.remove(id)).map(|kept| end(&kept.entry)).collect();
+        let mut new: Vec<NodeSetup> = Vec::new();
+        for (id, setup) in wanted {
+            match self.nodes.get_mut(&id) {
+                Some(kept) => adjust(kept, setup),
+                None => new.push(setup),
+            }
+        }
+        new.sort_by(|a, b| a.spec.id.cmp(&b.spec.id));
+        let count = new.len();
+        for (index, setup) in new.into_iter().enumerate() {
+            let first_poll =
+                self.around.clock.now().mono + first_poll_after(index, count, setup.spec.rules.poll_interval);
+            self.start(setup, first_poll);
+        }
+        self.publish_table();
+        await_ends(&self.around.clock, ends, END_DEADLINE).await;
+    }
+
+    fn start(&mut self, setup: NodeSetup, first_poll: Mono) {
+        self.generations += 1;
+        let machine = self.machine(&setup, first_poll);
+        let id = setup.spec.id.clone();
+        let view = ArcSwap::from_pointee(machine.view());
+        let entry = Arc::new(NodeEntry { id: id.clone(), view, actor: ArcSwapOption::empty() });
+        let kept = Kept { setup, entry, generation: self.generations, started: self.around.clock.now().mono, falls: 0 };
+        self.launch(&kept, machine);
+        self.nodes.insert(id, kept);
+    }
+
+    fn machine(&self, setup: &NodeSetup, first_poll: Mono) -> Machine {
+        let moment = Moment { now: self.around.clock.now(), swing: self.around.clock.swing() };
+        let record = self.around.journal.load(&setup.spec.id);
+        Machine::new(setup.spec.clone(), record, first_poll, moment)
+    }
+
+    fn launch(&self, kept: &Kept, machine: Machine) {
+        let guard =
+            DropGuard { node: kept.entry.id.clone(), generation: kept.generation, tell: Some(self.falls.0.clone()) };
+        let device = (kept.setup.device)();
+        let actor = NodeActor::new(machine, device, self.around.clone(), kept.entry.clone(), guard);
+        kept.entry.actor.store(Some(Arc::new(actor.start())));
+    }
+
+    fn publish_table(&self) {
+        let table: Table = self.nodes.iter().map(|(id, kept)| (id.clone(), kept.entry.clone())).collect();
+        self.fleet.table.store(Arc::new(table));
+    }
+
+    /// Revives what falls. Never ends by itself; drop it to do something else, and call it again.
+    pub async fn watch(&mut self) {
+        loop {
+            let due = self.revivals.iter().map(|(at, _)| *at).min();
+            let clock = self.around.clock.clone();
+            let alarm = async move {
+                match due {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(fallen) = self.falls.1.recv() => self.fell(fallen),
+                () = alarm => self.revive_due(),
+            }
+        }
+    }
+
+    /// An actor fell: it is to be built anew after a pause.
+    fn fell(&mut self, fallen: Fallen) {
+        let now = self.around.clock.now().mono;
+        let known = self.nodes.get_mut(&fallen.node).filter(|kept| kept.generation == fallen.generation);
+        let Some(kept) = known else { return };
+        if now.since(kept.started) > REVIVE_FORGIVEN {
+            kept.falls = 0;
+        }
+        let pause = (REVIVE_FIRST * 2u32.pow(kept.falls.min(6))).min(REVIVE_LONGEST);
+        kept.falls += 1;
+        let (node, pause_s) = (fallen.node.as_str(), pause.as_secs());
+        tracing::error!(
+            event = "node_fell",
+            node,
+            pause_s,
+            "a fault in the node's actor; it is rebuilt from the journal"
+        );
+        self.revivals.push((now + pause, fallen.node));
+    }
+
+    fn revive_due(&mut self) {
+        let now = self.around.clock.now();
+        let (due, later) = self.revivals.drain(..).partition(|(at, _)| *at <= now.mono);
+        self.revivals = later;
+        let due: Vec<(Mono, NodeId)> = due;
+        for (_, node) in due {
+            let Some(mut kept) = self.nodes.remove(&node) else { continue };
+            self.generations += 1;
+            kept.generation = self.generations;
+            kept.started = now.mono;
+            let machine = self.machine(&kept.setup, now.mono);
+            self.launch(&kept, machine);
+            self.around.metrics.node_restarted(node.as_str());
+            self.around.events.tell(&node, now.wall, Happening::Revived);
+            self.nodes.insert(node, kept);
+        }
+    }
+
+    /// Takes no new commands, waits for what is under way, at most this long. True when everything ended.
+    pub async fn stop(&mut self, limit: Duration) -> bool {
+        self.fleet.stopping.store(true, Ordering::Relaxed);
+        self.revivals.clear();
+        let ends: Vec<_> = self.nodes.drain().map(|(_, kept)| end(&kept.entry)).collect();
+        await_ends(&self.around.clock, ends, limit).await
+    }
+}
+
+/// Asks an actor to end; what it returns resolves when it has.
+fn end(entry: &NodeEntry) -> oneshot::Receiver<()> {
+    let (done, ended) = oneshot::channel();
+    deliver(entry, Ask::Stop { done });
+    entry.actor.store(None);
+    ended
+}
+
+/// Puts into the mailbox, however full it is, what must not get lost. If the actor has fallen, `ask` is dropped.
+fn deliver(entry: &NodeEntry, ask: Ask) {
+    if let Some(actor) = entry.actor.load_full() {
+        actix::spawn(async move {
+            // An error says that the actor fell.
+            let _ = actor.send(ask).await;
+        });
+    }
+}
+
+async fn await_ends(clock: &Clock, ends: Vec<oneshot::Receiver<()>>, limit: Duration) -> bool {
+    let all = async {
+        for ended in ends {
+            // An error means that the actor is gone, which is as good.
+            let _ = ended.await;
+        }
+    };
+    clock.limit(limit, all).await.is_some()
+}
+
+/// Takes over a changed setup of a node that is there already.
+fn adjust(kept: &mut Kept, setup: NodeSetup) {
+    let rewired = kept.setup.wiring != setup.wiring;
+    if rewired || kept.setup.spec != setup.spec {
+        let device = rewired.then(|| (setup.device)());
+        // An actor that has just fallen is rebuilt from this setup anyway.
+        deliver(&kept.entry, Ask::Reconfigure { spec: setup.spec.clone(), device });
+    }
+    kept.setup = setup;
+}
+
+/// Where in the first round of polls a node stands.
+fn first_poll_after(index: usize, count: usize, interval: Duration) -> Duration {
+    let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    (interval / count).min(FIRST_POLL_GAP).saturating_mul(index)
+}
+
+#[cfg(test)]
+#[path = "fleet_tests.rs"]
+mod tests;

@@ -67,8 +67,20 @@ pub struct Intent {
     pub accepted: Wall,
     /// Who asked: the account's name.
     pub by: String,
-    /// The power may have been cut for it already, and it ends with the power on: from here it is always completed.
-    pub cut: bool,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a command is, as far as a restart must know. Written before the step that it names is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Nothing was sent that a restart could not simply repeat.
+    #[default]
+    Accepted,
+    /// A cycle may have cut the power: it is owed its On from here, whatever the deadline says.
+    Cutting,
+    /// The power was cut, and the order to turn it on again may have been sent.
+    Restoring,
 }
 
 /// The boot override with its change number.

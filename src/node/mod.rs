@@ -10,8 +10,10 @@ pub mod fleet;
 pub mod journal;
 pub mod machine;
 pub mod pace;
+mod refusal;
 pub mod view;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
+
+pub use refusal::Refusal;
 
 /// The name of a node: the last part of its URLs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,6 +59,12 @@ impl NodeId {
     /// The UUID of the machine when nothing better is known: a version 5 UUID of the name, the same at every start.
     pub fn uuid(&self) -> Uuid {
         Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:plugfish:node:{}", self.0).as_bytes())
+    }
+}
+
+impl Borrow<str> for NodeId {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -423,85 +433,6 @@ pub struct NodeSpec {
     pub rules: Rules,
     /// The device in the operator's words, for messages: `Tapo plug at 192.0.2.11`.
     pub device: Arc<str>,
-}
-
-/// Why a node did not take what was asked of it. Each says what happened, to which node, and what to do next.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// The node has no such ability.
-    #[error("{node} cannot do {what}: {device} knows no such action")]
-    Unsupported {
-        /// The node.
-        node: NodeId,
-        /// What was asked.
-        what: String,
-        /// The device in words.
-        device: Arc<str>,
-    },
-    /// The breaker is open.
-    #[error("{device}, which switches {node}, does not answer: {why}; nothing was changed")]
-    DeviceAway {
-        /// The node.
-        node: NodeId,
-        /// The device in words.
-        device: Arc<str>,
-        /// The last failure in words.
-        why: String,
-        /// When it is worth asking again.
-        retry_after: Duration,
-    },
-    /// The login was refused a short while ago, and trying again now could lock the device.
-    #[error("{device}, which switches {node}, refused the login: {why}; nothing was changed")]
-    LoginHeld {
-        /// The node.
-        node: NodeId,
-        /// The device in words.
-        device: Arc<str>,
-        /// What the device said, in words.
-        why: String,
-        /// When the next login is allowed.
-        retry_after: Duration,
-    },
-    /// Too many requests wait for this node already, or its actor is being rebuilt.
-    #[error("{node} has too much to do at the moment; nothing was changed, ask again in a second")]
-    Overloaded {
-        /// The node.
-        node: NodeId,
-    },
-    /// The intent could not be made durable, so nothing was done.
-    #[error("{node}: {why}; nothing was changed")]
-    CannotWrite {
-        /// The node.
-        node: NodeId,
-        /// What the store said, with the path.
-        why: String,
-    },
-    /// The condition of the request (`If-Match`) does not hold.
-    #[error("{node} has changed since it was read; read it again and repeat the change")]
-    Changed {
-        /// The node.
-        node: NodeId,
-    },
-    /// The daemon is going down.
-    #[error("plugfish is stopping; nothing was changed for {node}")]
-    Stopping {
-        /// The node.
-        node: NodeId,
-    },
-}
-
-impl Refusal {
-    /// When it is worth asking again, for `Retry-After`; `None` when asking again changes nothing.
-    pub fn retry_after(&self) -> Option<Duration> {
-        /// A full mailbox drains, and a fallen actor is rebuilt, within about a second.
-        const SOON: Duration = Duration::from_secs(1);
-        match self {
-            Refusal::DeviceAway { retry_after, .. } | Refusal::LoginHeld { retry_after, .. } => Some(*retry_after),
-            Refusal::Overloaded { .. } => Some(SOON),
-            Refusal::Stopping { .. } => Some(Duration::from_secs(5)),
-            Refusal::Unsupported { .. } | Refusal::CannotWrite { .. } | Refusal::Changed { .. } => None,
-        }
-    }
 }
 
 #[cfg(test)]

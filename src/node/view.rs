@@ -1,1 +1,110 @@
-//! view
+//! What readers see of a node: an immutable picture, swapped in whole. Readers never wait and never enter a mailbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::device::AboutDevice;
+use super::{BootOverride, BootTarget, Health, Inventory, NodeId, Power, ResetType};
+use crate::clock::{Mono, Now, Wall};
+
+/// A node as it is known at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeView {
+    /// Its name.
+    pub id: NodeId,
+    /// What the operator says of the machine.
+    pub inventory: Arc<Inventory>,
+    /// The device in words.
+    pub device: Arc<str>,
+    /// Who the device says it is; `None` before the first contact of the node's life.
+    pub about: Option<Arc<AboutDevice>>,
+    /// What was last confirmed; `None` before the first contact of the node's life, never after it.
+    pub power: Option<Power>,
+    /// When that was confirmed.
+    pub seen_at: Option<Wall>,
+    /// The same on the monotonic clock; `None` when it was another process that saw it.
+    pub seen_mono: Option<Mono>,
+    /// When it last changed.
+    pub since: Option<Wall>,
+    /// The draw, when the device measures it and was seen lately.
+    pub milliwatts: Option<u64>,
+    /// The sum of the energy measured in the node's life, when the device measures it.
+    pub energy_wh: Option<u64>,
+    /// The worst of `conditions`.
+    pub health: Health,
+    /// What is not well, in words.
+    pub conditions: Vec<Condition>,
+    /// What may be asked of the node's power.
+    pub resets: &'static [ResetType],
+    /// Which boot targets this node can honour.
+    pub boot_targets: &'static [BootTarget],
+    /// The boot override.
+    pub boot: BootOverride,
+    /// Moves only with what a client can write: the ETag.
+    pub writes: u64,
+    /// The command that is being carried out.
+    pub command: Option<CommandView>,
+    /// The connection to the device.
+    pub link: LinkView,
+    /// Grows with every new picture of this node.
+    pub change: u64,
+}
+
+/// Something that is not well with a node (schema Resource, `Status.Conditions`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The message of our registry: `DeviceAway`, `LoginRefused`, `CommandFailed`, `CommandOverdue`, `DeviceNotice`.
+    pub message: &'static str,
+    /// How bad.
+    pub severity: Health,
+    /// In words.
+    pub text: String,
+    /// Since when.
+    pub at: Wall,
+}
+
+/// A command that is being carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandView {
+    /// What.
+    pub reset: ResetType,
+    /// By whom.
+    pub by: String,
+    /// When it was accepted.
+    pub accepted: Wall,
+}
+
+/// The connection to a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkView {
+    /// Failures in a row.
+    pub failures: u32,
+    /// The last failure in words, while there are failures.
+    pub last_error: Option<String>,
+    /// New commands are refused.
+    pub breaker_open: bool,
+    /// The login was refused, and is not tried again before this.
+    pub held_until: Option<Wall>,
+}
+
+impl LinkView {
+    /// The device answered when it was last asked.
+    pub fn up(&self) -> bool {
+        self.failures == 0 && self.held_until.is_none()
+    }
+}
+
+impl NodeView {
+    /// How old the shown state is.
+    pub fn age(&self, now: Now) -> Option<Duration> {
+        match self.seen_mono {
+            Some(seen) => Some(now.mono.since(seen)),
+            None => self.seen_at.map(|seen| now.wall.since(seen)),
+        }
+    }
+}
+
+/// Where the current picture of a node hangs.
+pub type ViewCell = ArcSwap<NodeView>;

@@ -1,10 +1,39 @@
 //! TP-Link Tapo smart plugs and strips.
+//!
+//! From the inside out: `cipher`, `spake` (arithmetic); `klap`, `passthrough`, `tpap` (the variants of the wire);
+//! `transport` (which variant); `connection` and `call` (session and failures), with `search` and `discovery` for a plug that is
+//! not where it was; `smart`, `ask`, `meter`, `strip` (the methods); `plug` (what the core sees).
+
+mod ask;
+mod call;
+mod cipher;
+mod connection;
+pub mod discovery;
+mod fault;
+mod klap;
+mod meter;
+mod passthrough;
+mod plug;
+mod search;
+mod smart;
+mod spake;
+mod strip;
+mod tpap;
+mod transport;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use self::connection::{Connection, Timing};
+pub use self::plug::TapoPlug;
+use self::search::Searches;
 use super::DeviceContext;
-use crate::node::device::{DeviceError, DeviceFuture, FailureClass, Observation, PowerDevice};
-use crate::node::{MacAddress, Power};
+use crate::node::MacAddress;
 
 /// UDP port on which plugs answer discovery.
 pub const DISCOVERY_PORT: u16 = 20002;
@@ -30,9 +59,9 @@ pub struct TapoConfig {
 
 impl PartialEq for TapoConfig {
     fn eq(&self, other: &TapoConfig) -> bool {
-        (&self.host, self.port, &self.username, self.mac, self.outlet, self.discovery_port)
-            == (&other.host, other.port, &other.username, other.mac, other.outlet, other.discovery_port)
-            && self.password.expose_secret() == other.password.expose_secret()
+        (&self.host, self.port, self.mac, self.outlet, self.discovery_port)
+            == (&other.host, other.port, other.mac, other.outlet, other.discovery_port)
+            && self.account() == other.account()
     }
 }
 
@@ -48,24 +77,61 @@ impl TapoConfig {
             None => format!("Tapo plug at {at}"),
         }
     }
-}
 
-/// One plug, or one outlet of a strip.
-pub struct TapoPlug {}
-
-impl TapoPlug {
-    /// A plug that has not been talked to.
-    pub fn new(_config: TapoConfig, _context: DeviceContext) -> TapoPlug {
-        TapoPlug {}
+    fn account(&self) -> Account {
+        Account { username: self.username.clone(), password: self.password.clone() }
     }
 }
 
-impl PowerDevice for TapoPlug {
-    fn read(&mut self) -> DeviceFuture<'_, Observation> {
-        Box::pin(async { Err(DeviceError::new(FailureClass::Refused, "not here yet")) })
+/// A TP-Link account. Both parts count upper and lower case.
+#[derive(Clone)]
+struct Account {
+    username: String,
+    password: SecretString,
+}
+
+impl Account {
+    fn username(&self) -> &str {
+        &self.username
     }
-    fn set(&mut self, _power: Power) -> DeviceFuture<'_, ()> {
-        Box::pin(async { Err(DeviceError::new(FailureClass::Refused, "not here yet")) })
+
+    fn password(&self) -> &str {
+        self.password.expose_secret()
     }
-    fn forget_session(&mut self) {}
+}
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Account) -> bool {
+        self.username == other.username && self.password() == other.password()
+    }
+}
+
+/// Makes plugs, and lets those that are outlets of one strip share its connection.
+#[derive(Default)]
+pub(super) struct Plugs {
+    connections: Mutex<Vec<Weak<Connection>>>,
+    searches: Arc<Searches>,
+}
+
+impl Plugs {
+    /// Makes a plug. The gate of `context` is used if nobody talks to the same plug yet.
+    pub fn open(&self, config: &TapoConfig, context: DeviceContext) -> TapoPlug {
+        self.open_with(config, context, Timing::PLUG)
+    }
+
+    fn open_with(&self, config: &TapoConfig, context: DeviceContext, timing: Timing) -> TapoPlug {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|connection| connection.strong_count() > 0);
+        let known: Vec<_> = connections.iter().filter_map(Weak::upgrade).filter(|c| c.reaches(config)).collect();
+        let shared = known.iter().find(|connection| connection.serves(config)).cloned();
+        let connection = shared.unwrap_or_else(|| {
+            // Another account changes nothing of what the plug bears.
+            let gate = known.first().map_or(&context.gate, |connection| &connection.gate).clone();
+            let new = Arc::new(Connection::new(config, gate, self.searches.clone(), timing));
+            connections.push(Arc::downgrade(&new));
+            new
+        });
+        connection.join(config);
+        TapoPlug::new(config, context, connection)
+    }
 }

@@ -1,0 +1,178 @@
+//! The words about people and programs that log in: roles, accounts, sessions.
+//!
+//! A leaf that only names things: who may log in is decided by `http`, and where these records are kept is the business
+//! of `store`. Nothing here holds a secret in clear, and nothing here prints a hash.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Wall;
+
+/// `RoleId` (schema ManagerAccount): what an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Everything, accounts included.
+    Administrator,
+    /// Power and boot, but no accounts.
+    Operator,
+    /// Looking only.
+    ReadOnly,
+}
+
+impl Role {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Role; 3] = [Role::Administrator, Role::Operator, Role::ReadOnly];
+
+    /// The name as Redfish spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Administrator => "Administrator",
+            Role::Operator => "Operator",
+            Role::ReadOnly => "ReadOnly",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that names no role.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is no role; there are Administrator, Operator and ReadOnly")]
+pub struct BadRole(String);
+
+impl FromStr for Role {
+    type Err = BadRole;
+    fn from_str(text: &str) -> Result<Role, BadRole> {
+        Role::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| BadRole(text.into()))
+    }
+}
+
+/// An account as it is kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// The name it logs in with; the key of the record.
+    pub username: String,
+    /// The password as a PHC string of argon2, never the password.
+    pub password_hash: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it may log in.
+    pub enabled: bool,
+    /// Grows by one with each change by a client: its ETag.
+    pub change: u64,
+    /// The password has to be changed before anything else is allowed.
+    pub password_change_required: bool,
+    /// When it was made.
+    pub created: Wall,
+}
+
+impl fmt::Debug for AccountRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountRecord")
+            .field("username", &self.username)
+            .field("role", &self.role)
+            .field("enabled", &self.enabled)
+            .field("change", &self.change)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session as it is kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// The last part of its URL; the key of the record.
+    pub id: String,
+    /// SHA-256 of the token in hex, never the token.
+    pub token_hash: String,
+    /// The account that logged in.
+    pub username: String,
+    /// Where it logged in from, as text.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// When it began.
+    pub created: Wall,
+    /// When it was last used.
+    pub last_used: Wall,
+}
+
+impl fmt::Debug for SessionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRecord")
+            .field("id", &self.id)
+            .field("username", &self.username)
+            .field("last_used", &self.last_used)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A write to the book of accounts. When it resolves to `Ok` the change survives a power cut.
+pub type AccountFuture = Pin<Box<dyn Future<Output = Result<(), AccountError>> + Send>>;
+
+/// The book of accounts could not be written.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct AccountError(pub String);
+
+/// Where accounts and sessions are kept. Reading is from memory and never waits for a disk.
+pub trait AccountBook: Send + Sync {
+    /// All accounts.
+    fn accounts(&self) -> Vec<AccountRecord>;
+
+    /// Makes an account durable, in the place of the one with its name.
+    fn put_account(&self, account: AccountRecord) -> AccountFuture;
+
+    /// Makes it durable that there is no such account, and ends its sessions.
+    fn delete_account(&self, username: &str) -> AccountFuture;
+
+    /// All sessions.
+    fn sessions(&self) -> Vec<SessionRecord>;
+
+    /// Remembers a session; reaches the disk when it suits.
+    fn put_session(&self, session: SessionRecord);
+
+    /// Forgets a session; reaches the disk when it suits.
+    fn delete_session(&self, id: &str);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_keep_their_names() {
+        for role in Role::ALL {
+            assert_eq!(role.name().parse(), Ok(role));
+        }
+        assert!("administrator".parse::<Role>().is_err());
+    }
+
+    #[test]
+    fn hashes_are_not_printed() {
+        let account = AccountRecord {
+            username: "admin".into(),
+            password_hash: "$argon2id$secret".into(),
+            role: Role::Administrator,
+            enabled: true,
+            change: 1,
+            password_change_required: false,
+            created: Wall(0),
+        };
+        let session = SessionRecord {
+            id: "1".into(),
+            token_hash: "secret".into(),
+            username: "admin".into(),
+            origin: None,
+            created: Wall(0),
+            last_used: Wall(0),
+        };
+        assert!(!format!("{account:?} {session:?}").contains("secret"));
+    }
+}

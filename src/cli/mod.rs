@@ -1,0 +1,199 @@
+//! The command line: what can be typed. One line of help for each.
+//!
+//! It parses; what a command does is in `daemon.rs` (what runs), `client.rs` (what asks a running daemon) and here (what
+//! only prints).
+
+pub mod client;
+pub mod output;
+mod run;
+
+pub use run::Failure;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::telemetry::LogFormat;
+
+/// A Redfish BMC for machines that have none: behind Tapo smart plugs.
+#[derive(Debug, Parser)]
+#[command(name = "plugfish", version, about, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// How log lines look; by default what fits a terminal, a pipe or systemd. RUST_LOG sets the levels.
+    #[arg(long, global = true, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: a Redfish service for the nodes in nodes.yaml.
+    Serve(ConfigFile),
+    /// Run the daemon on a simulated rack: nothing to install, nothing is kept.
+    Demo(Demo),
+    /// Run the simulated rack alone, for testing other software.
+    Sim(Sim),
+    /// Say everything that is wrong with nodes.yaml.
+    Check(Check),
+    /// Show the nodes of a running daemon.
+    Status(Status),
+    /// Switch a node of a running daemon on or off.
+    Power(Power),
+    /// Print the JSON schema of nodes.yaml, for editors.
+    Schema,
+    /// Read a password and print its hash, for `accounts` in nodes.yaml.
+    HashPassword,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration; else ./nodes.yaml, else /etc/plugfish/nodes.yaml.
+    #[arg(long, env = "PLUGFISH_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `plugfish demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where to serve Redfish.
+    #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+    pub listen: std::net::SocketAddr,
+    /// Serve HTTPS with a self-signed certificate.
+    #[arg(long)]
+    pub tls: bool,
+    /// How many simulated Tapo plugs.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub tapo: u16,
+    /// Seed of all chance in the simulation.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Where the rack is told what to do (faults, buttons) and what it saw, over HTTP.
+    #[arg(long, value_name = "ADDRESS")]
+    pub rack_control: Option<std::net::SocketAddr>,
+}
+
+/// `plugfish sim`.
+#[derive(Debug, Args)]
+pub struct Sim {
+    /// How many simulated Tapo plugs.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub tapo: u16,
+    /// Seed of all chance in the simulation.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Where the rack is told what to do (faults, buttons) and what it saw, over HTTP.
+    #[arg(long, default_value = "127.0.0.1:8001", value_name = "ADDRESS")]
+    pub control: std::net::SocketAddr,
+}
+
+/// `plugfish check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Also log in to every device once, and say what it is.
+    #[arg(long)]
+    pub probe: bool,
+}
+
+/// How to reach a running daemon.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// Where the daemon serves.
+    #[arg(long, env = "PLUGFISH_URL", default_value = "http://127.0.0.1:8000", value_name = "URL")]
+    pub url: String,
+    /// The account.
+    #[arg(long, env = "PLUGFISH_USERNAME", default_value = "admin", value_name = "NAME")]
+    pub username: String,
+    /// A file with the password; else PLUGFISH_PASSWORD.
+    #[arg(long, env = "PLUGFISH_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The certificate (PEM) that the daemon's is signed by, or the daemon's own.
+    #[arg(long, env = "PLUGFISH_CACERT", value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub output: OutputFormat,
+}
+
+/// What to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// For scripts.
+    Json,
+}
+
+/// `plugfish status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Only this node.
+    pub node: Option<String>,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `plugfish power`.
+#[derive(Debug, Args)]
+pub struct Power {
+    /// The node.
+    pub node: String,
+    /// What to do with its power.
+    #[arg(value_enum)]
+    pub action: PowerAction,
+    /// Return as soon as the command is accepted.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// What to do with the power of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PowerAction {
+    /// Turn it on.
+    On,
+    /// Cut it at once.
+    Off,
+    /// Off, a while, on.
+    Cycle,
+    /// Restart the machine: the same as a cycle where the device knows only on and off.
+    Reset,
+}
+
+impl PowerAction {
+    /// The `ResetType` of Redfish for it.
+    pub fn reset_type(self) -> &'static str {
+        match self {
+            PowerAction::On => "On",
+            PowerAction::Off => "ForceOff",
+            PowerAction::Cycle => "PowerCycle",
+            PowerAction::Reset => "ForceRestart",
+        }
+    }
+
+    /// The power state at its end.
+    pub fn goal(self) -> &'static str {
+        if self == PowerAction::Off { "Off" } else { "On" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,93 @@
+//! From a parsed command line to what it does, and from how that ended to an exit status.
+
+use std::fmt;
+use std::io::{IsTerminal, Read};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::output::print;
+use super::{Check, Cli, Command, client};
+use crate::config;
+use crate::daemon::{demo, probe, serve};
+use crate::http::auth::hash_password;
+use crate::telemetry::{LogFormat, start_logging};
+
+/// Longest password that is read.
+const PASSWORD_MAX: u64 = 1024;
+
+/// How a command failed.
+#[derive(Debug)]
+pub struct Failure(anyhow::Error);
+
+impl Failure {
+    /// 2 when the file is wrong, 1 for everything else. (A wrong command line is 2 as well; clap says so itself.)
+    pub fn code(&self) -> ExitCode {
+        let file = self.0.chain().any(|cause| cause.is::<config::ConfigProblems>() || cause.is::<config::NoConfig>());
+        ExitCode::from(if file { 2 } else { 1 })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl Cli {
+    /// Does what was typed.
+    pub fn run(self) -> Result<(), Failure> {
+        let daemon = matches!(self.command, Command::Serve(_) | Command::Demo(_) | Command::Sim(_));
+        let levels = if daemon { "info,actix_server=warn" } else { "warn" };
+        start_logging(self.log_format.unwrap_or_else(LogFormat::fitting), levels);
+        // Devices and clients use the same TLS; a second start (tests in one process) keeps the first one's.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        dispatch(self.command).map_err(Failure)
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Schema => {
+            print(&format!("{:#}\n", config::schema()));
+            return Ok(());
+        }
+        Command::HashPassword => return hash(),
+        _ => {}
+    }
+    actix::System::new().block_on(async move {
+        match command {
+            Command::Serve(file) => serve::serve(&file).await,
+            Command::Demo(options) => demo::demo(&options).await,
+            Command::Sim(options) => demo::sim(&options).await,
+            Command::Check(options) => check(&options).await,
+            Command::Status(options) => client::status(&options).await,
+            Command::Power(options) => client::power(&options).await,
+            Command::Schema | Command::HashPassword => Ok(()),
+        }
+    })
+}
+
+async fn check(options: &Check) -> Result<()> {
+    let path = config::find(options.file.config.clone())?;
+    let config = serve::load(&path)?;
+    print(&format!("{}: {} nodes, nothing wrong with it\n", path.display(), config.nodes.len()));
+    if options.probe {
+        probe::probe(&serve::node_plans(&config)).await?;
+    }
+    Ok(())
+}
+
+fn hash() -> Result<()> {
+    let password = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password("Password: ").context("cannot read the password")?
+    } else {
+        let mut text = String::new();
+        std::io::stdin().lock().take(PASSWORD_MAX).read_to_string(&mut text).context("cannot read the password")?;
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    anyhow::ensure!(!password.is_empty(), "the password is empty");
+    let hash = hash_password(&password).map_err(|error| anyhow::anyhow!("cannot hash it: {error}"))?;
+    print(&format!("{hash}\n"));
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! `plugfish demo` and `plugfish sim`: the simulated rack, with the daemon on it or alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use secrecy::SecretString;
+
+use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use crate::account::Role;
+use crate::cli::output::{print, table};
+use crate::cli::{Demo, Sim};
+use crate::clock::{Clock, secret_bytes};
+use crate::driver::DriverConfig;
+use crate::driver::tapo::TapoConfig;
+use crate::http::auth::hash_password;
+use crate::http::ops::MetricsAccess;
+use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
+use crate::sim::{Account, Model, Plug, Rack, RackConfig, SimOptions, Variant};
+
+/// The login of the demonstration; the rack behind it is made of air.
+const USERNAME: &str = "admin";
+const PASSWORD: &str = "plugfish-demo";
+
+/// The account of the simulated plugs.
+const PLUG_ACCOUNT: (&str, &str) = ("owner@example.com", "plugfish-demo");
+
+/// One plug of each protocol that plugs speak, over and over.
+const KINDS: [(Model, Variant); 4] = [
+    (Model::P110, Variant::KlapV2),
+    (Model::P110, Variant::Tpap),
+    (Model::P100, Variant::Passthrough),
+    (Model::P100, Variant::KlapV1),
+];
+
+/// What the first plugs and their boards do is to be seen soon.
+const RULES: Rules = Rules {
+    poll_interval: Duration::from_secs(5),
+    off_dwell: Duration::from_secs(5),
+    command_deadline: Duration::from_secs(60),
+};
+
+/// A directory that goes away with its owner.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Scratch> {
+        let name = format!("plugfish-demo-{}", hex::encode(secret_bytes::<6>()));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(event = "scratch_left", path = %self.0.display(), "cannot remove it: {error}");
+        }
+    }
+}
+
+fn options(plugs: u16, seed: u64, control: Option<std::net::SocketAddr>) -> SimOptions {
+    SimOptions {
+        plugs: usize::from(plugs),
+        kinds: KINDS.to_vec(),
+        seed,
+        account: Account::new(PLUG_ACCOUNT.0, PLUG_ACCOUNT.1),
+        control,
+        ..SimOptions::default()
+    }
+}
+
+/// A simulated rack and the daemon on it. Tests and benches use it as a whole machine room.
+pub struct DemoRack {
+    /// The plugs.
+    pub rack: Rack,
+    /// The daemon.
+    pub running: Running,
+    scratch: Scratch,
+}
+
+impl DemoRack {
+    /// Starts both; a node for each plug, `node-1` and so on.
+    pub async fn start(options: &Demo) -> Result<DemoRack> {
+        let rack = self::options(options.tapo, options.seed, options.rack_control);
+        let rack = Rack::start(RackConfig::from(rack)).await?;
+        let scratch = Scratch::new()?;
+        let nodes = rack.plugs().iter().enumerate().map(|(index, plug)| node(index, plug)).collect::<Result<_>>()?;
+        let hash = hash_password(PASSWORD).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
+        let plan = Plan {
+            listen: vec![options.listen],
+            tls: options.tls.then_some(TlsPlan::SelfSigned),
+            auth_required: true,
+            metrics: MetricsAccess::Public,
+            state_dir: scratch.0.clone(),
+            accounts: vec![AccountPlan { username: USERNAME.into(), password_hash: hash, role: Role::Administrator }],
+            nodes,
+        };
+        let running = Running::start(plan, Clock::system()).await?;
+        Ok(DemoRack { rack, running, scratch })
+    }
+}
+
+/// Runs the rack and the daemon on it until told to stop.
+pub async fn demo(options: &Demo) -> Result<()> {
+    let demo = DemoRack::start(options).await?;
+    announce(options, &demo);
+    super::serve::until_told_to_stop(demo.running).await?;
+    demo.rack.stop().await;
+    Ok(())
+}
+
+/// Runs the rack alone until told to stop.
+pub async fn sim(options: &Sim) -> Result<()> {
+    let rack = Rack::start(RackConfig::from(self::options(options.tapo, options.seed, Some(options.control)))).await?;
+    let control = rack.control().map_or_else(String::new, |address| address.to_string());
+    print(&format!(
+        "A simulated rack. Account of the plugs: {} / {}\nTell it what to do at http://{control}/plugs\n\n{}",
+        PLUG_ACCOUNT.0,
+        PLUG_ACCOUNT.1,
+        plug_table(&rack)
+    ));
+    super::serve::told_to_stop().await?;
+    rack.stop().await;
+    Ok(())
+}
+
+fn plug_table(rack: &Rack) -> String {
+    let row = |plug: &Arc<Plug>| {
+        let about = plug.describe();
+        vec![
+            about.name.clone(),
+            about.address.to_string(),
+            about.model.name().into(),
+            about.variant.encrypt_type().into(),
+        ]
+    };
+    table(&["PLUG", "ADDRESS", "MODEL", "PROTOCOL"], &rack.plugs().iter().map(row).collect::<Vec<_>>())
+}
+
+/// The node behind a plug. Its board is an invention, so its inventory is one too, and says so.
+fn node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
+    let id: NodeId = format!("node-{}", index + 1).parse().context("the nodes of the rack have odd names")?;
+    let address = plug.address();
+    let driver = DriverConfig::Tapo(TapoConfig {
+        host: address.ip().to_string(),
+        port: Some(address.port()),
+        username: PLUG_ACCOUNT.0.into(),
+        password: SecretString::from(PLUG_ACCOUNT.1),
+        mac: Some(MacAddress(plug.mac())),
+        outlet: None,
+        discovery_port: plug.discovery_address().map_or(crate::driver::tapo::DISCOVERY_PORT, |at| at.port()),
+    });
+    let [high, low] = u16::try_from(index).unwrap_or_default().to_be_bytes();
+    let inventory = Inventory {
+        manufacturer: Some("plugfish".into()),
+        model: Some("Simulated board".into()),
+        serial: Some(format!("SIM{:04}", index + 1)),
+        uuid: None,
+        processors: vec![Processor {
+            model: Some("Simulated processor".into()),
+            manufacturer: None,
+            cores: Some(4),
+            threads: Some(4),
+            architecture: Some(Architecture::X86_64),
+            max_speed_mhz: None,
+        }],
+        memory_gib: Some(16.0),
+        drives: Vec::new(),
+        // A locally administered address, so that it is nobody's.
+        nics: vec![MacAddress([0x02, 0x5c, 0x52, 0x00, high, low])],
+    };
+    let device = driver.label().into();
+    let spec = NodeSpec { id, inventory: Arc::new(inventory), rules: RULES, device };
+    Ok(NodePlan { spec, driver })
+}
+
+fn announce(options: &Demo, demo: &DemoRack) {
+    let DemoRack { rack, running, scratch } = demo;
+    let scheme = if options.tls { "https" } else { "http" };
+    let address = running.addresses.first().map_or_else(String::new, ToString::to_string);
+    let url = format!("{scheme}://{address}");
+    let (insecure, cacert) = if options.tls {
+        (" --insecure", format!(" --cacert {}", scratch.0.join("self-signed.crt").display()))
+    } else {
+        ("", String::new())
+    };
+    let program = std::env::current_exe().map_or_else(|_| "plugfish".into(), |path| path.display().to_string());
+    let control =
+        rack.control().map_or_else(String::new, |at| format!("Tell the rack what to do at http://{at}/plugs\n"));
+    print(&format!(
+        "plugfish {version} on a simulated rack; nothing is kept when it ends (Ctrl-C).\n\n{plugs}\n{control}\
+         Redfish: {url}/redfish/v1/   login: {USERNAME} / {PASSWORD}\n\nTry, in another terminal:\n  \
+         curl{insecure} -u {USERNAME}:{PASSWORD} {url}/redfish/v1/Systems/node-1\n  \
+         curl{insecure} -u {USERNAME}:{PASSWORD} -H 'Content-Type: application/json' -d '{{\"ResetType\":\"ForceOff\"}}' \
+         {url}/redfish/v1/Systems/node-1/Actions/ComputerSystem.Reset\n  \
+         PLUGFISH_PASSWORD={PASSWORD} {program} status --url {url}{cacert}\n",
+        version = env!("CARGO_PKG_VERSION"),
+        plugs = plug_table(rack),
+    ));
+}

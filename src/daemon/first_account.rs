@@ -1,0 +1,57 @@
+//! The accounts of the first start: those of the configuration, else `admin` with a random password in a private file.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Plan;
+use crate::account::{AccountBook, AccountRecord, Role};
+use crate::clock::{Wall, secret_bytes};
+use crate::http::auth::hash_password;
+
+/// Where the password of the first account is written when the configuration names no account.
+pub const INITIAL_PASSWORD: &str = "initial-admin-password";
+
+/// Makes the accounts of the configuration that the store does not have; without any, `admin`.
+pub async fn make(book: &dyn AccountBook, plan: &Plan, now: Wall) -> Result<()> {
+    let there = book.accounts();
+    let record = |username: &str, password_hash: String, role| AccountRecord {
+        username: username.into(),
+        password_hash,
+        role,
+        enabled: true,
+        change: 1,
+        password_change_required: false,
+        created: now,
+    };
+    for account in &plan.accounts {
+        if there.iter().all(|known| known.username != account.username) {
+            let new = record(&account.username, account.password_hash.clone(), account.role);
+            book.put_account(new).await.context("cannot keep the first accounts")?;
+            tracing::info!(event = "account_made", account = account.username, "made from the configuration");
+        }
+    }
+    if there.is_empty() && plan.accounts.is_empty() && plan.auth_required {
+        let path = plan.state_dir.join(INITIAL_PASSWORD);
+        let password = hex::encode(secret_bytes::<12>());
+        let hash = hash_password(&password).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
+        write_private(&path, &password).with_context(|| format!("cannot write {}", path.display()))?;
+        book.put_account(record("admin", hash, Role::Administrator)).await.context("cannot keep the first account")?;
+        tracing::warn!(
+            event = "account_made",
+            account = "admin",
+            path = %path.display(),
+            "no accounts are configured: made admin, its password is in {}", path.display()
+        );
+    }
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}

@@ -1,0 +1,240 @@
+//! The composition root: the only room that sees all the others. What runs, in which order it starts, and in which order
+//! it ends.
+//!
+//! Start: store, accounts, listeners (so that a port in use is said before a device is touched), fleet, service. End:
+//! no new commands, what is under way ends or stays an intent, answers are finished, the store is flushed.
+
+pub mod demo;
+mod first_account;
+pub mod probe;
+pub mod serve;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use anyhow::{Context, Result};
+
+use crate::account::{AccountBook, Role};
+use crate::clock::Clock;
+use crate::driver::{DriverConfig, Drivers};
+use crate::http::auth::Access;
+use crate::http::ops::{self, MetricsAccess, Ops, ViewMetrics};
+use crate::http::server;
+use crate::http::tls::Certificate;
+use crate::node::actor::Surroundings;
+use crate::node::event::EventBus;
+use crate::node::fleet::{Fleet, Keeper, NodeSetup};
+use crate::node::journal::Journal;
+use crate::node::{NodeId, NodeSpec};
+use crate::redfish::{self, Service};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// How long operations under way may take when the service stops. With the rest it stays under 5 s.
+const FLEET_STOP: Duration = Duration::from_secs(3);
+
+/// How long the store may take to write down what it holds back; nothing that was acknowledged is among it.
+const STORE_STOP: Duration = Duration::from_millis(1500);
+
+/// Worker threads of the HTTP side: a small box has four cores, and a read takes microseconds.
+const WORKERS_MAX: usize = 4;
+
+/// What is to run.
+pub struct Plan {
+    /// Where Redfish is served.
+    pub listen: Vec<SocketAddr>,
+    /// With which certificate; plain HTTP without.
+    pub tls: Option<TlsPlan>,
+    /// A login is wanted.
+    pub auth_required: bool,
+    /// Who may read `/metrics`.
+    pub metrics: MetricsAccess,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// Accounts for the first start.
+    pub accounts: Vec<AccountPlan>,
+    /// The nodes.
+    pub nodes: Vec<NodePlan>,
+}
+
+/// Which certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsPlan {
+    /// The one in these PEM files.
+    Files {
+        /// The chain.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// One that is made at the first start and kept beside the state.
+    SelfSigned,
+}
+
+/// An account for the first start.
+pub struct AccountPlan {
+    /// Its name.
+    pub username: String,
+    /// Its password as a PHC string.
+    pub password_hash: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// A node and its device.
+#[derive(Clone)]
+pub struct NodePlan {
+    /// What the core is told.
+    pub spec: NodeSpec,
+    /// How to reach its device.
+    pub driver: DriverConfig,
+}
+
+/// A daemon that runs.
+pub struct Running {
+    /// Where it serves.
+    pub addresses: Vec<SocketAddr>,
+    /// The nodes.
+    pub fleet: Fleet,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    keeper: Keeper,
+    wires: Wires,
+    certificate: Option<Arc<Certificate>>,
+    ops: Data<Ops>,
+    server: ServerHandle,
+    store: Arc<Store>,
+    clock: Clock,
+}
+
+impl Running {
+    /// Starts everything. Must be called on the arbiter on which the actors are to live.
+    pub async fn start(plan: Plan, clock: Clock) -> Result<Running> {
+        let metrics = Metrics::new();
+        let store = open_store(&plan, &clock, &metrics).await?;
+        first_account::make(store.as_ref(), &plan, clock.now().wall).await?;
+        let listeners = server::bind(&plan.listen)?;
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let certificate = certificate(&plan)?;
+
+        let around = Surroundings {
+            clock: clock.clone(),
+            journal: store.clone() as Arc<dyn Journal>,
+            events: EventBus::new(),
+            metrics: metrics.clone(),
+        };
+        let mut keeper = Keeper::new(around);
+        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone()));
+        let mut wires = Wires { drivers, known: HashMap::new() };
+        keeper.apply(wires.setups(&plan.nodes)).await;
+        let fleet = keeper.fleet();
+        metrics.add_collector(Box::new(ViewMetrics { fleet: fleet.clone(), clock: clock.clone() }));
+
+        let book = store.clone() as Arc<dyn AccountBook>;
+        let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        let service = Data::new(Service {
+            fleet: fleet.clone(),
+            access: access.clone(),
+            clock: clock.clone(),
+            uuid: store.service_uuid(),
+            metrics: metrics.clone(),
+        });
+        let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
+        let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });
+        let mounted = (ops.clone(), service);
+        let app = move |config: &mut actix_web::web::ServiceConfig| {
+            ops::mount(config, &mounted.0);
+            redfish::exchange::mount(config, &mounted.1);
+        };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+        let (running, server) =
+            server::run(listeners, certificate.as_ref(), workers, app).context("cannot start serving")?;
+        actix::spawn(running);
+        ops.ready.store(true, Ordering::Relaxed);
+        Ok(Running { addresses, fleet, metrics, keeper, wires, certificate, ops, server, store, clock })
+    }
+
+    /// Makes the fleet what `nodes` say; what did not change is not touched.
+    pub async fn apply(&mut self, nodes: &[NodePlan]) {
+        self.keeper.apply(self.wires.setups(nodes)).await;
+    }
+
+    /// Looks after the fleet. Never ends by itself; drop it to do something else, and call it again.
+    pub async fn watch(&mut self) {
+        self.keeper.watch().await;
+    }
+
+    /// Ends everything, in order, within about five seconds.
+    pub async fn stop(mut self) {
+        self.ops.ready.store(false, Ordering::Relaxed);
+        if !self.keeper.stop(FLEET_STOP).await {
+            tracing::warn!(event = "stop_cut_short", "some operations did not end in time; what they were for is kept");
+        }
+        self.server.stop(true).await;
+        let store = self.store.clone();
+        let closed = actix_web::web::block(move || store.close());
+        if !matches!(self.clock.limit(STORE_STOP, closed).await, Some(Ok(()))) {
+            tracing::error!(
+                event = "store_not_closed",
+                "the store did not close in time; its last lazy writes may be lost"
+            );
+        }
+    }
+}
+
+async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<Store>> {
+    let (dir, clock, metrics) = (plan.state_dir.clone(), clock.clone(), metrics.clone());
+    let (store, report) = actix_web::web::block(move || Store::open(&dir, clock, metrics))
+        .await
+        .context("the store fell over while it was opened")??;
+    if report.notes.is_empty() {
+        tracing::info!(event = "store_opened", dir = %plan.state_dir.display(), "{report}");
+    } else {
+        tracing::warn!(event = "store_repaired", dir = %plan.state_dir.display(), "{report}");
+    }
+    Ok(store)
+}
+
+fn certificate(plan: &Plan) -> Result<Option<Arc<Certificate>>> {
+    Ok(match &plan.tls {
+        None => None,
+        Some(TlsPlan::Files { certificate, key }) => Some(Certificate::load(certificate, key)?),
+        Some(TlsPlan::SelfSigned) => {
+            let names = plan.listen.iter().map(|address| address.ip().to_string()).chain(["localhost".to_owned()]);
+            Some(Certificate::self_signed(&plan.state_dir, names.collect())?)
+        }
+    })
+}
+
+/// How the nodes are wired to their devices, to know at a reload which of them changed.
+struct Wires {
+    drivers: Arc<Drivers>,
+    /// Each node's device, and how often it was changed.
+    known: HashMap<NodeId, (DriverConfig, u64)>,
+}
+
+impl Wires {
+    fn setups(&mut self, nodes: &[NodePlan]) -> Vec<NodeSetup> {
+        let mut known = HashMap::new();
+        let setups = nodes.iter().map(|node| {
+            let id = node.spec.id.clone();
+            let wiring = match self.known.get(&id) {
+                Some((driver, wiring)) if *driver == node.driver => *wiring,
+                Some((_, wiring)) => wiring + 1,
+                None => 0,
+            };
+            known.insert(id.clone(), (node.driver.clone(), wiring));
+            let (drivers, driver) = (self.drivers.clone(), node.driver.clone());
+            NodeSetup { spec: node.spec.clone(), wiring, device: Arc::new(move || drivers.open(&id, &driver)) }
+        });
+        let setups = setups.collect();
+        self.known = known;
+        setups
+    }
+}

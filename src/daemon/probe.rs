@@ -1,0 +1,65 @@
+//! `plugfish check --probe`: logs in to every device once and says what it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use futures_util::StreamExt;
+
+use super::NodePlan;
+use crate::cli::output::{print, table};
+use crate::clock::Clock;
+use crate::driver::Drivers;
+use crate::node::device::Observation;
+use crate::telemetry::Metrics;
+
+/// Devices asked at a time.
+const AT_ONCE: usize = 16;
+
+/// How long one device may take, logins and repetitions included.
+const DEADLINE: Duration = Duration::from_secs(45);
+
+/// Asks every device once; fails when one of them did not answer as it should.
+pub async fn probe(nodes: &[NodePlan]) -> Result<()> {
+    let clock = Clock::system();
+    let drivers = Arc::new(Drivers::new(clock.clone(), Metrics::new()));
+    let asks = nodes.iter().map(|node| {
+        let (clock, mut device) = (clock.clone(), drivers.open(&node.spec.id, &node.driver));
+        async move {
+            let read = clock.limit(DEADLINE, device.read()).await;
+            (node, read.unwrap_or_else(|| Err(too_slow())).map_err(|error| error.text))
+        }
+    });
+    let answers: Vec<(&NodePlan, Result<Observation, String>)> =
+        futures_util::stream::iter(asks).buffered(AT_ONCE).collect().await;
+    let failed = answers.iter().filter(|(_, answer)| answer.is_err()).count();
+    let rows: Vec<Vec<String>> = answers.iter().map(|(node, answer)| row(node, answer)).collect();
+    print(&table(&["NODE", "POWER", "MODEL", "PROTOCOL", "WATTS", "NOTE"], &rows));
+    for (node, error) in answers.iter().filter_map(|(node, answer)| Some((node, answer.as_ref().err()?))) {
+        print(&format!("\n{}: {}: {error}\n", node.spec.id, node.spec.device));
+    }
+    if failed > 0 {
+        bail!("{failed} of {} devices did not answer as they should", nodes.len());
+    }
+    Ok(())
+}
+
+fn too_slow() -> crate::node::device::DeviceError {
+    let text = format!("no answer within {} s", DEADLINE.as_secs());
+    crate::node::device::DeviceError::new(crate::node::device::FailureClass::Timeout, text)
+}
+
+fn row(node: &NodePlan, answer: &Result<Observation, String>) -> Vec<String> {
+    let name = node.spec.id.to_string();
+    match answer {
+        Err(_) => vec![name, "-".into(), "-".into(), "-".into(), "-".into(), "see below".into()],
+        Ok(seen) => {
+            let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+            let watts = seen.milliwatts.and_then(|milliwatts| u32::try_from(milliwatts).ok());
+            let watts = watts.map_or_else(|| "-".into(), |watts| format!("{:.1}", f64::from(watts) / 1000.0));
+            let notes: Vec<&str> = seen.notices.iter().map(|notice| notice.text.as_str()).collect();
+            let (model, protocol) = (said(&seen.about.model), said(&seen.about.protocol));
+            vec![name, seen.power.to_string(), model, protocol, watts, notes.join("; ")]
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `plugfish serve`: from nodes.yaml to a running daemon, signals, reload, end.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use crate::cli::ConfigFile;
+use crate::clock::Clock;
+use crate::config::{self, AccountPassword, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
+use crate::driver::DriverConfig;
+use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
+use crate::http::auth::hash_password;
+use crate::http::ops::MetricsAccess;
+use crate::node::NodeSpec;
+
+/// Runs the daemon until told to stop.
+pub async fn serve(file: &ConfigFile) -> Result<()> {
+    let path = config::find(file.config.clone())?;
+    let config = load(&path)?;
+    let nodes = config.nodes.len();
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let running = Running::start(plan(&config)?, Clock::system()).await?;
+    let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
+    tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
+    look_after(running, Some((path, config))).await
+}
+
+/// Looks after a daemon without a file until told to stop.
+pub async fn until_told_to_stop(running: Running) -> Result<()> {
+    look_after(running, None).await
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+pub async fn told_to_stop() -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
+
+async fn look_after(mut running: Running, mut file: Option<(PathBuf, Config)>) -> Result<()> {
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let stop = told_to_stop();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            told = &mut stop => {
+                told?;
+                break;
+            }
+            _ = hang_up.recv() => {
+                if let Some((path, config)) = file.as_mut() {
+                    reload(&mut running, path, config).await;
+                }
+            }
+            () = running.watch() => {}
+        }
+    }
+    tracing::info!(event = "stopping", "told to stop");
+    running.stop().await;
+    tracing::info!(event = "stopped", "stopped");
+    Ok(())
+}
+
+/// Reads the file again. A bad one changes nothing, and everything that is wrong with it is said.
+async fn reload(running: &mut Running, path: &Path, current: &mut Config) {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
+            running.metrics.config_loaded(false);
+            return;
+        }
+    };
+    let diff = config::diff(current, &config);
+    if let Err(error) = renew_certificate(running, &config) {
+        tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
+        running.metrics.config_loaded(false);
+        return;
+    }
+    for part in &diff.restart {
+        tracing::warn!(event = "restart_needed", part, "{part} has changed; restart plugfish for it to take effect");
+    }
+    running.apply(&node_plans(&config)).await;
+    running.metrics.config_loaded(true);
+    tracing::info!(
+        event = "config_reloaded",
+        added = diff.added.len(),
+        removed = diff.removed.len(),
+        changed = diff.changed.len(),
+        "the configuration was read again"
+    );
+    *current = config;
+}
+
+fn renew_certificate(running: &Running, config: &Config) -> Result<()> {
+    if let (Some(certificate), Some(TlsConfig::Files { certificate: chain, key })) =
+        (&running.certificate, &config.server.tls)
+    {
+        certificate.reload(chain, key)?;
+    }
+    Ok(())
+}
+
+/// Reads the configuration; warnings go to the log.
+pub fn load(path: &Path) -> Result<Config> {
+    let loaded = config::load(path)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(event = "config_warning", "{warning}");
+    }
+    Ok(loaded.config)
+}
+
+fn plan(config: &Config) -> Result<Plan> {
+    let account = |account: &config::AccountSeed| {
+        let password_hash = match &account.password {
+            AccountPassword::Hash(hash) => hash.clone(),
+            AccountPassword::Plain(password) => {
+                use secrecy::ExposeSecret;
+                hash_password(password.expose_secret())
+                    .map_err(|error| anyhow::anyhow!("cannot hash the password of {}: {error}", account.username))?
+            }
+        };
+        Ok(AccountPlan { username: account.username.clone(), password_hash, role: account.role })
+    };
+    Ok(Plan {
+        listen: config.server.listen.clone(),
+        tls: config.server.tls.as_ref().map(|tls| match tls {
+            TlsConfig::Files { certificate, key } => {
+                TlsPlan::Files { certificate: certificate.clone(), key: key.clone() }
+            }
+            TlsConfig::SelfSigned => TlsPlan::SelfSigned,
+        }),
+        auth_required: config.server.auth_required,
+        metrics: match config.server.metrics {
+            MetricsSetting::Public => MetricsAccess::Public,
+            MetricsSetting::Authenticated => MetricsAccess::Authenticated,
+            MetricsSetting::Off => MetricsAccess::Off,
+        },
+        state_dir: config.state_dir.clone(),
+        accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
+        nodes: node_plans(config),
+    })
+}
+
+/// The nodes of a configuration with their devices.
+pub fn node_plans(config: &Config) -> Vec<NodePlan> {
+    config.nodes.iter().map(node_plan).collect()
+}
+
+fn node_plan(node: &NodeConfig) -> NodePlan {
+    let driver = match &node.device {
+        DeviceConfig::Tapo { host, port, mac, outlet, username, password } => DriverConfig::Tapo(TapoConfig {
+            host: host.clone(),
+            port: *port,
+            username: username.clone(),
+            password: password.clone(),
+            mac: *mac,
+            outlet: *outlet,
+            discovery_port: DISCOVERY_PORT,
+        }),
+    };
+    let device = driver.label().into();
+    let (id, inventory, rules) = (node.id.clone(), node.inventory.clone(), node.rules.clone());
+    NodePlan { spec: NodeSpec { id, inventory, rules, device }, driver }
+}

@@ -1,0 +1,233 @@
+//! One HTTP recipe for all drivers: deadlines, a cap on answers, no proxy, no redirects, logs without secrets.
+//!
+//! It knows no device protocol. Every request passes the device's gate and is counted here, so no driver can forget it.
+//! Logs name the step of a protocol, never a URL, a header or a body: tokens live in all three.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use thiserror::Error;
+use tracing::debug;
+
+use super::DeviceContext;
+use crate::clock::Mono;
+
+/// Longest answer that is read. The largest honest ones (a strip's list, a WS-Man enumeration) have a few kilobytes.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long an unused connection is kept. Longer than the usual poll interval, so that polls share one.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// One unused connection is kept: more would take up the few that a plug bears, and there is one request at a time.
+const IDLE_CONNECTIONS_MAX: usize = 1;
+
+/// How long a device is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the connection, the look-up of a name included.
+    pub connect: Duration,
+    /// For the whole exchange, from the connection to the last byte of the answer.
+    pub exchange: Duration,
+}
+
+/// An HTTP client for one device.
+pub struct HttpClient {
+    client: reqwest::Client,
+    deadlines: Deadlines,
+}
+
+/// On whose behalf a request is made, and what for.
+pub struct Errand<'a> {
+    /// The device's gate and meters, and the node for the logs.
+    pub context: &'a DeviceContext,
+    /// What the meters call it: `login`, `read`, `set`.
+    pub op: &'static str,
+    /// What the logs call it: `handshake1`.
+    pub step: &'static str,
+    /// Which request of the call it is, counted from 1.
+    pub attempt: u32,
+}
+
+/// A request. All of them are POST.
+pub struct Post {
+    /// Where to.
+    pub url: String,
+    /// Headers beside `Host`, `Accept` and `Content-Length`.
+    pub headers: HeaderMap,
+    /// The body, sent whole with its `Content-Length`.
+    pub body: Vec<u8>,
+}
+
+/// An answer with any status.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, whole.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer. The words never hold a URL, a header or a body.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HttpError {
+    /// No connection, so nothing was asked.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// A connection, but no whole answer in time.
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
+    /// The other side closed the connection before its answer was whole.
+    #[error("the connection was closed before the answer was whole: {0}")]
+    Closed(String),
+    /// What came is no HTTP.
+    #[error("the answer is no HTTP: {0}")]
+    Malformed(String),
+    /// The answer does not end.
+    #[error("the answer has more than {ANSWER_BYTES_MAX} bytes")]
+    TooLong,
+    /// The request could not even be made, such as a host that fits into no URL.
+    #[error("no such request can be made: {0}")]
+    Unmakeable(String),
+}
+
+impl HttpError {
+    /// How the meters call it: the name of the failure class that it becomes.
+    const fn outcome(&self) -> &'static str {
+        match self {
+            HttpError::Unreachable(_) => "unreachable",
+            HttpError::TimedOut(_) | HttpError::Closed(_) => "timeout",
+            HttpError::Malformed(_) | HttpError::TooLong => "protocol",
+            HttpError::Unmakeable(_) => "refused",
+        }
+    }
+}
+
+impl HttpClient {
+    /// A client for plain HTTP. Names and addresses are in each request; nothing is sent yet.
+    pub fn plain(deadlines: Deadlines) -> Result<HttpClient, HttpError> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(no_tls()?)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_only()
+            .http1_title_case_headers()
+            .tcp_nodelay(true)
+            .connect_timeout(deadlines.connect)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_MAX)
+            .build()
+            .map_err(|error| HttpError::Unmakeable(innermost(&error)))?;
+        Ok(HttpClient { client, deadlines })
+    }
+
+    /// Sends a request when the gate lets it pass, and reads the whole answer.
+    pub async fn post(&self, errand: Errand<'_>, post: Post) -> Result<Answer, HttpError> {
+        let turn = errand.context.gate.pass().await;
+        let mut tally = Tally { start: errand.context.clock.now().mono, outcome: "timeout", errand: &errand };
+        let exchange = self.exchange(post);
+        let result = match errand.context.clock.limit(self.deadlines.exchange, exchange).await {
+            Some(result) => result,
+            None => Err(HttpError::TimedOut(self.deadlines.exchange)),
+        };
+        tally.outcome = match &result {
+            Ok(answer) => status_outcome(answer.status),
+            Err(error) => error.outcome(),
+        };
+        drop(tally);
+        drop(turn);
+        result
+    }
+
+    async fn exchange(&self, post: Post) -> Result<Answer, HttpError> {
+        let request = self.client.post(post.url).headers(post.headers).body(post.body);
+        let mut response = request.send().await.map_err(|error| self.sort(&error))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.sort(&error))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(HttpError::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), body })
+    }
+
+    fn sort(&self, error: &reqwest::Error) -> HttpError {
+        let words = innermost(error);
+        if error.is_builder() {
+            HttpError::Unmakeable(words)
+        } else if error.is_connect() {
+            let late = error.is_timeout().then(|| format!("nothing within {} s", self.deadlines.connect.as_secs_f32()));
+            HttpError::Unreachable(late.unwrap_or(words))
+        } else if error.is_timeout() {
+            HttpError::TimedOut(self.deadlines.exchange)
+        } else if was_closed(error) {
+            HttpError::Closed(words)
+        } else {
+            HttpError::Malformed(words)
+        }
+    }
+}
+
+/// The TLS settings of a client that speaks no TLS: trusts nobody. Given in whole, since reqwest would else look for a
+/// process-wide provider and panic when there is none.
+fn no_tls() -> Result<rustls::ClientConfig, HttpError> {
+    let provider = rustls::crypto::ring::default_provider();
+    let versions = rustls::ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
+    let trust_nobody = rustls::RootCertStore::empty();
+    match versions {
+        Ok(builder) => Ok(builder.with_root_certificates(trust_nobody).with_no_client_auth()),
+        Err(error) => Err(HttpError::Unmakeable(error.to_string())),
+    }
+}
+
+/// The last link of the chain of causes: `Connection refused (os error 111)`. The links before it name the URL.
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "unknown cause".into(), ToString::to_string)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+fn was_closed(error: &reqwest::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    causes(error).any(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(io) => matches!(io.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof),
+        // hyper has no public kind for it; a test holds on to its words.
+        None => cause.to_string().contains("closed"),
+    })
+}
+
+const fn status_outcome(status: u16) -> &'static str {
+    match status {
+        200..=299 => "ok",
+        429 => "busy",
+        400..=499 => "refused",
+        _ => "protocol",
+    }
+}
+
+/// Counts and logs a request when it goes out of scope: also one that is dropped before its end, which is what a
+/// deadline further out does.
+struct Tally<'a> {
+    start: Mono,
+    outcome: &'static str,
+    errand: &'a Errand<'a>,
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        let Errand { context, op, step, attempt } = self.errand;
+        let took = context.clock.now().mono.since(self.start);
+        context.meters.request(op, self.outcome, took);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        debug!(node = %context.node, op, step, attempt, took_ms, outcome = self.outcome, "device request");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! One call to a plug: the only user of its connection while it lasts, and what is done when a request fails.
+//!
+//! It knows neither the methods nor the variants: a request goes in as JSON, and the answer comes out as JSON. Which
+//! failures are worth another attempt within the call, and how many, is decided here and nowhere else.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::MutexGuard;
+use tracing::{info, warn};
+
+use super::connection::{Connection, HTTP_PORT, Memory, State, Timing};
+use super::fault::{Fault, Kind};
+use super::search::Lost;
+use super::smart::DeviceInfo;
+use super::transport::{self, Session};
+use super::wire::{Place, Wire};
+use crate::clock::{Clock, Mono};
+use crate::driver::DeviceContext;
+use crate::driver::http::HttpError;
+use crate::node::NodeId;
+use crate::node::device::{DeviceError, FailureClass, Notice};
+
+/// Logins begun in one call before it gives up: one that is lost on the way says nothing of the plug.
+const LOGINS_MAX: u32 = 3;
+/// Logins after a lost session, in [`RELOGIN_WINDOW`]. Two clients that steal from each other would else keep the plug
+/// busy with nothing but logins.
+const RELOGINS_MAX: usize = 6;
+/// See [`RELOGINS_MAX`].
+const RELOGIN_WINDOW: Duration = Duration::from_secs(60);
+/// How long a taken session is told of.
+const TAKEOVER_WINDOW: Duration = Duration::from_secs(3600);
+/// Taken sessions that are remembered: 6 in each minute of the window are the most there can be.
+const TAKEOVERS_MAX: usize = 360;
+
+impl Connection {
+    /// Begins a call: waits until no other outlet of the strip is being served. `tries` is how often the call may
+    /// send its request when an answer is lost.
+    pub async fn begin(&self, context: DeviceContext, op: &'static str, tries: u32) -> Result<Call<'_>, DeviceError> {
+        let refused = |error: &HttpError| DeviceError::new(FailureClass::Refused, error.to_string());
+        let http = self.http.as_ref().map_err(refused)?.clone();
+        let mut state = self.state.lock().await;
+        let now = context.clock.now().mono;
+        // Taken out: a call that is dropped half-way leaves no session behind.
+        let forget = self.forget.swap(false, Ordering::Relaxed);
+        let session = state.session.take().filter(|session| !forget && !session.is_old(now));
+        let wire = Wire::new(http, context, state.place.clone(), op);
+        let give_up = now + self.timing.call;
+        let budget = Budget { tries, logins: LOGINS_MAX, relogin: true, rest: true, search: true, give_up };
+        Ok(Call { connection: self, state, session, wire, budget, in_login: false })
+    }
+}
+
+/// What a call may still do about failures.
+struct Budget {
+    tries: u32,
+    logins: u32,
+    relogin: bool,
+    rest: bool,
+    search: bool,
+    give_up: Mono,
+}
+
+/// One call: the only user of the connection while it lasts.
+pub(super) struct Call<'a> {
+    connection: &'a Connection,
+    state: MutexGuard<'a, State>,
+    session: Option<Session>,
+    wire: Wire,
+    budget: Budget,
+    in_login: bool,
+}
+
+impl Call<'_> {
+    /// The times.
+    pub fn timing(&self) -> &Timing {
+        &self.connection.timing
+    }
+
+    /// Now.
+    pub fn now(&self) -> Mono {
+        self.clock().now().mono
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.wire.context.clock
+    }
+
+    /// What the plug said of itself.
+    pub fn plug(&mut self) -> &mut Memory {
+        &mut self.state.plug
+    }
+
+    /// The variant in use.
+    pub fn protocol(&self) -> Option<&'static str> {
+        self.session.as_ref().map(Session::protocol)
+    }
+
+    /// The node that the call is for.
+    pub fn node(&self) -> &NodeId {
+        &self.wire.context.node
+    }
+
+    /// Where the plug is, for words.
+    fn host(&self) -> &str {
+        &self.wire.place.host
+    }
+
+    /// Sends a request, after a login if there is no session.
+    pub async fn exchange(&mut self, request: &Value) -> Result<Value, Fault> {
+        self.log_in().await?;
+        match self.session.as_mut() {
+            Some(session) => session.exchange(&mut self.wire, request).await,
+            None => Err(Fault::new(Kind::SessionGone { taken: false }, "there is no session")),
+        }
+    }
+
+    /// Logs in if there is no session.
+    pub async fn log_in(&mut self) -> Result<(), Fault> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let now = self.now();
+        if self.state.lost {
+            forget_before(&mut self.state.relogins, now, RELOGIN_WINDOW);
+            if self.state.relogins.len() >= RELOGINS_MAX {
+                let text = format!("the session was lost {RELOGINS_MAX} times in the last minute");
+                return Err(Fault::new(Kind::SessionGone { taken: true }, text));
+            }
+            self.state.relogins.push_back(now);
+        }
+        self.in_login = true;
+        let login = transport::log_in(&mut self.wire, &self.connection.account, &mut self.state.hint).await;
+        let session = self.session.insert(login?);
+        session.vouched = self.connection.mac.get().is_none();
+        self.in_login = false;
+        self.state.lost = false;
+        self.state.proven = true;
+        // The plug may have been restarted with another firmware.
+        self.state.plug.strip = None;
+        Ok(())
+    }
+
+    /// Whether it still has to be seen that this is the configured plug.
+    pub fn needs_vouching(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| !session.vouched)
+    }
+
+    /// Compares the plug's MAC address with the configured one.
+    pub fn vouch(&mut self, info: &DeviceInfo) -> Result<(), Fault> {
+        if let (Some(ours), Some(theirs)) = (self.connection.mac.get(), info.mac)
+            && *ours != theirs
+        {
+            let text = format!("another plug ({theirs}) is at {} now, not {ours}", self.host());
+            return Err(Fault::new(Kind::Stranger, text));
+        }
+        if let Some(session) = self.session.as_mut() {
+            session.vouched = true;
+        }
+        Ok(())
+    }
+
+    /// Ends the call well: the session is kept for the next.
+    pub fn end(mut self) {
+        self.state.session = self.session.take();
+    }
+
+    /// Does what can be done about a failure. `Ok`: try again. `Err`: the call is over.
+    pub async fn recover(&mut self, fault: Fault) -> Result<(), DeviceError> {
+        let over = fault.keeps_session() || self.now() >= self.budget.give_up;
+        if fault.keeps_session() {
+            self.state.session = self.session.take();
+        }
+        let session = self.session.take();
+        let in_login = std::mem::take(&mut self.in_login);
+        let again = match fault.kind {
+            Kind::SessionGone { taken } => self.note_loss(session, taken),
+            _ if over => false,
+            Kind::Unreachable | Kind::Stranger => self.search(&fault).await,
+            Kind::Unproven if !self.state.proven => false,
+            Kind::Unanswered | Kind::Garbled | Kind::Unproven if in_login => spend(&mut self.budget.logins),
+            Kind::Unanswered | Kind::Garbled | Kind::Unproven => spend(&mut self.budget.tries),
+            Kind::Busy { flooded } => self.rest(flooded).await,
+            Kind::Unspoken | Kind::Code(_) | Kind::Refused | Kind::Auth | Kind::Locked => false,
+        };
+        match fault.kind {
+            _ if again => Ok(()),
+            Kind::SessionGone { taken: true } => {
+                Err(DeviceError::new(FailureClass::Busy, format!("{}: {ANOTHER_CLIENT}; {ONE_OWNER}", fault.text)))
+            }
+            _ => Err(fault.into_device_error()),
+        }
+    }
+
+    /// One login more for one lost session in a call: a second loss is somebody else at work.
+    fn note_loss(&mut self, session: Option<Session>, taken: bool) -> bool {
+        let now = self.now();
+        self.state.lost = true;
+        if taken && session.is_some_and(|session| session.used) {
+            forget_before(&mut self.state.takeovers, now, TAKEOVER_WINDOW);
+            self.state.takeovers.truncate(TAKEOVERS_MAX);
+            self.state.takeovers.push_back(now);
+            let times = self.state.takeovers.len();
+            if times.is_power_of_two() {
+                warn!(node = %self.wire.context.node, times, "{ANOTHER_CLIENT}: it took the session");
+            }
+        }
+        now < self.budget.give_up && std::mem::take(&mut self.budget.relogin)
+    }
+
+    async fn rest(&mut self, flooded: bool) -> bool {
+        let timing = self.timing();
+        let rest = if flooded { timing.long_rest } else { timing.rest };
+        let again = std::mem::take(&mut self.budget.rest);
+        if again {
+            self.clock().sleep(rest).await;
+        }
+        again
+    }
+
+    /// Wakes the plug, or finds out where it is now. Once in a call.
+    async fn search(&mut self, fault: &Fault) -> bool {
+        if !std::mem::take(&mut self.budget.search) {
+            return false;
+        }
+        let stranger = fault.kind == Kind::Stranger;
+        let Connection { host, mac, discovery_port, port, searches, timing, .. } = self.connection;
+        let old = self.wire.place.clone();
+        let context = &self.wire.context;
+        let lost = Lost {
+            host: &old.host,
+            home: host,
+            port: *discovery_port,
+            mac: mac.get().copied(),
+            // Whoever is there now was not asleep.
+            elsewhere: stranger,
+        };
+        let seen = searches.seek(context, &lost, timing).await;
+        let Some(seen) = seen else { return !stranger };
+        let place = Place { host: seen.host.unwrap_or(old.host), port: port.or(seen.port).unwrap_or(HTTP_PORT) };
+        if place.host != self.wire.place.host {
+            let (node, from, to) = (&context.node, &self.wire.place.host, &place.host);
+            warn!(%node, %from, %to, "the plug has moved to another address");
+        } else if place.port != self.wire.place.port {
+            info!(node = %context.node, port = place.port, "the plug listens on another port");
+        }
+        self.state.place = place.clone();
+        self.wire.place = place;
+        true
+    }
+
+    /// What is odd but no failure.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        let now = self.now();
+        forget_before(&mut self.state.takeovers, now, TAKEOVER_WINDOW);
+        let mut notices = Vec::new();
+        let times = self.state.takeovers.len();
+        if times > 0 {
+            let times = if times == 1 { "once".into() } else { format!("{times} times") };
+            let text = format!("{ANOTHER_CLIENT}: it took the session {times} in the last hour; {ONE_OWNER}");
+            notices.push(Notice { key: "session-taken", text });
+        }
+        if self.session.as_ref().is_some_and(Session::unbound) {
+            let text = "the plug is not bound to the account: it took a factory login; add it in the Tapo app".into();
+            notices.push(Notice { key: "not-bound", text });
+        }
+        let (old, new) = (&self.connection.host, &self.wire.place.host);
+        if old != new {
+            let text =
+                format!("the plug has moved from {old} to {new}; correct nodes.yaml, or give it a fixed address");
+            notices.push(Notice { key: "moved", text });
+        }
+        notices
+    }
+}
+
+const ANOTHER_CLIENT: &str = "another client uses this plug";
+const ONE_OWNER: &str = "give each plug one owner";
+
+fn spend(left: &mut u32) -> bool {
+    *left = left.saturating_sub(1);
+    *left > 0
+}
+
+fn forget_before(moments: &mut VecDeque<Mono>, now: Mono, window: Duration) {
+    while moments.front().is_some_and(|moment| now.since(*moment) > window) {
+        moments.pop_front();
+    }
+}

@@ -1,0 +1,170 @@
+//! The connection to one plug: what is kept from call to call, and shared by the outlets of a strip.
+//!
+//! It sends nothing itself: `call.rs` does, with what is kept here.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::meter::Profile;
+use super::search::Searches;
+use super::smart::DeviceInfo;
+use super::transport::{Hint, Session};
+use super::wire::Place;
+use super::{Account, TapoConfig};
+use crate::clock::Mono;
+use crate::driver::http::{Deadlines, HttpClient, HttpError};
+use crate::node::MacAddress;
+use crate::node::pace::RequestGate;
+
+/// Where plugs listen when nobody says otherwise.
+pub(super) const HTTP_PORT: u16 = 80;
+
+/// The times by which the driver lives. One set but in tests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// For requests: Wi-Fi outliers of seconds are normal, and plugs with a delay of 3 s exist.
+    pub deadlines: Deadlines,
+    /// After a discovery probe: a plug whose port 80 sleeps needs 1 to 2 s to open it.
+    pub wake: Duration,
+    /// After -1301.
+    pub rest: Duration,
+    /// After HTTP 429.
+    pub long_rest: Duration,
+    /// After a switch the meter is not believed for this long: relay and metering settle.
+    pub settle: Duration,
+    /// How often today's energy is read. It is counted in whole watt-hours: more often shows nothing new.
+    pub usage_every: Duration,
+    /// How long the list of a strip's outlets serves all of them.
+    pub list_fresh: Duration,
+    /// No new attempt is begun when a call is this old.
+    pub call: Duration,
+}
+
+impl Timing {
+    /// What real plugs need.
+    pub const PLUG: Timing = Timing {
+        deadlines: Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_secs(5) },
+        wake: Duration::from_millis(1500),
+        rest: Duration::from_secs(1),
+        long_rest: Duration::from_secs(5),
+        settle: Duration::from_secs(2),
+        usage_every: Duration::from_secs(60),
+        list_fresh: Duration::from_secs(1),
+        call: Duration::from_secs(20),
+    };
+}
+
+/// The connection to one plug.
+pub(super) struct Connection {
+    /// Who logs in.
+    pub account: Account,
+    /// Where the plug is by the configuration.
+    pub host: String,
+    /// Its TCP port by the configuration.
+    pub port: Option<u16>,
+    /// Its discovery port.
+    pub discovery_port: u16,
+    /// Its MAC address by the configuration.
+    pub mac: OnceLock<MacAddress>,
+    /// The client, or why there is none.
+    pub http: Result<Arc<HttpClient>, HttpError>,
+    /// What to do when the plug does not answer where it was.
+    pub searches: Arc<Searches>,
+    /// The next call is to log in anew.
+    pub forget: AtomicBool,
+    /// What calls leave for one another; locked for as long as one lasts.
+    pub state: Mutex<State>,
+    /// The gate before the plug, one for all outlets.
+    pub gate: Arc<RequestGate>,
+    /// The times.
+    pub timing: Timing,
+}
+
+/// What is known of the plug between calls.
+pub(super) struct State {
+    /// The login that both sides agreed on.
+    pub session: Option<Session>,
+    /// What the login before found.
+    pub hint: Hint,
+    /// Where the plug is.
+    pub place: Place,
+    /// The credentials were right once.
+    pub proven: bool,
+    /// The session before was lost, not given up.
+    pub lost: bool,
+    /// The logins after lost sessions.
+    pub relogins: VecDeque<Mono>,
+    /// When another client took the session.
+    pub takeovers: VecDeque<Mono>,
+    /// What the plug said of itself.
+    pub plug: Memory,
+}
+
+/// What the plug said of itself.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// What it can do.
+    pub profile: Option<Profile>,
+    /// A strip's own data, read at every login.
+    pub strip: Option<DeviceInfo>,
+    /// A strip's outlets in order.
+    pub outlets: Vec<DeviceInfo>,
+    /// When the outlets were read; `None` after a switch.
+    pub outlets_at: Option<Mono>,
+}
+
+impl Connection {
+    /// A connection over which nothing was sent yet.
+    pub fn new(config: &TapoConfig, gate: Arc<RequestGate>, searches: Arc<Searches>, timing: Timing) -> Connection {
+        let place = Place { host: config.host.clone(), port: config.port.unwrap_or(HTTP_PORT) };
+        Connection {
+            account: config.account(),
+            host: config.host.clone(),
+            port: config.port,
+            discovery_port: config.discovery_port,
+            mac: config.mac.map_or_else(OnceLock::new, OnceLock::from),
+            http: HttpClient::plain(timing.deadlines).map(Arc::new),
+            searches,
+            forget: AtomicBool::new(false),
+            state: Mutex::new(State {
+                session: None,
+                hint: Hint::None,
+                place,
+                proven: false,
+                lost: false,
+                relogins: VecDeque::new(),
+                takeovers: VecDeque::new(),
+                plug: Memory::default(),
+            }),
+            gate,
+            timing,
+        }
+    }
+
+    /// Whether `config` means the plug at the same address.
+    pub fn reaches(&self, config: &TapoConfig) -> bool {
+        (&self.host, self.port, self.discovery_port) == (&config.host, config.port, config.discovery_port)
+    }
+
+    /// Whether `config` means this plug and account.
+    pub fn serves(&self, config: &TapoConfig) -> bool {
+        let same_mac = self.mac.get().zip(config.mac.as_ref()).is_none_or(|(ours, theirs)| ours == theirs);
+        self.reaches(config) && same_mac && self.account == config.account()
+    }
+
+    /// One more of a strip's outlets uses it: its configuration may be the first that says the MAC address.
+    pub fn join(&self, config: &TapoConfig) {
+        if let Some(mac) = config.mac {
+            let _ = self.mac.set(mac);
+        }
+    }
+
+    /// The next call logs in anew.
+    pub fn forget(&self) {
+        self.forget.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,132 @@
+//! The driver against a scripted plug on a real socket, in real time with short settings.
+//!
+//! Each quirk of the protocol page has a test here or beside the file that deals with it.
+
+mod failures;
+mod fake;
+mod finding;
+mod logins;
+mod pace;
+mod readings;
+mod sessions;
+mod speech;
+mod strips;
+mod tpap_side;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use self::fake::{FakePlug, Plug, Trouble};
+use self::speech::{PASSWORD, USER, klap, klap_with, passthrough, tpap};
+use super::connection::Timing;
+use super::{Plugs, TapoConfig, TapoPlug};
+use crate::clock::Clock;
+use crate::driver::DeviceContext;
+use crate::driver::http::Deadlines;
+use crate::node::Power;
+use crate::node::device::{DeviceError, FailureClass, Notice, Observation, PowerDevice};
+use crate::node::pace::{Pace, RequestGate};
+use crate::telemetry::Metrics;
+
+/// The vectors of the protocol page.
+pub fn vectors() -> serde_json::Value {
+    serde_json::from_str(include_str!("../../../../tests/fixtures/driver/tapo.json")).unwrap()
+}
+
+/// Short enough for tests, long enough for two busy cores.
+pub fn quick() -> Timing {
+    Timing {
+        deadlines: Deadlines { connect: Duration::from_millis(500), exchange: Duration::from_millis(500) },
+        wake: Duration::from_millis(100),
+        rest: Duration::from_millis(30),
+        long_rest: Duration::from_millis(60),
+        settle: Duration::ZERO,
+        usage_every: Duration::from_secs(60),
+        list_fresh: Duration::from_secs(1),
+        call: Duration::from_secs(20),
+    }
+}
+
+/// A pace that no test feels.
+pub fn no_pace() -> Pace {
+    let many = NonZeroU32::new(100_000).unwrap();
+    Pace { gap: Duration::ZERO, per_second: many, burst: many }
+}
+
+pub fn config(port: u16) -> TapoConfig {
+    TapoConfig {
+        host: "127.0.0.1".into(),
+        port: Some(port),
+        username: USER.into(),
+        password: SecretString::from(PASSWORD),
+        mac: None,
+        outlet: None,
+        // Nobody answers there.
+        discovery_port: 9,
+    }
+}
+
+pub fn context(node: &str, pace: Pace, metrics: &Arc<Metrics>) -> DeviceContext {
+    let clock = Clock::system();
+    let gate = RequestGate::new(clock.clone(), pace);
+    DeviceContext { node: node.parse().unwrap(), clock, gate, meters: metrics.device(node) }
+}
+
+/// A scripted plug and a driver for it.
+pub struct Bench {
+    pub fake: FakePlug,
+    pub device: TapoPlug,
+    pub metrics: Arc<Metrics>,
+    pub plugs: Plugs,
+}
+
+impl Bench {
+    pub async fn new(plug: Plug) -> Bench {
+        Bench::with(plug, |_, _| {}).await
+    }
+
+    pub async fn with(plug: Plug, change: impl FnOnce(&mut TapoConfig, &mut Timing)) -> Bench {
+        let fake = FakePlug::start(plug).await;
+        let (mut config, mut timing) = (config(fake.port), quick());
+        change(&mut config, &mut timing);
+        let (metrics, plugs) = (Metrics::new(), Plugs::default());
+        let device = plugs.open_with(&config, context("node-1", no_pace(), &metrics), timing);
+        Bench { fake, device, metrics, plugs }
+    }
+
+    /// Logged in and read once; the requests so far are forgotten.
+    pub async fn warm(plug: Plug) -> Bench {
+        let mut bench = Bench::new(plug).await;
+        bench.read().await.unwrap();
+        bench.fake.names();
+        bench
+    }
+
+    pub async fn read(&mut self) -> Result<Observation, DeviceError> {
+        self.device.read().await
+    }
+
+    pub async fn set(&mut self, power: Power) -> Result<(), DeviceError> {
+        self.device.set(power).await
+    }
+
+    pub fn on(&self) -> bool {
+        self.fake.plug().on
+    }
+}
+
+pub fn notice<'a>(observation: &'a Observation, key: &str) -> Option<&'a Notice> {
+    observation.notices.iter().find(|notice| notice.key == key)
+}
+
+#[track_caller]
+pub fn assert_fails<T: std::fmt::Debug>(result: Result<T, DeviceError>, class: FailureClass, words: &str) {
+    let error = result.unwrap_err();
+    assert_eq!(error.class, class, "{error}");
+    assert!(error.text.contains(words), "{:?} is not in {:?}", words, error.text);
+    assert!(!error.text.contains(PASSWORD) && !error.text.contains(USER), "{error}");
+    assert!(!error.text.ends_with('.') && !error.text.contains("http://"), "{error}");
+}

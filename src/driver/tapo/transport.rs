@@ -1,0 +1,226 @@
+//! Which variant a plug speaks: found out anew at every login, here and nowhere else.
+//!
+//! A plug changes its variant in the field, by a firmware update or by a switch in the app. So what the last login
+//! found is only a hint for the order in which the variants are tried. It knows no method of the plug.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::debug;
+
+use super::fault::{Fault, Kind, WRONG_CREDENTIALS};
+use super::wire::Wire;
+use super::{Account, klap, passthrough, tpap};
+use crate::clock::Mono;
+
+/// A session is renewed after this long at the latest. Plugs say a day, but other clients that work renew so early.
+pub(super) const SESSION_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// A session that lives shorter is renewed a tenth of its life before its end, so that no request meets it.
+const RENEWAL_SHARE: u32 = 10;
+
+/// What the login before found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// Nothing yet, or it was wrong.
+    #[default]
+    None,
+    /// KLAP.
+    Klap,
+    /// securePassthrough with this form of the login.
+    Passthrough(passthrough::Form),
+    /// TPAP with these terms.
+    Tpap(tpap::Terms),
+}
+
+/// A login that both sides agreed on.
+pub(super) struct Session {
+    variant: Variant,
+    expires: Mono,
+    /// The plug has answered in it, so when it goes it was taken.
+    pub used: bool,
+    /// It was seen that this is the configured plug, or none is configured.
+    pub vouched: bool,
+}
+
+enum Variant {
+    Klap(klap::Session),
+    Passthrough(passthrough::Session),
+    Tpap(tpap::Session),
+}
+
+impl Session {
+    fn new(wire: &Wire, variant: Variant) -> Session {
+        let timeout = match &variant {
+            Variant::Klap(session) => session.timeout(),
+            Variant::Passthrough(session) => session.timeout(),
+            Variant::Tpap(session) => session.timeout,
+        };
+        let life = timeout.map_or(SESSION_MAX, |timeout| SESSION_MAX.min(timeout - timeout / RENEWAL_SHARE));
+        Session { variant, expires: wire.context.clock.now().mono + life, used: false, vouched: false }
+    }
+
+    /// Whether it is better to log in anew.
+    pub fn is_old(&self, now: Mono) -> bool {
+        now >= self.expires
+    }
+
+    /// What `AboutDevice` calls the variant.
+    pub const fn protocol(&self) -> &'static str {
+        match &self.variant {
+            Variant::Klap(session) => session.version.name(),
+            Variant::Passthrough(_) => "securePassthrough",
+            Variant::Tpap(_) => "TPAP",
+        }
+    }
+
+    /// The plug took a factory login: it is not bound to the account.
+    pub const fn unbound(&self) -> bool {
+        matches!(&self.variant, Variant::Klap(session) if session.unbound)
+    }
+
+    /// Sends a request and returns the JSON of the answer, with whatever `error_code`.
+    pub async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
+        let answer = match &mut self.variant {
+            Variant::Klap(session) => session.exchange(wire, request).await,
+            Variant::Passthrough(session) => session.exchange(wire, request).await,
+            Variant::Tpap(session) => session.exchange(wire, request).await,
+        }?;
+        self.used = true;
+        Ok(answer)
+    }
+}
+
+/// Logs in with the variant that the plug speaks now.
+pub(super) async fn log_in(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Session, Fault> {
+    wire.context.meters.handshake();
+    let outer = std::mem::replace(&mut wire.op, "login");
+    let result = match by_hint(wire, account, hint).await {
+        Ok(Some(variant)) => Ok(variant),
+        Ok(None) => negotiate(wire, account, hint).await,
+        Err(fault) => Err(fault),
+    };
+    wire.op = outer;
+    let session = Session::new(wire, result?);
+    debug!(node = %wire.context.node, protocol = session.protocol(), "logged in");
+    Ok(session)
+}
+
+/// Tries first what the last login found. `None`: the plug speaks something else now.
+async fn by_hint(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Option<Variant>, Fault> {
+    match hint {
+        // Negotiation begins with KLAP anyway.
+        Hint::None | Hint::Klap => Ok(None),
+        Hint::Tpap(terms) => match tpap::log_in(wire, account, terms).await? {
+            tpap::Login::Session(session) => Ok(Some(Variant::Tpap(session))),
+            tpap::Login::Other(_) => Ok(None),
+        },
+        Hint::Passthrough(form) => match passthrough::greet(wire).await? {
+            passthrough::Greeting::Hello(hello) => {
+                let (variant, form) = through(wire, account, hello, *form).await?;
+                *hint = Hint::Passthrough(form);
+                Ok(Some(variant))
+            }
+            passthrough::Greeting::Other(_) => Ok(None),
+        },
+    }
+}
+
+/// KLAP, which most plugs speak and which tells most with one request; then what its answer points to.
+async fn negotiate(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Variant, Fault> {
+    let was_klap = std::mem::take(hint) == Hint::Klap;
+    let (to_klap, odd) = match klap::greet(wire, account).await? {
+        klap::Greeting::Hello(hello) => return by_klap(wire, hint, hello).await,
+        klap::Greeting::Forbidden => return without_third_parties(wire, account, hint).await,
+        // Garbage from a plug that spoke KLAP a while ago says nothing about its variant yet.
+        klap::Greeting::Odd(words) if was_klap => {
+            return Err(Fault::garbled(format!("handshake1 brought {words}")));
+        }
+        klap::Greeting::Odd(words) => (words, true),
+        klap::Greeting::Other(words) => (words, false),
+    };
+    let to_passthrough = match passthrough::greet(wire).await? {
+        passthrough::Greeting::Hello(hello) => {
+            let (variant, form) = through(wire, account, hello, passthrough::Form::V1).await?;
+            *hint = Hint::Passthrough(form);
+            return Ok(variant);
+        }
+        passthrough::Greeting::Other(words) => words,
+    };
+    let to_tpap = match tpap::probe(wire).await? {
+        tpap::Probe::Terms(terms) => return by_tpap(wire, account, hint, terms).await,
+        tpap::Probe::Klap => "that it wants KLAP".into(),
+        tpap::Probe::Other(words) => words,
+    };
+    let text = format!(
+        "no way to log in: handshake1 (KLAP) brought {to_klap}, handshake (securePassthrough) {to_passthrough}, \
+         discover (TPAP) {to_tpap}; check that the address is that of a Tapo plug, and that in the Tapo app \
+         Third-Party Compatibility is on"
+    );
+    Err(Fault::new(if odd { Kind::Garbled } else { Kind::Unspoken }, text))
+}
+
+async fn by_klap(wire: &mut Wire, hint: &mut Hint, hello: klap::Hello) -> Result<Variant, Fault> {
+    *hint = Hint::Klap;
+    hello.confirm(wire).await.map(Variant::Klap)
+}
+
+/// 403 to `handshake1`: TPAP mode, or a plug that lets nobody in.
+async fn without_third_parties(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Variant, Fault> {
+    let to_tpap = match tpap::probe(wire).await {
+        Ok(tpap::Probe::Terms(terms)) => return by_tpap(wire, account, hint, terms).await,
+        Ok(tpap::Probe::Klap) => match klap::greet(wire, account).await? {
+            klap::Greeting::Hello(hello) => return by_klap(wire, hint, hello).await,
+            // Seen with the switch on: KLAP is announced and refused. TPAP is all that is left.
+            _ => match by_tpap(wire, account, hint, tpap::Terms::usual()).await {
+                Err(fault) if fault.kind == Kind::Unspoken => "KLAP wanted, and handshake1 again 403".into(),
+                result => return result,
+            },
+        },
+        Ok(tpap::Probe::Other(words)) => words,
+        // Locked and busy are said in other words; the rest is what the 403 made likely.
+        Err(fault) if fault.kind == Kind::Garbled => fault.text,
+        Err(fault) => return Err(fault),
+    };
+    let text = format!("{TOGGLE}: the plug answers HTTP 403 to handshake1 (KLAP), and to discover (TPAP) {to_tpap}");
+    Err(Fault::new(Kind::Unspoken, text))
+}
+
+/// What to do about a plug that lets nobody in.
+const TOGGLE: &str = "Third-Party Compatibility is off: switch it off and on again in the Tapo app (Me > Third-Party \
+     Services), with the plug connected to the internet";
+
+async fn by_tpap(wire: &mut Wire, account: &Account, hint: &mut Hint, terms: tpap::Terms) -> Result<Variant, Fault> {
+    match tpap::log_in(wire, account, &terms).await? {
+        tpap::Login::Session(session) => {
+            *hint = Hint::Tpap(terms);
+            Ok(Variant::Tpap(session))
+        }
+        tpap::Login::Other(words) => Err(Fault::new(
+            Kind::Unspoken,
+            format!("{TOGGLE}: the plug announces TPAP and answers {words} to its login"),
+        )),
+    }
+}
+
+/// The second half of a securePassthrough login. Only the plug knows which form of the login it takes, and it says
+/// nothing but "wrong": so the other form is tried once, in a new handshake as plugs want it.
+async fn through(
+    wire: &mut Wire,
+    account: &Account,
+    hello: passthrough::Hello,
+    form: passthrough::Form,
+) -> Result<(Variant, passthrough::Form), Fault> {
+    if let Some(session) = hello.log_in(wire, account, form).await? {
+        return Ok((Variant::Passthrough(session), form));
+    }
+    let wrong = || Fault::new(Kind::Auth, format!("{WRONG_CREDENTIALS} (error code -1501)"));
+    let form = form.other();
+    match passthrough::greet(wire).await? {
+        passthrough::Greeting::Hello(hello) => match hello.log_in(wire, account, form).await? {
+            Some(session) => Ok((Variant::Passthrough(session), form)),
+            None => Err(wrong()),
+        },
+        passthrough::Greeting::Other(_) => Err(wrong()),
+    }
+}

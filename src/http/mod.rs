@@ -1,0 +1,6 @@
+//! The HTTP side that is not Redfish: listeners, TLS, who is asking, and the pages for operations.
+
+pub mod auth;
+pub mod ops;
+pub mod server;
+pub mod tls;

@@ -1,0 +1,68 @@
+//! What readers are shown of a machine.
+
+use std::sync::Arc;
+
+use super::Machine;
+use crate::node::view::{Condition, NodeView};
+use crate::node::{BootTarget, Health, ResetType};
+
+impl Machine {
+    /// The picture of this moment.
+    pub fn view(&self) -> NodeView {
+        let conditions = self.conditions();
+        let seen = self.seen.as_ref();
+        let link = self.link.view();
+        NodeView {
+            id: self.spec.id.clone(),
+            inventory: self.spec.inventory.clone(),
+            device: self.spec.device.clone(),
+            about: seen.map(|seen| seen.about.clone()),
+            power: seen.map(|seen| seen.power),
+            seen_at: seen.map(|seen| seen.at),
+            seen_mono: seen.and_then(|seen| seen.mono),
+            since: seen.map(|seen| seen.since),
+            // The last known power is worth showing for as long as it takes; old watts are not.
+            milliwatts: seen.and_then(|seen| seen.milliwatts).filter(|_| link.up()),
+            energy_wh: seen.filter(|seen| seen.energy_today_wh.is_some()).map(|seen| seen.energy_wh),
+            health: conditions.iter().map(|condition| condition.severity).max().unwrap_or(Health::OK),
+            conditions,
+            resets: &ResetType::ALL,
+            boot_targets: &BootTarget::ALL,
+            boot: self.boot.boot.clone(),
+            writes: self.boot.writes,
+            command: self.command.as_ref().map(super::Command::view),
+            link,
+            change: self.change,
+        }
+    }
+
+    /// What is not well, the worst first.
+    fn conditions(&self) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        if let Some((message, severity, text, at)) = self.link.trouble(&self.spec.device) {
+            conditions.push(Condition { message, severity, text, at });
+        }
+        if let Some((text, command)) =
+            self.command.as_ref().and_then(|c| c.overdue_words().map(|text| (text, c.view())))
+        {
+            let at = command.accepted;
+            conditions.push(Condition { message: "CommandOverdue", severity: Health::Critical, text, at });
+        }
+        if let Some(failed) = &self.failed {
+            let (message, severity) = ("CommandFailed", Health::Warning);
+            conditions.push(Condition { message, severity, text: failed.text.clone(), at: failed.at });
+        }
+        for (notice, at) in &self.notices {
+            let (message, severity) = ("DeviceNotice", Health::Warning);
+            conditions.push(Condition { message, severity, text: notice.text.clone(), at: *at });
+        }
+        conditions.sort_by_key(|condition| std::cmp::Reverse(condition.severity));
+        conditions
+    }
+}
+
+impl From<&Machine> for Arc<NodeView> {
+    fn from(machine: &Machine) -> Arc<NodeView> {
+        Arc::new(machine.view())
+    }
+}

@@ -1,0 +1,106 @@
+//! What the device last said, and what follows from one reading to the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Mono, Now, Wall};
+use crate::node::device::{AboutDevice, Observation};
+use crate::node::journal::SeenRecord;
+use crate::node::{NodeSpec, Power};
+
+/// What was last seen of the device.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub power: Power,
+    pub at: Wall,
+    /// `None` when it was another process that saw it.
+    pub mono: Option<Mono>,
+    pub since: Wall,
+    /// When it was first seen off, if it has been seen to go off: what `off_dwell` counts from.
+    pub off_since: Option<Mono>,
+    pub on_for: Option<Duration>,
+    pub milliwatts: Option<u64>,
+    pub energy_wh: u64,
+    pub energy_today_wh: Option<u64>,
+    pub about: Arc<AboutDevice>,
+}
+
+/// How far a device's own count of seconds may be off before a shorter on-time means something.
+const ON_TIME_SLACK: Duration = Duration::from_secs(5);
+
+impl Seen {
+    /// What another process saw. If it was off then, `off_dwell` goes on from there; a clock that jumped costs at most
+    /// one dwell more.
+    pub fn restored(record: SeenRecord, now: Now, spec: &NodeSpec) -> Seen {
+        let off_for = now.wall.since(record.since).min(spec.rules.off_dwell);
+        Seen {
+            power: record.power,
+            at: record.at,
+            mono: None,
+            since: record.since,
+            off_since: (record.power == Power::Off)
+                .then(|| now.mono - off_for)
+                .filter(|_| off_for < spec.rules.off_dwell),
+            on_for: None,
+            milliwatts: None,
+            energy_wh: record.energy_wh,
+            energy_today_wh: record.energy_today_wh,
+            about: record.about,
+        }
+    }
+
+    pub fn renewed(before: Option<Seen>, observation: Observation, now: Now) -> Seen {
+        let power = observation.power;
+        let changed = before.as_ref().is_none_or(|seen| seen.power != power);
+        let went_off = before.as_ref().is_some_and(|seen| seen.power == Power::On);
+        let off_since = match (&before, power) {
+            (_, Power::On) => None,
+            (Some(_), Power::Off) if went_off => Some(now.mono),
+            (Some(seen), Power::Off) => seen.off_since,
+            (None, Power::Off) => None,
+        };
+        let used = match (before.as_ref().and_then(|seen| seen.energy_today_wh), observation.energy_today_wh) {
+            // The counter falls to zero at the device's midnight: what it shows then was used since.
+            (Some(old), Some(new)) => {
+                if new >= old {
+                    new - old
+                } else {
+                    new
+                }
+            }
+            _ => 0,
+        };
+        Seen {
+            power,
+            at: now.wall,
+            mono: Some(now.mono),
+            since: if changed { now.wall } else { before.as_ref().map_or(now.wall, |seen| seen.since) },
+            off_since,
+            on_for: observation.on_for,
+            milliwatts: observation.milliwatts,
+            energy_wh: before.as_ref().map_or(0, |seen| seen.energy_wh).saturating_add(used),
+            energy_today_wh: observation.energy_today_wh.or(before.as_ref().and_then(|seen| seen.energy_today_wh)),
+            about: observation.about,
+        }
+    }
+
+    /// The load was on at the last look and is on now, but not for as long as lies between.
+    pub fn was_cycled(&self, observation: &Observation, now: Now) -> bool {
+        let (Some(seen), Some(on_before), Some(on_now)) = (self.mono, self.on_for, observation.on_for) else {
+            return false;
+        };
+        let between = now.mono.since(seen);
+        self.power == Power::On && on_now + ON_TIME_SLACK < between.min(on_before + between)
+    }
+
+    pub fn record(&self) -> SeenRecord {
+        SeenRecord {
+            power: self.power,
+            at: self.at,
+            since: self.since,
+            energy_wh: self.energy_wh,
+            energy_today_wh: self.energy_today_wh,
+            about: self.about.clone(),
+        }
+    }
+}

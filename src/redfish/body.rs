@@ -1,0 +1,156 @@
+//! Reading the body of a request: which properties it names, what is wrong with each of them. All problems at once.
+
+use serde_json::{Map, Value};
+
+use super::message::{Fault, Message};
+
+/// What can be wrong with the value of a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// Another JSON type is wanted.
+    Type,
+    /// It is none of the allowed values.
+    NotInList,
+}
+
+/// The object of a PATCH or POST, read property by property against what the resource shows now.
+pub struct Body<'a> {
+    left: Vec<(&'a str, &'a Value)>,
+    current: Option<&'a Map<String, Value>>,
+    path: String,
+    problems: Vec<Message>,
+}
+
+impl<'a> Body<'a> {
+    /// A body for a resource that shows `current`: a property that is there but is not taken is not writable, one that
+    /// is not there is unknown.
+    pub fn of(object: &'a Map<String, Value>, current: &'a Map<String, Value>) -> Body<'a> {
+        Body::at(object, Some(current), String::new())
+    }
+
+    fn at(object: &'a Map<String, Value>, current: Option<&'a Map<String, Value>>, path: String) -> Body<'a> {
+        // Annotations are no properties: a client may send back what it read.
+        let left = object.iter().filter(|(name, _)| !name.contains('@')).map(|(name, value)| (name.as_str(), value));
+        Body { left: left.collect(), current, path, problems: Vec::new() }
+    }
+
+    fn pull(&mut self, name: &str) -> Option<&'a Value> {
+        let index = self.left.iter().position(|(left, _)| *left == name)?;
+        Some(self.left.swap_remove(index).1)
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.path.is_empty() { name.into() } else { format!("{}/{name}", self.path) }
+    }
+
+    /// Takes the property `name` if it is there; what `read` says against its value is kept for [`Body::finish`].
+    pub fn take<T>(&mut self, name: &str, read: impl Fn(&Value) -> Result<T, Bad>) -> Option<T> {
+        let value = self.pull(name)?;
+        match read(value) {
+            Ok(value) => Some(value),
+            Err(bad) => {
+                let shown = value.as_str().map_or_else(|| value.to_string(), Into::into);
+                let key = match bad {
+                    Bad::Type => "PropertyValueTypeError",
+                    Bad::NotInList => "PropertyValueNotInList",
+                };
+                let message = Message::base(key, &[&clip(&shown), name]).about(self.full(name));
+                self.problems.push(message);
+                None
+            }
+        }
+    }
+
+    /// Reads the inner object `name` if it is there.
+    pub fn inner(&mut self, name: &str, read: impl FnOnce(&mut Body<'a>)) {
+        let Some(value) = self.pull(name) else { return };
+        let path = self.full(name);
+        match value {
+            Value::Object(object) => {
+                let current = self.current.and_then(|current| current.get(name)).and_then(Value::as_object);
+                let mut inner = Body::at(object, current, path);
+                read(&mut inner);
+                self.problems.append(&mut inner.problems());
+            }
+            other => {
+                let args = [&clip(&other.to_string()) as &str, name];
+                self.problems.push(Message::base("PropertyValueTypeError", &args).about(path));
+            }
+        }
+    }
+
+    fn problems(mut self) -> Vec<Message> {
+        for (name, _) in std::mem::take(&mut self.left) {
+            let is_there = self.current.is_some_and(|current| current.contains_key(name));
+            let key = if is_there { "PropertyNotWritable" } else { "PropertyUnknown" };
+            let message = Message::base(key, &[&clip(name)]).about(self.full(name));
+            self.problems.push(message);
+        }
+        self.problems
+    }
+
+    /// Everything was asked for: whatever is left is a problem.
+    pub fn finish(self) -> Result<(), Fault> {
+        let messages = self.problems();
+        if messages.is_empty() { Ok(()) } else { Err(Fault { messages, ..Fault::bad_request("GeneralError", &[]) }) }
+    }
+}
+
+/// One of `values`, by its name.
+pub fn choice<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str) -> impl Fn(&Value) -> Result<T, Bad> {
+    move |value| {
+        let text = value.as_str().ok_or(Bad::Type)?;
+        values.iter().copied().find(|value| name(*value) == text).ok_or(Bad::NotInList)
+    }
+}
+
+/// A text.
+pub fn text(value: &Value) -> Result<String, Bad> {
+    value.as_str().map(Into::into).ok_or(Bad::Type)
+}
+
+/// Longest piece of a request that is repeated in an answer.
+const CLIP: usize = 128;
+
+fn clip(text: &str) -> String {
+    if text.chars().count() <= CLIP {
+        return text.into();
+    }
+    text.chars().take(CLIP).chain("...".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(body: Value) -> (Option<u8>, Result<(), Vec<String>>) {
+        let current = json!({ "PowerState": "On", "Boot": { "Speed": 1, "Order": [] } });
+        let (Value::Object(body), Value::Object(current)) = (body, current) else { panic!() };
+        let mut speed = None;
+        let mut reader = Body::of(&body, &current);
+        reader.inner("Boot", |boot| speed = boot.take("Speed", choice(&[1u8, 2], |n| if n == 1 { "1" } else { "2" })));
+        let problems = reader.finish().map_err(|fault| fault.messages.iter().map(|m| m.text().into()).collect());
+        (speed, problems)
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        assert_eq!(read(json!({ "Boot": { "Speed": "2" }, "@odata.id": "/x" })), (Some(2), Ok(())));
+        let (speed, problems) = read(json!({ "Boot": { "Speed": 3, "Order": [], "Odd": 1 }, "PowerState": "Off" }));
+        let problems = problems.unwrap_err().join("\n");
+        assert_eq!(speed, None);
+        for part in [
+            "'3' for the property Speed is not a type",
+            "Order is a read-only",
+            "Odd is not in",
+            "PowerState is a read",
+        ] {
+            assert!(problems.contains(part), "{part} is not in\n{problems}");
+        }
+        assert_eq!(read(json!({ "Boot": "x" })).1.unwrap_err().len(), 1);
+        let long = "y".repeat(1000);
+        assert!(read(json!({ long: 1 })).1.unwrap_err()[0].len() < 300);
+    }
+}

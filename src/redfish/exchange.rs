@@ -1,0 +1,216 @@
+//! From an HTTP request to an HTTP response: size, who asks, the route, the body, the headers that every answer has.
+
+use std::time::Duration;
+
+use actix_web::http::header::{
+    ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, BytesMut, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
+use serde_json::{Map, Value};
+
+use super::message::{Fault, Message};
+use super::rendered::{self, JSON, Rendered, head, to_bytes};
+use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, route};
+use crate::http::auth::{AuthError, Caller};
+
+/// Longest body that is read. The largest request that makes sense here has a few hundred bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a client may take to send a body.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Largest head of a request, path and headers together.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// Answers everything that nobody else answers.
+pub fn mount(config: &mut ServiceConfig, service: &Data<Service>) {
+    config.app_data(service.clone());
+    config.default_service(web::to(answer));
+}
+
+async fn answer(request: HttpRequest, payload: web::Payload, service: Data<Service>) -> HttpResponse {
+    let start = service.clock.now().mono;
+    let found = route(request.path());
+    let label = found.as_ref().map_or("other", |(route, _)| route.path);
+    let response = match exchange(&request, payload, &service, found).await {
+        Ok(response) => response,
+        Err(fault) => fault_response(&fault),
+    };
+    let took = service.clock.now().mono.since(start);
+    service.metrics.redfish_request(label, method_label(request.method()), response.status().as_u16(), took);
+    response
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+async fn exchange(
+    request: &HttpRequest,
+    payload: web::Payload,
+    service: &Service,
+    found: Option<(&'static Route, Vec<&str>)>,
+) -> Result<HttpResponse, Fault> {
+    check_head(request)?;
+    let method = request.method();
+    let read = matches!(*method, Method::GET | Method::HEAD);
+    // Who asks is judged before anything else is said, also about what is not there.
+    let needs_nobody = found.as_ref().is_some_and(|(route, _)| {
+        if read { route.is_open() } else { *method == Method::POST && matches!(route.post, Some((Privilege::None, _))) }
+    });
+    let caller = if needs_nobody { Caller::anyone() } else { who(request.headers(), service).await? };
+    let Some((route, ids)) = found else { return Err(Fault::not_found(request.path())) };
+    let seen = Seen { service, path: request.path(), ids, caller: &caller };
+    if read {
+        let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
+        allowed(&caller, privilege)?;
+        return match read {
+            Read::Any(read) => Ok(document_response(StatusCode::OK, read(&seen)?, route)),
+            Read::Node(read) => {
+                let view = seen.node()?.view().clone();
+                let make = || Ok(Rendered::of(read(&view, &seen)?, route));
+                Ok(rendered::serve(request.path(), &view, make)?.response(StatusCode::OK))
+            }
+        };
+    }
+    let write = match *method {
+        Method::POST => route.post,
+        Method::PATCH => route.patch,
+        Method::DELETE => route.delete,
+        _ => None,
+    };
+    let Some((privilege, write)) = write else { return Err(Fault::not_allowed(route.allow())) };
+    allowed(&caller, privilege)?;
+    let body = if *method == Method::DELETE { Payload(None) } else { body(request, payload, service).await? };
+    let if_match = request.headers().get(IF_MATCH).map(|value| value.to_str().unwrap_or("\"?\""));
+    let origin = request.peer_addr().map(|address| address.ip());
+    let reply = write(Asked { seen, body, if_match, origin }).await?;
+    Ok(match reply {
+        Reply::NoContent => head(StatusCode::NO_CONTENT).finish(),
+        Reply::Document(document) => document_response(StatusCode::OK, document, route),
+        Reply::Created { location, document, token } => {
+            let mut response = document_response(StatusCode::CREATED, document, route);
+            // Our own URIs and hex digits: always fit for a header.
+            if let Ok(location) = HeaderValue::from_str(&location) {
+                response.headers_mut().insert(LOCATION, location);
+            }
+            if let Some(token) = token.and_then(|token| HeaderValue::from_str(&token).ok()) {
+                response.headers_mut().insert(X_AUTH_TOKEN, token);
+            }
+            response
+        }
+    })
+}
+
+fn allowed(caller: &Caller, privilege: Privilege) -> Result<(), Fault> {
+    if caller.may(privilege) { Ok(()) } else { Err(Fault::forbidden()) }
+}
+
+fn check_head(request: &HttpRequest) -> Result<(), Fault> {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len()) > HEAD_BYTES_MAX {
+        let mut fault = Fault::new(431, Message::base("HeaderInvalid", &["(all)"]));
+        if let Some(message) = fault.messages.first_mut() {
+            message.advise("Send less than 16 KiB of path and headers.");
+        }
+        return Err(fault);
+    }
+    Ok(())
+}
+
+async fn who(headers: &HeaderMap, service: &Service) -> Result<Caller, Fault> {
+    let header = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION)).await.map_err(|error| match error {
+        AuthError::Missing | AuthError::Wrong => Fault::unauthorized(),
+        AuthError::Busy => Fault::later(None, Duration::from_secs(5)),
+    })
+}
+
+/// Reads the body: JSON, an object, not too large, not too slow.
+async fn body(request: &HttpRequest, mut payload: web::Payload, service: &Service) -> Result<Payload, Fault> {
+    let too_large = || Fault::new(413, Message::base("PayloadTooLarge", &[]));
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    let collect = async {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Fault::bad_request("MalformedJSON", &[]))?;
+            if bytes.len() + chunk.len() > BODY_BYTES_MAX {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    };
+    let bytes = match service.clock.limit(BODY_DEADLINE, collect).await {
+        Some(bytes) => bytes?,
+        None => return Err(Fault::new(408, Message::base("OperationTimeout", &[]))),
+    };
+    if bytes.is_empty() {
+        return Ok(Payload(Some(Map::new())));
+    }
+    check_content_type(request.headers())?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(object)) => Ok(Payload(Some(object))),
+        Ok(_) => Err(Fault::bad_request("UnrecognizedRequestBody", &[])),
+        Err(_) => Err(Fault::bad_request("MalformedJSON", &[])),
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Fault> {
+    let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let given = given.to_str().unwrap_or("").to_ascii_lowercase();
+    let kind = given.split(';').next().unwrap_or("").trim();
+    if kind == "application/json" {
+        return Ok(());
+    }
+    let mut fault = Fault::new(415, Message::base("HeaderInvalid", &["Content-Type"]));
+    if let Some(message) = fault.messages.first_mut() {
+        message.advise("Send the body as application/json.");
+    }
+    Err(fault)
+}
+
+fn document_response(status: StatusCode, document: Document, route: &Route) -> HttpResponse {
+    let (kind, body) = match document {
+        Document::Resource(resource) => return Rendered::of(resource, route).response(status),
+        Document::Json(body) => (JSON, to_bytes(&body)),
+        Document::Xml(text) => (HeaderValue::from_static("application/xml;charset=utf-8"), text.into()),
+    };
+    let mut response = head(status);
+    response.insert_header((ALLOW, route.allow()));
+    response.insert_header((CONTENT_TYPE, kind));
+    response.body(body)
+}
+
+/// An error response.
+pub fn fault_response(fault: &Fault) -> HttpResponse {
+    let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut builder = head(status);
+    builder.insert_header((CONTENT_TYPE, JSON));
+    if let Some(allow) = &fault.allow {
+        builder.insert_header((ALLOW, allow.as_str()));
+    }
+    if let Some(after) = fault.retry_after {
+        builder.insert_header((RETRY_AFTER, format!("{:.0}", after.as_secs_f64().ceil().max(1.0))));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        builder.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"plugfish\"")));
+    }
+    builder.body(to_bytes(&fault.body()))
+}

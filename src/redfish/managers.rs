@@ -1,0 +1,70 @@
+//! Schema Manager: the device that switches a node, and this service in front of it.
+
+use serde_json::{Value, json};
+
+use super::message::Fault;
+use super::resource::{self, MANAGERS, Resource, link};
+use super::{Asked, Pending, Reply, Seen};
+
+/// `GET /redfish/v1/Managers`.
+pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let table = seen.service.fleet.table();
+    Ok(Resource::collection(MANAGERS, "ManagerCollection", "Managers", table.keys().map(resource::manager)))
+}
+
+/// `GET /redfish/v1/Managers/{id}`.
+pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let view = seen.node()?.view().clone();
+    let about = view.about.as_deref();
+    let uri = resource::manager(&view.id);
+    let properties = json!({
+        "ManagerType": "BMC",
+        "Description": format!("{}, spoken for by plugfish {}", view.device, env!("CARGO_PKG_VERSION")),
+        "ServiceEntryPointUUID": seen.service.uuid.to_string(),
+        "Manufacturer": about.and_then(|about| about.manufacturer.clone()),
+        "Model": about.and_then(|about| about.model.clone()),
+        "SerialNumber": about.and_then(|about| about.serial.clone()),
+        "FirmwareVersion": about.and_then(|about| about.firmware.clone()),
+        "DateTime": seen.service.clock.now().wall.to_string(),
+        "DateTimeLocalOffset": "+00:00",
+        "Status": resource::status(&view),
+        "Links": {
+            "ManagerForServers": [link(&resource::system(&view.id))],
+            "ManagerForChassis": [link(&resource::chassis(&view.id))],
+        },
+        "Actions": {
+            "#Manager.Reset": {
+                "target": format!("{uri}/Actions/Manager.Reset"),
+                "ResetType@Redfish.AllowableValues": RESETS,
+            },
+        },
+    });
+    Ok(Resource::new(&uri, "Manager.v1_24_0", view.id.as_str(), &format!("Manager of {}", view.id), properties))
+}
+
+/// Both mean: drop the device's session and read the device again. The node's power is not touched.
+const RESETS: [&str; 2] = ["ForceRestart", "GracefulRestart"];
+
+/// `POST /redfish/v1/Managers/{id}/Actions/Manager.Reset`.
+pub fn reset(asked: Asked<'_>) -> Pending<'_> {
+    Box::pin(async move {
+        const ACTION: &str = "Manager.Reset";
+        let node = asked.seen.node()?;
+        for (name, value) in asked.body.object()? {
+            match (name.as_str(), value) {
+                ("ResetType", Value::String(text)) if RESETS.contains(&text.as_str()) => {}
+                ("ResetType", Value::String(text)) => {
+                    return Err(Fault::bad_request("ActionParameterValueNotInList", &[text, "ResetType", ACTION]));
+                }
+                ("ResetType", other) => {
+                    let args = [&other.to_string(), "ResetType", ACTION];
+                    return Err(Fault::bad_request("ActionParameterValueTypeError", &args));
+                }
+                (name, _) if name.starts_with('@') => {}
+                (name, _) => return Err(Fault::bad_request("ActionParameterUnknown", &[ACTION, name])),
+            }
+        }
+        asked.seen.service.fleet.renew(&node)?;
+        Ok(Reply::NoContent)
+    })
+}

@@ -1,0 +1,259 @@
+//! What is said when something cannot be done: entries of message registries, and the error bodies made of them
+//! (DSP0266, "Error responses").
+//!
+//! Texts, severities and resolutions come from the registry files themselves, so that they cannot differ from them.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::node::Refusal;
+
+/// DMTF's Base registry, as published.
+const BASE: &str = include_str!("registries/Base.1.22.1.json");
+
+/// Our own.
+const OURS: &str = include_str!("registries/Plugfish.1.0.0.json");
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Registry {
+    registry_prefix: String,
+    registry_version: String,
+    messages: HashMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    message: String,
+    message_severity: String,
+    resolution: String,
+    number_of_args: usize,
+}
+
+impl Registry {
+    fn read(text: &str) -> Registry {
+        // The files are part of the program and a test reads them; an empty registry still gives honest answers.
+        serde_json::from_str(text).unwrap_or_else(|_| Registry {
+            registry_prefix: "Base".into(),
+            registry_version: "1.22.1".into(),
+            messages: HashMap::new(),
+        })
+    }
+
+    /// `Base.1.22.PropertyUnknown`: clients split it at the dots, and want two parts of the version.
+    fn id(&self, key: &str) -> String {
+        let mut version = self.registry_version.split('.');
+        let (major, minor) = (version.next().unwrap_or("1"), version.next().unwrap_or("0"));
+        format!("{}.{major}.{minor}.{key}", self.registry_prefix)
+    }
+}
+
+static BASE_REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::read(BASE));
+static OUR_REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::read(OURS));
+
+/// One message with its arguments (schema Message).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    id: String,
+    text: String,
+    args: Vec<String>,
+    severity: String,
+    resolution: String,
+    property: Option<String>,
+}
+
+impl Message {
+    /// A message of the Base registry.
+    pub fn base(key: &str, args: &[&str]) -> Message {
+        Message::of(&BASE_REGISTRY, key, args)
+    }
+
+    /// A message of our own registry.
+    pub fn ours(key: &str, args: &[&str]) -> Message {
+        Message::of(&OUR_REGISTRY, key, args)
+    }
+
+    fn of(registry: &Registry, key: &str, args: &[&str]) -> Message {
+        let entry = registry.messages.get(key);
+        debug_assert!(entry.is_some_and(|entry| entry.number_of_args == args.len()), "{key} {args:?}");
+        let mut text = entry.map_or_else(|| args.join(" "), |entry| entry.message.clone());
+        for (number, arg) in (1..).zip(args).collect::<Vec<(usize, &&str)>>().into_iter().rev() {
+            text = text.replace(&format!("%{number}"), arg);
+        }
+        Message {
+            id: registry.id(key),
+            text,
+            args: args.iter().map(|arg| (*arg).into()).collect(),
+            severity: entry.map_or_else(|| "Critical".into(), |entry| entry.message_severity.clone()),
+            resolution: entry.map_or_else(String::new, |entry| entry.resolution.clone()),
+            property: None,
+        }
+    }
+
+    /// The same, saying which property of the request it is about.
+    pub fn about(mut self, pointer: impl Into<String>) -> Message {
+        self.property = Some(pointer.into());
+        self
+    }
+
+    /// Replaces the registry's advice by a better one.
+    pub fn advise(&mut self, resolution: &str) {
+        self.resolution = resolution.into();
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its body.
+    pub fn json(&self) -> Value {
+        let mut body = json!({
+            "@odata.type": "#Message.v1_3_0.Message",
+            "MessageId": self.id,
+            "Message": self.text,
+            "MessageArgs": self.args,
+            "MessageSeverity": self.severity,
+            "Resolution": self.resolution,
+        });
+        if let (Some(property), Some(body)) = (&self.property, body.as_object_mut()) {
+            body.insert("RelatedProperties".into(), json!([format!("#/{property}")]));
+        }
+        body
+    }
+}
+
+/// The identifier of one of our own messages, for `Status.Conditions`.
+pub fn our_id(key: &str) -> String {
+    OUR_REGISTRY.id(key)
+}
+
+/// Why a request is not answered as asked: a status and what is said about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// The HTTP status.
+    pub status: u16,
+    /// What is said; the first one is what most clients show.
+    pub messages: Vec<Message>,
+    /// `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// `Allow`, for 405.
+    pub allow: Option<String>,
+}
+
+impl Fault {
+    /// A fault with one message.
+    pub fn new(status: u16, message: Message) -> Fault {
+        Fault { status, messages: vec![message], retry_after: None, allow: None }
+    }
+
+    /// 400 with a message of the Base registry.
+    pub fn bad_request(key: &str, args: &[&str]) -> Fault {
+        Fault::new(400, Message::base(key, args))
+    }
+
+    /// 404.
+    pub fn not_found(uri: &str) -> Fault {
+        Fault::new(404, Message::base("ResourceMissingAtURI", &[uri]))
+    }
+
+    /// 401.
+    pub fn unauthorized() -> Fault {
+        Fault::new(401, Message::base("NoValidSession", &[]))
+    }
+
+    /// 403.
+    pub fn forbidden() -> Fault {
+        Fault::new(403, Message::base("InsufficientPrivilege", &[]))
+    }
+
+    /// 405.
+    pub fn not_allowed(allow: String) -> Fault {
+        Fault { allow: Some(allow), ..Fault::new(405, Message::base("OperationNotAllowed", &[])) }
+    }
+
+    /// 412.
+    pub fn precondition_failed() -> Fault {
+        Fault::new(412, Message::base("PreconditionFailed", &[]))
+    }
+
+    /// 503 for a service that will take the request in a moment.
+    pub fn later(words: Option<Message>, after: Duration) -> Fault {
+        let seconds = after.as_secs_f64().ceil().max(1.0);
+        let standard = Message::base("ServiceTemporarilyUnavailable", &[&format!("{seconds:.0}")]);
+        let messages = words.into_iter().chain([standard]).collect();
+        Fault { status: 503, messages, retry_after: Some(after), allow: None }
+    }
+
+    /// The body (DSP0266, "Error responses").
+    pub fn body(&self) -> Value {
+        let infos: Vec<Value> = self.messages.iter().map(Message::json).collect();
+        let (code, message) = match self.messages.as_slice() {
+            [only] => (only.id.clone(), only.text.clone()),
+            [first, ..] => (BASE_REGISTRY.id("GeneralError"), first.text.clone()),
+            [] => (BASE_REGISTRY.id("GeneralError"), String::new()),
+        };
+        json!({ "error": { "code": code, "message": message, "@Message.ExtendedInfo": infos } })
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        let words = refusal.to_string();
+        let ours = |key| Message::ours(key, &[&words]);
+        let after = refusal.retry_after().unwrap_or_default();
+        match refusal {
+            Refusal::Unsupported { what, .. } => {
+                let args = [what.as_str(), "ResetType", "ComputerSystem.Reset"];
+                Fault::bad_request("ActionParameterValueNotInList", &args)
+            }
+            Refusal::DeviceAway { .. } => Fault::later(Some(ours("DeviceAway")), after),
+            Refusal::LoginHeld { .. } => Fault::later(Some(ours("LoginRefused")), after),
+            Refusal::Overloaded { .. } | Refusal::Undecided { .. } | Refusal::Stopping { .. } => {
+                Fault::later(Some(ours("NodeOverloaded")), after)
+            }
+            Refusal::CannotWrite { .. } => {
+                let messages = vec![ours("CannotWrite"), Message::base("InsufficientStorage", &[])];
+                Fault { status: 507, messages, retry_after: None, allow: None }
+            }
+            Refusal::Changed { .. } => Fault::precondition_failed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_from_the_registry() {
+        let message = Message::base("PropertyValueNotInList", &["Sideways", "BootSourceOverrideTarget"]);
+        assert_eq!(message.id, "Base.1.22.PropertyValueNotInList");
+        let text =
+            "The value 'Sideways' for the property BootSourceOverrideTarget is not in the list of acceptable values.";
+        assert_eq!(message.text(), text);
+        assert_eq!(our_id("DeviceAway"), "Plugfish.1.0.DeviceAway");
+    }
+
+    #[test]
+    fn a_refusal_names_the_device_first_and_says_when_to_come_back() {
+        let refusal = Refusal::DeviceAway {
+            node: "node-1".parse().unwrap(),
+            device: "Tapo plug at 192.0.2.11".into(),
+            why: "connection refused".into(),
+            retry_after: Duration::from_millis(11_200),
+        };
+        let fault = Fault::from(refusal);
+        assert_eq!((fault.status, fault.retry_after), (503, Some(Duration::from_millis(11_200))));
+        let body = fault.body();
+        let first = &body["error"]["@Message.ExtendedInfo"][0];
+        assert_eq!(first["MessageId"], "Plugfish.1.0.DeviceAway");
+        assert!(first["Message"].as_str().unwrap().starts_with("Tapo plug at 192.0.2.11, which switches node-1"));
+        assert_eq!(body["error"]["@Message.ExtendedInfo"][1]["MessageArgs"][0], "12");
+    }
+}

@@ -1,0 +1,290 @@
+//! The Redfish service (DSP0266): which URL is answered by what, and how requests become answers.
+//!
+//! It knows nodes by their views and the words of `node`; it never sees a device. Each DMTF schema has a file of its own
+//! with its resources and handlers; [`SITEMAP`] lists every URL. A GET is a pure function of the view.
+
+pub mod body;
+pub mod chassis;
+pub mod ethernet_interfaces;
+pub mod exchange;
+pub mod managers;
+pub mod message;
+pub mod processors;
+pub mod rendered;
+pub mod resource;
+pub mod service_root;
+pub mod sessions;
+pub mod systems;
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::http::auth::{Access, Caller, Privilege};
+use crate::node::fleet::{Fleet, NodeEntry};
+use crate::node::view::NodeView;
+use crate::telemetry::Metrics;
+use message::Fault;
+use resource::Resource;
+
+/// What all handlers need.
+pub struct Service {
+    /// The nodes.
+    pub fleet: Fleet,
+    /// Who may come in.
+    pub access: Arc<Access>,
+    /// Time.
+    pub clock: Clock,
+    /// `ServiceRoot.UUID`: the same at every start.
+    pub uuid: Uuid,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A request as a reader sees it.
+pub struct Seen<'a> {
+    /// What all handlers need.
+    pub service: &'a Service,
+    /// The path of the request.
+    pub path: &'a str,
+    /// The parts of the path where the sitemap has `{}`.
+    pub ids: Vec<&'a str>,
+    /// Who asks.
+    pub caller: &'a Caller,
+}
+
+impl<'a> Seen<'a> {
+    /// A part of the path; empty when there is none.
+    pub fn id(&self, index: usize) -> &'a str {
+        self.ids.get(index).copied().unwrap_or("")
+    }
+
+    /// 404 for this path.
+    pub fn not_found(&self) -> Fault {
+        Fault::not_found(self.path)
+    }
+
+    /// The node that the path names.
+    pub fn node(&self) -> Result<Arc<NodeEntry>, Fault> {
+        self.service.fleet.find(self.id(0)).ok_or_else(|| self.not_found())
+    }
+
+    /// The member of a list of a node that the path names by its index.
+    pub fn indexed<'l, T>(&self, list: &'l [T]) -> Result<(usize, &'l T), Fault> {
+        let id = self.id(1);
+        // `007` and `+7` are other URLs than `7`.
+        let index = id.parse::<usize>().ok().filter(|index| index.to_string() == id);
+        index.and_then(|index| Some((index, list.get(index)?))).ok_or_else(|| self.not_found())
+    }
+}
+
+/// A request that changes something.
+pub struct Asked<'a> {
+    /// Who asks for what.
+    pub seen: Seen<'a>,
+    /// What was sent.
+    pub body: Payload,
+    /// `If-Match`.
+    pub if_match: Option<&'a str>,
+    /// Where the request comes from.
+    pub origin: Option<IpAddr>,
+}
+
+/// The body of a request: a JSON object, or nothing at all.
+pub struct Payload(Option<Map<String, Value>>);
+
+impl Payload {
+    /// The object; an empty body counts as one without properties only where an action takes no parameter it must have.
+    pub fn object(&self) -> Result<&Map<String, Value>, Fault> {
+        self.0.as_ref().ok_or_else(|| Fault::bad_request("MalformedJSON", &[]))
+    }
+}
+
+/// What is sent with a 200 or a 201.
+pub enum Document {
+    /// A resource.
+    Resource(Resource),
+    /// JSON that is no resource.
+    Json(Value),
+    /// XML.
+    Xml(String),
+}
+
+/// What comes of a request that changes something.
+pub enum Reply {
+    /// 204.
+    NoContent,
+    /// 200 with the resource as it is now.
+    Document(Document),
+    /// 201.
+    Created {
+        /// `Location`.
+        location: String,
+        /// The new resource.
+        document: Document,
+        /// `X-Auth-Token`.
+        token: Option<String>,
+    },
+}
+
+/// A change under way.
+pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + 'a>>;
+
+/// How a URL is read.
+#[derive(Clone, Copy)]
+pub enum Read {
+    /// Anything, made anew for each request.
+    Any(fn(&Seen<'_>) -> Result<Document, Fault>),
+    /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.
+    Node(fn(&NodeView, &Seen<'_>) -> Result<Resource, Fault>),
+}
+
+type Write = for<'a> fn(Asked<'a>) -> Pending<'a>;
+
+/// One URL: what it does for each method, and who may.
+pub struct Route {
+    /// The URL; `{}` stands for one part of any value.
+    pub path: &'static str,
+    get: Option<(Privilege, Read)>,
+    post: Option<(Privilege, Write)>,
+    patch: Option<(Privilege, Write)>,
+    delete: Option<(Privilege, Write)>,
+}
+
+/// A URL that shows something to whoever may log in.
+const fn shows(path: &'static str, read: Read) -> Route {
+    Route { path, get: Some((Privilege::Login, read)), post: None, patch: None, delete: None }
+}
+
+/// A resource that is made anew for each request.
+macro_rules! fresh {
+    ($read:path) => {
+        Read::Any(|seen| $read(seen).map(Document::Resource))
+    };
+}
+
+/// A URL that only takes an action.
+const fn acts(path: &'static str, privilege: Privilege, write: Write) -> Route {
+    Route { path, get: None, post: Some((privilege, write)), patch: None, delete: None }
+}
+
+/// A document that everybody may read, as DSP0266 wants it.
+const fn open(path: &'static str, read: fn(&Seen<'_>) -> Result<Document, Fault>) -> Route {
+    Route { path, get: Some((Privilege::None, Read::Any(read))), post: None, patch: None, delete: None }
+}
+
+impl Route {
+    const fn with_post(mut self, privilege: Privilege, write: Write) -> Route {
+        self.post = Some((privilege, write));
+        self
+    }
+
+    const fn with_patch(mut self, privilege: Privilege, write: Write) -> Route {
+        self.patch = Some((privilege, write));
+        self
+    }
+
+    const fn with_delete(mut self, privilege: Privilege, write: Write) -> Route {
+        self.delete = Some((privilege, write));
+        self
+    }
+
+    /// The methods that work here, for `Allow`.
+    pub fn allow(&self) -> String {
+        let methods = [
+            ("GET, HEAD", self.get.is_some()),
+            ("POST", self.post.is_some()),
+            ("PATCH", self.patch.is_some()),
+            ("DELETE", self.delete.is_some()),
+        ];
+        methods.iter().filter(|(_, works)| *works).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Everybody may read it.
+    fn is_open(&self) -> bool {
+        matches!(self.get, Some((Privilege::None, _)))
+    }
+
+    /// The parts of `path` where this URL has `{}`, if it is this URL.
+    fn matches<'a>(&self, path: &'a str) -> Option<Vec<&'a str>> {
+        let mut ids = Vec::new();
+        let mut given = path.split('/');
+        for part in self.path.split('/') {
+            match (part, given.next()?) {
+                ("{}", "") => return None,
+                ("{}", id) => ids.push(id),
+                (part, given) if part != given => return None,
+                _ => {}
+            }
+        }
+        given.next().is_none().then_some(ids)
+    }
+}
+
+/// Every URL of the service.
+pub static SITEMAP: &[Route] = &[
+    open("/redfish", service_root::versions),
+    open("/redfish/v1", |seen| service_root::root(seen).map(Document::Resource)),
+    open("/redfish/v1/odata", service_root::odata),
+    open("/redfish/v1/$metadata", service_root::metadata),
+    shows("/redfish/v1/Systems", fresh!(systems::collection)),
+    shows("/redfish/v1/Systems/{}", Read::Node(systems::system))
+        .with_patch(Privilege::ConfigureComponents, systems::patch),
+    acts("/redfish/v1/Systems/{}/Actions/ComputerSystem.Reset", Privilege::ConfigureComponents, systems::reset),
+    shows("/redfish/v1/Systems/{}/Processors", Read::Node(processors::collection)),
+    shows("/redfish/v1/Systems/{}/Processors/{}", Read::Node(processors::processor)),
+    shows("/redfish/v1/Systems/{}/EthernetInterfaces", Read::Node(ethernet_interfaces::collection)),
+    shows("/redfish/v1/Systems/{}/EthernetInterfaces/{}", Read::Node(ethernet_interfaces::interface)),
+    shows("/redfish/v1/Managers", fresh!(managers::collection)),
+    shows("/redfish/v1/Managers/{}", fresh!(managers::manager)),
+    acts("/redfish/v1/Managers/{}/Actions/Manager.Reset", Privilege::ConfigureManager, managers::reset),
+    shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
+    shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),
+    shows("/redfish/v1/Chassis/{}/Power", Read::Node(chassis::power)),
+    shows("/redfish/v1/Chassis/{}/EnvironmentMetrics", Read::Node(chassis::environment_metrics)),
+    shows("/redfish/v1/SessionService", fresh!(sessions::service)),
+    shows("/redfish/v1/SessionService/Sessions", fresh!(sessions::collection))
+        .with_post(Privilege::None, sessions::create),
+    acts("/redfish/v1/SessionService/Sessions/Members", Privilege::None, sessions::create),
+    shows("/redfish/v1/SessionService/Sessions/{}", fresh!(sessions::session))
+        .with_delete(Privilege::ConfigureSelf, sessions::delete),
+];
+
+/// The route of a path, with a trailing slash or without.
+pub fn route(path: &str) -> Option<(&'static Route, Vec<&str>)> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    SITEMAP.iter().find_map(|route| Some((route, route.matches(path)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_find_their_routes() {
+        let find = |path| route(path).map(|(route, ids)| (route.path, ids));
+        assert_eq!(find("/redfish/v1/"), Some(("/redfish/v1", vec![])));
+        assert_eq!(find("/redfish/v1"), Some(("/redfish/v1", vec![])));
+        assert_eq!(find("/redfish/v1/Systems/n-1"), Some(("/redfish/v1/Systems/{}", vec!["n-1"])));
+        assert_eq!(
+            find("/redfish/v1/Systems/n-1/Processors/0/"),
+            Some(("/redfish/v1/Systems/{}/Processors/{}", vec!["n-1", "0"]))
+        );
+        for unknown in ["/", "/redfish/v2", "/redfish/v1/Systems//", "/redfish/v1/systems", "/redfish/v1/Systems/a/b"] {
+            assert_eq!(find(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn every_url_is_listed_once_and_does_something() {
+        for (index, route) in SITEMAP.iter().enumerate() {
+            assert!(!route.allow().is_empty(), "{}", route.path);
+            assert!(SITEMAP[index + 1..].iter().all(|other| other.path != route.path), "{} twice", route.path);
+        }
+    }
+}

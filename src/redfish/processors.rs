@@ -1,0 +1,42 @@
+//! Schema Processor: what the operator says of a node's processors. Without a word of it there is no link here.
+
+use serde_json::json;
+
+use super::Seen;
+use super::message::Fault;
+use super::resource::{self, Resource};
+use crate::node::Architecture;
+use crate::node::view::NodeView;
+
+/// `GET /redfish/v1/Systems/{id}/Processors`.
+pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    if view.inventory.processors.is_empty() {
+        return Err(seen.not_found());
+    }
+    let uri = format!("{}/Processors", resource::system(&view.id));
+    let members = (0..view.inventory.processors.len()).map(|index| format!("{uri}/{index}"));
+    Ok(Resource::collection(&uri, "ProcessorCollection", "Processors", members))
+}
+
+/// `GET /redfish/v1/Systems/{id}/Processors/{index}`.
+pub fn processor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let (index, processor) = seen.indexed(&view.inventory.processors)?;
+    let (architecture, instruction_set) = match processor.architecture {
+        Some(Architecture::X86_64) => (Some("x86"), Some("x86-64")),
+        Some(Architecture::ArmA64) => (Some("ARM"), Some("ARM-A64")),
+        None => (None, None),
+    };
+    let properties = json!({
+        "ProcessorType": "CPU",
+        "ProcessorArchitecture": architecture,
+        "InstructionSet": instruction_set,
+        "Manufacturer": processor.manufacturer,
+        "Model": processor.model,
+        "MaxSpeedMHz": processor.max_speed_mhz,
+        "TotalCores": processor.cores,
+        "TotalThreads": processor.threads,
+        "Status": resource::present(),
+    });
+    let uri = format!("{}/Processors/{index}", resource::system(&view.id));
+    Ok(Resource::new(&uri, "Processor.v1_22_0", &index.to_string(), &format!("Processor {index}"), properties))
+}

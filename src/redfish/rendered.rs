@@ -1,0 +1,111 @@
+//! Resources made ready to be sent, and kept: most reads ask for what has not changed since the last one.
+//!
+//! A node's view is immutable, so what was made of it is right for as long as it hangs in its place. Each worker thread
+//! keeps its own, so that no lock is taken.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::HttpResponseBuilder;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LINK};
+use actix_web::web::Bytes;
+use serde_json::Value;
+
+use super::Route;
+use super::message::Fault;
+use super::resource::Resource;
+use crate::node::view::NodeView;
+
+/// Bodies kept by one worker. A System has about 2 KB, so this is 1 MB; a larger fleet makes some of them anew.
+const KEPT_MAX: usize = 512;
+
+/// The type of almost every answer.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
+
+/// A resource with its headers, ready to be sent.
+#[derive(Clone)]
+pub struct Rendered {
+    body: Bytes,
+    allow: HeaderValue,
+    link: Option<HeaderValue>,
+    etag: Option<HeaderValue>,
+}
+
+struct Kept {
+    view: Arc<NodeView>,
+    rendered: Rendered,
+}
+
+thread_local! {
+    static KEPT: RefCell<HashMap<String, Kept>> = RefCell::default();
+}
+
+/// What this view looks like under this path: kept, or made now.
+pub fn serve(
+    path: &str,
+    view: &Arc<NodeView>,
+    make: impl FnOnce() -> Result<Rendered, Fault>,
+) -> Result<Rendered, Fault> {
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(kept) = kept.get(path).filter(|kept| Arc::ptr_eq(&kept.view, view)) {
+            return Ok(kept.rendered.clone());
+        }
+        let rendered = make()?;
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(path.to_owned(), Kept { view: view.clone(), rendered: rendered.clone() });
+        Ok(rendered)
+    })
+}
+
+impl Rendered {
+    /// A resource made ready.
+    pub fn of(resource: Resource, route: &Route) -> Rendered {
+        // Our own names and numbers: always fit for a header.
+        let header = |text: String| HeaderValue::from_maybe_shared(Bytes::from(text)).ok();
+        Rendered {
+            allow: header(route.allow()).unwrap_or(HeaderValue::from_static("GET, HEAD")),
+            link: header(described_by(resource.schema)),
+            etag: resource.etag.and_then(header),
+            body: to_bytes(&Value::Object(resource.body)),
+        }
+    }
+
+    /// The response.
+    pub fn response(self, status: StatusCode) -> HttpResponse {
+        let mut response = head(status);
+        response.insert_header((CONTENT_TYPE, JSON));
+        response.insert_header((ALLOW, self.allow));
+        for (name, value) in [(LINK, self.link), (ETAG, self.etag)] {
+            if let Some(value) = value {
+                response.insert_header((name, value));
+            }
+        }
+        response.body(self.body)
+    }
+}
+
+/// A response with the headers that every answer has.
+pub fn head(status: StatusCode) -> HttpResponseBuilder {
+    let mut builder = HttpResponse::build(status);
+    builder.insert_header((ODATA_VERSION, HeaderValue::from_static("4.0")));
+    builder.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+    builder
+}
+
+/// JSON as bytes.
+pub fn to_bytes(body: &Value) -> Bytes {
+    // A `Value` has only text keys, so this cannot fail.
+    serde_json::to_vec(body).unwrap_or_default().into()
+}
+
+/// The schema of a resource (DSP0266, "Link header").
+fn described_by(schema: &str) -> String {
+    format!("<http://redfish.dmtf.org/schemas/v1/{schema}.json>; rel=describedby")
+}

@@ -1,0 +1,164 @@
+//! What all resources have in common: their URIs, their type, links and collections, Status, and the properties that
+//! are left out when they are not known.
+//!
+//! The URI of a resource is made in one place, which links use too, so that a link cannot rot.
+
+use serde_json::{Map, Value, json};
+
+use super::message;
+use crate::node::view::{Condition, NodeView};
+use crate::node::{Health, NodeId};
+
+/// The service root.
+pub const ROOT: &str = "/redfish/v1/";
+/// The collection of systems.
+pub const SYSTEMS: &str = "/redfish/v1/Systems";
+/// The collection of managers.
+pub const MANAGERS: &str = "/redfish/v1/Managers";
+/// The collection of chassis.
+pub const CHASSIS: &str = "/redfish/v1/Chassis";
+/// The session service.
+pub const SESSION_SERVICE: &str = "/redfish/v1/SessionService";
+/// The collection of sessions.
+pub const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+
+/// The system of a node.
+pub fn system(id: &NodeId) -> String {
+    format!("{SYSTEMS}/{id}")
+}
+
+/// The manager of a node.
+pub fn manager(id: &NodeId) -> String {
+    format!("{MANAGERS}/{id}")
+}
+
+/// The chassis of a node.
+pub fn chassis(id: &NodeId) -> String {
+    format!("{CHASSIS}/{id}")
+}
+
+/// A session.
+pub fn session(id: &str) -> String {
+    format!("{SESSIONS}/{id}")
+}
+
+/// A resource, ready to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// The schema with its version, such as `ComputerSystem.v1_27_0`: for `@odata.type` and the `Link` header.
+    pub schema: &'static str,
+    /// The body.
+    pub body: Map<String, Value>,
+    /// The ETag, when a client can write to the resource.
+    pub etag: Option<String>,
+}
+
+impl Resource {
+    /// A resource of this schema (`ComputerSystem.v1_27_0`, or `ComputerSystemCollection` without a version) at this
+    /// URI. `properties` that are null are left out: what is not known is not said.
+    pub fn new(uri: &str, schema: &'static str, id: &str, name: &str, properties: Value) -> Resource {
+        let mut body = match json!({ "@odata.id": uri, "@odata.type": odata_type(schema), "Id": id, "Name": name }) {
+            Value::Object(body) => body,
+            _ => Map::new(),
+        };
+        if let Value::Object(properties) = without_nulls(properties) {
+            body.extend(properties);
+        }
+        Resource { schema, body, etag: None }
+    }
+
+    /// A collection with these members.
+    pub fn collection(uri: &str, schema: &'static str, name: &str, members: impl Iterator<Item = String>) -> Resource {
+        let members: Vec<Value> = members.map(|uri| link(&uri)).collect();
+        let body = json!({
+            "@odata.id": uri,
+            "@odata.type": odata_type(schema),
+            "Name": name,
+            "Members@odata.count": members.len(),
+            "Members": members,
+        });
+        let body = if let Value::Object(body) = body { body } else { Map::new() };
+        Resource { schema, body, etag: None }
+    }
+
+    /// The same with this property, which is shown even when it is null.
+    pub fn with(mut self, property: &str, value: Value) -> Resource {
+        self.body.insert(property.into(), value);
+        self
+    }
+
+    /// The same with an ETag, which is also shown as a property.
+    pub fn with_etag(mut self, etag: String) -> Resource {
+        self.body.insert("@odata.etag".into(), json!(etag));
+        self.etag = Some(etag);
+        self
+    }
+}
+
+/// `#ComputerSystem.v1_27_0.ComputerSystem`.
+fn odata_type(schema: &str) -> String {
+    let name = schema.split('.').next().unwrap_or(schema);
+    format!("#{schema}.{name}")
+}
+
+/// A link.
+pub fn link(uri: &str) -> Value {
+    json!({ "@odata.id": uri })
+}
+
+/// Leaves out, at any depth, the properties of objects that are null, and objects that are empty for it.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let kept = object.into_iter().filter(|(_, value)| !value.is_null()).filter_map(|(name, value)| {
+                let was_filled = value.as_object().is_some_and(|object| !object.is_empty());
+                let value = without_nulls(value);
+                let is_empty = value.as_object().is_some_and(Map::is_empty);
+                (!(was_filled && is_empty)).then_some((name, value))
+            });
+            Value::Object(kept.collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
+/// `Status` of what belongs to a node: enabled, as healthy as the node, and why not.
+pub fn status(view: &NodeView) -> Value {
+    let mut status = json!({ "State": "Enabled", "Health": view.health.name(), "HealthRollup": view.health.name() });
+    let condition = |condition: &Condition| {
+        json!({
+            "MessageId": message::our_id(condition.message),
+            "Message": condition.text,
+            "MessageArgs": [condition.text],
+            "Severity": condition.severity.name(),
+            "Timestamp": condition.at.to_string(),
+            "OriginOfCondition": link(&system(&view.id)),
+        })
+    };
+    if let (Some(status), false) = (status.as_object_mut(), view.conditions.is_empty()) {
+        status.insert("Conditions".into(), view.conditions.iter().map(condition).collect());
+    }
+    status
+}
+
+/// `Status` of a part that the operator described: it is there, and nobody measures how well it is.
+pub fn present() -> Value {
+    json!({ "State": "Enabled", "Health": Health::OK.name() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let properties = json!({ "Model": null, "Links": { "A": null }, "List": [{ "B": null, "C": 1 }], "Empty": {} });
+        let resource = Resource::new("/x", "Chassis.v1_28_0", "x", "X", properties).with("PowerState", Value::Null);
+        let expect = json!({
+            "@odata.id": "/x", "@odata.type": "#Chassis.v1_28_0.Chassis", "Id": "x", "Name": "X",
+            "List": [{ "C": 1 }], "Empty": {}, "PowerState": null,
+        });
+        assert_eq!(Value::Object(resource.body), expect);
+    }
+}

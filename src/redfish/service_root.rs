@@ -1,0 +1,92 @@
+//! Schema ServiceRoot, and the documents that lead to it: `/redfish`, `/redfish/v1/odata`, `/redfish/v1/$metadata`.
+
+use serde_json::json;
+
+use super::resource::{CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link};
+use super::{Document, Seen};
+use crate::redfish::message::Fault;
+
+/// The version of DSP0266 that the service follows.
+const REDFISH_VERSION: &str = "1.20.0";
+
+/// The schemas that the service uses, each with the version its resources name.
+const SCHEMAS: &[(&str, &str)] = &[
+    ("ServiceRoot", "v1_20_0"),
+    ("ComputerSystemCollection", ""),
+    ("ComputerSystem", "v1_27_0"),
+    ("ProcessorCollection", ""),
+    ("Processor", "v1_22_0"),
+    ("EthernetInterfaceCollection", ""),
+    ("EthernetInterface", "v1_12_4"),
+    ("ManagerCollection", ""),
+    ("Manager", "v1_24_0"),
+    ("ChassisCollection", ""),
+    ("Chassis", "v1_28_0"),
+    ("Power", "v1_7_3"),
+    ("EnvironmentMetrics", "v1_5_0"),
+    ("SessionService", "v1_2_0"),
+    ("SessionCollection", ""),
+    ("Session", "v1_8_0"),
+];
+
+/// `GET /redfish/v1/`.
+pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let properties = json!({
+        "RedfishVersion": REDFISH_VERSION,
+        "UUID": seen.service.uuid.to_string(),
+        "Vendor": "plugfish",
+        "Product": "plugfish",
+        "Systems": link(SYSTEMS),
+        "Managers": link(MANAGERS),
+        "Chassis": link(CHASSIS),
+        "SessionService": link(SESSION_SERVICE),
+        "Links": { "Sessions": link(SESSIONS) },
+    });
+    Ok(Resource::new(ROOT, "ServiceRoot.v1_20_0", "RootService", "Root Service", properties))
+}
+
+/// `GET /redfish`.
+pub fn versions(_: &Seen<'_>) -> Result<Document, Fault> {
+    Ok(Document::Json(json!({ "v1": ROOT })))
+}
+
+/// `GET /redfish/v1/odata`: the OData service document.
+pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
+    let entry = |name: &str, url: &str| json!({ "name": name, "kind": "Singleton", "url": url });
+    Ok(Document::Json(json!({
+        "@odata.context": "/redfish/v1/$metadata",
+        "value": [
+            entry("Service", ROOT),
+            entry("Systems", SYSTEMS),
+            entry("Managers", MANAGERS),
+            entry("Chassis", CHASSIS),
+            entry("SessionService", SESSION_SERVICE),
+            entry("Sessions", SESSIONS),
+        ],
+    })))
+}
+
+/// `GET /redfish/v1/$metadata`: which schemas the service uses (OData CSDL).
+pub fn metadata(_: &Seen<'_>) -> Result<Document, Fault> {
+    let mut text = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <edmx:Edmx xmlns:edmx=\"http://docs.oasis-open.org/odata/ns/edmx\" Version=\"4.0\">\n",
+    );
+    for (schema, version) in SCHEMAS {
+        text.push_str(&format!(
+            "  <edmx:Reference Uri=\"http://redfish.dmtf.org/schemas/v1/{schema}_v1.xml\">\n    <edmx:Include Namespace=\"{schema}\"/>\n"
+        ));
+        if !version.is_empty() {
+            text.push_str(&format!("    <edmx:Include Namespace=\"{schema}.{version}\"/>\n"));
+        }
+        text.push_str("  </edmx:Reference>\n");
+    }
+    text.push_str(
+        "  <edmx:Reference Uri=\"http://redfish.dmtf.org/schemas/v1/RedfishExtensions_v1.xml\">\n    \
+         <edmx:Include Namespace=\"RedfishExtensions.v1_0_0\" Alias=\"Redfish\"/>\n  </edmx:Reference>\n  \
+         <edmx:DataServices>\n    <Schema xmlns=\"http://docs.oasis-open.org/odata/ns/edm\" Namespace=\"Service\">\n      \
+         <EntityContainer Name=\"Service\" Extends=\"ServiceRoot.v1_20_0.ServiceContainer\"/>\n    </Schema>\n  \
+         </edmx:DataServices>\n</edmx:Edmx>\n",
+    );
+    Ok(Document::Xml(text))
+}

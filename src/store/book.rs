@@ -1,0 +1,89 @@
+//! The book of accounts and sessions, as [`AccountBook`] wants it.
+
+use tracing::warn;
+
+use super::inbox::Weight;
+use super::record::{Content, Key};
+use super::state::{Change, Entry};
+use super::{Store, put_entry, size};
+use crate::account::{AccountBook, AccountError, AccountFuture, AccountRecord, SessionRecord};
+use crate::node::journal::JournalFuture;
+
+/// Sessions that are kept. Above it the one that was used the longest time ago goes: a client that makes a session for
+/// each request would fill the disk otherwise.
+pub const SESSIONS_MAX: usize = 4096;
+
+impl AccountBook for Store {
+    /// The accounts in the order of their names.
+    fn accounts(&self) -> Vec<AccountRecord> {
+        self.inbox.lock().state.accounts()
+    }
+
+    /// Makes an account durable, in the place of the one with that name.
+    fn put_account(&self, account: AccountRecord) -> AccountFuture {
+        let key = Key::Account(account.username.clone());
+        or_why(self.put_record(&key, &Content::Account(account.clone()), Change::PutAccount(account)))
+    }
+
+    /// Makes it durable that there is no such account, and ends its sessions.
+    fn delete_account(&self, username: &str) -> AccountFuture {
+        or_why(self.put(Change::DeleteAccount(username.into())))
+    }
+
+    /// The sessions.
+    fn sessions(&self) -> Vec<SessionRecord> {
+        self.inbox.lock().state.sessions()
+    }
+
+    /// Keeps a session, in the place of the one with that id. It reaches the disk within a few seconds; where only
+    /// `last_used` has moved, within a minute.
+    fn put_session(&self, session: SessionRecord) {
+        let (key, content) = (Key::Session(session.id.clone()), Content::Session(session.clone()));
+        if let Err(why) = size(&content) {
+            warn!(event = "session_not_kept", session = session.id, why);
+            return;
+        }
+        if let Some(oldest) = self.session_too_many(&key) {
+            self.delete_session(&oldest);
+        }
+        self.inbox.edit(|state| {
+            let weight = match state.get(&key) {
+                Some(Content::Session(old)) if *old == session => return None,
+                Some(Content::Session(old))
+                    if (SessionRecord { last_used: session.last_used, ..old.clone() }) == session =>
+                {
+                    Weight::Moved
+                }
+                _ => Weight::Changed,
+            };
+            put_entry(state, key.clone(), content);
+            Some((key, weight))
+        });
+    }
+
+    /// Forgets a session. It leaves the disk within a few seconds.
+    fn delete_session(&self, id: &str) {
+        let key = Key::Session(id.into());
+        self.inbox.edit(|state| state.entries.remove(&key).map(|_| (key, Weight::Changed)));
+    }
+}
+
+impl Store {
+    /// The session that has to go to make room for a new one.
+    fn session_too_many(&self, key: &Key) -> Option<String> {
+        let inner = self.inbox.lock();
+        let sessions = || inner.state.entries.range(Key::Session(String::new())..Key::Value(String::new()));
+        if inner.state.get(key).is_some() || sessions().count() < SESSIONS_MAX {
+            return None;
+        }
+        let session = |entry: &Entry| match &entry.content {
+            Content::Session(session) => Some((session.last_used, session.id.clone())),
+            _ => None,
+        };
+        sessions().filter_map(|(_, entry)| session(entry)).min().map(|(_, id)| id)
+    }
+}
+
+fn or_why(write: JournalFuture) -> AccountFuture {
+    Box::pin(async move { write.await.map_err(|error| AccountError(error.to_string())) })
+}

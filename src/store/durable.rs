@@ -1,0 +1,366 @@
+//! Makes a plan durable: in the database, and while that fails in `state.json`.
+//!
+//! It decides what to do when the disk does not do what it should; the state in memory and the order of writes are the
+//! business of `writer.rs`. Nothing here can be waited for without end: every piece of work has a deadline.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::backup;
+use super::disk::{Disk, Stopped};
+use super::ledger::Ledger;
+use super::place::{Aside, Place};
+use super::record::{self, Content, Key};
+use super::state::{Plan, State};
+use super::tree::{Batch, Fault, Tree, TreeError};
+use crate::clock::{Clock, Mono};
+use crate::node::journal::JournalError;
+
+/// How long opening and rewriting the database may take, or writing the whole of `state.json`.
+pub const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long closing may take; sled may hang there.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// After a failure the database is opened again after this pause, which doubles up to the second one.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// When a database that hung is still held by the thread that was left behind after this many tries (half a minute), it
+/// is put aside and a new one made.
+const REOPEN_TRIES: u32 = 5;
+
+/// Records in one batch of the database. Larger ones are parted; each part carries its own manifest.
+const BATCH_MAX: usize = 400;
+
+/// See the top of the file.
+pub struct Durable {
+    clock: Clock,
+    disk: Disk,
+    place: Place,
+    /// What is in the database. Ahead of it after a failed write, until it is opened again.
+    ledger: Ledger,
+    /// How it fails, while it fails.
+    trouble: Option<Trouble>,
+    backup_missing: bool,
+    /// How long a write may take.
+    write_limit: Duration,
+}
+
+/// The database cannot be written.
+struct Trouble {
+    /// What is wrong.
+    why: String,
+    /// When to open it again.
+    retry_at: Mono,
+    pause: Duration,
+    tries: u32,
+    /// At the last try something still held it, or it hung.
+    stuck: bool,
+}
+
+/// Where a write ended up failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteFailed {
+    /// The file.
+    pub path: PathBuf,
+    /// What was said.
+    pub why: String,
+}
+
+impl From<WriteFailed> for JournalError {
+    fn from(failed: WriteFailed) -> JournalError {
+        JournalError { path: failed.path.display().to_string(), why: failed.why }
+    }
+}
+
+impl Durable {
+    /// Takes over an open database, which is in the hands of `disk` and holds what is in the
+    /// `ledger`. A write may take as long as `write_limit`.
+    pub fn new(clock: Clock, disk: Disk, place: Place, ledger: Ledger, write_limit: Duration) -> Durable {
+        Durable { clock, disk, place, ledger, trouble: None, backup_missing: false, write_limit }
+    }
+
+    /// When to come back although there is nothing to write: the database is to be opened again.
+    pub fn retry_at(&self) -> Option<Mono> {
+        self.trouble.as_ref().map(|trouble| trouble.retry_at)
+    }
+
+    /// Writes a plan. With `sync` it survives a power cut when this returns `Ok`. `whole` is the state with the plan in
+    /// it, asked for when the database fails.
+    pub fn write(
+        &mut self,
+        revision: u64,
+        plan: &Plan,
+        sync: bool,
+        whole: &dyn Fn() -> State,
+    ) -> Result<(), WriteFailed> {
+        if self.trouble.is_none() {
+            let Err(failure) = self.write_database(revision, plan, sync) else { return Ok(()) };
+            self.begin_trouble(&failure);
+            if failure.late {
+                return Err(self.failed(failure.why));
+            }
+        }
+        // The backup first: it is quick, and while the database is made anew it is all there is.
+        let retry = self.trouble.as_ref().is_none_or(|trouble| trouble.retry_at <= self.clock.now().mono);
+        let saved = if sync || retry { Some(self.save(&whole())) } else { None };
+        match saved {
+            Some(Err(failure)) if failure.late => {
+                self.try_later(&failure);
+                Err(self.backup_failed(failure.why))
+            }
+            Some(saved) => self.reopen(&whole(), saved.is_ok()).or_else(|failed| match saved {
+                Ok(()) if sync => Ok(()),
+                Ok(()) => Err(failed),
+                Err(failure) => Err(self.backup_failed(failure.why)),
+            }),
+            None => Err(self.failed("it is to be opened again".into())),
+        }
+    }
+
+    /// Opens the database again if it failed and it is time.
+    pub fn retry(&mut self, whole: &dyn Fn() -> State) -> Result<(), WriteFailed> {
+        match self.trouble {
+            Some(_) => self.write(0, &Plan::new(), false, whole),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the database again if it is time. It is put aside only when all that is in it is in `state.json` too.
+    fn reopen(&mut self, state: &State, saved: bool) -> Result<(), WriteFailed> {
+        let now = self.clock.now().mono;
+        let Some(trouble) = &self.trouble else { return Ok(()) };
+        let why = trouble.why.clone();
+        if now < trouble.retry_at {
+            return Err(self.failed(why));
+        }
+        let aside = match saved {
+            false => Aside::Never,
+            true if trouble.stuck && trouble.tries >= REOPEN_TRIES => Aside::Always,
+            true => Aside::IfDamaged,
+        };
+        match self.reopen_now(aside, state) {
+            Ok(()) => {
+                info!(event = "store_recovered", path = %self.place.database().display(), "the database works again");
+                self.trouble = None;
+                Ok(())
+            }
+            Err(failure) => {
+                warn!(event = "store_failing", path = %self.place.database().display(), why = failure.why);
+                self.try_later(&failure);
+                Err(self.failed(why))
+            }
+        }
+    }
+
+    fn try_later(&mut self, failure: &Failure) {
+        let now = self.clock.now().mono;
+        if let Some(trouble) = &mut self.trouble {
+            trouble.tries += 1;
+            trouble.stuck = failure.late || failure.fault == Fault::Locked;
+            trouble.retry_at = now + trouble.pause;
+            trouble.pause = (trouble.pause * 2).min(REOPEN_PAUSE_MAX);
+        }
+    }
+
+    /// Writes the whole state to `state.json`.
+    pub fn back_up(&mut self, state: &State) -> Result<(), WriteFailed> {
+        self.save(state).map_err(|failure| self.backup_failed(failure.why))
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), Failure> {
+        let system = |why: String| Failure { why, fault: Fault::System, late: false };
+        let text = backup::encode(state, self.clock.now().wall, self.trouble.is_some())
+            .map_err(|error| system(error.to_string()))?;
+        let path = self.place.backup();
+        match self.disk.run(self.write_limit, move |_| backup::write_atomic(&path, &text)) {
+            Ok(Ok(())) => {
+                self.backup_missing = false;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(system(error.to_string())),
+            Err(stopped) => {
+                let failure = Failure::stopped(&stopped);
+                if failure.late && self.trouble.is_none() {
+                    // The database went with the thread that was left behind.
+                    self.begin_trouble(&failure);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether the backup was not where it was put, at the last write.
+    pub fn backup_missing(&self) -> bool {
+        self.backup_missing
+    }
+
+    /// Closes the database.
+    pub fn close(mut self) {
+        let closed = self.disk.run(CLOSE_DEADLINE, |tree| tree.take().map_or(Ok(()), Tree::close));
+        match closed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(event = "store_close_failed", why = %error),
+            Err(stopped) => warn!(event = "store_close_failed", why = %stopped),
+        }
+    }
+
+    /// Makes the database, which has the keys `present`, hold exactly `state`.
+    pub fn rewrite(&mut self, state: &State, present: Vec<Vec<u8>>) -> Result<(), WriteFailed> {
+        let parts = parts_of_rewrite(state, present, &mut self.ledger);
+        self.write_parts(OPEN_DEADLINE, parts, true).map_err(|failure| self.failed(failure.why))
+    }
+
+    fn write_database(&mut self, revision: u64, plan: &Plan, sync: bool) -> Result<(), Failure> {
+        let parts = parts_of_plan(revision, plan, &mut self.ledger);
+        self.write_parts(self.write_limit, parts, sync)
+    }
+
+    fn write_parts(&mut self, limit: Duration, parts: Vec<Batch>, sync: bool) -> Result<(), Failure> {
+        let backup = self.place.backup();
+        let written = self.disk.run(limit, move |tree| {
+            let Some(tree) = tree else {
+                return Err(TreeError { fault: Fault::System, why: "the database is not open".into() });
+            };
+            parts.into_iter().try_for_each(|part| tree.write(part))?;
+            if sync {
+                tree.sync()?;
+            }
+            Ok(backup.exists())
+        });
+        let failure = match written {
+            Ok(Ok(backup_there)) => {
+                self.backup_missing = !backup_there;
+                return Ok(());
+            }
+            Ok(Err(error)) => Failure::from(error),
+            Err(stopped) => Failure::stopped(&stopped),
+        };
+        if !failure.late {
+            // Whatever state the database is in, it is thrown away: sled takes nothing after a failed write.
+            self.disk.replace();
+        }
+        Err(failure)
+    }
+
+    fn begin_trouble(&mut self, failure: &Failure) {
+        let path = self.place.database();
+        error!(event = "store_failing", path = %path.display(), why = failure.why, "the database cannot be written");
+        self.trouble = Some(Trouble {
+            why: failure.why.clone(),
+            retry_at: self.clock.now().mono,
+            pause: REOPEN_PAUSE,
+            tries: 0,
+            stuck: false,
+        });
+    }
+
+    fn reopen_now(&mut self, aside: Aside, state: &State) -> Result<(), Failure> {
+        let (place, now) = (self.place.clone(), self.clock.now().wall);
+        let opened = self.disk.run(OPEN_DEADLINE, move |slot| {
+            let mut place = place;
+            place.hold().map_err(|error| TreeError::system(place.dir(), &error))?;
+            let (tree, pairs, rescue) = place.open_database(aside, now)?;
+            *slot = Some(tree);
+            let keys: Vec<Vec<u8>> = pairs.into_iter().map(|(key, _)| key).collect();
+            Ok::<_, TreeError>((place, keys, rescue))
+        });
+        let (place, keys, rescue) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(stopped) => return Err(Failure::stopped(&stopped)),
+        };
+        for note in rescue.notes {
+            warn!(event = "store_rescue", note);
+        }
+        self.place = place;
+        self.rewrite(state, keys).map_err(|failed| Failure { why: failed.why, fault: Fault::System, late: false })
+    }
+
+    fn failed(&self, why: String) -> WriteFailed {
+        WriteFailed { path: self.place.database(), why }
+    }
+
+    fn backup_failed(&self, why: String) -> WriteFailed {
+        WriteFailed { path: self.place.backup(), why }
+    }
+}
+
+/// Why a write was not done.
+struct Failure {
+    why: String,
+    fault: Fault,
+    /// It may still happen: the disk has not answered in time, and asking it more would only make everybody wait.
+    late: bool,
+}
+
+impl Failure {
+    fn stopped(stopped: &Stopped) -> Failure {
+        let late = !matches!(stopped, Stopped::Panicked(_));
+        Failure { why: stopped.to_string(), fault: Fault::System, late }
+    }
+}
+
+impl From<TreeError> for Failure {
+    fn from(TreeError { fault, why }: TreeError) -> Failure {
+        Failure { why, fault, late: false }
+    }
+}
+
+/// The batches of a plan, each with its manifest, and a ledger that is ahead by them.
+fn parts_of_plan(revision: u64, plan: &Plan, ledger: &mut Ledger) -> Vec<Batch> {
+    let mut parts = Vec::new();
+    let writes: Vec<_> = plan.iter().collect();
+    for chunk in writes.chunks(BATCH_MAX) {
+        let mut batch = Batch::new();
+        for (key, content) in chunk {
+            match content {
+                Some(content) => batch.extend(put(key, revision, content, ledger)),
+                None if ledger.remove(key) => batch.push((key.to_string().into(), None)),
+                None => {}
+            }
+        }
+        batch.extend(manifest(revision, ledger));
+        parts.push(batch);
+    }
+    parts
+}
+
+/// The batches that make the database hold exactly `state`. The manifest goes first and comes back last, with a revision
+/// of its own: a database that was only half written is not believed.
+fn parts_of_rewrite(state: &State, present: Vec<Vec<u8>>, ledger: &mut Ledger) -> Vec<Batch> {
+    *ledger = Ledger::default();
+    let puts: BTreeMap<_, _> =
+        state.entries.iter().filter_map(|(key, entry)| put(key, entry.revision, &entry.content, ledger)).collect();
+    let mut writes: Batch = vec![(Key::Manifest.to_string().into(), None)];
+    writes.extend(present.into_iter().filter(|key| !puts.contains_key(key)).map(|key| (key, None)));
+    writes.extend(puts);
+    let mut parts: Vec<Batch> = writes.chunks(BATCH_MAX).map(<[_]>::to_vec).collect();
+    parts.push(manifest(state.revision.saturating_add(1), ledger).into_iter().collect());
+    parts
+}
+
+type Write = (Vec<u8>, Option<Vec<u8>>);
+
+fn put(key: &Key, revision: u64, content: &Content, ledger: &mut Ledger) -> Option<Write> {
+    match record::encode(key, revision, content) {
+        Ok(bytes) => {
+            ledger.put(key, revision);
+            Some((key.to_string().into(), Some(bytes)))
+        }
+        Err(error) => {
+            // Whoever gave it has measured it; what was once read was once written.
+            error!(event = "store_record_dropped", key = %key, why = %error);
+            None
+        }
+    }
+}
+
+fn manifest(revision: u64, ledger: &Ledger) -> Option<Write> {
+    let bytes = record::encode(&Key::Manifest, revision, &Content::Manifest(ledger.manifest())).ok()?;
+    Some((Key::Manifest.to_string().into(), Some(bytes)))
+}

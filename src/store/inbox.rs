@@ -1,0 +1,320 @@
+//! What waits to be written: the state in memory, the changes somebody waits for, and the records that have changed.
+//!
+//! Everybody puts in, only the writer's thread takes out. A record that changes a hundred times before it is written is
+//! written once, so the inbox is bounded by the number of records; the changes somebody waits for are bounded by
+//! [`WAITING_MAX`]. It knows no disk.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::record::Key;
+use super::state::{Change, State};
+use crate::clock::{Clock, Mono};
+use crate::node::journal::JournalError;
+
+/// Changes that may wait for the disk. One per node of a large fleet; more of them means that the disk has stopped, and
+/// then it is better to say so than to let people wait.
+pub const WAITING_MAX: usize = 16 * 1024;
+
+/// Changes in one write. They share its fsync; a bound keeps the first of them from waiting long.
+const TOGETHER_MAX: usize = 512;
+
+/// Records that changed without anybody waiting, in one write.
+const LAZY_MAX: usize = 4096;
+
+/// When things are written that nobody waits for, and how long a write may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A record whose content has changed.
+    pub changed: Duration,
+    /// A record in which only times and sums have moved.
+    pub moved: Duration,
+    /// The pause between two such writes.
+    pub pause: Duration,
+    /// `state.json`, when a content has changed.
+    pub backup_changed: Duration,
+    /// `state.json`, when only times and sums have moved.
+    pub backup_moved: Duration,
+    /// How long one write may take before whoever waits for it is told that it failed.
+    pub write_limit: Duration,
+}
+
+impl Default for Timing {
+    /// Made for memory cards: 10 nodes that only confirm their state cost one write of some KiB in a minute. A healthy card
+    /// writes in milliseconds, one that tidies itself up in a second or two.
+    fn default() -> Timing {
+        Timing {
+            changed: Duration::from_secs(2),
+            moved: Duration::from_secs(60),
+            pause: Duration::from_secs(2),
+            backup_changed: Duration::from_secs(60),
+            backup_moved: Duration::from_secs(600),
+            write_limit: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How much a change matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// The content is another one.
+    Changed,
+    /// Only times and sums have moved.
+    Moved,
+}
+
+/// A change and whoever waits for it.
+pub struct Waiting {
+    /// The change.
+    pub change: Change,
+    /// Told how it ended; dropped when the store closes before.
+    pub reply: Box<dyn FnOnce(Result<(), JournalError>) + Send>,
+}
+
+/// What the writer is to do now.
+#[derive(Default)]
+pub struct Work {
+    /// Changes somebody waits for.
+    pub waiting: Vec<Waiting>,
+    /// Records that have changed.
+    pub lazy: Vec<Key>,
+    /// Write `state.json`.
+    pub backup: bool,
+    /// Write everything and end.
+    pub closing: bool,
+}
+
+/// See the top of the file.
+pub struct Inbox {
+    clock: Clock,
+    timing: Timing,
+    inner: Mutex<Inner>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+pub struct Inner {
+    /// The state that readers see.
+    pub state: State,
+    waiting: VecDeque<Waiting>,
+    /// Records to be written, and when.
+    lazy: BTreeMap<Key, Mono>,
+    /// The earliest of them, or earlier.
+    lazy_due: Option<Mono>,
+    backup_due: Option<Mono>,
+    closing: bool,
+    /// The next work takes all that is lazy.
+    hurry: bool,
+}
+
+impl Inbox {
+    /// An inbox over this state.
+    pub fn new(clock: Clock, timing: Timing, state: State) -> Inbox {
+        Inbox { clock, timing, inner: Mutex::new(Inner { state, ..Inner::default() }), wake: Condvar::new() }
+    }
+
+    /// The state, for a moment: nobody does more under this lock than copy a record.
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a change wait for the disk; it is dropped when too many wait or the store closes.
+    pub fn put(&self, waiting: Waiting) {
+        let mut inner = self.lock();
+        if inner.waiting.len() < WAITING_MAX && !inner.closing {
+            inner.waiting.push_back(waiting);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Changes the state in memory now; `edit` says which record has changed and how much.
+    pub fn edit(&self, edit: impl FnOnce(&mut State) -> Option<(Key, Weight)>) {
+        let mut inner = self.lock();
+        if let Some((key, weight)) = edit(&mut inner.state) {
+            self.mark(&mut inner, key, weight);
+        }
+    }
+
+    /// Lets a record be written again, because the last try failed.
+    pub fn mark_again(&self, keys: Vec<Key>) {
+        let mut inner = self.lock();
+        for key in keys {
+            self.mark(&mut inner, key, Weight::Changed);
+        }
+    }
+
+    fn mark(&self, inner: &mut Inner, key: Key, weight: Weight) {
+        let (write, backup) = match weight {
+            Weight::Changed => (self.timing.changed, self.timing.backup_changed),
+            Weight::Moved => (self.timing.moved, self.timing.backup_moved),
+        };
+        let now = self.clock.now().mono;
+        let due = inner.lazy.entry(key).or_insert(now + write);
+        *due = (*due).min(now + write);
+        let due = *due;
+        lower(&mut inner.backup_due, now + backup);
+        if lower(&mut inner.lazy_due, due) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Lets everything that has changed be written with the next change somebody waits for.
+    pub fn hurry(&self) {
+        let mut inner = self.lock();
+        inner.hurry = true;
+    }
+
+    /// Lets `state.json` be written after this time at the latest.
+    pub fn want_backup(&self, within: Duration) {
+        lower(&mut self.lock().backup_due, self.clock.now().mono + within);
+    }
+
+    /// How long a backup may wait after a change.
+    pub fn backup_pause(&self) -> Duration {
+        self.timing.backup_changed
+    }
+
+    /// Ends the writer: it writes what there is first.
+    pub fn close(&self) {
+        self.lock().closing = true;
+        self.wake.notify_one();
+    }
+
+    /// The writer has ended: whoever still waits is told so by the end of their sender.
+    pub fn end(&self) {
+        let mut inner = self.lock();
+        inner.closing = true;
+        inner.waiting.clear();
+    }
+
+    /// Waits until there is something to do, or until `latest`. `lazy_after` is when the next lazy write may come.
+    pub fn take(&self, lazy_after: Mono, latest: Option<Mono>) -> Work {
+        let mut inner = self.lock();
+        loop {
+            let now = self.clock.now().mono;
+            let lazy_due = inner.lazy_due.map(|due| due.max(lazy_after));
+            let next = [lazy_due, inner.backup_due, latest].into_iter().flatten().min();
+            if !inner.waiting.is_empty() || inner.closing || next.is_some_and(|next| next <= now) {
+                return inner.work(now, lazy_due.is_some_and(|due| due <= now));
+            }
+            inner = match next {
+                Some(next) => self.wake.wait_timeout(inner, next.since(now)).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl Inner {
+    fn work(&mut self, now: Mono, lazy: bool) -> Work {
+        let together = self.waiting.len().min(TOGETHER_MAX);
+        let mut work = Work {
+            waiting: self.waiting.drain(..together).collect(),
+            lazy: Vec::new(),
+            backup: self.backup_due.is_some_and(|due| due <= now),
+            closing: self.closing && self.waiting.is_empty(),
+        };
+        if work.backup {
+            self.backup_due = None;
+        }
+        // With a backup goes everything, so that the database is never older than the backup.
+        let all = work.backup || work.closing || std::mem::take(&mut self.hurry);
+        if all || lazy {
+            let due = self.lazy.iter().filter(|(_, due)| all || **due <= now).map(|(key, _)| key.clone());
+            work.lazy = due.take(if all { usize::MAX } else { LAZY_MAX }).collect();
+            for key in &work.lazy {
+                self.lazy.remove(key);
+            }
+            self.lazy_due = self.lazy.values().min().copied();
+        }
+        work
+    }
+}
+
+/// Sets `due` to `when` if that is earlier.
+fn lower(due: &mut Option<Mono>, when: Mono) -> bool {
+    let lowered = due.is_none_or(|due| when < due);
+    if lowered {
+        *due = Some(when);
+    }
+    lowered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record::Content;
+    use crate::store::state::Entry;
+
+    fn inbox(timing: Timing) -> Inbox {
+        Inbox::new(Clock::system(), timing, State::default())
+    }
+
+    fn note(inbox: &Inbox, name: &str, weight: Weight) {
+        let key = Key::Value(name.into());
+        inbox.edit(|state| {
+            let entry = Entry { revision: 0, content: Content::Value(name.into()) };
+            state.entries.insert(key.clone(), entry);
+            Some((key, weight))
+        });
+    }
+
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    fn quick() -> Timing {
+        Timing {
+            changed: Duration::ZERO,
+            moved: NEVER,
+            pause: Duration::ZERO,
+            backup_changed: NEVER,
+            backup_moved: NEVER,
+            write_limit: NEVER,
+        }
+    }
+
+    #[test]
+    fn what_has_only_moved_waits_and_what_has_changed_does_not_wait_for_it() {
+        let inbox = inbox(quick());
+        note(&inbox, "moved", Weight::Moved);
+        note(&inbox, "changed", Weight::Changed);
+        note(&inbox, "changed", Weight::Moved);
+        let work = inbox.take(Mono::START, None);
+        assert_eq!(work.lazy, [Key::Value("changed".into())]);
+        assert!(!work.backup);
+        inbox.close();
+        let work = inbox.take(Mono::START, None);
+        assert!(work.closing);
+        assert_eq!(work.lazy, [Key::Value("moved".into())], "at the end everything is written");
+    }
+
+    #[test]
+    fn a_backup_takes_everything_along() {
+        let inbox = inbox(quick());
+        note(&inbox, "moved", Weight::Moved);
+        inbox.want_backup(Duration::ZERO);
+        let work = inbox.take(Mono::START, None);
+        assert!(work.backup);
+        assert_eq!(work.lazy.len(), 1);
+    }
+
+    #[test]
+    fn the_number_of_waiting_changes_is_bounded() {
+        let inbox = inbox(quick());
+        let (told, answers) = std::sync::mpsc::channel();
+        let put = || {
+            let told = told.clone();
+            inbox.put(Waiting { change: Change::Barrier, reply: Box::new(move |_| told.send(()).unwrap_or_default()) });
+        };
+        (0..WAITING_MAX + 5).for_each(|_| put());
+        let mut taken = 0;
+        while inbox.lock().waiting.len() > TOGETHER_MAX {
+            taken += inbox.take(Mono::START, None).waiting.len();
+        }
+        assert_eq!(taken + TOGETHER_MAX, WAITING_MAX);
+        inbox.end();
+        put();
+        drop(told);
+        assert!(answers.recv().is_err(), "all that still waited were dropped");
+    }
+}

@@ -1,0 +1,308 @@
+//! The store: what has to survive a restart and a power cut.
+//!
+//! It keeps intents, boot overrides and what was last seen of nodes (the [`Journal`]), accounts and sessions, and a few
+//! small values of the service. All of it is in memory and answered from there; the disk is only written. It never holds a
+//! device's password, and nothing that is not either rebuilt by polling, small, or in `state.json` as well: sled, which is
+//! underneath, loses data when its files are damaged.
+//!
+//! ```text
+//! callers -> inbox (state in memory, what waits) -> writer (one thread) -> durable -> disk (one thread) -> tree (sled)
+//!                                                                              \-> backup (state.json)
+//! ```
+//!
+//! It knows `node::journal` and `account`, and nothing of HTTP, devices or nodes.yaml.
+
+mod backup;
+mod book;
+mod disk;
+mod durable;
+mod inbox;
+mod ledger;
+mod opening;
+mod place;
+mod record;
+mod settle;
+mod state;
+mod tree;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tracing::warn;
+use uuid::Uuid;
+
+use self::inbox::{Inbox, Timing, Waiting, Weight};
+pub use self::opening::{OpenReport, Outcome};
+use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
+use self::state::{Change, Entry, State};
+use crate::clock::Clock;
+use crate::node::NodeId;
+use crate::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
+use crate::telemetry::Metrics;
+
+/// How long [`Store::close`] waits for the last write: longer than a write, its repetition in `state.json` and the
+/// closing of the database are allowed to take.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The store cannot be opened, or cannot take what it is given.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The directory cannot be used.
+    #[error("cannot keep state in {dir}: {why}", dir = .dir.display())]
+    Unusable {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said, and what to do.
+        why: String,
+    },
+    /// Another process has it.
+    #[error("{dir} is in use by another plugfish ({holder}): stop that one, or give each its own `state_dir`", dir = .dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// What the other one wrote about itself.
+        holder: String,
+    },
+    /// A newer plugfish wrote it.
+    #[error(
+        "{dir} was written by a newer plugfish (format {found}, this one knows {FORMAT}) and was not touched: run that \
+         version again, or set another `state_dir`", dir = .dir.display()
+    )]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// What is to be restored makes no sense.
+    #[error("this cannot be restored: {0}")]
+    Unreadable(String),
+}
+
+/// See the top of the file.
+pub struct Store {
+    inbox: Arc<Inbox>,
+    clock: Clock,
+    dir: PathBuf,
+    /// Says that the writer has ended; taken by whoever closes the store.
+    done: Mutex<Option<Receiver<()>>>,
+}
+
+impl Store {
+    /// Opens the state directory, or makes one. Blocks; damaged state is repaired, put aside and reported, and only a
+    /// directory that cannot be used at all is an error.
+    pub fn open(dir: &Path, clock: Clock, metrics: Arc<Metrics>) -> Result<(Arc<Store>, OpenReport), StoreError> {
+        Store::open_with(dir, clock, metrics, Timing::default())
+    }
+
+    fn open_with(
+        dir: &Path,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        timing: Timing,
+    ) -> Result<(Arc<Store>, OpenReport), StoreError> {
+        let (inbox, done, report) = opening::open(dir, &clock, metrics, timing)?;
+        let store = Store { inbox, clock, dir: dir.into(), done: Mutex::new(Some(done)) };
+        store.first_write()?;
+        Ok((Arc::new(store), report))
+    }
+
+    /// Shows that the directory can be written, before anything depends on it.
+    fn first_write(&self) -> Result<(), StoreError> {
+        let unusable = |error: JournalError| StoreError::Unusable { dir: self.dir.clone(), why: error.to_string() };
+        if self.service_uuid().is_nil() {
+            let uuid = uuid::Builder::from_random_bytes(crate::clock::secret_bytes()).into_uuid();
+            let service = serde_json::json!({ "uuid": uuid.to_string() });
+            self.wait(Change::PutValue("service".into(), service)).map_err(unusable)?;
+        }
+        let started = serde_json::json!({ "at": self.clock.now().wall, "version": env!("CARGO_PKG_VERSION") });
+        self.wait(Change::PutValue("started".into(), started)).map_err(unusable)
+    }
+
+    /// Waits on this thread. The writer answers in bounded time, or ends.
+    fn wait(&self, change: Change) -> Result<(), JournalError> {
+        let (reply, answer) = sync_channel(1);
+        // Nobody listens any more when the opening was given up.
+        self.inbox.put(Waiting { change, reply: Box::new(move |result| drop(reply.send(result))) });
+        answer.recv().unwrap_or_else(|_| Err(self.no_answer()))
+    }
+
+    fn put(&self, change: Change) -> JournalFuture {
+        let (reply, answer) = oneshot::channel();
+        // Whoever asked may have stopped waiting.
+        self.inbox.put(Waiting { change, reply: Box::new(move |result| drop(reply.send(result))) });
+        let none = self.no_answer();
+        Box::pin(async move { answer.await.unwrap_or(Err(none)) })
+    }
+
+    fn no_answer(&self) -> JournalError {
+        JournalError {
+            path: self.dir.display().to_string(),
+            why: "the store is closed, or too many writes wait for the disk".into(),
+        }
+    }
+
+    /// A write that cannot be done, with its reason.
+    fn refuse(&self, what: &Key, why: String) -> JournalFuture {
+        let error = JournalError { path: self.dir.display().to_string(), why: format!("{what}: {why}") };
+        Box::pin(async move { Err(error) })
+    }
+
+    /// Lets a record be made durable, unless it is too large.
+    fn put_record(&self, key: &Key, content: &Content, change: Change) -> JournalFuture {
+        match size(content) {
+            Ok(_) => self.put(change),
+            Err(why) => self.refuse(key, why),
+        }
+    }
+
+    /// The identity of this service, the same as long as the state directory lives. Nil only before it was made.
+    pub fn service_uuid(&self) -> Uuid {
+        let service = self.value("service");
+        let uuid = service.as_ref().and_then(|service| service.get("uuid")?.as_str()?.parse().ok());
+        uuid.unwrap_or_default()
+    }
+
+    /// A small value of the service.
+    pub fn value(&self, name: &str) -> Option<serde_json::Value> {
+        self.inbox.lock().state.value(name)
+    }
+
+    /// Makes a small value durable.
+    pub fn put_value(&self, name: &str, value: serde_json::Value) -> JournalFuture {
+        let content = Content::Value(value.clone());
+        self.put_record(&Key::Value(name.into()), &content, Change::PutValue(name.into(), value))
+    }
+
+    /// Resolves when all that was noted before it survives a power cut.
+    pub fn sync(&self) -> JournalFuture {
+        self.inbox.hurry();
+        self.put(Change::Barrier)
+    }
+
+    /// The whole state as one JSON document, without the sessions. It holds hashes of passwords, so it is for its owner.
+    pub fn export(&self) -> serde_json::Value {
+        let state = self.inbox.lock().state.clone();
+        // Every record was made from JSON or is about to become it; there is none that cannot.
+        backup::export(&state, self.clock.now().wall).unwrap_or_default()
+    }
+
+    /// Puts an export, or the content of a `state.json`, in the place of everything. Commands in it are left out: they
+    /// may be of any age. All sessions end. Returns what was left out, in words.
+    pub fn restore(&self, document: &serde_json::Value) -> Result<(Vec<String>, JournalFuture), StoreError> {
+        let backup = backup::decode(&document.to_string()).map_err(|error| match error {
+            backup::BackupError::Newer(found) => StoreError::Newer { dir: self.dir.clone(), found },
+            error => StoreError::Unreadable(error.to_string()),
+        })?;
+        let mut left_out = backup.dropped;
+        let mut records = BTreeMap::new();
+        for (key, Entry { mut content, .. }) in backup.state.entries {
+            if let Content::Node(commanded) = &mut content
+                && let Some(intent) = commanded.intent.take()
+            {
+                left_out.push(format!("{key}: the command {} of {}", intent.reset, intent.accepted));
+            }
+            match size(&content) {
+                Ok(_) => drop(records.insert(key, content)),
+                Err(why) => left_out.push(format!("{key}: {why}")),
+            }
+        }
+        Ok((left_out, self.put(Change::Replace(records))))
+    }
+
+    /// Writes what there is, makes a backup and closes the database. Blocks, for half a minute at the very most. All
+    /// later writes fail. A second call does nothing.
+    pub fn close(&self) {
+        let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        self.inbox.close();
+        if done.recv_timeout(CLOSE_DEADLINE) == Err(RecvTimeoutError::Timeout) {
+            warn!(event = "store_close_failed", dir = %self.dir.display(), "the disk did not take the last write in time");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The size of a record, or why it is too large.
+fn size(content: &Content) -> Result<usize, String> {
+    // What belongs to a node shares one record; half of it for each leaves room.
+    let limit = BODY_LENGTH_MAX / 2;
+    match content.to_value().map(|value| value.to_string().len()) {
+        Ok(length) if length <= limit => Ok(length),
+        Ok(length) => Err(format!("it has {length} bytes, and {limit} are allowed")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Puts a content into memory; its revision is that of its last write until the next one.
+fn put_entry(state: &mut State, key: Key, content: Content) {
+    let revision = state.entries.get(&key).map_or(0, |entry| entry.revision);
+    state.entries.insert(key, Entry { revision, content });
+}
+
+impl Journal for Store {
+    fn load(&self, node: &NodeId) -> NodeRecord {
+        self.inbox.lock().state.node(node)
+    }
+
+    fn record_intent(&self, node: &NodeId, intent: Intent) -> JournalFuture {
+        let content = Content::Node(record::Commanded { intent: Some(intent.clone()), boot: None });
+        self.put_record(&Key::Node(node.clone()), &content, Change::Intent(node.clone(), intent))
+    }
+
+    /// Comes after the future of [`record_intent`](Journal::record_intent) has resolved; before that there is nothing
+    /// to clear.
+    fn clear_intent(&self, node: &NodeId, number: u64) {
+        self.inbox.edit(|state| {
+            let mut commanded = state.commanded(node);
+            commanded.intent.take_if(|intent| intent.number == number)?;
+            let key = Key::Node(node.clone());
+            put_entry(state, key.clone(), Content::Node(commanded));
+            Some((key, Weight::Changed))
+        });
+    }
+
+    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> JournalFuture {
+        self.put(Change::Boot(node.clone(), boot))
+    }
+
+    fn note_seen(&self, node: &NodeId, seen: SeenRecord) {
+        let news = |old: Option<&SeenRecord>| old.is_none_or(|old| !same_but_moved(old, &seen));
+        let content = Content::Seen(seen.clone());
+        // Measured only when there is something new in it; figures do not grow that much.
+        if news(self.inbox.lock().state.seen(node))
+            && let Err(why) = size(&content)
+        {
+            warn!(event = "seen_not_kept", node = %node, why);
+            return;
+        }
+        self.inbox.edit(|state| {
+            let old = state.seen(node);
+            if old == Some(&seen) {
+                return None;
+            }
+            let weight = if news(old) { Weight::Changed } else { Weight::Moved };
+            let key = Key::Seen(node.clone());
+            put_entry(state, key.clone(), content);
+            Some((key, weight))
+        });
+    }
+}
+
+/// Whether only the time and the energy differ.
+fn same_but_moved(old: &SeenRecord, new: &SeenRecord) -> bool {
+    old.power == new.power && old.since == new.since && (Arc::ptr_eq(&old.about, &new.about) || old.about == new.about)
+}

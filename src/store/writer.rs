@@ -1,0 +1,132 @@
+//! The writer: takes from the inbox, has it made durable, and tells whoever waits.
+//!
+//! One thread. Changes that arrive while a write runs share the next one and its fsync. A change becomes visible in
+//! memory when it is durable, not before; what nobody waits for is visible at once and written when it suits.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::durable::{Durable, WriteFailed};
+use super::inbox::{Inbox, Waiting, Work};
+use super::record::Key;
+use super::state::Plan;
+use crate::clock::{Clock, Mono};
+use crate::telemetry::Metrics;
+
+/// Steps between the revisions of two writes: the one between belongs to a database that is made anew.
+const REVISION_STEP: u64 = 2;
+
+/// See the top of the file.
+pub struct Writer {
+    /// Where the work comes from.
+    pub inbox: Arc<Inbox>,
+    /// Where it goes.
+    pub durable: Durable,
+    /// Time.
+    pub clock: Clock,
+    /// Told of each durable write.
+    pub metrics: Arc<Metrics>,
+    /// The pause between two writes that nobody waits for.
+    pub pause: Duration,
+}
+
+impl Writer {
+    /// Works until the inbox is closed; then writes what is left, closes the database, and says so to `done`.
+    pub fn run(mut self, done: SyncSender<()>) {
+        let mut lazy_after = Mono::START;
+        loop {
+            let work = self.inbox.take(lazy_after, self.durable.retry_at());
+            let (backup, closing) = (work.backup || work.closing, work.closing);
+            if !work.lazy.is_empty() {
+                lazy_after = self.clock.now().mono + self.pause;
+            }
+            self.write(work);
+            if backup {
+                self.back_up();
+            }
+            if closing {
+                break;
+            }
+        }
+        self.inbox.end();
+        self.durable.close();
+        // Whoever closed the store may have stopped waiting.
+        let _ = done.send(());
+    }
+
+    fn write(&mut self, work: Work) {
+        let Work { waiting, lazy, backup, closing } = work;
+        let started = self.clock.now().mono;
+        let (revision, plan) = self.plan(&waiting, &lazy);
+        let (inbox, whole_plan) = (self.inbox.clone(), plan.clone());
+        let whole = move || {
+            let mut state = inbox.lock().state.clone();
+            state.adopt(whole_plan.clone(), revision);
+            state
+        };
+        let sync = !waiting.is_empty() || backup || closing;
+        let result = match plan.is_empty() && !sync {
+            true => self.durable.retry(&whole),
+            false => self.durable.write(revision, &plan, sync, &whole),
+        };
+        if let Some(first) = waiting.first() {
+            let took = self.clock.now().mono.since(started);
+            self.metrics.store_write(first.change.kind(), took, result.is_ok());
+        }
+        if result.is_ok() {
+            self.adopt(&waiting, &lazy, revision);
+        } else {
+            self.inbox.mark_again(lazy);
+        }
+        let wants_backup = waiting.iter().any(|waiting| waiting.change.wants_backup());
+        for Waiting { reply, .. } in waiting {
+            reply(result.clone().map_err(WriteFailed::into));
+        }
+        if wants_backup || self.durable.backup_missing() {
+            self.inbox.want_backup(Duration::ZERO);
+        }
+    }
+
+    fn plan(&self, waiting: &[Waiting], lazy: &[Key]) -> (u64, Plan) {
+        let state = &mut self.inbox.lock().state;
+        let mut plan: Plan = lazy.iter().map(|key| (key.clone(), state.get(key).cloned())).collect();
+        for waiting in waiting {
+            state.plan(&waiting.change, &mut plan);
+        }
+        // A write of nothing has no revision: the manifest is not written either.
+        if !plan.is_empty() {
+            state.revision += REVISION_STEP;
+        }
+        (state.revision, plan)
+    }
+
+    /// Each change is planned again: what nobody waits for may have changed while the disk was busy.
+    fn adopt(&self, waiting: &[Waiting], lazy: &[Key], revision: u64) {
+        let mut inner = self.inbox.lock();
+        let state = &mut inner.state;
+        for key in lazy {
+            if let Some(entry) = state.entries.get_mut(key) {
+                entry.revision = revision;
+            }
+        }
+        for waiting in waiting {
+            let mut plan = Plan::new();
+            state.plan(&waiting.change, &mut plan);
+            state.adopt(plan, revision);
+        }
+    }
+
+    fn back_up(&mut self) {
+        let started = self.clock.now().mono;
+        let state = self.inbox.lock().state.clone();
+        let result = self.durable.back_up(&state);
+        self.metrics.store_write("backup", self.clock.now().mono.since(started), result.is_ok());
+        if let Err(failed) = result {
+            warn!(event = "store_backup_failed", path = %failed.path.display(), why = failed.why);
+            self.inbox.want_backup(self.inbox.backup_pause());
+        }
+    }
+}
