@@ -90,6 +90,11 @@ pub enum RackError {
     /// Two plugs have one name.
     #[error("two plugs of the simulated rack are called {0}; give each its own name")]
     SameName(String),
+    /// No kind of plug is written so.
+    #[error(
+        "no kind of plug is called {0}: write p100, p110, p300 or p304m, a colon, and passthrough, klap-v1, klap-v2 or tpap"
+    )]
+    Kind(String),
     /// Too many plugs.
     #[error("a simulated rack of {0} plugs is asked for; the most is {PLUGS_MAX}")]
     TooMany(usize),

@@ -47,9 +47,12 @@ impl SimOptions {
     ];
 
     /// Reads a kind as people write it: `p110:klap-v2`.
-    pub fn kind(text: &str) -> Result<(Model, Variant), String> {
-        let (model, variant) = text.split_once(':').ok_or("write MODEL:VARIANT, such as p110:klap-v2")?;
-        Ok((Model::from_str(model, true)?, Variant::from_str(variant, true)?))
+    pub fn kind(text: &str) -> Result<(Model, Variant), RackError> {
+        let parts = text.split_once(':');
+        let kind = parts.and_then(|(model, variant)| {
+            Some((Model::from_str(model, true).ok()?, Variant::from_str(variant, true).ok()?))
+        });
+        kind.ok_or_else(|| RackError::Kind(text.to_owned()))
     }
 }
 

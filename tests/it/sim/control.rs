@@ -110,6 +110,18 @@ async fn what_makes_no_sense_is_refused_in_words() {
     assert_eq!(get(&mut http, "DELETE", "/plugs").await.status, 405);
 }
 
+#[test]
+fn kinds_are_read_as_people_write_them() {
+    let written = [("p110:klap-v2", Model::P110, Variant::KlapV2), ("P304M:TPAP", Model::P304M, Variant::Tpap)];
+    for (text, model, variant) in written {
+        assert_eq!(SimOptions::kind(text).unwrap(), (model, variant));
+    }
+    for text in ["", "p110", "p110:", "p111:tpap", "p110:klap"] {
+        let error = SimOptions::kind(text).unwrap_err().to_string();
+        assert!(error.contains("passthrough, klap-v1, klap-v2 or tpap"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn options_make_a_rack_that_runs_until_it_is_told_to_stop() {
     let [.., high, low] = std::process::id().to_be_bytes();
