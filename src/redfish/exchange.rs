@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
 use super::message::{Fault, Message};
-use super::rendered::{self, JSON, Rendered, head, to_bytes};
+use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
 use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, route};
 use crate::http::auth::{AuthError, Caller};
 
@@ -127,6 +127,10 @@ fn check_head(request: &HttpRequest) -> Result<(), Fault> {
             message.advise("Send less than 16 KiB of path and headers.");
         }
         return Err(fault);
+    }
+    // DSP0266, "Request headers": another version of OData is not spoken here.
+    if request.headers().get(&ODATA_VERSION).is_some_and(|version| version != "4.0") {
+        return Err(Fault::new(412, Message::base("HeaderInvalid", &["OData-Version"])));
     }
     Ok(())
 }

@@ -25,7 +25,8 @@ const KEPT_MAX: usize = 512;
 /// The type of almost every answer.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
+/// The version of OData that Redfish is built on, `4.0`.
+pub const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
 
 /// A resource with its headers, ready to be sent.
 #[derive(Clone)]

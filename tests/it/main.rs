@@ -1,5 +1,19 @@
-//! The integration tests, in one binary so that they are linked once.
+//! The whole thing on real sockets: a simulated rack, the daemon on it, an HTTP client. One binary, so that it is linked
+//! once. Time is real here (sockets and a paused clock do not go together), so intervals are short and tests run side by side.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test that is wrong may fall over"
+)]
 
-// Always true here; it tells clippy that the whole module is a test.
-#[cfg(test)]
+mod devices;
+mod faults;
+mod hostile;
+mod redfish;
+mod reset;
+mod rig;
 mod sim;

@@ -54,14 +54,14 @@ mod tests {
         #[test]
         fn what_is_sealed_opens(key: Block, iv: Block, plain: Vec<u8>) {
             let sealed = seal(&key, &iv, &plain);
-            prop_assert!(sealed.len() > plain.len() && sealed.len() % 16 == 0);
+            prop_assert!(sealed.len() > plain.len() && sealed.len().is_multiple_of(16));
             prop_assert_eq!(open(&key, &iv, &sealed), Some(plain));
         }
 
         #[test]
         fn garbage_never_panics(key: Block, iv: Block, garbage: Vec<u8>) {
             let opened = open(&key, &iv, &garbage);
-            prop_assert!(garbage.len() % 16 == 0 || opened.is_none());
+            prop_assert!(garbage.len().is_multiple_of(16) || opened.is_none());
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Measured {
     pub milliwatts: Option<u64>,
     /// Today's energy.
     pub today_wh: Option<u64>,
-    /// `get_energy_usage` was answered.
+    /// `get_energy_usage` was asked, whatever came of it.
     pub usage: bool,
 }
 
@@ -57,9 +57,11 @@ impl Profile {
         !self.unsupported.contains(method)
     }
 
-    /// Remembers what a failure of `method` says of it. True when it is news.
-    pub fn note(&mut self, method: &'static str, fault: &Fault) -> bool {
-        is_unsupported(fault) && self.unsupported.insert(method)
+    /// Remembers what a failure of `method` says of it: an unknown method is not asked for again.
+    pub fn note(&mut self, method: &'static str, fault: &Fault) {
+        if is_unsupported(fault) {
+            self.unsupported.insert(method);
+        }
     }
 
     /// The questions about power of one reading: at most two. `usage_due`: today's energy is to be read again.
@@ -83,19 +85,17 @@ impl Profile {
     pub fn measured(&mut self, answers: Vec<(&'static str, Result<Value, Fault>)>) -> Measured {
         let mut measured = Measured::default();
         for (method, answer) in answers {
+            measured.usage |= method == GET_ENERGY_USAGE;
             let result = match answer {
                 Ok(result) => result,
                 Err(fault) => {
-                    if self.note(method, &fault) {
-                        tracing::info!(method, "the plug does not know this method; it is not asked again");
-                    }
+                    self.note(method, &fault);
                     continue;
                 }
             };
             let watts = match method {
                 GET_EMETER_DATA => emeter_milliwatts(&result),
                 GET_ENERGY_USAGE => {
-                    measured.usage = true;
                     measured.today_wh = usage_today_wh(&result);
                     let watts = usage_milliwatts(&result);
                     self.usage_without_watts = watts.is_none();

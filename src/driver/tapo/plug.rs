@@ -33,7 +33,7 @@ pub struct TapoPlug {
     about: Arc<AboutDevice>,
     /// When it was last told to switch.
     switched: Option<Mono>,
-    /// When today's energy was last read, and what it was.
+    /// When today's energy was last asked for, and what it was when last read.
     usage_read: Option<Mono>,
     today_wh: Option<u64>,
     /// The first MAC address that answered here.
@@ -72,7 +72,7 @@ impl TapoPlug {
             return Err(Fault::garbled("the plug does not say whether it is on (no device_on)"));
         };
         if measured.usage {
-            (self.usage_read, self.today_wh) = (Some(call.now()), measured.today_wh);
+            (self.usage_read, self.today_wh) = (Some(call.now()), measured.today_wh.or(self.today_wh));
         }
         let mut notices = call.notices();
         notices.extend(own_notices(&info));

@@ -86,6 +86,9 @@ impl Session {
             Variant::Passthrough(session) => session.exchange(wire, request).await,
             Variant::Tpap(session) => session.exchange(wire, request).await,
         }?;
+        if !answer.is_object() {
+            return Err(Fault::new(Kind::SessionGone { taken: false }, "the answer is no JSON object"));
+        }
         self.used = true;
         Ok(answer)
     }

@@ -56,7 +56,7 @@ fn a_clock_that_is_not_set_costs_the_figures_of_one_reading() {
     let mut profile = meter();
     for number in [-1601, -1602, -1603, -1007, -1001] {
         let measured = profile.measured(vec![(GET_EMETER_DATA, code(number)), (GET_ENERGY_USAGE, code(number))]);
-        assert_eq!(measured, Measured::default());
+        assert_eq!(measured, Measured { usage: true, ..Measured::default() });
     }
     assert_eq!(profile.questions(true), [GET_EMETER_DATA, GET_ENERGY_USAGE]);
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::speech::{Heard, Speech};
-use crate::clock::{Clock, Mono};
+use crate::clock::{Clock, Mono, Wall};
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]
@@ -81,6 +81,8 @@ pub struct Plug {
     pub troubles: VecDeque<(&'static str, u32, Trouble)>,
     /// Closes each connection after one answer.
     pub closes: bool,
+    /// Loses one answer in so many, by chance; 0 for none.
+    pub loses_one_in: u64,
     pub seen: Vec<Seen>,
     pub connections: u32,
     pub connections_max: u32,
@@ -107,6 +109,7 @@ impl Plug {
             info,
             troubles: VecDeque::new(),
             closes: false,
+            loses_one_in: 0,
             seen: Vec::new(),
             connections: 0,
             connections_max: 0,
@@ -222,7 +225,9 @@ impl FakePlug {
 
     pub fn listen(listener: TcpListener, plug: Plug) -> FakePlug {
         let port = listener.local_addr().unwrap().port();
-        let fake = FakePlug { port, plug: Arc::new(Mutex::new(plug)), clock: Clock::system() };
+        // Real time, and chance that can be repeated.
+        let clock = Clock::simulated(7, Wall(0));
+        let fake = FakePlug { port, plug: Arc::new(Mutex::new(plug)), clock };
         let accepting = fake.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -282,7 +287,8 @@ impl FakePlug {
             let seen = Seen { at: self.clock.now().mono, head, path: path.clone(), inner };
             let name = seen.name();
             plug.seen.push(seen);
-            let trouble = plug.trouble_for(&name);
+            let lost = plug.loses_one_in > 0 && self.clock.below(plug.loses_one_in) == 0;
+            let trouble = plug.trouble_for(&name).or(lost.then_some(Trouble::LoseAnswer));
             (heard, trouble)
         };
         match &trouble {

@@ -67,7 +67,8 @@ async fn tpap_after_a_403_and_at_once_the_next_time() {
 #[tokio::test]
 async fn a_plug_changes_its_variant_in_the_field() {
     let mut bench = Bench::warm(Plug::new(passthrough(|_| {}))).await;
-    let variants: [(fn() -> Speech, &str); 4] = [
+    type Variants = [(fn() -> Speech, &'static str); 4];
+    let variants: Variants = [
         (klap, "KLAP v2"),
         (|| tpap(|_| {}), "TPAP"),
         (klap, "KLAP v2"),
@@ -206,6 +207,19 @@ async fn tpap_over_tls_and_other_passcodes_are_not_spoken() {
         assert_fails(bench.read().await, FailureClass::Protocol, words);
         assert_eq!(bench.fake.names(), ["handshake1", "discover"]);
     }
+}
+
+#[tokio::test]
+async fn tpap_may_listen_on_a_port_of_its_own_and_want_more_than_it_gets() {
+    let tpap_side = FakePlug::start(Plug::new(tpap(|_| {}))).await;
+    // A P304M announces `dac` 1 and does without.
+    let discover = json!({ "error_code": 0, "result": { "tpap_preferred": true,
+        "tpap": { "tls": 0, "dac": 1, "noc": 0, "pake": [2], "port": tpap_side.port } } });
+    let mut bench = Bench::new(Plug::new(Speech::Closed(discover))).await;
+    bench.set(Power::On).await.unwrap();
+    assert!(tpap_side.plug().on);
+    assert_eq!(bench.fake.names(), ["handshake1", "discover"]);
+    assert_eq!(tpap_side.names(), ["pake_register", "pake_share", "component_nego", "set_device_info"]);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub fn vectors() -> serde_json::Value {
 /// Short enough for tests, long enough for two busy cores.
 pub fn quick() -> Timing {
     Timing {
-        deadlines: Deadlines { connect: Duration::from_millis(500), exchange: Duration::from_millis(500) },
+        deadlines: Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_secs(2) },
         wake: Duration::from_millis(100),
         rest: Duration::from_millis(30),
         long_rest: Duration::from_millis(60),
@@ -95,6 +95,11 @@ impl Bench {
         let (metrics, plugs) = (Metrics::new(), Plugs::default());
         let device = plugs.open_with(&config, context("node-1", no_pace(), &metrics), timing);
         Bench { fake, device, metrics, plugs }
+    }
+
+    /// As [`Bench::new`], for tests that wait for a deadline.
+    pub async fn impatient(plug: Plug) -> Bench {
+        Bench::with(plug, |_, timing| timing.deadlines.exchange = Duration::from_millis(500)).await
     }
 
     /// Logged in and read once; the requests so far are forgotten.

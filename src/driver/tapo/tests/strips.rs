@@ -1,1 +1,184 @@
-//! t
+//! Strips: outlets in the order of their positions, one session, one gate, one request at a time.
+
+use serde_json::json;
+
+use super::*;
+
+/// A device for each of these outlets of one strip.
+fn outlets(bench: &Bench, numbers: &[u8]) -> Vec<TapoPlug> {
+    let open = |number: &u8| {
+        let config = TapoConfig { outlet: Some(*number), ..config(bench.fake.port) };
+        let node = format!("node-{number}");
+        bench.plugs.open_with(&config, context(&node, no_pace(), &bench.metrics), quick())
+    };
+    numbers.iter().map(open).collect()
+}
+
+fn is_on(bench: &Bench, position: u64) -> bool {
+    let plug = bench.fake.plug();
+    let outlet = plug.outlets.iter().find(|outlet| outlet["position"] == position).unwrap();
+    outlet["device_on"].as_bool().unwrap()
+}
+
+#[tokio::test]
+async fn outlets_count_from_0_in_the_order_of_their_positions() {
+    // A P300 lists position 3 first.
+    let bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
+    let mut devices = outlets(&bench, &[0, 1, 2]);
+    for (position, device) in (1..).zip(&mut devices) {
+        device.set(Power::On).await.unwrap();
+        assert!(is_on(&bench, position));
+        let seen = device.read().await.unwrap();
+        assert_eq!(seen.power, Power::On);
+        assert_eq!(seen.about.serial.as_deref(), Some(format!("80220001{position:02}").as_str()));
+        assert_eq!((seen.about.model.as_deref(), seen.about.nickname.as_deref()), (Some("P300"), Some("outlet")));
+        device.set(Power::Off).await.unwrap();
+        assert!(!is_on(&bench, position));
+    }
+    assert_eq!(bench.fake.plug().speech.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_warm_outlet_costs_one_request_for_each_page_of_the_list() {
+    let bench = Bench::new(Plug::new(klap()).strip(&[2, 1], &[])).await;
+    let mut device = outlets(&bench, &[1]).remove(0);
+    device.read().await.unwrap();
+    assert_eq!(
+        bench.fake.names(),
+        ["handshake1", "handshake2", "component_nego", "get_device_info", "get_child_device_list"]
+    );
+    device.set(Power::On).await.unwrap();
+    assert_eq!(bench.fake.names(), ["control_child(set_device_info)"]);
+    device.read().await.unwrap();
+    assert_eq!(bench.fake.names(), ["get_child_device_list"]);
+}
+
+#[tokio::test]
+async fn siblings_share_a_fresh_list_but_not_one_from_before_a_switch() {
+    let bench = Bench::new(Plug::new(klap()).strip(&[1, 2], &[])).await;
+    let mut devices = outlets(&bench, &[0, 1]);
+    devices[0].read().await.unwrap();
+    bench.fake.names();
+    devices[1].read().await.unwrap();
+    assert!(bench.fake.names().is_empty());
+    devices[1].set(Power::On).await.unwrap();
+    bench.fake.names();
+    assert_eq!(devices[1].read().await.unwrap().power, Power::On);
+    assert_eq!(bench.fake.names(), ["get_child_device_list"]);
+    assert_eq!(devices[0].read().await.unwrap().power, Power::Off);
+    assert!(bench.fake.names().is_empty());
+}
+
+#[tokio::test]
+async fn all_outlets_at_once_are_one_request_at_a_time() {
+    let bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
+    bench.fake.trouble("control_child", 100, Trouble::Delay(Duration::from_millis(20)));
+    let devices = outlets(&bench, &[0, 1, 2]);
+    let work = devices.into_iter().map(|mut device| async move {
+        for power in [Power::On, Power::Off, Power::On] {
+            device.set(power).await.unwrap();
+            assert_eq!(device.read().await.unwrap().power, power);
+        }
+    });
+    futures_util::future::join_all(work).await;
+    assert!((1..=3).all(|position| is_on(&bench, position)));
+    let plug = bench.fake.plug();
+    assert_eq!((plug.requests_max, plug.connections_max, plug.speech.logins()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn meters_of_outlets_are_read_with_their_state() {
+    let mut plug = Plug::new(klap()).strip(&[1, 2], &["energy_monitoring"]);
+    plug.answers.push(("get_emeter_data", json!({ "power_mw": 7000 })));
+    plug.answers.push(("get_energy_usage", json!({ "today_energy": 12 })));
+    let bench = Bench::new(plug).await;
+    let mut device = outlets(&bench, &[1]).remove(0);
+    device.read().await.unwrap();
+    // The first list is no longer fresh.
+    tokio::time::sleep(quick().list_fresh).await;
+    bench.fake.names();
+    let seen = device.read().await.unwrap();
+    assert_eq!((seen.power, seen.milliwatts, seen.energy_today_wh), (Power::Off, Some(7000), Some(12)));
+    assert!(seen.about.meter);
+    assert_eq!(bench.fake.names(), ["control_child(multipleRequest(get_device_info,get_emeter_data))"]);
+}
+
+#[tokio::test]
+async fn outlets_that_know_no_get_device_info_are_read_off_the_list() {
+    let mut plug = Plug::new(klap()).strip(&[1, 2], &["energy_monitoring"]);
+    plug.answers.push(("get_emeter_data", json!({ "power_mw": 7000 })));
+    let bench = Bench::new(plug).await;
+    let mut device = outlets(&bench, &[0]).remove(0);
+    bench.fake.trouble("get_device_info", 1, Trouble::Delay(Duration::ZERO));
+    device.read().await.unwrap();
+    tokio::time::sleep(quick().list_fresh).await;
+    bench.fake.trouble("get_device_info", 1, Trouble::Code(-1002));
+    assert_eq!(device.read().await.unwrap().milliwatts, Some(7000));
+    tokio::time::sleep(quick().list_fresh).await;
+    bench.fake.names();
+    assert_eq!(device.read().await.unwrap().milliwatts, Some(7000));
+    assert_eq!(bench.fake.names(), ["get_child_device_list", "control_child(get_emeter_data)"]);
+}
+
+#[tokio::test]
+async fn a_configuration_that_does_not_fit_is_refused_in_words() {
+    let bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
+    let mut device = outlets(&bench, &[7]).remove(0);
+    let words = "the strip has 3 outlets, \"outlet: 0\" to \"outlet: 2\", and nodes.yaml says \"outlet: 7\"";
+    assert_fails(device.read().await, FailureClass::Refused, words);
+    assert_fails(device.set(Power::On).await, FailureClass::Refused, words);
+
+    let mut bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
+    let words = "it is a strip with 3 outlets: say in nodes.yaml which one switches this node, from \"outlet: 0\" to \"outlet: 2\"";
+    assert_fails(bench.set(Power::Off).await, FailureClass::Refused, words);
+    assert_fails(bench.read().await, FailureClass::Refused, words);
+    assert_eq!(bench.fake.plug().switched, 0);
+
+    let bench = Bench::new(Plug::new(klap())).await;
+    let mut device = outlets(&bench, &[2]).remove(0);
+    let words = "it is no strip and has no outlets to choose from: remove \"outlet: 2\" from nodes.yaml";
+    assert_fails(device.set(Power::Off).await, FailureClass::Refused, words);
+    assert_fails(device.read().await, FailureClass::Refused, words);
+    assert_eq!(bench.fake.plug().switched, 0);
+}
+
+#[tokio::test]
+async fn an_outlet_that_has_another_id_is_found_again() {
+    let bench = Bench::new(Plug::new(klap()).strip(&[1, 2], &[])).await;
+    let mut device = outlets(&bench, &[1]).remove(0);
+    device.read().await.unwrap();
+    bench.fake.plug().outlets[1]["device_id"] = "new".into();
+    assert!(device.set(Power::On).await.is_err());
+    device.set(Power::On).await.unwrap();
+    assert!(is_on(&bench, 2));
+}
+
+#[tokio::test]
+async fn a_dropped_call_of_one_outlet_does_not_stop_the_others() {
+    let bench = Bench::new(Plug::new(klap()).strip(&[1, 2], &[])).await;
+    let mut devices = outlets(&bench, &[0, 1]);
+    devices[0].read().await.unwrap();
+    bench.fake.trouble("control_child", 1, Trouble::Silence);
+    let call = devices[0].set(Power::On);
+    assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
+    devices[1].set(Power::On).await.unwrap();
+    assert_eq!(devices[1].read().await.unwrap().power, Power::On);
+}
+
+#[tokio::test]
+async fn connections_are_shared_by_address_and_account_and_go_with_their_last_outlet() {
+    let metrics = Metrics::new();
+    let plugs = Plugs::default();
+    let open = |config: &TapoConfig| plugs.open_with(config, context("node-1", no_pace(), &metrics), quick());
+    let count = || plugs.connections.lock().unwrap().iter().filter(|c| c.strong_count() > 0).count();
+    let one = open(&config(1));
+    let two = open(&TapoConfig { outlet: Some(1), ..config(1) });
+    assert_eq!(count(), 1);
+    let other_port = open(&config(2));
+    let other_account = open(&TapoConfig { password: "x".into(), ..config(1) });
+    assert_eq!(count(), 3);
+    drop((one, other_port, other_account));
+    assert_eq!(count(), 1);
+    drop(two);
+    assert_eq!(count(), 0);
+}

@@ -1,0 +1,142 @@
+//! What the service looks like: golden bodies, headers, every link.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use plugfish::sim::{Model, Variant};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::rig::{Rig, klap, plug};
+
+/// Puts something constant in the place of what differs from run to run.
+fn steady(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object.iter_mut() {
+                match name.as_str() {
+                    "DateTime" | "CreatedTime" => *value = "2026-11-22T12:00:00Z".into(),
+                    "ServiceEntryPointUUID" => *value = "11111111-2222-3333-4444-555555555555".into(),
+                    "LastPowerOutputWatts" | "PowerInputWatts" | "PowerConsumedWatts" | "Reading" => {
+                        *value = 30.5.into()
+                    }
+                    _ => steady(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(steady),
+        Value::String(text) if text.contains("Tapo plug at 127.") => *text = "Tapo plug at 192.0.2.11".into(),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_as_they_are_written_down() {
+    let rig = Rig::settled([klap("n")]).await;
+    for (name, path) in [
+        ("system", "/redfish/v1/Systems/n"),
+        ("systems", "/redfish/v1/Systems"),
+        ("manager", "/redfish/v1/Managers/n"),
+        ("chassis", "/redfish/v1/Chassis/n"),
+        ("power", "/redfish/v1/Chassis/n/Power"),
+        ("environment_metrics", "/redfish/v1/Chassis/n/EnvironmentMetrics"),
+        ("processor", "/redfish/v1/Systems/n/Processors/0"),
+        ("ethernet_interface", "/redfish/v1/Systems/n/EthernetInterfaces/0"),
+        ("session_service", "/redfish/v1/SessionService"),
+    ] {
+        let (status, mut body) = rig.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        if name == "manager" {
+            body["Description"] = Value::Null;
+        }
+        steady(&mut body);
+        let shown = format!("{body:#}\n");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/golden/{name}.json"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&file, &shown).unwrap();
+        }
+        let golden = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(shown, golden, "{} differs; UPDATE_GOLDEN=1 writes it anew", file.display());
+    }
+}
+
+/// Every URI that a body names.
+fn uris(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                if let (true, Some(uri)) = (name == "@odata.id" || name == "target", value.as_str()) {
+                    found.insert(if name == "target" { format!("POST {uri}") } else { uri.to_owned() });
+                }
+                uris(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| uris(item, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_link_leads_somewhere_and_every_resource_is_whole() {
+    let rig = Rig::settled([klap("metered"), plug("plain", Model::P100, Variant::Tpap)]).await;
+    let mut to_visit: BTreeSet<String> = BTreeSet::from(["/redfish/v1/".to_owned()]);
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    while let Some(uri) = to_visit.pop_first() {
+        if !seen.insert(uri.clone()) || uri.contains('#') {
+            continue;
+        }
+        if let Some(target) = uri.strip_prefix("POST ") {
+            // An action that lacks its parameter is known, and says so; it changes nothing.
+            let wrong = rig.request(Method::POST, target).json(&serde_json::json!({ "Nothing": 1 }));
+            assert_eq!(rig.send(wrong).await.0, StatusCode::BAD_REQUEST, "{target}");
+            continue;
+        }
+        let answer = rig.request(Method::GET, &uri).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{uri}");
+        for header in ["odata-version", "cache-control", "allow", "link", "content-type"] {
+            assert!(answer.headers().contains_key(header), "{uri} has no {header}");
+        }
+        let etag = answer.headers().get("etag").map(|etag| etag.to_str().unwrap().to_owned());
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["@odata.id"].as_str(), Some(uri.as_str()));
+        assert_eq!(body["@odata.etag"].as_str(), etag.as_deref());
+        let kind = body["@odata.type"].as_str().unwrap();
+        assert!(body["Name"].is_string() && kind.starts_with('#'));
+        match body.get("Members") {
+            Some(members) => assert_eq!(body["Members@odata.count"], members.as_array().unwrap().len(), "{uri}"),
+            None if uri == "/redfish/v1/" => assert_eq!(body["Id"], "RootService"),
+            None => assert_eq!(body["Id"].as_str(), uri.rsplit('/').next(), "{uri}"),
+        }
+        let head = rig.request(Method::HEAD, &uri).send().await.unwrap();
+        assert_eq!((head.status(), head.headers().get("link").is_some()), (StatusCode::OK, true), "{uri}");
+        assert!(head.text().await.unwrap().is_empty());
+        uris(&body, &mut to_visit);
+    }
+    assert!(seen.len() > 20, "{seen:?}");
+}
+
+#[tokio::test]
+async fn metrics_tell_what_readers_see() {
+    let rig = Rig::settled([klap("n")]).await;
+    let page = || async {
+        rig.client.get(format!("http://{}/metrics", rig.address)).send().await.unwrap().text().await.unwrap()
+    };
+    let text = page().await;
+    for line in [
+        "plugfish_node_power_on{node=\"n\"} 1",
+        "plugfish_device_up{node=\"n\"} 1",
+        "plugfish_node_health{node=\"n\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    for name in [
+        "plugfish_node_power_watts{node=\"n\"}",
+        "plugfish_node_state_age_seconds{node=\"n\"}",
+        "plugfish_device_requests_total{node=\"n\"",
+    ] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    rig.reset("n", "ForceOff").await;
+    rig.until(5, || async { page().await.contains("plugfish_node_power_on{node=\"n\"} 0") }).await;
+    assert!(page().await.contains("plugfish_node_transitions_total{node=\"n\",kind=\"ForceOff\",result=\"done\"} 1"));
+}
