@@ -102,10 +102,7 @@ async fn a_plug_that_chokes_is_never_brought_to_it() {
 async fn a_plug_that_is_away_keeps_its_last_state_and_refuses_commands_by_name() {
     let rig = Rig::settled([klap("n")]).await;
     rig.plug("n").set_refusing(true);
-    let health = |rig: &Rig| {
-        let system = rig.system("n");
-        async move { system.await["Status"]["Health"].clone() }
-    };
+    let health = async |rig: &Rig| rig.system("n").await["Status"]["Health"].clone();
     while_reading(&rig, "n", async {
         rig.until(20, || async { health(&rig).await == "Warning" }).await;
         rig.until(60, || async { health(&rig).await == "Critical" }).await;
