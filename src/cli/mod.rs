@@ -80,8 +80,17 @@ pub struct Demo {
 #[derive(Debug, Args)]
 pub struct Sim {
     /// How many simulated Tapo plugs.
-    #[arg(long, default_value_t = 4, value_name = "N")]
+    #[arg(long, default_value_t = 4, value_name = "N", conflicts_with = "plugs")]
     pub tapo: u16,
+    /// A plug of this kind, such as p110:klap-v2; once for each plug, in place of --tapo.
+    #[arg(long = "plug", value_name = "MODEL:VARIANT")]
+    pub plugs: Vec<String>,
+    /// The address of the first plug; the others follow it.
+    #[arg(long, default_value = "127.42.0.1", value_name = "ADDRESS")]
+    pub base: std::net::Ipv4Addr,
+    /// Also answer discovery that is sent to this broadcast address, such as 127.255.255.255.
+    #[arg(long, value_name = "ADDRESS")]
+    pub broadcast: Option<std::net::Ipv4Addr>,
     /// Seed of all chance in the simulation.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,

@@ -114,7 +114,13 @@ pub async fn demo(options: &Demo) -> Result<()> {
 
 /// Runs the rack alone until told to stop.
 pub async fn sim(options: &Sim) -> Result<()> {
-    let rack = Rack::start(RackConfig::from(self::options(options.tapo, options.seed, Some(options.control)))).await?;
+    let mut rack = self::options(options.tapo, options.seed, Some(options.control));
+    (rack.base, rack.broadcast) = (options.base, options.broadcast);
+    if !options.plugs.is_empty() {
+        rack.kinds = options.plugs.iter().map(|kind| SimOptions::kind(kind)).collect::<Result<_, _>>()?;
+        rack.plugs = rack.kinds.len();
+    }
+    let rack = Rack::start(RackConfig::from(rack)).await?;
     let control = rack.control().map_or_else(String::new, |address| address.to_string());
     print(&format!(
         "A simulated rack. Account of the plugs: {} / {}\nTell it what to do at http://{control}/plugs\n\n{}",

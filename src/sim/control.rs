@@ -81,7 +81,8 @@ async fn connection(mut wire: Wire, plugs: Arc<[Arc<Plug>]>) {
 async fn answer(plugs: &[Arc<Plug>], request: &Request) -> Response {
     let path: Vec<&str> = request.path().split('/').filter(|part| !part.is_empty()).collect();
     let (name, what) = match path.as_slice() {
-        ["plugs"] if request.method == "GET" => {
+        ["plugs"] if request.method != "GET" => return problem(405, "GET lists the plugs"),
+        ["plugs"] => {
             return Response::json(&json!(plugs.iter().map(|plug| plug.describe()).collect::<Vec<_>>()));
         }
         ["plugs", name] => (*name, None),

@@ -26,6 +26,7 @@ pub mod meter;
 pub mod plug;
 pub mod run;
 
+mod computer;
 mod control;
 mod http;
 mod link;
@@ -49,6 +50,8 @@ pub use fault::{Action, Choke, Fault, Kind, Selector};
 pub use ledger::Counters;
 pub use plug::{OutletDescription, Plug, PlugDescription};
 pub use run::{SimOptions, run};
+
+use crate::clock::Clock;
 
 /// The UDP port of discovery.
 pub const DISCOVERY_PORT: u16 = 20002;
@@ -87,6 +90,11 @@ pub enum RackError {
     /// Two plugs have one name.
     #[error("two plugs of the simulated rack are called {0}; give each its own name")]
     SameName(String),
+    /// No kind of plug is written so.
+    #[error(
+        "no kind of plug is called {0}: write p100, p110, p300 or p304m, a colon, and passthrough, klap-v1, klap-v2 or tpap"
+    )]
+    Kind(String),
     /// Too many plugs.
     #[error("a simulated rack of {0} plugs is asked for; the most is {PLUGS_MAX}")]
     TooMany(usize),
@@ -99,6 +107,7 @@ pub enum RackError {
 pub struct Rack {
     plugs: Vec<Arc<Plug>>,
     control: Option<SocketAddr>,
+    clock: Clock,
     tasks: JoinSet<()>,
 }
 
@@ -135,9 +144,9 @@ impl Rack {
             let failed = |source| RackError::Control { address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             control = Some(listener.local_addr().map_err(failed)?);
-            tasks.spawn(control::run(listener, plugs.clone(), config.clock));
+            tasks.spawn(control::run(listener, plugs.clone(), config.clock.clone()));
         }
-        Ok(Rack { plugs, control, tasks })
+        Ok(Rack { plugs, control, clock: config.clock, tasks })
     }
 
     /// The plugs, in the order of the configuration.
@@ -153,6 +162,11 @@ impl Rack {
     /// Where the control API listens.
     pub fn control(&self) -> Option<SocketAddr> {
         self.control
+    }
+
+    /// The clock on which all times of the rack are told.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// What is known of all plugs from outside, for a table or for nodes.yaml.

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::config::{Account, Model, PlugConfig, RackConfig, Variant};
 use super::{Rack, RackError};
 use crate::clock::Clock;
@@ -43,6 +45,15 @@ impl SimOptions {
         (Model::P304M, Variant::Tpap),
         (Model::P100, Variant::KlapV1),
     ];
+
+    /// Reads a kind as people write it: `p110:klap-v2`.
+    pub fn kind(text: &str) -> Result<(Model, Variant), RackError> {
+        let parts = text.split_once(':');
+        let kind = parts.and_then(|(model, variant)| {
+            Some((Model::from_str(model, true).ok()?, Variant::from_str(variant, true).ok()?))
+        });
+        kind.ok_or_else(|| RackError::Kind(text.to_owned()))
+    }
 }
 
 impl Default for SimOptions {

@@ -400,6 +400,24 @@ class Judge:
             await second.close()
             self.rack.order(plug.name, "quirks")
 
+    async def oddities(self, client, plug):
+        """Firmware differs in small ways; a client that works on real plugs bears them all."""
+        quirks = ["close_after_answer", "text_html", "title_case_only", "page_for_empty_header"]
+        if plug.variant == "passthrough" and client is Kasa:
+            quirks.append("plain_response")
+        try:
+            for quirk in quirks:
+                self.rack.order(plug.name, "quirks", **{quirk: True})
+                session = await client.login(plug, *self.account)
+                try:
+                    states = await session.states()
+                finally:
+                    await session.close()
+                assert len(states) == len(plug.positions), f"with {quirk}: {states}"
+        finally:
+            self.rack.order(plug.name, "quirks")
+        return f"{len(quirks)} borne"
+
     async def discovery(self, client, plug):
         mac, kind, port = await client.discover(plug, *self.account)
         want = {"passthrough": "AES", "klap_v1": "KLAP", "klap_v2": "KLAP", "tpap": "TPAP"}[plug.variant]
@@ -428,6 +446,7 @@ class Judge:
                 if plug.metered and (client.measures_strips or len(plug.positions) == 1):
                     await self.case(client, plug, "metering", self.metering(client, plug))
                 await self.case(client, plug, "eviction", self.eviction(client, plug))
+                await self.case(client, plug, "oddities", self.oddities(client, plug))
                 await self.case(client, plug, "wrong password", self.wrong_password(client, plug))
                 if client.discover and plug.discovery:
                     await self.case(client, plug, "discovery", self.discovery(client, plug))

@@ -16,3 +16,4 @@ mod hostile;
 mod redfish;
 mod reset;
 mod rig;
+mod sim;

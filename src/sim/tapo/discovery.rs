@@ -108,13 +108,11 @@ mod tests {
 
     #[test]
     fn the_checksum_of_the_vector() {
-        let datagram = hex::decode(concat!(
-            "02000001001c1100010203045bf1d9a9",
-            "7b22706172616d73223a7b227273615f6b6579223a224b4559227d7d"
-        ))
-        .unwrap();
+        let vector: Value = serde_json::from_str(include_str!("../../../tests/fixtures/sim/discovery.json")).unwrap();
+        let datagram = hex::decode(vector["datagram"].as_str().unwrap()).unwrap();
         let (header, body) = datagram.split_first_chunk::<HEADER>().unwrap();
-        assert_eq!(hex::encode(checksum(header, body)), "5bf1d9a9");
+        assert_eq!(hex::encode(checksum(header, body)), vector["crc"].as_str().unwrap());
+        assert_eq!(body, vector["payload"].as_str().unwrap().as_bytes());
         // Its key is none, so it gets no answer.
         assert_eq!(parse(&datagram), None);
     }

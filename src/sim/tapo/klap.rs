@@ -119,7 +119,7 @@ pub(super) fn handshake1(desk: &mut Desk, request: &Request) -> Response {
     if request.body.len() != 16 {
         return Response::page(400);
     }
-    desk.evict();
+    desk.count_eviction();
     let (local, remote) = (&request.body, secret_bytes::<16>());
     let hash = expected_hash(desk.variant, desk.config.bound, &desk.config.account);
     let (ours, theirs) = proofs(desk.variant, local, &remote, &hash);

@@ -105,10 +105,9 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Ends the session that there is, since somebody begins a new one.
-    fn evict(&mut self) {
+    /// Counts the live session, if there is one, that a new login is about to replace.
+    fn count_eviction(&mut self) {
         self.book.evictions += u64::from(self.door.is_logged_in(self.now.mono));
-        self.door.session = None;
     }
 
     fn stale(&mut self) {

@@ -66,9 +66,9 @@ pub(super) fn post(desk: &mut Desk, request: &Request) -> Opened {
     match body.get("method").and_then(Value::as_str) {
         Some("handshake") => Opened::Answer(handshake(desk, params)),
         Some("securePassthrough") => envelope(desk, request, params),
-        // In the clear there is nothing else to be had; the code tells clients that this variant is the right one.
-        Some(_) => Opened::Answer(error(code::SESSION_TIMEOUT)),
-        None => Opened::Answer(error(code::UNKNOWN_METHOD)),
+        // In the clear there is nothing else to be had. Clients that probe with `component_nego` take every code but
+        // 1003 (another variant) and 9999 (a lost session) for "this is the right variant".
+        _ => Opened::Answer(error(code::UNKNOWN_METHOD)),
     }
 }
 
@@ -84,7 +84,7 @@ fn handshake(desk: &mut Desk, params: &Value) -> Response {
     let Ok(sealed) = public.encrypt(&mut rsa::rand_core::OsRng, Pkcs1v15Encrypt, &secret) else {
         return error(KEY_LENGTH);
     };
-    desk.evict();
+    desk.count_eviction();
     let name = session_name();
     let time = desk.config.session_time;
     let answer = Response::json(&json!({"error_code": 0, "result": {"key": STANDARD.encode(sealed)}}));

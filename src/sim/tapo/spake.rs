@@ -79,7 +79,7 @@ impl Registration {
     }
 }
 
-/// A scalar out of 32 random bytes; the chance of zero or of a visible bias is below 2^-30 and this is no product.
+/// A scalar out of 32 random bytes. It is biased by less than 2^-32, which does not matter to a simulator.
 pub(super) fn scalar(bytes: [u8; 32]) -> Scalar {
     <Scalar as Reduce<U256>>::reduce(&U256::from_be_slice(&bytes))
 }

@@ -160,7 +160,7 @@ fn register(desk: &mut Desk, params: &Value) -> Result<Response, i64> {
     if text("passcode_type") != Some("userpw") {
         return Err(NO_PASSCODE_TYPE);
     }
-    desk.evict();
+    desk.count_eviction();
     let (dev_random, salt) = (secret_bytes::<32>(), secret_bytes::<16>());
     let credential = credential(desk.config.account.password());
     let registration = Registration::new(credential.as_bytes(), &salt, ITERATIONS);
