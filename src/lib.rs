@@ -1,4 +1,71 @@
 //! plugfish gives machines without a BMC a Redfish BMC.
+//!
+//! Every physical **node** has one **device** that switches its power: a TP-Link Tapo smart plug, or an outlet of a strip.
+//! One actor per node owns that device: it alone talks to it, one request at a time, at a pace the device can bear. Redfish
+//! clients (Ironic, Metal3, people, Prometheus) are answered from memory. **A client's request never becomes a device
+//! request**, except a command, and a command is written down before it is acknowledged.
+//!
+//! # Rooms, and who may know whom
+//!
+//! ```text
+//! main -> cli -> daemon -> redfish -> http -> node <- driver <- tapo
+//!                   |-> config                 ^        ^
+//!                   |-> store  ----------------/        |  (same wire, no shared code)
+//!                   \-> sim  . . . . . . . . . . . . . ./
+//! clock, telemetry, account: leaves.
+//! ```
+//!
+//! | room | its job |
+//! | --- | --- |
+//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`) |
+//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe` |
+//! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
+//! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
+//! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
+//! | [`store`] | what survives a power cut: intents, boot overrides, accounts, sessions. sled with a belt |
+//! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
+//! | [`http`] | listeners, TLS, who is asking, `/metrics`, `/healthz`, `/readyz` |
+//! | [`sim`] | a rack of simulated plugs on real sockets, written apart from the drivers |
+//! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
+//! | [`telemetry`] | logs and the registry of metrics |
+//! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
+//!
+//! What is *not* there holds the house together, and `tests/tidy.rs` checks it: `node` knows no HTTP, no bytes of a device
+//! protocol, no files and no formats; `redfish` and `http` know no driver and no store; `driver` and `sim` do not know each
+//! other; sled stands in one file, the YAML parser in one file.
+//!
+//! # What happens
+//!
+//! - **A read**: a worker thread asks [`http::auth`] who it is (a table, or a remembered verdict), finds the route in
+//!   [`redfish::SITEMAP`], the node in the fleet's published table, and answers from its current
+//!   [`NodeView`](node::view::NodeView). No mailbox, no lock across an await, no disk, no device.
+//! - **A command**: into the node's bounded mailbox; [`Machine::step`](node::machine::Machine::step) accepts, coalesces,
+//!   supersedes or refuses; the intent is made durable; *then* the client is answered; then the device is told, and read back
+//!   until it shows what was asked. A cycle records each stage before it takes it, so that a crash between two of them is a
+//!   known state that the next start finishes.
+//! - **A poll**: on the node's own schedule, spread over the fleet; growing pauses while the device fails; a breaker that
+//!   refuses new commands while it is away. A change that nobody here asked for is told as coming from outside.
+//! - **A crash**: every node starts as "last known", is served at once, and an unfinished intent is checked against the
+//!   device before anything is done. A panic in one actor closes its mailbox for good; its drop guard tells the
+//!   [`Keeper`](node::fleet::Keeper), which builds it anew from the journal.
+//!
+//! # Decisions, and their price
+//!
+//! - **One request at a time and 250 ms of rest after each**, counted from its end: a plug never sees more than four in a
+//!   second, whatever the network does to the spacing. Price: a login with its first request takes about a second.
+//! - **A command that asks for the state last seen is checked with a reading** instead of being called done at once: someone
+//!   may have pressed the button. Price: one request.
+//! - **A node that is being turned on says `Off` until it is read as on** (Redfish would allow `PoweringOn`): Ironic takes
+//!   `PoweringOn` for on.
+//! - **A System is never answered with 304**: its ETag moves only with what a client can write, and so does not speak for
+//!   its power state.
+//! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made.
+//! - **Rendered bodies are kept per worker until the view is exchanged**: a read costs about what a bare handler costs
+//!   (`cargo bench --bench reads`). Price: some memory, bounded.
+//! - **Wrong credentials are not tried again for half an hour.** A proof that does not fit is asked for once more (answers
+//!   get damaged), and credentials that were right before are given up only at the third call.
+//! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
+//!   `state.json` backup and our own fsync. Price: about 3 MB.
 
 pub mod account;
 pub mod cli;

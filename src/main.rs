@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "plugfish: {failure}");
+            let _ = writeln!(std::io::stderr(), "{failure}");
             failure.code()
         }
     }

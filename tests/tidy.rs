@@ -154,6 +154,40 @@ fn every_file_says_what_it_is_for_and_is_one_thing() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The commands in the fenced blocks of a page, one line each.
+fn commands(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let mut inside = false;
+    let mut found: Vec<String> = Vec::new();
+    for line in text.replace("\\\n", " ").lines() {
+        if line.trim_start().starts_with("```") {
+            inside = !inside && line.trim_start().starts_with("```console");
+        } else if inside && !line.trim().is_empty() {
+            found.push(line.trim().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_plugfish_command_of_the_readme_exists() {
+    use clap::Parser;
+    let mut tried = 0;
+    for command in commands("README.md") {
+        let words: Vec<&str> = command.split_whitespace().skip_while(|word| word.contains('=')).collect();
+        let typed = match words.as_slice() {
+            ["plugfish", rest @ ..] => rest,
+            ["cargo", "run", "--release", "--", rest @ ..] => rest,
+            _ => continue,
+        };
+        let parsed = plugfish::cli::Cli::try_parse_from(std::iter::once(&"plugfish").chain(typed));
+        assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+        tried += 1;
+    }
+    assert!(tried >= 5, "only {tried} commands found");
+    assert_eq!(commands("README.md").iter().filter(|command| *command == "cargo test").count(), 1);
+}
+
 #[test]
 fn the_checks_can_fail() {
     assert_eq!(named("use crate::{driver, store::Store};"), ["driver", "store"]);

@@ -30,7 +30,11 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.0)
+        // Problems of a file begin with its name, the way compilers write them.
+        match self.0.downcast_ref::<config::ConfigProblems>() {
+            Some(problems) => write!(f, "{problems}"),
+            None => write!(f, "plugfish: {:#}", self.0),
+        }
     }
 }
 

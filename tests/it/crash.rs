@@ -1,0 +1,231 @@
+//! The real program killed with SIGKILL at random moments, and started on damaged files: what was acknowledged comes true.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use plugfish::clock::Clock;
+use plugfish::sim::{Rack, RackConfig};
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::rig::klap;
+
+/// Kills in an ordinary run; `PLUGFISH_CRASH_ROUNDS` asks for more.
+const ROUNDS: u64 = 8;
+
+struct Daemon {
+    child: Child,
+    url: String,
+    client: Client,
+}
+
+impl Daemon {
+    /// Starts the program and waits until it is ready.
+    async fn start(dir: &Path) -> Daemon {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_plugfish"))
+            .args(["--log-format", "json", "serve", "--config"])
+            .arg(dir.join("nodes.yaml"))
+            .stderr(std::fs::OpenOptions::new().append(true).create(true).open(dir.join("log")).unwrap())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let port = std::fs::read_to_string(dir.join("port")).unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        for _ in 0..200 {
+            let ready = client.get(format!("{url}/readyz")).send().await;
+            if ready.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                return Daemon { child, url, client };
+            }
+            assert!(child.try_wait().unwrap().is_none(), "it ended: {}", log(dir));
+            tokio::time::sleep(Duration::from_millis(25)).await; // a real process starts
+        }
+        panic!("not ready after 5 s: {}", log(dir));
+    }
+
+    async fn system(&self) -> Value {
+        let request = self.client.get(format!("{}/redfish/v1/Systems/n", self.url)).basic_auth("admin", Some("secret"));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn reset(&self, kind: &str) -> Option<StatusCode> {
+        let url = format!("{}/redfish/v1/Systems/n/Actions/ComputerSystem.Reset", self.url);
+        let body = json!({ "ResetType": kind });
+        let sent = self.client.post(url).basic_auth("admin", Some("secret")).json(&body).send().await;
+        sent.ok().map(|answer| answer.status())
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
+
+/// A directory with a configuration for this rack.
+fn configure(rack: &Rack) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    let config = format!(
+        "server: {{ listen: [\"127.0.0.1:{port}\"] }}\nstate_dir: state\n\
+         accounts: [{{ username: admin, password: secret, role: Administrator }}]\n\
+         defaults:\n  tapo: {{ username: owner@example.com, password: plugfish-demo }}\n  poll_interval: 5s\n  off_dwell: 1s\n\
+         nodes: [{{ id: n, tapo: {{ address: \"{}\" }} }}]\n",
+        rack.plugs()[0].address()
+    );
+    std::fs::write(dir.path().join("nodes.yaml"), config).unwrap();
+    std::fs::write(dir.path().join("port"), port.to_string()).unwrap();
+    dir
+}
+
+async fn rack() -> Rack {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Rack::start(RackConfig::new(3).with(klap("n"))).await.unwrap()
+}
+
+async fn until(secs: u64, what: &str, holds: impl AsyncFn() -> bool) {
+    for _ in 0..secs * 20 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await; // a real process at work
+    }
+    panic!("{what}: not within {secs} s");
+}
+
+#[tokio::test]
+async fn no_accepted_command_is_lost_to_a_kill_at_any_moment() {
+    let rounds = std::env::var("PLUGFISH_CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    let rack = rack().await;
+    let plug = rack.plug("n").unwrap();
+    let dir = configure(&rack);
+    let clock = Clock::system();
+    let kinds = ["ForceOff", "On", "PowerCycle", "ForceRestart", "PowerCycle"];
+    for round in 0..rounds {
+        let daemon = Daemon::start(dir.path()).await;
+        until(10, "first contact", async || daemon.system().await["PowerState"].is_string()).await;
+        let kind = kinds[usize::try_from(clock.below(kinds.len() as u64)).unwrap()];
+        let accepted = daemon.reset(kind).await;
+        let wait = clock.below(2500);
+        tokio::time::sleep(Duration::from_millis(wait)).await; // the moment of the kill
+        daemon.kill();
+        assert_eq!(accepted, Some(StatusCode::NO_CONTENT), "{}", log(dir.path()));
+
+        let daemon = Daemon::start(dir.path()).await;
+        let goal = kind != "ForceOff";
+        let words = if goal { "On" } else { "Off" };
+        until(15, &format!("round {round}: {kind}, killed after {wait} ms"), async || {
+            plug.relay(1) == Some(goal) && daemon.system().await["PowerState"] == words
+        })
+        .await;
+        daemon.kill();
+    }
+    let dwells: Vec<Duration> =
+        plug.history(1).windows(2).filter(|pair| !pair[0].on).map(|pair| pair[1].at.since(pair[0].at)).collect();
+    assert!(dwells.iter().all(|dwell| *dwell >= Duration::from_millis(990)), "{dwells:?}");
+}
+
+#[tokio::test]
+async fn damaged_state_does_not_keep_it_from_serving() {
+    let rack = rack().await;
+    let dir = configure(&rack);
+    let daemon = Daemon::start(dir.path()).await;
+    until(10, "first contact", async || daemon.system().await["PowerState"] == "On").await;
+    assert_eq!(daemon.reset("ForceOff").await, Some(StatusCode::NO_CONTENT));
+    until(10, "off", async || daemon.system().await["PowerState"] == "Off").await;
+    daemon.kill();
+    let state = dir.path().join("state");
+    let damages: [(&str, Damage); 4] = [
+        ("truncated", |file| {
+            let open = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+            let length = open.metadata().unwrap().len();
+            open.set_len(length / 2).unwrap();
+        }),
+        ("overwritten", |file| std::fs::write(file, vec![0x5a; 5000]).unwrap()),
+        ("emptied", |file| std::fs::write(file, []).unwrap()),
+        ("deleted", |file| std::fs::remove_file(file).unwrap()),
+    ];
+    for (name, damage) in damages {
+        for file in files(&state).iter().filter(|file| file.exists()) {
+            damage(file);
+        }
+        let daemon = Daemon::start(dir.path()).await;
+        until(10, name, async || daemon.system().await["PowerState"] == "Off").await;
+        daemon.kill();
+    }
+    std::fs::remove_dir_all(&state).unwrap();
+    let daemon = Daemon::start(dir.path()).await;
+    until(10, "all gone", async || daemon.system().await["PowerState"] == "Off").await;
+    daemon.kill();
+}
+
+/// What is done to a file.
+type Damage = fn(&Path);
+
+/// All files of the state but those that were put aside.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() && !entry.to_string_lossy().contains("quarantine") {
+            found.extend(files(&entry));
+        } else if entry.is_file() {
+            found.push(entry);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn two_daemons_on_one_state_and_a_bad_file_are_said_in_a_sentence() {
+    let rack = rack().await;
+    let dir = configure(&rack);
+    let daemon = Daemon::start(dir.path()).await;
+    let second = |config: &str| {
+        let run = Command::new(env!("CARGO_BIN_EXE_plugfish"))
+            .args(["serve", "--config"])
+            .arg(dir.path().join(config))
+            .output();
+        let run = run.unwrap();
+        (run.status.code(), String::from_utf8(run.stderr).unwrap())
+    };
+    let (code, said) = second("nodes.yaml");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("state") && said.lines().last().unwrap().starts_with("plugfish: "), "{said}");
+    std::fs::write(dir.path().join("bad.yaml"), "nodes:\n  - id: x\n    tapo: { adress: a }\n").unwrap();
+    let (code, said) = second("bad.yaml");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("bad.yaml:3: nodes[0].tapo.adress: unknown key, did you mean \"address\"?"), "{said}");
+    daemon.kill();
+}
+
+#[tokio::test]
+async fn a_reload_keeps_sessions_and_a_bad_file_changes_nothing() {
+    let rack = rack().await;
+    let plug = rack.plug("n").unwrap();
+    let dir = configure(&rack);
+    let daemon = Daemon::start(dir.path()).await;
+    until(10, "first contact", async || daemon.system().await["PowerState"] == "On").await;
+    let hang_up = || {
+        let sent = Command::new("kill").args(["-HUP", &daemon.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    };
+    let file = dir.path().join("nodes.yaml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{good}odd: 1\n")).unwrap();
+    hang_up();
+    until(5, "said", async || log(dir.path()).contains("config_rejected")).await;
+    std::fs::write(&file, good.replace("off_dwell: 1s", "off_dwell: 2s")).unwrap();
+    hang_up();
+    until(5, "reloaded", async || log(dir.path()).contains("config_reloaded")).await;
+    assert_eq!(daemon.reset("PowerCycle").await, Some(StatusCode::NO_CONTENT));
+    until(10, "cycled", async || plug.power_ons(1) == Some(1)).await;
+    let (off, on) = (plug.history(1)[1].at, plug.history(1)[2].at);
+    assert!(on.since(off) >= Duration::from_secs(2), "the new dwell holds");
+    assert_eq!(plug.counters().logins, 1, "the session lived on");
+    daemon.kill();
+}
