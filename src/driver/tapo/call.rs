@@ -141,6 +141,7 @@ impl Call<'_> {
         let login = transport::log_in(&mut self.wire, &self.connection.account, &mut self.state.hint).await;
         let session = self.session.insert(login?);
         session.vouched = self.connection.mac.get().is_none();
+        session.took = self.state.took;
         self.in_login = false;
         self.state.lost = false;
         self.state.proven = true;
@@ -180,8 +181,11 @@ impl Call<'_> {
         if fault.keeps_session() {
             self.state.session = self.session.take();
         }
-        let session = self.session.take();
+        let mut session = self.session.take();
         let in_login = std::mem::take(&mut self.in_login);
+        if fault.kind == Kind::Unanswered && !in_login {
+            self.session = session.take_if(|session| session.may_live());
+        }
         let again = match fault.kind {
             Kind::SessionGone { taken } => self.note_loss(session, taken),
             _ if over => false,
@@ -193,6 +197,9 @@ impl Call<'_> {
             Kind::Busy { flooded } => self.rest(flooded).await,
             Kind::Unspoken | Kind::Code(_) | Kind::Refused | Kind::Auth | Kind::Locked => false,
         };
+        if !again {
+            self.state.session = self.session.take().or(self.state.session.take());
+        }
         match fault.kind {
             _ if again => Ok(()),
             Kind::SessionGone { taken: true } => {
@@ -217,6 +224,7 @@ impl Call<'_> {
     fn note_loss(&mut self, session: Option<Session>, taken: bool) -> bool {
         let now = self.now();
         self.state.lost = true;
+        self.state.took = session.as_ref().map_or(self.state.took, |session| session.took);
         if taken && session.is_some_and(|session| session.used) {
             forget_before(&mut self.state.takeovers, now, TAKEOVER_WINDOW);
             self.state.takeovers.truncate(TAKEOVERS_MAX);

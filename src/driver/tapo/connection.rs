@@ -96,6 +96,8 @@ pub(super) struct State {
     pub proven: bool,
     /// Calls in a row in which the plug's proof did not fit the credentials.
     pub disproved: u32,
+    /// [`Session::took`] of the session before.
+    pub took: bool,
     /// The session before was lost, not given up.
     pub lost: bool,
     /// The logins after lost sessions.
@@ -138,6 +140,7 @@ impl Connection {
                 place,
                 proven: false,
                 disproved: 0,
+                took: false,
                 lost: false,
                 relogins: VecDeque::new(),
                 takeovers: VecDeque::new(),

@@ -197,10 +197,18 @@ impl Hello {
     pub async fn confirm(self, wire: &mut Wire) -> Result<Session, Fault> {
         let Hello { local, remote, cookie, known } = self;
         let proof = known.version.our_proof(&local, &remote, &known.account);
-        let body = (Content::Bytes, proof.to_vec());
-        let reply = wire.post("handshake2", None, "/app/handshake2", cookie.as_ref(), body).await?;
+        let send = async |wire: &mut Wire| {
+            let body = (Content::Bytes, proof.to_vec());
+            wire.post("handshake2", None, "/app/handshake2", cookie.as_ref(), body).await.map_err(Fault::from)
+        };
+        let (reply, again) = match send(wire).await {
+            Err(fault) if fault.kind == Kind::Unanswered => (send(wire).await?, true),
+            reply => (reply?, false),
+        };
         match reply.status {
             200 => {}
+            // It had taken the first one: the session is open. If it is not, the first request will tell.
+            403 if again => {}
             429 => return Err(Fault::new(Kind::Busy { flooded: true }, "the plug asks for rest (HTTP 429)")),
             // Its own proof was right, so the account is: another client came in between.
             status => {
@@ -230,6 +238,11 @@ impl Session {
     /// The session's life as the plug says it.
     pub fn timeout(&self) -> Option<std::time::Duration> {
         self.cookie.as_ref().and_then(|cookie| cookie.timeout)
+    }
+
+    /// Goes back in the numbers of requests.
+    pub fn go_back(&mut self, numbers: i32) {
+        self.cipher.seq = self.cipher.seq.wrapping_sub(numbers);
     }
 
     /// Sends a request and returns the JSON of the answer.

@@ -22,8 +22,8 @@ use crate::node::{MacAddress, Power};
 
 /// How often a reading is asked for when answers are lost on the way.
 const READ_TRIES: u32 = 3;
-/// How often a switch is sent. The order is absolute, so once more does no harm; the machine above repeats the rest.
-const SET_TRIES: u32 = 2;
+/// How often a switch is sent. The order is absolute, so once more does no harm.
+const SET_TRIES: u32 = 3;
 
 /// One plug, or one outlet of a strip.
 pub struct TapoPlug {

@@ -41,7 +41,16 @@ pub(super) struct Session {
     pub used: bool,
     /// It was seen that this is the configured plug, or none is configured.
     pub vouched: bool,
+    /// Requests in a row that were not answered: nobody knows whether the plug has taken their numbers.
+    unsure: u32,
+    /// The guess: a plug that does not answer has taken the number of the request all the same. A refusal corrects it,
+    /// and the next session begins with it.
+    pub took: bool,
 }
+
+/// Unanswered requests in a row after which a session is given up. A plug that restarted says that it does not know the
+/// session; one that says nothing at all would not take a login either, which is two to four requests.
+const UNSURE_MAX: u32 = 6;
 
 enum Variant {
     Klap(klap::Session),
@@ -57,7 +66,14 @@ impl Session {
             Variant::Tpap(session) => session.timeout,
         };
         let life = timeout.map_or(SESSION_MAX, |timeout| SESSION_MAX.min(timeout - timeout / RENEWAL_SHARE));
-        Session { variant, expires: wire.context.clock.now().mono + life, used: false, vouched: false }
+        Session {
+            variant,
+            expires: wire.context.clock.now().mono + life,
+            used: false,
+            vouched: false,
+            unsure: 0,
+            took: false,
+        }
     }
 
     /// Whether it is better to log in anew.
@@ -79,8 +95,45 @@ impl Session {
         matches!(&self.variant, Variant::Klap(session) if session.unbound)
     }
 
+    /// Whether it is worth going on with it after an answer that did not come.
+    pub const fn may_live(&self) -> bool {
+        self.unsure < UNSURE_MAX
+    }
+
     /// Sends a request and returns the JSON of the answer, with whatever `error_code`.
+    ///
+    /// After an answer that did not come the plug may still wait for the number of that request, or for the next one: the
+    /// likelier one is sent, and the other one when the plug refuses it.
     pub async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
+        let open = self.unsure > 0 && (self.took || self.go_back(1));
+        let mut answer = self.send(wire, request).await;
+        let refused = matches!(&answer, Err(fault) if matches!(fault.kind, Kind::SessionGone { .. }));
+        if open && refused {
+            self.took = !self.took;
+            if self.took || self.go_back(2) {
+                answer = self.send(wire, request).await;
+            }
+        }
+        match &answer {
+            Err(fault) if fault.kind == Kind::Unanswered => self.unsure += 1,
+            _ => self.unsure = 0,
+        }
+        answer
+    }
+
+    /// Goes back in the numbers of requests, where the variant has some that may be used twice: KLAP's is part of an IV.
+    /// TPAP's is a nonce, which must not be; securePassthrough has none.
+    fn go_back(&mut self, numbers: i32) -> bool {
+        match &mut self.variant {
+            Variant::Klap(session) => {
+                session.go_back(numbers);
+                true
+            }
+            Variant::Passthrough(_) | Variant::Tpap(_) => false,
+        }
+    }
+
+    async fn send(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
         let answer = match &mut self.variant {
             Variant::Klap(session) => session.exchange(wire, request).await,
             Variant::Passthrough(session) => session.exchange(wire, request).await,

@@ -3,32 +3,50 @@
 use super::*;
 
 #[tokio::test]
-async fn a_lost_answer_means_a_new_session_and_then_the_request_again() {
-    for lost in [Trouble::LoseAnswer, Trouble::Close, Trouble::Silence] {
-        let mut bench = Bench::impatient(Plug::new(klap())).await;
-        bench.read().await.unwrap();
-        bench.fake.names();
-        bench.fake.trouble("set_device_info", 1, lost);
-        bench.set(Power::On).await.unwrap();
-        assert!(bench.on());
-        assert_eq!(bench.fake.names(), ["set_device_info", "handshake1", "handshake2", "set_device_info"]);
-        // Nobody took anything.
-        assert_eq!(bench.read().await.unwrap().notices, []);
-    }
+async fn after_a_lost_answer_the_number_is_sent_that_the_plug_waits_for() {
+    let mut bench = Bench::warm(Plug::new(klap())).await;
+    bench.fake.trouble("/app/request", 1, Trouble::Deaf);
+    bench.set(Power::On).await.unwrap();
+    assert!(bench.on());
+    assert_eq!(bench.fake.names(), ["set_device_info"], "the plug had not taken the first one");
+    let mut bench = Bench::warm(Plug::new(klap())).await;
+    bench.fake.trouble("set_device_info", 1, Trouble::LoseAnswer);
+    bench.set(Power::On).await.unwrap();
+    let names = bench.fake.names();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names[1].starts_with("request?seq="), "refused, since the plug had taken the first one: {names:?}");
+    bench.fake.trouble("set_device_info", 1, Trouble::LoseAnswer);
+    bench.set(Power::Off).await.unwrap();
+    assert_eq!(bench.fake.names(), ["set_device_info", "set_device_info"], "the plug's way is known now");
+    assert_eq!(bench.fake.plug().speech.logins(), 1);
 }
 
 #[tokio::test]
-async fn a_read_is_tried_three_times_and_a_switch_twice() {
+async fn a_session_survives_some_lost_answers_and_is_then_given_up() {
+    let mut bench = Bench::warm(Plug::new(passthrough(|_| {}))).await;
+    bench.fake.trouble("set_device_info", 3, Trouble::Close);
+    assert_fails(bench.set(Power::On).await, FailureClass::Timeout, "closed");
+    bench.set(Power::On).await.unwrap();
+    assert_eq!(bench.fake.plug().speech.logins(), 1);
+    bench.fake.trouble("set_device_info", 6, Trouble::Close);
+    assert_fails(bench.set(Power::Off).await, FailureClass::Timeout, "closed");
+    assert_fails(bench.set(Power::Off).await, FailureClass::Timeout, "closed");
+    bench.set(Power::Off).await.unwrap();
+    assert_eq!(bench.fake.plug().speech.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_request_is_tried_three_times_in_a_call() {
     let mut bench = Bench::warm(Plug::new(klap())).await;
     bench.fake.trouble("get_device_info", 2, Trouble::LoseAnswer);
     bench.read().await.unwrap();
     bench.fake.trouble("get_device_info", 3, Trouble::LoseAnswer);
     assert_fails(bench.read().await, FailureClass::Timeout, "closed before the answer was whole");
     bench.fake.names();
-    bench.fake.trouble("set_device_info", 2, Trouble::LoseAnswer);
+    bench.fake.trouble("set_device_info", 3, Trouble::LoseAnswer);
     assert_fails(bench.set(Power::On).await, FailureClass::Timeout, "closed");
     let names = bench.fake.names();
-    assert_eq!(names.iter().filter(|name| *name == "set_device_info").count(), 2, "{names:?}");
+    assert_eq!(names.iter().filter(|name| *name == "set_device_info").count(), 3, "{names:?}");
     // It was done all the same: for the next reading to say.
     assert_eq!(bench.read().await.unwrap().power, Power::On);
 }

@@ -17,6 +17,8 @@ use crate::clock::{Clock, Mono, Wall};
 pub enum Trouble {
     /// Nothing is done and nothing is said; the connection stays open.
     Silence,
+    /// The request is not even heard, so its number is not taken; the connection is closed. By path only.
+    Deaf,
     /// Nothing is done; the connection is closed.
     Close,
     /// It is done, and the connection is closed without an answer.
@@ -198,6 +200,13 @@ impl Plug {
         self.trouble_for(&method_name(inner))
     }
 
+    fn is_deaf(&mut self, path: &str) -> bool {
+        let deaf = |(on, left, trouble): &&mut (&'static str, u32, Trouble)| {
+            *left > 0 && matches!(trouble, Trouble::Deaf) && path.starts_with(on)
+        };
+        self.troubles.iter_mut().find(deaf).map(|(_, left, _)| *left -= 1).is_some()
+    }
+
     fn trouble_for(&mut self, name: &str) -> Option<Trouble> {
         let index = self.troubles.iter().position(|(on, left, _)| *left > 0 && name.starts_with(on))?;
         self.troubles[index].1 -= 1;
@@ -279,6 +288,9 @@ impl FakePlug {
         let path = head.split_whitespace().nth(1).unwrap_or_default().to_owned();
         let (heard, trouble) = {
             let mut plug = self.plug();
+            if plug.is_deaf(&path) {
+                return false;
+            }
             let heard = plug.speech.hear(&path, &head, body);
             let inner = match &heard {
                 Heard::Request(inner) | Heard::Login(inner) => Some(inner.clone()),
