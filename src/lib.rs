@@ -3,6 +3,7 @@
 pub mod account;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod driver;
 pub mod http;
 pub mod node;

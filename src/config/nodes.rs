@@ -1,0 +1,254 @@
+//! The keys of `defaults` and of every node: who it is, what switches it, by which times it lives.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
+use super::cursor::{At, Keys, Read, Reported};
+use super::tree::{Spot, Value};
+use super::{DeviceConfig, NodeConfig, inventory, secret, values};
+use crate::node::{Inventory, MacAddress, Rules};
+
+/// The keys of `defaults`.
+pub(super) const DEFAULTS: &[&str] = &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline"];
+/// The keys of `defaults.tapo` and `defaults.amt`.
+pub(super) const LOGIN: &[&str] = &["username", "password"];
+/// The keys of a node.
+pub(super) const NODE: &[&str] =
+    &["id", "tapo", "amt", "nics", "inventory", "poll_interval", "off_dwell", "command_deadline"];
+/// The keys of `tapo` in a node.
+pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "username", "password"];
+/// The keys of `amt` in a node.
+pub(super) const AMT: &[&str] = &["address", "tls", "username", "password"];
+/// The keys of `tls` in `amt`, where it is no word.
+pub(super) const AMT_PIN: &[&str] = &["pin"];
+
+/// What nodes fall back to.
+pub(super) struct Defaults {
+    rules: Rules,
+    username: Read<Option<String>>,
+    password: Read<Option<SecretString>>,
+    /// The line of `tapo`, or of `defaults`.
+    line: Option<usize>,
+}
+
+impl Defaults {
+    /// What there is without the keys of the file. The login is lacking, or it is wrong.
+    fn without_keys(login: fn() -> Read<()>) -> Defaults {
+        let (username, password) = (login().map(|()| None), login().map(|()| None));
+        Defaults { rules: Rules::default(), username, password, line: None }
+    }
+}
+
+/// Reads `defaults`. What is wrong in there is told once, and not again for every node.
+pub(super) fn defaults(at: &At<'_>) -> Read<Defaults> {
+    let keys = at.keys(DEFAULTS)?;
+    let login = keys.optional("tapo", |at| {
+        let keys = at.keys(LOGIN)?;
+        let username = keys.optional("username", |at| at.parse(values::device_user));
+        Ok((username, keys.optional("password", secret::secret)))
+    });
+    // What is wrong with it is written down, and nothing can be served anyway.
+    let _ = keys.optional("amt", |at| {
+        let unsupported = not_supported(at);
+        amt_login(&at.keys(LOGIN)?)?;
+        Err::<(), _>(unsupported)
+    });
+    let (username, password) = match login {
+        Ok(Some(login)) => login,
+        Ok(None) => (Ok(None), Ok(None)),
+        Err(Reported) => (Err(Reported), Err(Reported)),
+    };
+    let rules = rules(&keys, &Rules::default()).unwrap_or_default();
+    Ok(Defaults { rules, username, password, line: keys.line("tapo") })
+}
+
+/// The times of a group of keys; what is not there comes from `fallback`.
+fn rules(keys: &Keys<'_>, fallback: &Rules) -> Read<Rules> {
+    let poll_interval = keys.optional("poll_interval", |at| time(at, &values::POLL_INTERVAL));
+    let off_dwell = keys.optional("off_dwell", |at| time(at, &values::OFF_DWELL));
+    let command_deadline = keys.optional("command_deadline", |at| time(at, &values::COMMAND_DEADLINE));
+    Ok(Rules {
+        poll_interval: poll_interval?.unwrap_or(fallback.poll_interval),
+        off_dwell: off_dwell?.unwrap_or(fallback.off_dwell),
+        command_deadline: command_deadline?.unwrap_or(fallback.command_deadline),
+    })
+}
+
+fn time(at: &At<'_>, range: &RangeInclusive<Duration>) -> Read<Duration> {
+    match at.tree.value {
+        Value::Whole(number) => Err(at.problem(format_args!("has no unit; for seconds write {number}s"))),
+        Value::Text(_) => at.parse(|text| values::time_within(text, range)),
+        _ => Err(at.wants("a time, such as 15s or 2m")),
+    }
+}
+
+/// Reads all nodes.
+pub(super) fn nodes(at: &At<'_>, defaults: Read<Option<Defaults>>) -> Read<Vec<NodeConfig>> {
+    let defaults = match defaults {
+        Ok(defaults) => defaults.unwrap_or_else(|| Defaults::without_keys(|| Ok(()))),
+        Err(Reported) => Defaults::without_keys(|| Err(Reported)),
+    };
+    let mut all =
+        Nodes { defaults, taken: Taken::default(), no_username: Lacking::default(), no_password: Lacking::default() };
+    let mut index = 0;
+    let nodes = at.list(NODES_MAX, |at| {
+        let place = Place { index, line: at.spot.line };
+        index += 1;
+        all.node(at, place)
+    });
+    all.tell_of_logins(at);
+    let nodes = nodes?;
+    if nodes.is_empty() {
+        return Err(at.problem("has no node in it; add one: - { id: node-1, tapo: { address: 192.0.2.11 } }"));
+    }
+    Ok(nodes)
+}
+
+/// Nodes that lack something that the defaults lack too.
+#[derive(Default)]
+struct Lacking {
+    first: Option<Place>,
+    count: usize,
+}
+
+impl Lacking {
+    fn note(&mut self, place: Place) -> Reported {
+        self.first.get_or_insert(place);
+        self.count += 1;
+        Reported
+    }
+}
+
+/// The nodes that were read so far.
+struct Nodes {
+    defaults: Defaults,
+    taken: Taken,
+    no_username: Lacking,
+    no_password: Lacking,
+}
+
+impl Nodes {
+    fn node(&mut self, at: &At<'_>, place: Place) -> Read<NodeConfig> {
+        let keys = at.keys(NODE)?;
+        let id = keys.required("id", "the name of the node, the last part of its URLs", |at| {
+            let id = at.parse(values::node_id)?;
+            self.taken.id(&id, place).map_err(|text| at.problem(text))?;
+            Ok(id)
+        });
+        let nics = keys.optional("nics", |at| {
+            at.list(NICS_MAX, |at| {
+                let mac = at.parse(values::mac)?;
+                self.taken.nic(mac, place).map_err(|text| at.problem(text))?;
+                Ok(mac)
+            })
+        });
+        let inventory =
+            keys.optional("inventory", |at| inventory::inventory(at, &mut |uuid| self.taken.uuid(uuid, place)));
+        let rules = rules(&keys, &self.defaults.rules);
+        let device = self.device(&keys, place);
+        let inventory = Inventory { nics: nics?.unwrap_or_default(), ..inventory?.unwrap_or_default() };
+        Ok(NodeConfig { id: id?, inventory: Arc::new(inventory), rules: rules?, device: device? })
+    }
+
+    fn device(&mut self, keys: &Keys<'_>, place: Place) -> Read<DeviceConfig> {
+        let tapo = keys.optional("tapo", |at| self.tapo(at, place));
+        let amt = keys.optional("amt", amt);
+        if keys.has("tapo") && keys.has("amt") {
+            return Err(keys.at.problem("has two devices, tapo and amt; a node has one"));
+        }
+        amt?;
+        tapo?.ok_or_else(|| keys.at.problem("has no device; add tapo: { address: 192.0.2.11 }"))
+    }
+
+    fn tapo(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {
+        let keys = at.keys(TAPO)?;
+        let outlet = keys.optional("outlet", |at| at.whole(0..=i64::from(OUTLET_MAX)));
+        let known_outlet = outlet.as_ref().ok().copied();
+        let address = keys.required("address", "the plug's host or host:port", |at| {
+            let (host, port) = at.parse(values::address)?;
+            if let Some(outlet) = known_outlet {
+                self.taken.plug_at(&host, port, outlet, place).map_err(|text| at.problem(text))?;
+            }
+            Ok((host, port))
+        });
+        let mac = keys.optional("mac", |at| {
+            let mac: MacAddress = at.parse(values::mac)?;
+            // Two nodes with one address are told of already.
+            if let (Some(outlet), true) = (known_outlet, address.is_ok()) {
+                self.taken.plug(mac, outlet, place).map_err(|text| at.problem(text))?;
+            }
+            Ok(mac)
+        });
+        let username = keys.optional("username", |at| at.parse(values::device_user));
+        let password = keys.optional("password", secret::secret);
+        let username = or_default(username, &self.defaults.username, || self.no_username.note(place));
+        let password = or_default(password, &self.defaults.password, || self.no_password.note(place));
+        let (host, port) = address?;
+        Ok(DeviceConfig::Tapo { host, port, mac: mac?, outlet: outlet?, username: username?, password: password? })
+    }
+
+    /// Says once what many nodes may lack.
+    fn tell_of_logins(&self, at: &At<'_>) {
+        let root = Spot::root();
+        let defaults = root.key("defaults", self.defaults.line);
+        let tapo = defaults.key("tapo", None);
+        for (key, lacking) in [("username", &self.no_username), ("password", &self.no_password)] {
+            let Some(first) = lacking.first else { continue };
+            let who = match lacking.count - 1 {
+                0 => format!("{first} has none of its own"),
+                1 => format!("{first} and 1 other node have none of their own"),
+                others => format!("{first} and {others} other nodes have none of their own"),
+            };
+            let text = format_args!("is missing, and {who}; it is that of the TP-Link account");
+            at.reading.problem(&tapo.key(key, None), text);
+        }
+    }
+}
+
+fn or_default<T: Clone>(
+    own: Read<Option<T>>,
+    default: &Read<Option<T>>,
+    lacking: impl FnOnce() -> Reported,
+) -> Read<T> {
+    match (own?, default) {
+        (Some(own), _) => Ok(own),
+        (None, Ok(Some(default))) => Ok(default.clone()),
+        (None, Ok(None)) => Err(lacking()),
+        (None, Err(Reported)) => Err(Reported),
+    }
+}
+
+/// Looks at an AMT device, so that its slips are told of too.
+fn amt(at: &At<'_>) -> Read<()> {
+    let unsupported = not_supported(at);
+    let keys = at.keys(AMT)?;
+    let address = keys.required("address", "the machine's host or host:port", |at| at.parse(values::address));
+    let tls = keys.optional("tls", amt_tls);
+    let login = amt_login(&keys);
+    let _ = (address?, tls?, login?);
+    Err(unsupported)
+}
+
+fn amt_login(keys: &Keys<'_>) -> Read<()> {
+    let username = keys.optional("username", |at| at.parse(values::device_user));
+    let password = keys.optional("password", secret::shape_of_secret);
+    username?;
+    password?;
+    Ok(())
+}
+
+fn amt_tls(at: &At<'_>) -> Read<()> {
+    if let Value::Map(_) = at.tree.value {
+        let keys = at.keys(AMT_PIN)?;
+        return keys.required("pin", "sha256: and 64 hex digits", |at| at.parse(values::pin));
+    }
+    at.word(&[("off", ()), ("verify", ()), ("insecure", ())])
+}
+
+fn not_supported(at: &At<'_>) -> Reported {
+    at.problem("Intel AMT is not supported by this version of plugfish; take it out")
+}

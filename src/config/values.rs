@@ -1,0 +1,252 @@
+//! From one text to one value: times, addresses, names, hashes. Pure; each says what is wrong with the text and how it
+//! should look, and none shows a secret.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
+use uuid::Uuid;
+
+use crate::node::{MacAddress, NodeId};
+
+/// How often a device may be read. Plugs that are asked more often than this restart with the load switched off; and
+/// what was seen longer than an hour ago is nothing to act on.
+pub const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
+
+/// How long the power may stay off in a cycle. Supplies need about a second to run dry; clients give up a restart before
+/// ten minutes are over.
+pub const OFF_DWELL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
+/// How long a command may take. A login and one repeated request take some seconds, so under 10 s a slow plug would
+/// never be switched; after half an hour nobody expects the command to be carried out any more.
+pub const COMMAND_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(1800);
+
+/// Longest name of a machine's part: it is shown in tables.
+pub const TEXT_CHARS_MAX: usize = 256;
+
+/// Longest name of an account: e-mail addresses fit in.
+pub const USERNAME_CHARS_MAX: usize = 254;
+
+/// Longest host name (RFC 1035).
+const HOST_CHARS_MAX: usize = 253;
+
+/// Longest part of a host name (RFC 1035).
+const LABEL_CHARS_MAX: usize = 63;
+
+/// Most memory that checking a password may take, in KiB: every login takes it.
+const HASH_KIB_MAX: u32 = 1 << 20;
+
+/// Most rounds of a password hash: every login takes them.
+const HASH_ROUNDS_MAX: u32 = 100;
+
+/// `15s`, `2m`, `1h`, `500ms`, `1m30s`.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is not a time: write a number and a unit, such as 15s or 2m (units: ms, s, m, h)");
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        let milliseconds = match unit {
+            "ms" => Some(number),
+            "s" => number.checked_mul(1000),
+            "m" => number.checked_mul(60_000),
+            "h" => number.checked_mul(3_600_000),
+            _ => None,
+        };
+        let part = Duration::from_millis(milliseconds.ok_or_else(bad)?);
+        total = total.checked_add(part).ok_or_else(bad)?;
+        rest = behind;
+    }
+    if text.is_empty() { Err(bad()) } else { Ok(total) }
+}
+
+/// A time that lies in a range.
+pub fn time_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let time = time(text)?;
+    if range.contains(&time) {
+        return Ok(time);
+    }
+    Err(format!("must be from {} to {}, not {text}", shown(*range.start()), shown(*range.end())))
+}
+
+/// A time as it is written in the file.
+pub fn shown(time: Duration) -> String {
+    match (time.as_secs(), time.subsec_millis()) {
+        (0, 0) => "0s".into(),
+        (seconds, 0) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (seconds, 0) if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (seconds, 0) => format!("{seconds}s"),
+        _ => format!("{}ms", time.as_millis()),
+    }
+}
+
+/// Where a device is: `192.0.2.11`, `192.0.2.11:80`, `plug-1.lan`, `2001:db8::11`, `[2001:db8::11]:80`. IPv6 addresses
+/// come back without brackets, names in small letters.
+pub fn address(text: &str) -> Result<(String, Option<u16>), String> {
+    let bad = |why: &str| format!("{text:?} is not an address: {why}");
+    if text.contains("://") || text.contains('/') {
+        return Err(bad("write the host alone, without http:// and without a path"));
+    }
+    if text.contains('%') {
+        return Err(bad("an IPv6 zone (%eth0) cannot be used; give the device a global or a unique local address"));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inner, port) = rest.split_once(']').ok_or_else(|| bad("the closing ] is missing"))?;
+        let ip: Ipv6Addr = inner.parse().map_err(|_| bad("what is in the brackets must be an IPv6 address"))?;
+        let port = match port.strip_prefix(':') {
+            Some(port) => Some(self::port(port).ok_or_else(|| bad("behind the colon must be a port, 1 to 65535"))?),
+            None if port.is_empty() => None,
+            None => return Err(bad("behind the brackets only :PORT may follow")),
+        };
+        return Ok((device_ip(ip.into()).map_err(bad)?, port));
+    }
+    if let Ok(ip) = text.parse::<Ipv6Addr>() {
+        return Ok((device_ip(ip.into()).map_err(bad)?, None));
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((_, more)) if more.contains(':') => {
+            return Err(bad("an IPv6 address with a port is written [2001:db8::11]:80"));
+        }
+        Some((host, port)) => {
+            let port = self::port(port).ok_or_else(|| bad("behind the colon must be a port, 1 to 65535"))?;
+            (host, Some(port))
+        }
+        None => (text, None),
+    };
+    if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        let ip: Ipv4Addr = host.parse().map_err(|_| bad("an IPv4 address has four numbers from 0 to 255"))?;
+        return Ok((device_ip(ip.into()).map_err(bad)?, port));
+    }
+    host_name(host).map_err(bad)?;
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+fn port(text: &str) -> Option<u16> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port != 0)
+}
+
+fn device_ip(ip: IpAddr) -> Result<String, &'static str> {
+    let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if ip.is_unspecified() || ip.is_multicast() || broadcast {
+        return Err("this is not the address of one device");
+    }
+    Ok(ip.to_string())
+}
+
+fn host_name(host: &str) -> Result<(), &'static str> {
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    if labels.is_empty() {
+        return Err("the host is missing");
+    }
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let good = |label: &str| {
+        (1..=LABEL_CHARS_MAX).contains(&label.len())
+            && label.chars().all(letter)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if host.len() > HOST_CHARS_MAX || !labels.split('.').all(good) {
+        return Err("a host name is made of letters, digits and hyphens, with dots between its parts");
+    }
+    Ok(())
+}
+
+/// Where to listen: an IP address with a port.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is not an IP address with a port: write 127.0.0.1:8000, [::1]:8000, or 0.0.0.0:8000 for every \
+             network of this machine"
+        )
+    })
+}
+
+/// The name of a node.
+pub fn node_id(text: &str) -> Result<NodeId, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+/// The hardware address of one network interface.
+pub fn mac(text: &str) -> Result<MacAddress, String> {
+    let mac: MacAddress = text.parse().map_err(|error| format!("{error}"))?;
+    /// In the first byte of an address: it is of a group, not of one interface.
+    const GROUP: u8 = 1;
+    let [first, ..] = mac.0;
+    if mac.0 == [0; 6] || first & GROUP != 0 {
+        return Err(format!("{mac} is not the address of one network interface"));
+    }
+    Ok(mac)
+}
+
+/// The UUID of a machine.
+pub fn uuid(text: &str) -> Result<Uuid, String> {
+    let uuid = Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil() && !uuid.is_max());
+    let uuid = uuid.filter(|_| text.len() == uuid::fmt::Hyphenated::LENGTH);
+    uuid.ok_or_else(|| format!("{text:?} is not the UUID of a machine, such as 4c4c4544-0042-3510-8052-b4c04f4e3332"))
+}
+
+/// A name for people: one line, not too long.
+pub fn label(text: &str) -> Result<String, String> {
+    line(text, TEXT_CHARS_MAX).map(str::to_owned)
+}
+
+/// The name of an account of this service. HTTP Basic authentication ends it at the first colon.
+pub fn account_name(text: &str) -> Result<String, String> {
+    if text.contains(':') {
+        return Err("must be without a colon: HTTP Basic authentication could not carry it".into());
+    }
+    line(text, USERNAME_CHARS_MAX).map(str::to_owned)
+}
+
+/// The name of an account of a device.
+pub fn device_user(text: &str) -> Result<String, String> {
+    line(text, USERNAME_CHARS_MAX).map(str::to_owned)
+}
+
+fn line(text: &str, chars_max: usize) -> Result<&str, String> {
+    if text.trim().is_empty() {
+        return Err("must not be empty".into());
+    }
+    if text.trim() != text {
+        return Err("must be without spaces at its beginning and end".into());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must be one line without control characters".into());
+    }
+    match text.chars().count() {
+        count if count > chars_max => Err(format!("has {count} characters, at most {chars_max} are possible")),
+        _ => Ok(text),
+    }
+}
+
+/// The hash of a password, as `plugfish hash-password` prints it.
+pub fn password_hash(text: &str) -> Result<String, String> {
+    let bad = |why: &str| format!("{why}; make one with: plugfish hash-password");
+    let hash = PasswordHash::new(text).map_err(|_| bad("is not a password hash ($argon2id$v=19$...)"))?;
+    if !["argon2id", "argon2i", "argon2d"].contains(&hash.algorithm.as_str()) {
+        return Err(bad("is a password hash of another kind than argon2"));
+    }
+    let params = Params::try_from(&hash).map_err(|_| bad("has parameters that argon2 does not know"))?;
+    if hash.salt.is_none() || hash.hash.is_none() {
+        return Err(bad("is a password hash that is not complete"));
+    }
+    if params.m_cost() > HASH_KIB_MAX || params.t_cost() > HASH_ROUNDS_MAX {
+        return Err(bad("is a password hash that takes too much memory or time at every login"));
+    }
+    Ok(text.into())
+}
+
+/// The fingerprint of a certificate: `sha256:` and 64 hex digits.
+pub fn pin(text: &str) -> Result<(), String> {
+    let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64);
+    match digits {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(()),
+        _ => Err(format!("{text:?} is not a fingerprint: write sha256: and 64 hex digits")),
+    }
+}
