@@ -4,8 +4,8 @@
 //! load (file -> tree, lines) -> service, nodes, inventory (keys) -> values, secret (one value) -> check (several)
 //! ```
 //!
-//! `cursor` is how a tree is read on after a mistake. This room knows what a node is and what a role is. It knows no
-//! driver: the daemon turns [`DeviceConfig`] into one.
+//! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema. This room
+//! knows what a node is and what a role is. It knows no driver: the daemon turns [`DeviceConfig`] into one.
 
 mod check;
 mod cursor;
@@ -15,6 +15,7 @@ mod nearest;
 mod nodes;
 mod secret;
 mod service;
+pub mod shape;
 mod surroundings;
 mod tree;
 mod values;
@@ -31,6 +32,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 pub use self::load::{FILE_BYTES_MAX, load, load_in};
+pub use self::shape::schema;
 pub use self::surroundings::{Host, Surroundings};
 use crate::account::Role;
 use crate::node::{Inventory, MacAddress, NodeId, Rules};
