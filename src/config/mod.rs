@@ -4,11 +4,13 @@
 //! load (file -> tree, lines) -> service, nodes, inventory (keys) -> values, secret (one value) -> check (several)
 //! ```
 //!
-//! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema. This room
-//! knows what a node is and what a role is. It knows no driver: the daemon turns [`DeviceConfig`] into one.
+//! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema; `diff` says
+//! what a reload changes. This room knows what a node is and what a role is. It knows no driver: the daemon turns
+//! [`DeviceConfig`] into one.
 
 mod check;
 mod cursor;
+mod diff;
 mod inventory;
 mod load;
 mod nearest;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+pub use self::diff::{Diff, diff};
 pub use self::load::{FILE_BYTES_MAX, load, load_in};
 pub use self::shape::schema;
 pub use self::surroundings::{Host, Surroundings};

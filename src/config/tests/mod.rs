@@ -1,5 +1,6 @@
 //! What the tests of this room share: surroundings without environment and disk, and checks of a text.
 
+mod diff;
 mod example;
 mod inventory;
 mod laws;
