@@ -74,7 +74,10 @@ fn dispatch(command: Command) -> Result<()> {
 
 async fn check(options: &Check) -> Result<()> {
     let path = config::find(options.file.config.clone())?;
-    let config = config::load(&path, &config::system_env)?;
+    let config::Loaded { config, warnings } = config::load(&path)?;
+    for warning in &warnings {
+        print(&format!("{warning}\n"));
+    }
     print(&format!("{}: {} nodes, nothing wrong with it\n", path.display(), config.nodes.len()));
     if options.probe {
         probe::probe(&serve::node_plans(&config)).await?;

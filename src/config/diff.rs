@@ -1,106 +1,74 @@
-//! What has changed between two configurations of the nodes. Pure.
+//! What lies between two configurations: for a reload and for what is said of it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use super::{Config, NodeConfig};
+use super::{AccountSeed, Config, NodeConfig, TlsConfig};
 use crate::node::NodeId;
 
-/// What to do to get from one list of nodes to another.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What lies between two configurations. The nodes are in the order of their file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// To be started.
-    pub added: Vec<NodeConfig>,
-    /// To be stopped.
+    /// What takes effect at the next start only: `server.listen`.
+    pub restart: Vec<&'static str>,
+    /// Nodes that are new.
+    pub added: Vec<NodeId>,
+    /// Nodes that are gone.
     pub removed: Vec<NodeId>,
-    /// Their device is another one, or reached in another way: to be built anew.
-    pub rewired: Vec<NodeConfig>,
-    /// Only what is said of them or the times they live by have changed: their device stays as it is.
-    pub described: Vec<NodeConfig>,
-    /// Not to be touched.
-    pub unchanged: Vec<NodeId>,
+    /// Nodes of which anything has changed.
+    pub changed: Vec<NodeId>,
+    /// Those of the changed ones that have another device, or another way to it.
+    pub rewired: Vec<NodeId>,
 }
 
 impl Diff {
-    /// Whether there is nothing to do.
+    /// Nothing has changed.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty() && self.rewired.is_empty() && self.described.is_empty()
+        self == &Diff::default()
     }
 }
 
-/// Compares two lists of nodes. The order of the nodes does not matter.
-pub fn diff(old: &[NodeConfig], new: &[NodeConfig]) -> Diff {
-    let mut before: BTreeMap<&NodeId, &NodeConfig> = old.iter().map(|node| (&node.id, node)).collect();
-    let mut diff = Diff::default();
-    for node in new {
-        match before.remove(&node.id) {
-            None => diff.added.push(node.clone()),
-            Some(old) if old == node => diff.unchanged.push(node.id.clone()),
-            Some(old) if old.device == node.device => diff.described.push(node.clone()),
-            Some(_) => diff.rewired.push(node.clone()),
-        }
+/// What has to be done to get from `old` to `new`.
+pub fn diff(old: &Config, new: &Config) -> Diff {
+    let by_id = |config: &Config| -> HashMap<NodeId, usize> {
+        config.nodes.iter().enumerate().map(|(index, node)| (node.id.clone(), index)).collect()
+    };
+    let (before, after) = (by_id(old), by_id(new));
+    let was = |node: &NodeConfig| before.get(&node.id).and_then(|index| old.nodes.get(*index));
+    let ids = |nodes: &[NodeConfig], wanted: &dyn Fn(&NodeConfig) -> bool| -> Vec<NodeId> {
+        nodes.iter().filter(|node| wanted(node)).map(|node| node.id.clone()).collect()
+    };
+    Diff {
+        restart: restart(old, new),
+        added: ids(&new.nodes, &|node| was(node).is_none()),
+        removed: ids(&old.nodes, &|node| !after.contains_key(&node.id)),
+        changed: ids(&new.nodes, &|node| was(node).is_some_and(|was| was != node)),
+        rewired: ids(&new.nodes, &|node| was(node).is_some_and(|was| was.device != node.device)),
     }
-    diff.removed = before.into_keys().cloned().collect();
-    diff
 }
 
-/// The parts that have changed and are only read at the start, in the words of nodes.yaml.
-pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (a, b) = (&old.server, &new.server);
+fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (was, is) = (&old.server, &new.server);
     let parts = [
-        ("server.listen", a.listen != b.listen),
-        ("server.tls", a.tls != b.tls),
-        ("server.auth", a.auth != b.auth),
-        ("server.metrics", a.metrics != b.metrics),
+        ("server.listen", was.listen != is.listen),
+        ("server.tls", needs_new_listener(was.tls.as_ref(), is.tls.as_ref())),
+        ("server.auth", was.auth_required != is.auth_required),
+        ("server.metrics", was.metrics != is.metrics),
         ("state_dir", old.state_dir != new.state_dir),
+        ("accounts", new.accounts.iter().any(|account| is_new(account, &old.accounts))),
     ];
-    parts.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    parts.into_iter().filter(|(_, changed)| *changed).map(|(part, _)| part).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
+/// An account that was there before is in the store, and stays as it is there whatever the file says.
+fn is_new(account: &AccountSeed, before: &[AccountSeed]) -> bool {
+    before.iter().all(|known| known.username != account.username)
+}
 
-    use super::*;
-    use crate::config::{DeviceConfig, TapoDevice};
-    use crate::node::{Inventory, Rules};
-
-    fn node(id: &str, password: &str) -> NodeConfig {
-        let device = DeviceConfig::Tapo(TapoDevice {
-            host: format!("{id}.example.org"),
-            port: None,
-            mac: None,
-            outlet: None,
-            username: "me".into(),
-            password: password.into(),
-        });
-        NodeConfig { id: id.parse().unwrap(), inventory: Arc::default(), rules: Rules::default(), device }
-    }
-
-    #[test]
-    fn equal_lists_in_any_order_have_no_difference() {
-        let (a, b) = (node("a", "x"), node("b", "x"));
-        let found = diff(&[a.clone(), b.clone()], &[b, a]);
-        assert!(found.is_empty());
-        assert_eq!(found.unchanged.len(), 2);
-    }
-
-    #[test]
-    fn each_kind_of_change_is_told_apart() {
-        let old = [node("same", "x"), node("gone", "x"), node("login", "x"), node("times", "x"), node("words", "x")];
-        let mut times = node("times", "x");
-        times.rules.poll_interval = Duration::from_secs(99);
-        let mut words = node("words", "x");
-        words.inventory = Arc::new(Inventory { model: Some("OptiPlex".into()), ..Inventory::default() });
-        let mut both = node("login", "y");
-        both.rules.poll_interval = Duration::from_secs(99);
-        let new = [both.clone(), node("new", "x"), times.clone(), words.clone(), node("same", "x")];
-        let found = diff(&old, &new);
-        assert!(!found.is_empty());
-        assert_eq!(found.added, [node("new", "x")]);
-        assert_eq!(found.removed, ["gone".parse().unwrap()]);
-        assert_eq!(found.rewired, [both]);
-        assert_eq!(found.described, [times, words]);
-        assert_eq!(found.unchanged, ["same".parse().unwrap()]);
+/// A certificate from files takes the place of any other while serving. What needs a start is to begin or to end TLS,
+/// and to make a certificate.
+fn needs_new_listener(was: Option<&TlsConfig>, is: Option<&TlsConfig>) -> bool {
+    match (was, is) {
+        (Some(_), Some(TlsConfig::Files { .. })) => false,
+        _ => was != is,
     }
 }

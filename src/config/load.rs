@@ -1,306 +1,272 @@
-//! From the file to the tree, and from a way in the tree back to a line. The only file that knows the YAML parser.
+//! From a file to a tree and on to the configuration. The only file that speaks to serde_yaml; which keys there are, and
+//! what may stand under them, is the business of others.
 //!
-//! The parser does not tell where values are, except in its errors. So the line of a problem is found by reading the text
-//! once more and stopping with an error at the very place: whatever the style of the file, the parser's own answer is right.
+//! serde_yaml tells a line only with an error. So a scalar whose line is wanted is taken, and then refused: the refusal
+//! comes back with the line, and the reader has already moved on behind the scalar. Keys and items of lists are refused
+//! like that, which gives every value of the tree its line from the parser itself.
 
+use std::cell::Cell;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::{self, PathBuf};
+use std::path::Path;
 
-use serde::de::{
-    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess,
-    Visitor,
-};
+use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::Config;
-use super::check::check;
-use super::problem::{ConfigProblems, Finding, Findings, PROBLEMS_MAX, Path, Problem, Step};
-use super::secret::Surroundings;
-use super::shape;
-use super::tree::{Reader, Yaml};
+use super::cursor::Reading;
+use super::surroundings::{Host, Surroundings};
+use super::tree::{Tree, Value};
+use super::{ConfigProblems, Loaded, Problem, service};
 
-/// Largest nodes.yaml. 10,000 nodes with all that can be said of them are 8 MB.
-const FILE_LENGTH_MAX: u64 = 32 * 1024 * 1024;
+/// Largest file that is read. 20,000 nodes with everything that can be said of them fit in; a log or an image does not.
+pub const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// Bytes that are read again to find the lines of problems; what does not fit has a way and no line. It lets every
-/// ordinary file have all its lines, and keeps the check of the largest one under some seconds.
-const FINDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most values in a file. Aliases can make a small file say a lot (`&a [*b, *b]`); 20,000 nodes need a third of this.
+const VALUES_MAX: usize = 4_000_000;
 
-/// Reads, checks and resolves the configuration in `file`. `env` gives environment variables.
-pub fn load(file: &path::Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigProblems> {
-    let whole = |text: String, hint: Option<String>, line: Option<usize>| {
-        let problem = Problem { path: String::new(), line, text, hint };
-        ConfigProblems { file: file.into(), problems: vec![problem], more: 0 }
+/// What is said of more than [`VALUES_MAX`].
+const TOO_MANY: &str = "there are more values in this file than 20,000 nodes need";
+
+/// Reads a configuration and checks all of it. What is wrong is said at once, with its place.
+pub fn load(path: &Path) -> Result<Loaded, ConfigProblems> {
+    load_in(path, &Host)
+}
+
+/// The same in other surroundings.
+pub fn load_in(path: &Path, around: &dyn Surroundings) -> Result<Loaded, ConfigProblems> {
+    let fail = |problems| ConfigProblems { file: path.into(), problems };
+    let text = read(path, around).map_err(|problem| fail(vec![problem]))?;
+    let tree = tree(&text, VALUES_MAX).map_err(|problem| fail(vec![problem]))?;
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let reading = Reading::new(around, whole.parent().unwrap_or(Path::new("/")));
+    let config = service::config(&reading, &tree);
+    let warning = reading.inline_secret().filter(|_| around.everybody_reads(path));
+    match (config, reading.into_problems()) {
+        (Ok(config), problems) if problems.is_empty() => {
+            Ok(Loaded { config, warnings: warning.iter().map(|warning| warning.in_file(path)).collect() })
+        }
+        (_, problems) => Err(fail(problems)),
+    }
+}
+
+fn read(path: &Path, around: &dyn Surroundings) -> Result<String, Problem> {
+    let whole_file = |text: String| Problem { path: String::new(), line: None, text };
+    let bytes =
+        around.read(path, FILE_BYTES_MAX).map_err(|error| whole_file(format!("the file cannot be read: {error}")))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(whole_file(format!("the file is larger than {} MiB; is it the right one?", FILE_BYTES_MAX >> 20)));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = Some(good.iter().filter(|byte| **byte == b'\n').count() + 1);
+        Problem { line, ..whole_file("this is not UTF-8; save the file as UTF-8 text".into()) }
+    })?;
+    if let Some(problem) = odd_line_end(&text) {
+        return Err(problem);
+    }
+    // serde_yaml takes the mark that some editors put before UTF-8 text for a document of its own.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The first end of a line that is one for the parser and not for editors. Every line behind it would be told wrong.
+fn odd_line_end(text: &str) -> Option<Problem> {
+    let lone_return = |at: usize| text.as_bytes().get(at + 1) != Some(&b'\n');
+    let odd = |(at, c): &(usize, char)| match c {
+        '\r' => lone_return(*at),
+        c => matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'),
     };
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|open| open.take(FILE_LENGTH_MAX + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return Err(whole(format!("cannot be read: {error}"), None, None));
-    }
-    if bytes.len() as u64 > FILE_LENGTH_MAX {
-        return Err(whole(format!("is larger than {} MiB", FILE_LENGTH_MAX / 1024 / 1024), None, None));
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, file, env),
-        Err(error) => {
-            let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            Err(whole("is no text in UTF-8".into(), Some("save it in that encoding".into()), Some(line)))
-        }
+    let (at, c) = text.char_indices().find(odd)?;
+    let line = text.get(..at).map(|before| before.matches('\n').count() + 1);
+    let name = u32::from(c);
+    let text = format!("there is a U+{name:04X} in this line, which YAML takes for the end of the line; take it out");
+    Some(Problem { path: String::new(), line, text })
+}
+
+/// What a text says. The tree has everything that was written, whether it makes sense or not.
+pub(super) fn tree(text: &str, values_max: usize) -> Result<Tree, Problem> {
+    let left = Cell::new(values_max);
+    let mut grown = Grown::Nothing;
+    let seed = Grow { grown: &mut grown, left: &left, refuse: false };
+    match (seed.deserialize(serde_yaml::Deserializer::from_str(text)), grown) {
+        (Ok(()), Grown::Taken(tree)) => Ok(tree),
+        (Ok(()), _) => Ok(Tree { line: None, value: Value::Null }),
+        (Err(error), _) => Err(not_yaml(&error, text)),
     }
 }
 
-/// As [`load`], from a text that stands in `file`.
-pub fn parse(text: &str, file: &path::Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigProblems> {
-    let dir = file.parent().map(PathBuf::from).unwrap_or_default();
-    let mut findings = Findings::default();
-    let config = match Yaml::deserialize(serde_yaml::Deserializer::from_str(text)) {
-        Ok(tree) => {
-            let shape = read_shape(tree, &mut findings);
-            check(shape, &Surroundings { env, dir }, &mut findings)
-        }
-        Err(error) => return Err(syntax(text, file, &error)),
+fn not_yaml(error: &serde_yaml::Error, text: &str) -> Problem {
+    // What is missing at the end of the file is missing in its last line.
+    let last = text.lines().count().max(1);
+    let line = error.location().map(|location| location.line().min(last));
+    let said = error.to_string();
+    let indent = line.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
+    let indent = indent.get(..indent.len() - indent.trim_start().len()).unwrap_or_default();
+    let known = [
+        // These two would quote the value, which may be a password.
+        ("invalid value", "a value does not fit the tag (!!...) before it; leave the tag out"),
+        ("invalid type", "a value does not fit the tag (!!...) before it; leave the tag out"),
+        ("more than one document", "there is a second document after `---`; one file is one configuration"),
+        ("recursion limit", "lists and groups of keys lie too deep in each other"),
+        ("repetition limit", "aliases (*name) repeat too much"),
+        (TOO_MANY, TOO_MANY),
+    ];
+    let text = match known.iter().find(|(begin, _)| said.contains(begin)) {
+        Some((_, text)) => (*text).into(),
+        None if indent.contains('\t') => format!("this is not YAML: {said}; indent with spaces, not with tabs"),
+        None => format!("this is not YAML: {said}"),
     };
-    let found = findings.into_vec();
-    match config {
-        Some(config) if found.is_empty() => Ok(config),
-        _ => Err(problems(text, file, found)),
-    }
+    Problem { path: String::new(), line, text }
 }
 
-/// Reads the typed values out of the tree; what does not fit is noted and left out. The nodes are read one by one: each
-/// problem costs another reading of what it is in.
-fn read_shape(mut tree: Yaml, findings: &mut Findings) -> shape::File {
-    let items = tree.take_items("nodes");
-    let mut shape: shape::File = read_value(tree, &Path::default(), findings);
-    if let Some(items) = items {
-        let at = Path::top("nodes");
-        let read = |(n, item)| read_value(item, &at.item(n), findings);
-        shape.nodes = Some(items.into_iter().enumerate().map(read).collect());
-    }
-    shape
+/// What came of a value.
+enum Grown {
+    Nothing,
+    /// It was taken.
+    Taken(Tree),
+    /// It was taken and refused, for the sake of the line in the refusal.
+    Refused(Tree),
 }
 
-fn read_value<T: DeserializeOwned + Default>(mut tree: Yaml, at: &Path, findings: &mut Findings) -> T {
-    while findings.len() <= PROBLEMS_MAX {
-        let misfit = match T::deserialize(Reader(&tree)) {
-            Ok(value) => return value,
-            Err(misfit) => misfit,
-        };
-        let (mut finding, meant) = misfit.into_finding();
-        let taken = tree.take_out(&finding.path, finding.again);
-        finding.path = at.join(finding.path);
-        findings.form(finding, meant.map(|meant| at.join(meant)));
-        if !taken {
-            // It would be found again for ever.
-            break;
+/// Grows one value of the tree.
+struct Grow<'g> {
+    grown: &'g mut Grown,
+    /// How many more values there may be.
+    left: &'g Cell<usize>,
+    /// Refuse it, if it is a scalar.
+    refuse: bool,
+}
+
+impl Grow<'_> {
+    fn count<E: de::Error>(&self) -> Result<(), E> {
+        self.left.set(self.left.get().checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?);
+        Ok(())
+    }
+
+    fn scalar<E: de::Error>(self, value: Value) -> Result<(), E> {
+        self.count()?;
+        let tree = Tree { line: None, value };
+        if self.refuse {
+            *self.grown = Grown::Refused(tree);
+            return Err(E::custom(""));
+        }
+        *self.grown = Grown::Taken(tree);
+        Ok(())
+    }
+
+    /// Takes one part of a collection, and gives it its line if it was refused. `None` when there are no more.
+    fn part<E: de::Error>(
+        &self,
+        refuse: bool,
+        next: impl FnOnce(Grow<'_>) -> Result<Option<()>, E>,
+    ) -> Result<Option<Tree>, E> {
+        let mut grown = Grown::Nothing;
+        match (next(Grow { grown: &mut grown, left: self.left, refuse }), grown) {
+            (Ok(Some(())), Grown::Taken(tree)) => Ok(Some(tree)),
+            (Ok(_), _) => Ok(None),
+            (Err(error), Grown::Refused(tree)) => Ok(Some(Tree { line: line_in(&error), ..tree })),
+            (Err(error), _) => Err(error),
         }
     }
-    T::default()
 }
 
-fn syntax(text: &str, file: &path::Path, error: &serde_yaml::Error) -> ConfigProblems {
-    let line = error.location().map(|location| location.line());
-    let on_line = line.and_then(|line| text.lines().nth(line.saturating_sub(1)));
-    let hint = match on_line {
-        Some(on_line) if on_line.contains('\t') => Some("indent with spaces, not with tabs".to_owned()),
-        _ => None,
-    };
-    let problem = Problem { path: String::new(), line, text: format!("is no YAML: {error}"), hint };
-    ConfigProblems { file: file.into(), problems: vec![problem], more: 0 }
+/// The line in an error, which serde_yaml shows with `Debug`: `Error("...", line: 3, column: 5)`.
+fn line_in(error: &impl fmt::Debug) -> Option<usize> {
+    let shown = format!("{error:?}");
+    let (_, from_line) = shown.rsplit_once(", line: ")?;
+    from_line.split_once(',')?.0.parse().ok()
 }
 
-fn problems(text: &str, file: &path::Path, found: Vec<Finding>) -> ConfigProblems {
-    let more = found.len().saturating_sub(PROBLEMS_MAX);
-    let affordable = (FINDING_BYTES_MAX / text.len().max(1)).max(1);
-    let located = found.into_iter().take(PROBLEMS_MAX).enumerate().map(|(n, finding)| {
-        let line = if n < affordable { line_of(text, &finding.path, finding.again) } else { None };
-        Problem { path: finding.path.to_string(), line, text: finding.text, hint: finding.hint }
-    });
-    let mut problems: Vec<Problem> = located.collect();
-    problems.sort_by_key(|problem| (problem.line.unwrap_or(usize::MAX), problem.path.clone()));
-    ConfigProblems { file: file.into(), problems, more }
-}
-
-/// The line of the key or the item that `path` leads to; if it is not there, of the nearest thing that it would be in.
-fn line_of(text: &str, path: &Path, again: bool) -> Option<usize> {
-    let mut path = path.clone();
-    loop {
-        let finder = Finder { way: &path.0, again };
-        let stopped = finder.deserialize(serde_yaml::Deserializer::from_str(text));
-        if let Some(location) = stopped.err().and_then(|error| error.location()) {
-            return Some(location.line());
-        }
-        path = path.parent()?;
-    }
-}
-
-/// Goes a way and stops at its end with an error.
-#[derive(Clone, Copy)]
-struct Finder<'a> {
-    way: &'a [Step],
-    /// At the second of two equal keys.
-    again: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Finder<'_> {
+impl<'de> DeserializeSeed<'de> for Grow<'_> {
     type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Finder<'_> {
+impl<'de> Visitor<'de> for Grow<'_> {
     type Value = ();
 
-    /// Every value that is not gone into is an error, and errors have a place. That is only right at the end of the way.
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the end of the way")
+        f.write_str("any value")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Some((step, rest)) = self.way.split_first() else { return Err(de::Error::custom("here")) };
-        let Step::Item(index) = step else { return skip_items(items) };
-        for _ in 0..*index {
-            if items.next_element::<IgnoredAny>()?.is_none() {
-                return Ok(());
-            }
-        }
-        items.next_element_seed(Finder { way: rest, ..self })?;
-        skip_items(items)
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.scalar(Value::Null)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let Some((step, rest)) = self.way.split_first() else { return Err(de::Error::custom("here")) };
-        let mut skip = usize::from(self.again && rest.is_empty());
-        let wanted = match step {
-            Step::Key(key) => Some(key.as_str()),
-            Step::Item(_) => None,
-        };
-        while let Some(found) = entries.next_key_seed(KeyFinder { wanted, last: rest.is_empty() && skip == 0 })? {
-            if !found || rest.is_empty() {
-                skip -= usize::from(found && skip > 0);
-                entries.next_value::<IgnoredAny>()?;
-            } else {
-                return Ok(entries.next_value_seed(Finder { way: rest, ..self })?).and_then(|()| skip_entries(entries));
-            }
+    fn visit_none<E: de::Error>(self) -> Result<(), E> {
+        self.scalar(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<(), E> {
+        self.scalar(Value::Flag(flag))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<(), E> {
+        self.scalar(Value::Whole(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<(), E> {
+        self.scalar(i64::try_from(number).map_or(Value::Real(f64::INFINITY), Value::Whole))
+    }
+
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<(), E> {
+        self.scalar(Value::Real(f64::NEG_INFINITY))
+    }
+
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<(), E> {
+        self.scalar(Value::Real(f64::INFINITY))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<(), E> {
+        self.scalar(Value::Real(number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        self.scalar(Value::Text(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        self.count()?;
+        let mut items: Vec<Tree> = Vec::new();
+        while let Some(item) = self.part(true, |grow| list.next_element_seed(grow))? {
+            items.push(item);
         }
+        let line = items.first().and_then(|first| first.line);
+        *self.grown = Grown::Taken(Tree { line, value: Value::List(items) });
         Ok(())
     }
-}
 
-fn skip_items<'de, A: SeqAccess<'de>>(mut items: A) -> Result<(), A::Error> {
-    while items.next_element::<IgnoredAny>()?.is_some() {}
-    Ok(())
-}
-
-fn skip_entries<'de, A: MapAccess<'de>>(mut entries: A) -> Result<(), A::Error> {
-    while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-    Ok(())
-}
-
-/// Says whether a key is the wanted one; stops there when it is the end of the way.
-struct KeyFinder<'a> {
-    wanted: Option<&'a str>,
-    last: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for KeyFinder<'_> {
-    type Value = bool;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_any(KeyVisitor(|key: String| match self.wanted == Some(&key) {
-            true if self.last => Err("here"),
-            found => Ok(found),
-        }))
-    }
-}
-
-/// Reads a key as a text, whatever it is, and hands it on.
-struct KeyVisitor<F>(F);
-
-impl<'de, T, F: FnOnce(String) -> Result<T, &'static str>> Visitor<'de> for KeyVisitor<F> {
-    type Value = T;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key that is a word")
-    }
-    fn visit_str<E: de::Error>(self, key: &str) -> Result<T, E> {
-        (self.0)(key.into()).map_err(E::custom)
-    }
-    fn visit_bool<E: de::Error>(self, key: bool) -> Result<T, E> {
-        self.visit_str(&key.to_string())
-    }
-    fn visit_i64<E: de::Error>(self, key: i64) -> Result<T, E> {
-        self.visit_str(&key.to_string())
-    }
-    fn visit_u64<E: de::Error>(self, key: u64) -> Result<T, E> {
-        self.visit_str(&key.to_string())
-    }
-    fn visit_f64<E: de::Error>(self, key: f64) -> Result<T, E> {
-        self.visit_str(&key.to_string())
-    }
-    fn visit_unit<E: de::Error>(self) -> Result<T, E> {
-        self.visit_str("null")
-    }
-}
-
-struct Key(String);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
-        deserializer.deserialize_any(KeyVisitor(|key| Ok(Key(key))))
-    }
-}
-
-impl<'de> Deserialize<'de> for Yaml {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Yaml, D::Error> {
-        struct YamlVisitor;
-        impl<'de> Visitor<'de> for YamlVisitor {
-            type Value = Yaml;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-            fn visit_unit<E>(self) -> Result<Yaml, E> {
-                Ok(Yaml::Null)
-            }
-            fn visit_none<E>(self) -> Result<Yaml, E> {
-                Ok(Yaml::Null)
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Yaml, E> {
-                Ok(Yaml::Bool(value))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Yaml, E> {
-                Ok(Yaml::Int(value))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Yaml, E> {
-                Ok(i64::try_from(value).map_or(Yaml::Large(value), Yaml::Int))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Yaml, E> {
-                Ok(Yaml::Float(value))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Yaml, E> {
-                Ok(Yaml::Text(value.into()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Yaml, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    list.push(item);
-                }
-                Ok(Yaml::List(list))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Yaml, A::Error> {
-                let mut map = Vec::new();
-                while let Some((Key(key), value)) = entries.next_entry()? {
-                    map.push((key, value));
-                }
-                Ok(Yaml::Map(map))
-            }
-            fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Yaml, A::Error> {
-                let (tag, value) = tagged.variant::<String>()?;
-                de::VariantAccess::newtype_variant::<IgnoredAny>(value)?;
-                Ok(Yaml::Tagged(tag))
-            }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.count()?;
+        let mut entries: Vec<(String, Tree)> = Vec::new();
+        while let Some(key) = self.part(true, |grow| map.next_key_seed(grow))? {
+            let value = self.part(false, |grow| map.next_value_seed(grow).map(Some))?;
+            let value = value.map_or(Value::Null, |value| value.value);
+            entries.push((written(key.value), Tree { line: key.line, value }));
         }
-        deserializer.deserialize_any(YamlVisitor)
+        let line = entries.first().and_then(|(_, first)| first.line);
+        *self.grown = Grown::Taken(Tree { line, value: Value::Map(entries) });
+        Ok(())
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<(), A::Error> {
+        let (_, variant) = tagged.variant::<IgnoredAny>()?;
+        let Grow { grown, left, refuse } = self;
+        let result = variant.newtype_variant_seed(Grow { grown: &mut *grown, left, refuse });
+        if let Grown::Taken(tree) | Grown::Refused(tree) = grown {
+            tree.value = Value::Tagged;
+        }
+        result
+    }
+}
+
+/// A key as text; `5:` and `true:` are keys too. What no key of ours can be is shown as `?`.
+fn written(key: Value) -> String {
+    match key {
+        Value::Text(text) => text,
+        Value::Flag(flag) => flag.to_string(),
+        Value::Whole(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Null => "null".into(),
+        Value::List(_) | Value::Map(_) | Value::Tagged => "?".into(),
     }
 }

@@ -1,108 +1,145 @@
-//! The configuration: nodes.yaml, from the text to what the daemon needs.
+//! nodes.yaml: from the file to what the daemon runs, and what is wrong with it, all at once and each with its place.
 //!
 //! ```text
-//! text -> load (YAML, lines) -> tree -> shape (keys and types) -> check and nodes (rules) -> Config
+//! load (file -> tree, lines) -> service, nodes, inventory (keys) -> values, secret (one value) -> check (several)
 //! ```
 //!
-//! All problems of a file are found at once, each with its way and its line. The room uses the words of `node` and
-//! `account`; it knows no driver, no store and no HTTP.
+//! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema; `diff` says
+//! what a reload changes. This room knows what a node is and what a role is. It knows no driver: the daemon turns
+//! [`DeviceConfig`] into one.
 
 mod check;
+mod cursor;
 mod diff;
 mod inventory;
 mod load;
+mod nearest;
 mod nodes;
-mod problem;
 mod secret;
-mod shape;
+mod service;
+pub mod shape;
+mod surroundings;
 mod tree;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
 
-pub use self::diff::{Diff, diff, needs_restart};
-pub use self::load::load;
-pub use self::problem::{ConfigProblems, PROBLEMS_MAX, Problem};
-pub use self::shape::{Auth as AuthMode, MetricsAccess};
-pub use self::values::{BadValue, address as parse_address, span as parse_span};
+pub use self::diff::{Diff, diff};
+pub use self::load::{FILE_BYTES_MAX, load, load_in};
+pub use self::shape::schema;
+pub use self::surroundings::{Host, Surroundings};
 use crate::account::Role;
 use crate::node::{Inventory, MacAddress, NodeId, Rules};
 
-/// The whole configuration, checked.
-#[derive(Clone, Debug)]
+/// Where the configuration is looked for when nobody says where it is.
+pub const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
+
+/// A configuration in which nothing is wrong.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where and how clients are served.
+    /// How clients are served.
     pub server: ServerConfig,
     /// Where state is kept.
     pub state_dir: PathBuf,
-    /// Accounts to be made at the first start.
+    /// The accounts that are made if they are not there.
     pub accounts: Vec<AccountSeed>,
-    /// The machines, in the order of the file.
+    /// The nodes, in the order of the file.
     pub nodes: Vec<NodeConfig>,
 }
 
-/// Where and how clients are served.
+/// How clients are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Addresses to listen on, at least one.
+    /// Where; at least one address.
     pub listen: Vec<SocketAddr>,
-    /// HTTPS; plain HTTP without.
+    /// With which certificate; plain HTTP without.
     pub tls: Option<TlsConfig>,
-    /// Whether clients have to log in.
-    pub auth: AuthMode,
-    /// `auth: none` was allowed for addresses that others can reach.
-    pub allow_insecure: bool,
+    /// A login is wanted.
+    pub auth_required: bool,
     /// Who may read `/metrics`.
-    pub metrics: MetricsAccess,
+    pub metrics: MetricsSetting,
 }
 
-/// The certificate of the service.
+/// Which certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsConfig {
-    /// In files, which were there when the configuration was checked.
+    /// The one in these PEM files.
     Files {
-        /// The certificate and its chain, in PEM.
+        /// The chain.
         certificate: PathBuf,
-        /// The private key, in PEM.
+        /// The key.
         key: PathBuf,
     },
-    /// Made by plugfish itself.
+    /// One that is made at the first start and kept beside the state.
     SelfSigned,
 }
 
-/// An account to be made at the first start.
-#[derive(Clone, Debug)]
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsSetting {
+    /// Everybody.
+    #[default]
+    Public,
+    /// Whoever may log in.
+    Authenticated,
+    /// Nobody: there is no such page.
+    Off,
+}
+
+/// An account that is made if it is not there.
+#[derive(Clone, Debug, PartialEq)]
 pub struct AccountSeed {
-    /// Its name.
+    /// The name it logs in with.
     pub username: String,
     /// Its password.
-    pub password: SeedPassword,
+    pub password: AccountPassword,
     /// What it may do.
     pub role: Role,
 }
 
-/// The password of an account to be made.
-#[derive(Clone, Debug)]
-pub enum SeedPassword {
+/// The password of an account.
+#[derive(Clone)]
+pub enum AccountPassword {
     /// In clear, to be hashed.
     Plain(SecretString),
-    /// As a PHC string of argon2; nothing more than its form was checked.
-    Hash(SecretString),
+    /// As a PHC string of argon2.
+    Hash(String),
 }
 
-/// A machine and what switches its power.
+impl PartialEq for AccountPassword {
+    fn eq(&self, other: &AccountPassword) -> bool {
+        match (self, other) {
+            (AccountPassword::Plain(a), AccountPassword::Plain(b)) => a.expose_secret() == b.expose_secret(),
+            (AccountPassword::Hash(a), AccountPassword::Hash(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for AccountPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AccountPassword::Plain(_) => "Plain(***)",
+            AccountPassword::Hash(_) => "Hash(***)",
+        })
+    }
+}
+
+/// One node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
     /// Its name.
     pub id: NodeId,
-    /// What it is made of. Shared, because the actor's specification wants it shared.
+    /// What the operator says of the machine, network interfaces included.
     pub inventory: Arc<Inventory>,
     /// Its times.
     pub rules: Rules,
@@ -111,56 +148,114 @@ pub struct NodeConfig {
 }
 
 /// What switches the power of a node.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub enum DeviceConfig {
-    /// A TP-Link Tapo smart plug, or an outlet of a strip.
-    Tapo(TapoDevice),
+    /// A TP-Link Tapo smart plug, or one outlet of a strip.
+    Tapo {
+        /// Name in small letters, or IP address without brackets.
+        host: String,
+        /// TCP port, if the operator gave one.
+        port: Option<u16>,
+        /// The plug's hardware address.
+        mac: Option<MacAddress>,
+        /// On a strip: which outlet, counted from 0.
+        outlet: Option<u8>,
+        /// The e-mail of the TP-Link account.
+        username: String,
+        /// Its password.
+        password: SecretString,
+    },
 }
 
-/// A TP-Link Tapo smart plug, or an outlet of a strip.
-#[derive(Clone, Debug)]
-pub struct TapoDevice {
-    /// Host name in small letters, or IP address without brackets.
-    pub host: String,
-    /// The port, when one was written.
-    pub port: Option<u16>,
-    /// The plug's own MAC address.
-    pub mac: Option<MacAddress>,
-    /// On a strip: which outlet, from 0.
-    pub outlet: Option<u8>,
-    /// The e-mail of the TP-Link account.
-    pub username: String,
-    /// Its password.
-    pub password: SecretString,
-}
-
-impl PartialEq for TapoDevice {
-    fn eq(&self, other: &TapoDevice) -> bool {
-        (&self.host, self.port, self.mac, self.outlet, &self.username)
-            == (&other.host, other.port, other.mac, other.outlet, &other.username)
-            && self.password.expose_secret() == other.password.expose_secret()
+impl PartialEq for DeviceConfig {
+    fn eq(&self, other: &DeviceConfig) -> bool {
+        let DeviceConfig::Tapo { host, port, mac, outlet, username, password } = self;
+        let DeviceConfig::Tapo { host: h, port: p, mac: m, outlet: o, username: u, password: w } = other;
+        (host, port, mac, outlet, username) == (h, p, m, o, u) && password.expose_secret() == w.expose_secret()
     }
 }
 
-/// Where nodes.yaml is looked for when nobody says where it is.
-const PLACES: [&str; 2] = ["nodes.yaml", "/etc/plugfish/nodes.yaml"];
+impl fmt::Debug for DeviceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DeviceConfig::Tapo { host, port, mac, outlet, username, password: _ } = self;
+        f.debug_struct("Tapo")
+            .field("host", host)
+            .field("port", port)
+            .field("mac", mac)
+            .field("outlet", outlet)
+            .field("username", username)
+            .finish_non_exhaustive()
+    }
+}
 
-/// There is no configuration.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no configuration: give one with --config or PLUGFISH_CONFIG, or put it at ./{} or {}", PLACES[0], PLACES[1])]
+/// A configuration that can be run, and what is not quite right with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// What to run.
+    pub config: Config,
+    /// One line each, with file, line and path.
+    pub warnings: Vec<String>,
+}
+
+/// One thing that is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where in the tree: `nodes[1].tapo.address`. Empty when it is about the whole file.
+    pub path: String,
+    /// The line, counted from 1, when it is known.
+    pub line: Option<usize>,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+impl Problem {
+    /// One line: `nodes.yaml:12: nodes[1].tapo.adress: unknown key, did you mean "address"?`.
+    pub fn in_file(&self, file: &Path) -> String {
+        let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let path = if self.path.is_empty() { String::new() } else { format!(" {}:", self.path) };
+        let whole = format!("{}{line}:{path} {}", file.display(), self.text);
+        // A line stays a line, whatever stands in the file.
+        let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        if whole.contains(char::is_control) { whole.chars().map(shown).collect() } else { whole }
+    }
+}
+
+/// Everything that is wrong with a file. Shown as one line for each problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblems {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// At least one; in the order of their lines.
+    pub problems: Vec<Problem>,
+}
+
+impl std::error::Error for ConfigProblems {}
+
+impl fmt::Display for ConfigProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{}", problem.in_file(&self.file))?;
+        }
+        Ok(())
+    }
+}
+
+/// There is no configuration where one is looked for.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "there is no configuration: neither {} is there; write one, or say where it is with --config or PLUGFISH_CONFIG",
+    PLACES.join(" nor ")
+)]
 pub struct NoConfig;
 
-/// The configuration that was named, else the first that is there.
-pub fn find(named: Option<PathBuf>) -> Result<PathBuf, NoConfig> {
-    named.or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.exists())).ok_or(NoConfig)
+/// Where the configuration is: where it was said to be, else in the first of [`PLACES`] that is there.
+pub fn find(given: Option<PathBuf>) -> Result<PathBuf, NoConfig> {
+    find_among(given, Path::exists)
 }
 
-/// The JSON schema of nodes.yaml, for editors.
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(shape::File).to_value()
-}
-
-/// The environment of this process, for [`load`].
-pub fn system_env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+fn find_among(given: Option<PathBuf>, is_there: impl Fn(&Path) -> bool) -> Result<PathBuf, NoConfig> {
+    let given = given.filter(|given| !given.as_os_str().is_empty());
+    let there = || PLACES.iter().map(PathBuf::from).find(|place| is_there(place));
+    given.or_else(there).ok_or(NoConfig)
 }

@@ -1,344 +1,254 @@
-//! The rules of the nodes: each for itself, and all of them together.
-//!
-//! Pure but for the secrets, which come through [`Surroundings`].
+//! The keys of `defaults` and of every node: who it is, what switches it, by which times it lives.
 
-use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::inventory::check_inventory;
-use super::problem::{Findings, Path};
-use super::secret::Surroundings;
-use super::shape::{self, Secret, Span};
-use super::values::{address, span, span_text};
-use super::{DeviceConfig, NodeConfig, TapoDevice};
-use crate::node::{MacAddress, NodeId, Rules};
+use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
+use super::cursor::{At, Keys, Read, Reported};
+use super::tree::{Spot, Value};
+use super::{DeviceConfig, NodeConfig, inventory, secret, values};
+use crate::node::{Inventory, MacAddress, Rules};
 
-/// Limits of `poll_interval`: more often than every 5 s makes plugs restart; more seldom than once an hour is no watch.
-const POLL_INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// The keys of `defaults`.
+pub(super) const DEFAULTS: &[&str] = &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline"];
+/// The keys of `defaults.tapo` and `defaults.amt`.
+pub(super) const LOGIN: &[&str] = &["username", "password"];
+/// The keys of a node.
+pub(super) const NODE: &[&str] =
+    &["id", "tapo", "amt", "nics", "inventory", "poll_interval", "off_dwell", "command_deadline"];
+/// The keys of `tapo` in a node.
+pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "username", "password"];
+/// The keys of `amt` in a node.
+pub(super) const AMT: &[&str] = &["address", "tls", "username", "password"];
+/// The keys of `tls` in `amt`, where it is no word.
+pub(super) const AMT_PIN: &[&str] = &["pin"];
 
-/// Limits of `off_dwell`: under a second a power supply may not notice; nobody waits five minutes for a power cycle.
-const OFF_DWELL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-
-/// Limits of `command_deadline`: a login and a switch take up to some seconds; after ten minutes nobody waits any more.
-const COMMAND_DEADLINE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
-
-/// How much longer than its dwell a power cycle may take: two switches with their logins and confirmations.
-const SWITCHING: Duration = Duration::from_secs(10);
-
-/// What nodes have in common, and what must not be there twice.
-struct Fleet {
+/// What nodes fall back to.
+pub(super) struct Defaults {
     rules: Rules,
-    tapo: DefaultLogin,
-    ids: BTreeMap<NodeId, usize>,
-    nics: BTreeMap<MacAddress, Path>,
-    uuids: BTreeMap<uuid::Uuid, Path>,
-    /// Who uses which plug, and which outlet of it.
-    plugs: BTreeMap<Plug, Vec<(usize, Option<u8>)>>,
-    /// Nodes without a login for their device, by what they lack.
-    no_username: Vec<Path>,
-    no_password: Vec<Path>,
+    username: Read<Option<String>>,
+    password: Read<Option<SecretString>>,
+    /// The line of `tapo`, or of `defaults`.
+    line: Option<usize>,
 }
 
-/// What tells one plug from another.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Plug {
-    Address(String, Option<u16>),
-    Mac(MacAddress),
+impl Defaults {
+    /// What there is without the keys of the file. The login is lacking, or it is wrong.
+    fn without_keys(login: fn() -> Read<()>) -> Defaults {
+        let (username, password) = (login().map(|()| None), login().map(|()| None));
+        Defaults { rules: Rules::default(), username, password, line: None }
+    }
 }
 
-/// A login of `defaults`.
+/// Reads `defaults`. What is wrong in there is told once, and not again for every node.
+pub(super) fn defaults(at: &At<'_>) -> Read<Defaults> {
+    let keys = at.keys(DEFAULTS)?;
+    let login = keys.optional("tapo", |at| {
+        let keys = at.keys(LOGIN)?;
+        let username = keys.optional("username", |at| at.parse(values::device_user));
+        Ok((username, keys.optional("password", secret::secret)))
+    });
+    // What is wrong with it is written down, and nothing can be served anyway.
+    let _ = keys.optional("amt", |at| {
+        let unsupported = not_supported(at);
+        amt_login(&at.keys(LOGIN)?)?;
+        Err::<(), _>(unsupported)
+    });
+    let (username, password) = match login {
+        Ok(Some(login)) => login,
+        Ok(None) => (Ok(None), Ok(None)),
+        Err(Reported) => (Err(Reported), Err(Reported)),
+    };
+    let rules = rules(&keys, &Rules::default()).unwrap_or_default();
+    Ok(Defaults { rules, username, password, line: keys.line("tapo") })
+}
+
+/// The times of a group of keys; what is not there comes from `fallback`.
+fn rules(keys: &Keys<'_>, fallback: &Rules) -> Read<Rules> {
+    let poll_interval = keys.optional("poll_interval", |at| time(at, &values::POLL_INTERVAL));
+    let off_dwell = keys.optional("off_dwell", |at| time(at, &values::OFF_DWELL));
+    let command_deadline = keys.optional("command_deadline", |at| time(at, &values::COMMAND_DEADLINE));
+    Ok(Rules {
+        poll_interval: poll_interval?.unwrap_or(fallback.poll_interval),
+        off_dwell: off_dwell?.unwrap_or(fallback.off_dwell),
+        command_deadline: command_deadline?.unwrap_or(fallback.command_deadline),
+    })
+}
+
+fn time(at: &At<'_>, range: &RangeInclusive<Duration>) -> Read<Duration> {
+    match at.tree.value {
+        Value::Whole(number) => Err(at.problem(format_args!("has no unit; for seconds write {number}s"))),
+        Value::Text(_) => at.parse(|text| values::time_within(text, range)),
+        _ => Err(at.wants("a time, such as 15s or 2m")),
+    }
+}
+
+/// Reads all nodes.
+pub(super) fn nodes(at: &At<'_>, defaults: Read<Option<Defaults>>) -> Read<Vec<NodeConfig>> {
+    let defaults = match defaults {
+        Ok(defaults) => defaults.unwrap_or_else(|| Defaults::without_keys(|| Ok(()))),
+        Err(Reported) => Defaults::without_keys(|| Err(Reported)),
+    };
+    let mut all =
+        Nodes { defaults, taken: Taken::default(), no_username: Lacking::default(), no_password: Lacking::default() };
+    let mut index = 0;
+    let nodes = at.list(NODES_MAX, |at| {
+        let place = Place { index, line: at.spot.line };
+        index += 1;
+        all.node(at, place)
+    });
+    all.tell_of_logins(at);
+    let nodes = nodes?;
+    if nodes.is_empty() {
+        return Err(at.problem("has no node in it; add one: - { id: node-1, tapo: { address: 192.0.2.11 } }"));
+    }
+    Ok(nodes)
+}
+
+/// Nodes that lack something that the defaults lack too.
 #[derive(Default)]
-struct DefaultLogin {
-    username: Option<String>,
-    /// It is there, but something was noted about it.
-    username_wrong: bool,
-    password: Option<SecretString>,
-    password_wrong: bool,
+struct Lacking {
+    first: Option<Place>,
+    count: usize,
 }
 
-/// Checks all nodes. Those that cannot be used are left out, and then something was noted.
-pub fn check_nodes(
-    nodes: Vec<shape::Node>,
-    defaults: shape::Defaults,
-    around: &Surroundings<'_>,
-    findings: &mut Findings,
-) -> Vec<NodeConfig> {
-    let at = Path::top("defaults");
-    let spans = (defaults.poll_interval, defaults.off_dwell, defaults.command_deadline);
-    let mut fleet = Fleet {
-        rules: check_rules(&at, spans, &Rules::default(), findings),
-        tapo: check_login(defaults.tapo.unwrap_or_default(), &at.key("tapo"), around, findings),
-        ids: BTreeMap::new(),
-        nics: BTreeMap::new(),
-        uuids: BTreeMap::new(),
-        plugs: BTreeMap::new(),
-        no_username: Vec::new(),
-        no_password: Vec::new(),
-    };
-    let checked = nodes.into_iter().enumerate().filter_map(|(n, node)| fleet.check_node(n, node, around, findings));
-    let checked = checked.collect();
-    for (what, lacking) in [("username", fleet.no_username), ("password", fleet.no_password)] {
-        let Some(first) = lacking.first() else { continue };
-        let others = match lacking.len() {
-            1 => String::new(),
-            2 => " (and another node has none either)".into(),
-            more => format!(" (and {} other nodes have none either)", more - 1),
-        };
-        let hint = format!("write it here, or once for all nodes as `defaults.tapo.{what}`");
-        findings.rule_hint(&first.key(what), format!("is missing{others}"), hint);
+impl Lacking {
+    fn note(&mut self, place: Place) -> Reported {
+        self.first.get_or_insert(place);
+        self.count += 1;
+        Reported
     }
-    checked
 }
 
-impl Fleet {
-    fn check_node(
-        &mut self,
-        n: usize,
-        node: shape::Node,
-        around: &Surroundings<'_>,
-        findings: &mut Findings,
-    ) -> Option<NodeConfig> {
-        let at = Path::top("nodes").item(n);
-        let id = self.check_id(n, node.id, &at.key("id"), findings);
-        let spans = (node.poll_interval, node.off_dwell, node.command_deadline);
-        let rules = check_rules(&at, spans, &self.rules, findings);
-        let nics = self.check_nics(node.nics.unwrap_or_default(), &at.key("nics"), findings);
-        let mut inventory = check_inventory(node.inventory.unwrap_or_default(), &at.key("inventory"), findings);
-        inventory.nics = nics;
-        if let Some(uuid) = inventory.uuid {
-            let at = at.key("inventory").key("uuid");
-            once(&mut self.uuids, uuid, &at, findings);
+/// The nodes that were read so far.
+struct Nodes {
+    defaults: Defaults,
+    taken: Taken,
+    no_username: Lacking,
+    no_password: Lacking,
+}
+
+impl Nodes {
+    fn node(&mut self, at: &At<'_>, place: Place) -> Read<NodeConfig> {
+        let keys = at.keys(NODE)?;
+        let id = keys.required("id", "the name of the node, the last part of its URLs", |at| {
+            let id = at.parse(values::node_id)?;
+            self.taken.id(&id, place).map_err(|text| at.problem(text))?;
+            Ok(id)
+        });
+        let nics = keys.optional("nics", |at| {
+            at.list(NICS_MAX, |at| {
+                let mac = at.parse(values::mac)?;
+                self.taken.nic(mac, place).map_err(|text| at.problem(text))?;
+                Ok(mac)
+            })
+        });
+        let inventory =
+            keys.optional("inventory", |at| inventory::inventory(at, &mut |uuid| self.taken.uuid(uuid, place)));
+        let rules = rules(&keys, &self.defaults.rules);
+        let device = self.device(&keys, place);
+        let inventory = Inventory { nics: nics?.unwrap_or_default(), ..inventory?.unwrap_or_default() };
+        Ok(NodeConfig { id: id?, inventory: Arc::new(inventory), rules: rules?, device: device? })
+    }
+
+    fn device(&mut self, keys: &Keys<'_>, place: Place) -> Read<DeviceConfig> {
+        let tapo = keys.optional("tapo", |at| self.tapo(at, place));
+        let amt = keys.optional("amt", amt);
+        if keys.has("tapo") && keys.has("amt") {
+            return Err(keys.at.problem("has two devices, tapo and amt; a node has one"));
         }
-        let device = match (node.tapo, node.amt) {
-            (Some(_), Some(_)) => {
-                findings.rule_hint(&at.key("amt"), "is a second device", "leave `tapo` or `amt` out".to_owned());
-                None
+        amt?;
+        tapo?.ok_or_else(|| keys.at.problem("has no device; add tapo: { address: 192.0.2.11 }"))
+    }
+
+    fn tapo(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {
+        let keys = at.keys(TAPO)?;
+        let outlet = keys.optional("outlet", |at| at.whole(0..=i64::from(OUTLET_MAX)));
+        let known_outlet = outlet.as_ref().ok().copied();
+        let address = keys.required("address", "the plug's host or host:port", |at| {
+            let (host, port) = at.parse(values::address)?;
+            if let Some(outlet) = known_outlet {
+                self.taken.plug_at(&host, port, outlet, place).map_err(|text| at.problem(text))?;
             }
-            (Some(tapo), None) => self.check_tapo(n, tapo, &at.key("tapo"), around, findings).map(DeviceConfig::Tapo),
-            (None, Some(amt)) => {
-                check_amt(&amt, &at.key("amt"), findings);
-                None
+            Ok((host, port))
+        });
+        let mac = keys.optional("mac", |at| {
+            let mac: MacAddress = at.parse(values::mac)?;
+            // Two nodes with one address are told of already.
+            if let (Some(outlet), true) = (known_outlet, address.is_ok()) {
+                self.taken.plug(mac, outlet, place).map_err(|text| at.problem(text))?;
             }
-            (None, None) => {
-                if !findings.is_touched(&at.key("tapo")) && !findings.is_touched(&at.key("amt")) {
-                    findings.rule_hint(&at, "has no device", "write `tapo: { address: ... }`".to_owned());
-                }
-                None
-            }
-        };
-        Some(NodeConfig { id: id?, inventory: Arc::new(inventory), rules, device: device? })
+            Ok(mac)
+        });
+        let username = keys.optional("username", |at| at.parse(values::device_user));
+        let password = keys.optional("password", secret::secret);
+        let username = or_default(username, &self.defaults.username, || self.no_username.note(place));
+        let password = or_default(password, &self.defaults.password, || self.no_password.note(place));
+        let (host, port) = address?;
+        Ok(DeviceConfig::Tapo { host, port, mac: mac?, outlet: outlet?, username: username?, password: password? })
     }
 
-    fn check_id(&mut self, n: usize, written: Option<String>, at: &Path, findings: &mut Findings) -> Option<NodeId> {
-        let Some(written) = written else {
-            findings.rule_hint(at, "is missing", "every node has an id; it is the last part of its URLs".to_owned());
-            return None;
-        };
-        match written.parse::<NodeId>() {
-            Ok(id) => {
-                match self.ids.get(&id) {
-                    Some(first) => {
-                        findings.rule(at, format!("{id:?} is the id of nodes[{first}] already", id = id.as_str()))
-                    }
-                    None => drop(self.ids.insert(id.clone(), n)),
-                }
-                Some(id)
-            }
-            Err(error) => {
-                findings.rule(at, error.to_string());
-                None
-            }
-        }
-    }
-
-    fn check_nics(&mut self, written: Vec<String>, at: &Path, findings: &mut Findings) -> Vec<MacAddress> {
-        let mut nics = Vec::new();
-        for (n, text) in written.iter().enumerate() {
-            if let Some(nic) = check_mac(text, &at.item(n), findings) {
-                once(&mut self.nics, nic, &at.item(n), findings);
-                nics.push(nic);
-            }
-        }
-        nics
-    }
-
-    fn check_tapo(
-        &mut self,
-        n: usize,
-        written: shape::Tapo,
-        at: &Path,
-        around: &Surroundings<'_>,
-        findings: &mut Findings,
-    ) -> Option<TapoDevice> {
-        let place = check_address(written.address, &at.key("address"), findings);
-        let mac = written.mac.and_then(|text| check_mac(&text, &at.key("mac"), findings));
-        let place_named = place.clone().map(|(host, port)| (Plug::Address(host, port), at.key("address")));
-        let mac_named = mac.map(|mac| (Plug::Mac(mac), at.key("mac")));
-        for (plug, at) in [place_named, mac_named].into_iter().flatten() {
-            self.claim(n, plug, written.outlet, &at, findings);
-        }
-        let own =
-            check_login(shape::Login { username: written.username, password: written.password }, at, around, findings);
-        let username = own.username.or_else(|| self.tapo.username.clone());
-        if username.is_none() && !own.username_wrong && !self.tapo.username_wrong {
-            self.no_username.push(at.clone());
-        }
-        let password = match own.password_wrong {
-            true => None,
-            false => own.password.or_else(|| self.tapo.password.clone()),
-        };
-        if password.is_none() && !own.password_wrong && !self.tapo.password_wrong {
-            self.no_password.push(at.clone());
-        }
-        let (host, port) = place?;
-        Some(TapoDevice { host, port, mac, outlet: written.outlet, username: username?, password: password? })
-    }
-
-    /// Notes that a node uses a plug, or an outlet of it.
-    fn claim(&mut self, n: usize, plug: Plug, outlet: Option<u8>, at: &Path, findings: &mut Findings) {
-        let users = self.plugs.entry(plug).or_default();
-        // Whoever names no outlet switches all of it.
-        let same = users.iter().find(|(_, other)| other.is_none() || outlet.is_none() || *other == outlet);
-        match (same, outlet) {
-            (Some((first, other)), outlet) if outlet.is_some() && *other == outlet => {
-                let hint = "every outlet switches one node".to_owned();
-                findings.rule_hint(at, format!("is the same outlet of the same strip as that of nodes[{first}]"), hint);
-            }
-            (Some((first, _)), _) => {
-                let hint = "every plug switches one node; on a strip each of them says which `outlet`".to_owned();
-                findings.rule_hint(at, format!("is the same device as that of nodes[{first}]"), hint);
-            }
-            (None, _) => {}
-        }
-        users.push((n, outlet));
-    }
-}
-
-/// Notes when something is there for the second time.
-fn once<T: Ord + std::fmt::Display>(known: &mut BTreeMap<T, Path>, new: T, at: &Path, findings: &mut Findings) {
-    match known.get(&new) {
-        Some(first) => findings.rule(at, format!("{new} is at {first} already")),
-        None => drop(known.insert(new, at.clone())),
-    }
-}
-
-type Spans = (Option<Span>, Option<Span>, Option<Span>);
-
-fn check_rules(at: &Path, (poll, dwell, deadline): Spans, base: &Rules, findings: &mut Findings) -> Rules {
-    let changed = dwell.is_some() || deadline.is_some();
-    let blamed = if deadline.is_some() { "command_deadline" } else { "off_dwell" };
-    let rules = Rules {
-        poll_interval: bounded(&at.key("poll_interval"), poll, POLL_INTERVAL, base.poll_interval, findings),
-        off_dwell: bounded(&at.key("off_dwell"), dwell, OFF_DWELL, base.off_dwell, findings),
-        command_deadline: bounded(
-            &at.key("command_deadline"),
-            deadline,
-            COMMAND_DEADLINE,
-            base.command_deadline,
-            findings,
-        ),
-    };
-    let least = rules.off_dwell + SWITCHING;
-    if changed && rules.command_deadline < least {
-        findings.rule_hint(
-            &at.key(blamed),
-            format!(
-                "a power cycle with an `off_dwell` of {} does not fit into a `command_deadline` of {}",
-                span_text(rules.off_dwell),
-                span_text(rules.command_deadline)
-            ),
-            format!("write a `command_deadline` of {} or more", span_text(least)),
-        );
-    }
-    rules
-}
-
-/// A span between two limits; the fallback when it is not written or wrong.
-fn bounded(
-    at: &Path,
-    written: Option<Span>,
-    (least, most): (Duration, Duration),
-    fallback: Duration,
-    findings: &mut Findings,
-) -> Duration {
-    let Some(Span(text)) = written else { return fallback };
-    match span(&text) {
-        Ok(value) if value < least => {
-            findings.rule(at, format!("{text} is too short: {} is the least", span_text(least)));
-        }
-        Ok(value) if value > most => {
-            findings.rule(at, format!("{text} is too long: {} is the most", span_text(most)));
-        }
-        Ok(value) => return value,
-        Err(bad) => findings.rule_hint(at, bad.text, bad.hint),
-    }
-    fallback
-}
-
-fn check_login(written: shape::Login, at: &Path, around: &Surroundings<'_>, findings: &mut Findings) -> DefaultLogin {
-    let mut login = DefaultLogin {
-        username_wrong: findings.is_touched(&at.key("username")),
-        password_wrong: findings.is_touched(&at.key("password")),
-        ..DefaultLogin::default()
-    };
-    match written.username {
-        Some(name) if name.trim().is_empty() => {
-            findings.rule(&at.key("username"), "is empty");
-            login.username_wrong = true;
-        }
-        name => login.username = name,
-    }
-    match written.password.as_ref().map(|secret: &Secret| around.reveal(secret)) {
-        Some(Err(why)) => {
-            findings.rule(&at.key("password"), why);
-            login.password_wrong = true;
-        }
-        Some(Ok(password)) => login.password = Some(password),
-        None => {}
-    }
-    login
-}
-
-fn check_address(written: Option<String>, at: &Path, findings: &mut Findings) -> Option<(String, Option<u16>)> {
-    let Some(text) = written else {
-        findings.rule_hint(at, "is missing", "write the host name or the IP address of the device".to_owned());
-        return None;
-    };
-    match address(&text) {
-        Ok(place) => Some(place),
-        Err(bad) => {
-            findings.rule_hint(at, bad.text, bad.hint);
-            None
+    /// Says once what many nodes may lack.
+    fn tell_of_logins(&self, at: &At<'_>) {
+        let root = Spot::root();
+        let defaults = root.key("defaults", self.defaults.line);
+        let tapo = defaults.key("tapo", None);
+        for (key, lacking) in [("username", &self.no_username), ("password", &self.no_password)] {
+            let Some(first) = lacking.first else { continue };
+            let who = match lacking.count - 1 {
+                0 => format!("{first} has none of its own"),
+                1 => format!("{first} and 1 other node have none of their own"),
+                others => format!("{first} and {others} other nodes have none of their own"),
+            };
+            let text = format_args!("is missing, and {who}; it is that of the TP-Link account");
+            at.reading.problem(&tapo.key(key, None), text);
         }
     }
 }
 
-fn check_mac(text: &str, at: &Path, findings: &mut Findings) -> Option<MacAddress> {
-    match text.parse() {
-        Ok(mac) => Some(mac),
-        Err(error) => {
-            findings.rule(at, crate::node::BadMacAddress::to_string(&error));
-            None
-        }
+fn or_default<T: Clone>(
+    own: Read<Option<T>>,
+    default: &Read<Option<T>>,
+    lacking: impl FnOnce() -> Reported,
+) -> Read<T> {
+    match (own?, default) {
+        (Some(own), _) => Ok(own),
+        (None, Ok(Some(default))) => Ok(default.clone()),
+        (None, Ok(None)) => Err(lacking()),
+        (None, Err(Reported)) => Err(Reported),
     }
 }
 
-/// Reads what there is of AMT, so that the file is right once this can be driven.
-fn check_amt(written: &shape::Amt, at: &Path, findings: &mut Findings) {
-    check_address(written.address.clone(), &at.key("address"), findings);
-    if let Some(shape::AmtTls::Pin(pin)) = &written.tls {
-        let digits = pin.strip_prefix("sha256:").map(|digits| digits.replace(':', ""));
-        let whole = digits.is_some_and(|digits| digits.len() == 64 && digits.chars().all(|c| c.is_ascii_hexdigit()));
-        if !whole {
-            findings.rule(&at.key("tls").key("pin"), "is no fingerprint: `sha256:` and 64 hex digits");
-        }
+/// Looks at an AMT device, so that its slips are told of too.
+fn amt(at: &At<'_>) -> Read<()> {
+    let unsupported = not_supported(at);
+    let keys = at.keys(AMT)?;
+    let address = keys.required("address", "the machine's host or host:port", |at| at.parse(values::address));
+    let tls = keys.optional("tls", amt_tls);
+    let login = amt_login(&keys);
+    let _ = (address?, tls?, login?);
+    Err(unsupported)
+}
+
+fn amt_login(keys: &Keys<'_>) -> Read<()> {
+    let username = keys.optional("username", |at| at.parse(values::device_user));
+    let password = keys.optional("password", secret::shape_of_secret);
+    username?;
+    password?;
+    Ok(())
+}
+
+fn amt_tls(at: &At<'_>) -> Read<()> {
+    if let Value::Map(_) = at.tree.value {
+        let keys = at.keys(AMT_PIN)?;
+        return keys.required("pin", "sha256: and 64 hex digits", |at| at.parse(values::pin));
     }
-    findings.rule_hint(
-        at,
-        "Intel AMT is not supported by this version of plugfish",
-        "leave the node out for now, or switch it with a plug".to_owned(),
-    );
+    at.word(&[("off", ()), ("verify", ()), ("insecure", ())])
+}
+
+fn not_supported(at: &At<'_>) -> Reported {
+    at.problem("Intel AMT is not supported by this version of plugfish; take it out")
 }

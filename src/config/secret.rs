@@ -1,119 +1,124 @@
-//! Secrets of the configuration: from where they are to what they are.
-//!
-//! The only file of this room that reads the environment, or any file beside nodes.yaml. Nothing it says repeats a secret.
+//! Secrets: in the file itself, in an environment variable, in another file, or as a credential of systemd. No problem
+//! that is written down here shows any part of one.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 
-use super::shape::Secret;
+use super::cursor::{At, Read};
+use super::nearest::nearest;
+use super::tree::Value;
 
-/// Longest secret. Whoever names a larger file has named the wrong one.
-const SECRET_LENGTH_MAX: u64 = 4096;
+/// Longest secret. The service hashes no longer passwords, and plugs take far shorter ones.
+pub const SECRET_BYTES_MAX: usize = 1024;
 
-/// What surrounds the configuration.
-pub struct Surroundings<'a> {
-    /// The value of an environment variable.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// The directory that paths are relative to: that of the file.
-    pub dir: PathBuf,
-}
+/// The places in which a secret may be.
+pub(super) const SECRET: &[&str] = &["env", "file", "credential"];
 
-impl Surroundings<'_> {
-    /// A path of the configuration.
-    pub fn path(&self, path: &str) -> PathBuf {
-        self.dir.join(path)
-    }
+/// What a secret may look like.
+const FORMS: &str = "text, { env: NAME }, { file: PATH } or { credential: NAME }";
 
-    /// The value of an environment variable, if it says anything.
-    pub fn var(&self, name: &str) -> Option<String> {
-        (self.env)(name).filter(|value| !value.is_empty())
-    }
-
-    /// The secret itself, or why it is not there, in words.
-    pub fn reveal(&self, secret: &Secret) -> Result<SecretString, String> {
-        let revealed = match secret {
-            Secret::Plain(secret) => secret.clone(),
-            Secret::Env(name) => match (self.env)(name) {
-                Some(value) => value.into(),
-                None => return Err(format!("the environment variable {name} is not set")),
-            },
-            Secret::File(path) => read(&self.path(path))?,
-            Secret::Credential(name) => {
-                let dir = self.var("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    format!("there are no systemd credentials here: is LoadCredential={name}:... in the unit?")
-                })?;
-                if name.contains('/') || name == ".." {
-                    return Err(format!("{name:?} is no name of a credential"));
-                }
-                read(&Path::new(&dir).join(name))?
-            }
-        };
-        match (revealed.expose_secret().is_empty(), secret) {
-            (false, _) => Ok(revealed),
-            (true, Secret::Plain(_)) => Err("is empty".into()),
-            (true, Secret::Env(name)) => Err(format!("the environment variable {name} is empty")),
-            (true, Secret::File(path)) => Err(format!("the file {} is empty", self.path(path).display())),
-            (true, Secret::Credential(name)) => Err(format!("the credential {name} is empty")),
+/// Reads a secret, wherever it is.
+pub(super) fn secret(at: &At<'_>) -> Read<SecretString> {
+    let Some((source, name)) = source(at)? else {
+        at.reading.note_inline_secret(&at.spot);
+        return fit(at, Zeroizing::new(at.text()?.to_owned()), "the secret");
+    };
+    let around = at.reading.around;
+    match source {
+        "env" => {
+            let whence = format!("the environment variable {name}");
+            let value = around.var(&name).ok_or_else(|| at.problem(format_args!("{whence} is not set")))?;
+            let text = value.into_string().map_err(|_| at.problem(format_args!("{whence} is not UTF-8 text")))?;
+            fit(at, Zeroizing::new(text), &whence)
         }
+        "file" => from_file(at, &at.reading.folder.join(&name)),
+        _ => from_file(at, &credential(at, &name)?),
     }
 }
 
-/// Reads a secret from a file, without the line break that editors leave at its end.
-fn read(path: &Path) -> Result<SecretString, String> {
-    let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
-    let mut text = String::new();
-    File::open(path).and_then(|file| file.take(SECRET_LENGTH_MAX + 1).read_to_string(&mut text)).map_err(failed)?;
-    if text.len() as u64 > SECRET_LENGTH_MAX {
-        return Err(format!("{} has more than {SECRET_LENGTH_MAX} bytes: is it the right file?", path.display()));
+/// Looks at a secret that is not needed: only whether it is written as one.
+pub(super) fn shape_of_secret(at: &At<'_>) -> Read<()> {
+    if source(at)?.is_none() {
+        at.reading.note_inline_secret(&at.spot);
+        at.text()?;
     }
-    text.truncate(text.trim_end_matches(['\n', '\r']).len());
-    Ok(text.into())
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_come_from_where_they_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &[u8]| std::fs::write(dir.path().join(name), text).unwrap();
-        write("pass", b"from file \r\n\n");
-        write("empty", b"\n");
-        write("binary", &[0xff, 0xfe]);
-        write("large", &[b'x'; 5000]);
-        let credentials = dir.path().display().to_string();
-        let env = |name: &str| match name {
-            "PASS" => Some("from env\n".to_owned()),
-            "EMPTY" => Some(String::new()),
-            "CREDENTIALS_DIRECTORY" => Some(credentials.clone()),
-            _ => None,
+/// Where the secret is, and its name there; `None` if it is right here.
+fn source(at: &At<'_>) -> Read<Option<(&'static str, String)>> {
+    let Value::Map(entries) = &at.tree.value else {
+        return match at.tree.value {
+            Value::List(_) | Value::Null | Value::Tagged => Err(at.wants(FORMS)),
+            _ => Ok(None),
         };
-        let around = Surroundings { env: &env, dir: dir.path().into() };
-        let reveal = |secret| around.reveal(&secret).map(|secret| secret.expose_secret().to_owned());
-        assert_eq!(reveal(Secret::Plain("plain".into())), Ok("plain".into()));
-        assert_eq!(reveal(Secret::Env("PASS".into())), Ok("from env\n".into()));
-        assert_eq!(reveal(Secret::File("pass".into())), Ok("from file ".into()));
-        assert_eq!(reveal(Secret::Credential("pass".into())), Ok("from file ".into()));
-        for (secret, says) in [
-            (Secret::Plain("".into()), "is empty"),
-            (Secret::Env("OTHER".into()), "OTHER is not set"),
-            (Secret::Env("EMPTY".into()), "EMPTY is empty"),
-            (Secret::File("gone".into()), "gone: No such file"),
-            (Secret::File("empty".into()), "is empty"),
-            (Secret::File("binary".into()), "UTF-8"),
-            (Secret::File("large".into()), "4096 bytes"),
-            (Secret::Credential("gone".into()), "gone: No such file"),
-            (Secret::Credential("../x".into()), "no name of a credential"),
-        ] {
-            let said = reveal(secret).unwrap_err();
-            assert!(said.contains(says), "{said}");
-        }
-        let bare = Surroundings { env: &|_| None, dir: PathBuf::new() };
-        let said = bare.reveal(&Secret::Credential("amt".into())).unwrap_err();
-        assert!(said.contains("LoadCredential=amt"), "{said}");
+    };
+    // The keys are not shown: a password in braces is a key.
+    let [(key, tree)] = entries.as_slice() else {
+        return Err(at.problem(format_args!("must be {FORMS}: exactly one key")));
+    };
+    let Some(source) = SECRET.iter().find(|known| *known == key) else {
+        let hint = nearest(key, SECRET).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        return Err(at.problem(format_args!("must be {FORMS}; this key is none of them{hint}")));
+    };
+    let spot = at.spot.key(source, tree.line);
+    let inner = At { reading: at.reading, spot, tree };
+    let name = inner.text()?;
+    if name.is_empty() {
+        return Err(inner.problem("must not be empty"));
     }
+    Ok(Some((source, name.into())))
+}
+
+/// The file of a credential (systemd.exec, `LoadCredential=`).
+fn credential(at: &At<'_>, name: &str) -> Read<PathBuf> {
+    let folder = at.reading.around.var("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+        at.problem(format_args!(
+            "there are no credentials ($CREDENTIALS_DIRECTORY is not set): systemd gives them to units with \
+             LoadCredential={name}:PATH"
+        ))
+    })?;
+    if name.contains('/') || name == ".." || name == "." {
+        return Err(at.problem(format_args!("{name:?} is not the name of a credential: it is a file name, not a path")));
+    }
+    Ok(Path::new(&folder).join(name))
+}
+
+fn from_file(at: &At<'_>, path: &Path) -> Read<SecretString> {
+    let whence = path.display().to_string();
+    // Two bytes more for the end of the line.
+    let bytes = at.reading.around.read(path, SECRET_BYTES_MAX + 2);
+    let bytes = bytes.map_err(|error| at.problem(format_args!("{whence} cannot be read: {error}")))?;
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes);
+    let text = match text {
+        Ok(text) => text,
+        // Cut within a letter is too long, not damaged.
+        Err(error) if error.error_len().is_none() && bytes.len() > SECRET_BYTES_MAX => {
+            return Err(at.problem(too_long(&whence)));
+        }
+        Err(_) => return Err(at.problem(format_args!("{whence} is not UTF-8 text"))),
+    };
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    fit(at, Zeroizing::new(text.to_owned()), &whence)
+}
+
+/// A secret that can be one.
+fn fit(at: &At<'_>, secret: Zeroizing<String>, whence: &str) -> Read<SecretString> {
+    if secret.is_empty() {
+        return Err(at.problem(format_args!("{whence} is empty")));
+    }
+    if secret.len() > SECRET_BYTES_MAX {
+        return Err(at.problem(too_long(whence)));
+    }
+    if secret.chars().any(char::is_control) {
+        return Err(at.problem(format_args!("{whence} must be one line without control characters")));
+    }
+    Ok(SecretString::from(secret.as_str()))
+}
+
+fn too_long(whence: &str) -> String {
+    format!("{whence} is longer than {SECRET_BYTES_MAX} bytes; is it the right one?")
 }

@@ -1,454 +1,415 @@
-//! nodes.yaml as users write it: every key, with the text that editors show for it.
-//!
-//! The keys and their types, once, for reading (serde) and for `plugfish schema` (schemars). What they mean together is in
-//! `check.rs`. Everything is optional here, so that one wrong key does not hide the problems of the others; what has to be
-//! there is marked for the schema and demanded by `check.rs`.
+//! nodes.yaml as users write it, as types: the source of the JSON schema. The loader does not read into these, since serde
+//! ends at the first mistake; tests hold both to the same keys and the same files.
 
-use std::borrow::Cow;
-use std::fmt;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use secrecy::SecretString;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use super::check::{ACCOUNTS_MAX, DRIVES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX};
+use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
+use super::secret::SECRET_BYTES_MAX;
+use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
 
-use crate::account::Role;
-
-/// The configuration of plugfish: which machines there are and what switches their power.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// The configuration of plugfish. Unknown keys are errors; paths are relative to this file.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "nodes.yaml")]
 pub struct File {
-    /// Where and how clients are served.
+    /// How clients are served.
     pub server: Option<Server>,
-    /// The directory for what has to survive a restart. Default: `$STATE_DIRECTORY`, else `./state` beside this file.
+    /// Where state is kept. Without it $STATE_DIRECTORY, else `state` beside this file.
     pub state_dir: Option<String>,
-    /// Accounts that are made at the first start; from then on they live in the state directory.
+    /// Accounts that are made at a start if they are not there; from then on the store keeps them. Without any, the
+    /// first start makes `admin` with a random password in `<state_dir>/initial-admin-password`.
+    #[schemars(length(max = ACCOUNTS_MAX))]
     pub accounts: Option<Vec<Account>>,
-    /// What holds for all nodes that do not say otherwise.
+    /// What every node falls back to.
     pub defaults: Option<Defaults>,
-    /// The machines.
-    #[schemars(required)]
-    pub nodes: Option<Vec<Node>>,
+    /// The machines, each with the device that switches its power.
+    #[schemars(length(min = 1, max = NODES_MAX))]
+    pub nodes: Vec<Node>,
 }
 
-/// Where and how clients are served.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// How clients are served.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Addresses with ports, such as `127.0.0.1:8000` or `[::]:8443`. Default: `127.0.0.1:8000`.
+    /// IP addresses with ports, such as `127.0.0.1:8000`, `0.0.0.0:8000` or `[::]:8443`.
+    #[schemars(length(min = 1, max = LISTEN_MAX), extend("default" = ["127.0.0.1:8000"]))]
     pub listen: Option<Vec<String>>,
-    /// HTTPS. Absent: plain HTTP.
+    /// The certificate of the service. Without it plain HTTP is served.
     pub tls: Option<Tls>,
-    /// `none` is for loopback addresses. Default: `required`.
+    /// Whether clients have to log in. `none` needs loopback addresses or allow_insecure.
+    #[schemars(extend("default" = "required"))]
     pub auth: Option<Auth>,
-    /// Allows `auth: none` on addresses that others can reach.
+    /// Allows `auth: none` on addresses that other machines can reach: everybody there can switch the nodes.
+    #[schemars(extend("default" = false))]
     pub allow_insecure: Option<bool>,
-    /// Who may read `/metrics`. Default: `public`.
-    pub metrics: Option<MetricsAccess>,
+    /// Who may read /metrics.
+    #[schemars(extend("default" = "public"))]
+    pub metrics: Option<Metrics>,
 }
 
-/// The certificate of the service.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// A certificate and its key in PEM files, or one that plugfish makes for itself.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = tls_forms()))]
 pub struct Tls {
-    /// The file with the certificate and its chain, in PEM.
+    /// The PEM file of the certificate and its chain.
     pub certificate: Option<String>,
-    /// The file with the private key, in PEM.
+    /// The PEM file of the private key.
     pub key: Option<String>,
-    /// A certificate made by plugfish itself, in the place of the two files.
+    /// Make a certificate at the first start and keep it beside the state.
     pub self_signed: Option<bool>,
 }
 
 /// Whether clients have to log in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
-    /// They have to.
-    #[default]
+    /// With HTTP Basic or a Redfish session.
     Required,
-    /// They need not.
+    /// Everybody may do everything.
     None,
 }
 
-/// Who may read `/metrics`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+/// Who may read /metrics.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum MetricsAccess {
+pub enum Metrics {
     /// Everybody.
-    #[default]
     Public,
-    /// Whoever logs in.
+    /// Whoever may log in.
     Authenticated,
-    /// Nobody: there is no such page.
+    /// Nobody.
     Off,
 }
 
-/// An account that is made at the first start.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// An account of this service.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&[&["password"], &["password_hash"]])))]
 pub struct Account {
-    /// The name it logs in with.
-    #[schemars(required)]
-    pub username: Option<String>,
-    /// Its password; or `password_hash` instead.
+    /// The name to log in with; without a colon.
+    #[schemars(length(min = 1, max = USERNAME_CHARS_MAX), regex(pattern = "^[^:]+$"))]
+    pub username: String,
+    /// Its password.
     pub password: Option<Secret>,
-    /// Its password as `plugfish hash-password` prints it.
+    /// The hash of its password, as `plugfish hash-password` prints it.
+    #[schemars(regex(pattern = r"^\$argon2(id|i|d)\$"))]
     pub password_hash: Option<String>,
-    /// What it may do. Default: `ReadOnly`.
+    /// What it may do; everything by default.
     pub role: Option<Role>,
 }
 
-/// What holds for all nodes that do not say otherwise.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Defaults {
-    /// The login of Tapo plugs.
-    pub tapo: Option<Login>,
-    /// The login of Intel AMT.
-    #[expect(dead_code, reason = "only its form is checked until AMT can be driven")]
-    pub amt: Option<Login>,
-    /// How often a device is read when all is well. Default: 15s; 5s is the floor.
-    pub poll_interval: Option<Span>,
-    /// How long a power cycle stays off. Default: 10s.
-    pub off_dwell: Option<Span>,
-    /// How long a command may take before it is given up. Default: 60s.
-    pub command_deadline: Option<Span>,
+/// What an account may do.
+#[derive(Deserialize, JsonSchema)]
+pub enum Role {
+    /// Everything.
+    Administrator,
+    /// Power and boot.
+    Operator,
+    /// Looking only.
+    ReadOnly,
 }
 
-/// A login.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// A secret: the text itself, or where it is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Secret {
+    /// The secret itself. Numbers need quotes.
+    Text(#[schemars(length(min = 1, max = SECRET_BYTES_MAX))] String),
+    /// In an environment variable.
+    Env(FromEnv),
+    /// In a file.
+    File(FromFile),
+    /// In a credential of systemd.
+    Credential(FromCredential),
+}
+
+/// A secret in an environment variable.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromEnv {
+    /// The name of the variable.
+    #[schemars(length(min = 1))]
+    pub env: String,
+}
+
+/// A secret in a file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromFile {
+    /// The path of the file; the end of the line is cut.
+    #[schemars(length(min = 1))]
+    pub file: String,
+}
+
+/// A secret in a credential of systemd (`LoadCredential=`).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromCredential {
+    /// The name of the credential.
+    #[schemars(length(min = 1), regex(pattern = "^[^/]+$"))]
+    pub credential: String,
+}
+
+/// What every node falls back to.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// The TP-Link account to which the plugs are bound.
+    pub tapo: Option<Login>,
+    /// The login of Intel AMT. Not supported by this version.
+    pub amt: Option<Login>,
+    /// How often a device is read when all is well; 5s to 1h.
+    #[schemars(extend("default" = "15s"))]
+    pub poll_interval: Option<Time>,
+    /// How long the power stays off in a power cycle; 1s to 10m.
+    #[schemars(extend("default" = "10s"))]
+    pub off_dwell: Option<Time>,
+    /// How long a command may take before it is given up; 10s to 30m.
+    #[schemars(extend("default" = "60s"))]
+    pub command_deadline: Option<Time>,
+}
+
+/// The account of a device.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
-    /// For Tapo the e-mail of the TP-Link account, case-sensitive.
+    /// Its name; for Tapo the e-mail address, capitals count.
+    #[schemars(length(min = 1, max = USERNAME_CHARS_MAX))]
     pub username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
 }
 
-/// A machine and what switches its power: exactly one of `tapo` and `amt`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// A number and a unit: 15s, 2m, 500ms, 1m30s.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h))+$", "examples" = ["15s", "2m"]))]
+pub struct Time(pub String);
+
+/// A hardware address: six pairs of hex digits.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend(
+    "pattern" = "^([0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{12})$",
+    "examples" = ["00:5c:52:31:3a:9c"]
+))]
+pub struct Mac(pub String);
+
+/// A machine and the device that switches its power.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&[&["tapo"], &["amt"]])))]
 pub struct Node {
-    /// The last part of its URLs: letters, digits, `.`, `_` and `-`, 64 at most.
-    #[schemars(required)]
-    pub id: Option<String>,
-    /// A TP-Link Tapo smart plug, or an outlet of a strip.
+    /// The last part of its URLs: letters, digits, dot, underscore and hyphen.
+    #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
+    pub id: String,
+    /// The Tapo plug that it hangs on.
     pub tapo: Option<Tapo>,
-    /// The Intel AMT of the machine itself.
+    /// Its Intel AMT. Not supported by this version.
     pub amt: Option<Amt>,
-    /// The MAC addresses of the machine's own network interfaces.
-    pub nics: Option<Vec<String>>,
-    /// What the machine is made of. It is shown to clients, never acted upon.
+    /// The hardware addresses of its network interfaces, the one that boots first.
+    #[schemars(length(max = NICS_MAX))]
+    pub nics: Option<Vec<Mac>>,
+    /// What is in the machine. It is shown, never acted upon.
     pub inventory: Option<Inventory>,
-    /// How often the device is read when all is well; 5s is the floor.
-    pub poll_interval: Option<Span>,
-    /// How long a power cycle stays off.
-    pub off_dwell: Option<Span>,
-    /// How long a command may take before it is given up.
-    pub command_deadline: Option<Span>,
+    /// How often the device is read when all is well; 5s to 1h.
+    pub poll_interval: Option<Time>,
+    /// How long the power stays off in a power cycle; 1s to 10m.
+    pub off_dwell: Option<Time>,
+    /// How long a command may take before it is given up; 10s to 30m.
+    pub command_deadline: Option<Time>,
 }
 
-/// A TP-Link Tapo smart plug, or an outlet of a strip.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// A TP-Link Tapo smart plug, or one outlet of a strip.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tapo {
-    /// Its host name or IP address, with a port if it is an odd one.
-    #[schemars(required)]
-    pub address: Option<String>,
-    /// The plug's own MAC address: finds it again when its IP address has changed.
-    pub mac: Option<String>,
+    /// Host or host:port; an IPv6 address with a port is written `[2001:db8::11]:80`.
+    #[schemars(length(min = 1), extend("examples" = ["192.0.2.11"]))]
+    pub address: String,
+    /// The plug's own hardware address: finds it again when its IP address has changed.
+    pub mac: Option<Mac>,
     /// On a strip: which outlet, counted from 0.
+    #[schemars(range(min = 0, max = OUTLET_MAX))]
     pub outlet: Option<u8>,
-    /// The e-mail of the TP-Link account, case-sensitive. Default: `defaults.tapo.username`.
+    /// The e-mail address of the TP-Link account, where it is not that of `defaults`.
+    #[schemars(length(min = 1, max = USERNAME_CHARS_MAX))]
     pub username: Option<String>,
-    /// Its password. Default: `defaults.tapo.password`.
+    /// Its password.
     pub password: Option<Secret>,
 }
 
-/// The Intel AMT of a machine.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// Intel AMT. Not supported by this version.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Amt {
-    /// Its host name or IP address, with a port if it is an odd one.
-    #[schemars(required)]
-    pub address: Option<String>,
-    /// `off` (port 16992), or on port 16993 `verify`, a pinned certificate, or `insecure`. Default: `off`.
+    /// Host or host:port.
+    #[schemars(length(min = 1))]
+    pub address: String,
+    /// How the connection is protected.
+    #[schemars(extend("default" = "off"))]
     pub tls: Option<AmtTls>,
-    /// The name of the AMT account. Default: `defaults.amt.username`.
-    #[expect(dead_code, reason = "only its form is checked until AMT can be driven")]
+    /// The account, where it is not that of `defaults`.
+    #[schemars(length(min = 1, max = USERNAME_CHARS_MAX))]
     pub username: Option<String>,
-    /// Its password. Default: `defaults.amt.password`.
-    #[expect(dead_code, reason = "only its form is checked until AMT can be driven")]
+    /// Its password.
     pub password: Option<Secret>,
 }
 
-/// What a machine is made of.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// How a connection to Intel AMT is protected.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AmtTls {
+    /// One of the usual ways.
+    Word(AmtTlsWord),
+    /// By the fingerprint of the machine's certificate.
+    Pin(AmtPin),
+}
+
+/// The usual ways to protect a connection to Intel AMT.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AmtTlsWord {
+    /// Not at all (port 16992).
+    Off,
+    /// By a certificate that is signed by somebody known (port 16993).
+    Verify,
+    /// By any certificate (port 16993).
+    Insecure,
+}
+
+/// The fingerprint of a certificate.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AmtPin {
+    /// `sha256:` and 64 hex digits.
+    #[schemars(regex(pattern = "^sha256:[0-9A-Fa-f]{64}$"))]
+    pub pin: String,
+}
+
+/// What is in a machine.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
     /// Who made it.
-    pub manufacturer: Option<String>,
-    /// Its model.
-    pub model: Option<String>,
-    /// Its serial number.
-    pub serial: Option<String>,
-    /// The UUID of its firmware. Default: one made from the id.
+    pub manufacturer: Option<Label>,
+    /// What it is.
+    pub model: Option<Label>,
+    /// Its serial number. Numbers need quotes.
+    pub serial: Option<Label>,
+    /// Its UUID, as the firmware tells it. Without it one is made of the node's id.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$"))]
     pub uuid: Option<String>,
-    /// Its memory in GiB.
-    pub memory_gib: Option<f64>,
     /// Its processors.
+    #[schemars(length(max = PROCESSORS_MAX))]
     pub processors: Option<Vec<Processor>>,
+    /// Its memory in GiB.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = MEMORY_GIB_MAX))]
+    pub memory_gib: Option<f64>,
     /// Its drives.
+    #[schemars(length(max = DRIVES_MAX))]
     pub drives: Option<Vec<Drive>>,
 }
 
-/// A processor, or several equal ones.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// One line of text.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Label(#[schemars(length(min = 1, max = TEXT_CHARS_MAX))] pub String);
+
+/// A processor, or several of one kind.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Processor {
-    /// Its model, such as `Intel Core i5-8500T`.
-    pub model: Option<String>,
+    /// What it is.
+    pub model: Option<Label>,
     /// Who made it.
-    pub manufacturer: Option<String>,
-    /// How many cores one of them has.
+    pub manufacturer: Option<Label>,
+    /// How many cores it has.
+    #[schemars(range(min = 1, max = THREADS_MAX))]
     pub cores: Option<u32>,
-    /// How many threads one of them has.
+    /// How many threads run at once.
+    #[schemars(range(min = 1, max = THREADS_MAX))]
     pub threads: Option<u32>,
     /// Its instruction set.
-    pub architecture: Option<Architecture>,
-    /// Its highest clock in MHz.
+    #[schemars(extend("enum" = ["x86-64", "x86_64", "amd64", "x64", "arm64", "aarch64", "ARM-A64"]))]
+    pub architecture: Option<String>,
+    /// Its highest clock.
+    #[schemars(range(min = 1, max = SPEED_MHZ_MAX))]
     pub max_speed_mhz: Option<u32>,
-    /// How many of them there are. Default: 1.
-    pub count: Option<u8>,
-}
-
-/// The instruction set of a processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Architecture {
-    /// 64-bit x86.
-    #[serde(rename = "x86-64")]
-    X86_64,
-    /// The same.
-    #[serde(rename = "x86_64")]
-    X86,
-    /// The same.
-    #[serde(rename = "amd64")]
-    Amd64,
-    /// 64-bit ARM.
-    #[serde(rename = "arm64")]
-    Arm64,
-    /// The same.
-    #[serde(rename = "aarch64")]
-    Aarch64,
+    /// How many of these there are.
+    #[schemars(range(min = 1, max = PROCESSORS_MAX), extend("default" = 1))]
+    pub count: Option<u32>,
 }
 
 /// A drive.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drive {
-    /// Its name, such as `nvme0n1`: letters, digits, `.`, `_` and `-`.
-    #[schemars(required)]
-    pub name: Option<String>,
-    /// Its capacity in GB, of 1,000,000,000 bytes each.
+    /// Its name, such as nvme0n1.
+    pub name: Label,
+    /// Its size in GB (1000 to the third), as on its label.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = CAPACITY_GB_MAX))]
     pub capacity_gb: Option<f64>,
-    /// What it is made of.
-    pub media: Option<Media>,
-    /// How it is attached.
-    pub protocol: Option<Protocol>,
-    /// Its model.
-    pub model: Option<String>,
-    /// Its serial number.
-    pub serial: Option<String>,
+    /// What it stores on.
+    #[schemars(extend("enum" = ["SSD", "HDD", "SMR"]))]
+    pub media: Option<String>,
+    /// What it speaks.
+    #[schemars(extend("enum" = ["NVMe", "SATA", "SAS", "USB", "eMMC"]))]
+    pub protocol: Option<String>,
+    /// What it is.
+    pub model: Option<Label>,
+    /// Its serial number. Numbers need quotes.
+    pub serial: Option<Label>,
 }
 
-/// `MediaType` (schema Drive).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Media {
-    /// A hard disk.
-    Hdd,
-    /// A solid-state drive.
-    Ssd,
-    /// A hard disk with shingled tracks.
-    Smr,
+/// The JSON schema of nodes.yaml, for editors.
+pub fn schema() -> Value {
+    let mut schema = schemars::schema_for!(File);
+    NoNull.transform(&mut schema);
+    schema.to_value()
 }
 
-/// `Protocol` (schema Protocol), those that a drive in a small machine has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Protocol {
-    /// NVM Express.
-    #[serde(rename = "NVMe")]
-    Nvme,
-    /// Serial ATA.
-    #[serde(rename = "SATA")]
-    Sata,
-    /// Serial Attached SCSI.
-    #[serde(rename = "SAS")]
-    Sas,
-    /// USB.
-    #[serde(rename = "USB")]
-    Usb,
-    /// Memory soldered to the board.
-    #[serde(rename = "eMMC")]
-    Emmc,
+/// Exactly one of these groups of keys must be there.
+fn one_of(groups: &[&[&str]]) -> Value {
+    groups.iter().map(|keys| json!({ "required": keys })).collect()
 }
 
-/// A span of time: `15s`, `2m`, `1m30s`, `500ms`.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Span(pub String);
+/// Both files, or a certificate of its own.
+fn tls_forms() -> Value {
+    let self_signed = json!({ "required": ["self_signed"], "properties": { "self_signed": { "const": true } } });
+    json!([{ "required": ["certificate", "key"] }, self_signed])
+}
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        struct SpanVisitor;
-        impl Visitor<'_> for SpanVisitor {
-            type Value = Span;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text like 15s or 2m")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
-                Ok(Span(text.into()))
-            }
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Span, E> {
-                Err(E::custom(format_args!("has no unit\nwrite {number}s if it is seconds")))
-            }
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Span, E> {
-                self.visit_u64(number.unsigned_abs())
+/// Takes `null` out: a key without a value is an error of the loader, and not the same as no key.
+struct NoNull;
+
+impl Transform for NoNull {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(Value::Array(types)) = schema.get_mut("type") {
+            types.retain(|kind| kind != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                schema.insert("type".into(), only);
             }
         }
-        deserializer.deserialize_any(SpanVisitor)
-    }
-}
-
-impl JsonSchema for Span {
-    fn schema_name() -> Cow<'static, str> {
-        "Span".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "description": "A span of time: `15s`, `2m`, `1m30s`, `500ms`.",
-            "pattern": "^([0-9]+(ms|s|m|h))+$",
-        })
-    }
-}
-
-/// A secret, or where it is.
-#[derive(Debug)]
-pub enum Secret {
-    /// Itself.
-    Plain(SecretString),
-    /// The name of an environment variable.
-    Env(String),
-    /// A file, relative to the configuration.
-    File(String),
-    /// The name of a systemd credential.
-    Credential(String),
-}
-
-/// Where a secret is, as it is written.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct SecretPlace {
-    /// The name of an environment variable.
-    env: Option<String>,
-    /// A file, relative to the configuration. A line break at its end does not count.
-    file: Option<String>,
-    /// The name of a systemd credential (`LoadCredential=`).
-    credential: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        struct SecretVisitor;
-        impl<'de> Visitor<'de> for SecretVisitor {
-            type Value = Secret;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, or one of { env: NAME }, { file: PATH }, { credential: NAME }")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
-                Ok(Secret::Plain(text.into()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
-                let place = SecretPlace::deserialize(MapAccessDeserializer::new(map))?;
-                match (place.env, place.file, place.credential) {
-                    (Some(name), None, None) => Ok(Secret::Env(name)),
-                    (None, Some(path), None) => Ok(Secret::File(path)),
-                    (None, None, Some(name)) => Ok(Secret::Credential(name)),
-                    _ => Err(A::Error::custom("has to have exactly one of the keys env, file and credential")),
+        if let Some(Value::Array(kinds)) = schema.get_mut("enum") {
+            kinds.retain(|kind| !kind.is_null());
+        }
+        if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+            choices.retain(|choice| *choice != json!({ "type": "null" }));
+            if let [Value::Object(only)] = choices.as_slice() {
+                let only = only.clone();
+                schema.remove("anyOf");
+                for (key, value) in only {
+                    schema.insert(key, value);
                 }
             }
         }
-        deserializer.deserialize_any(SecretVisitor)
-    }
-}
-
-impl JsonSchema for Secret {
-    fn schema_name() -> Cow<'static, str> {
-        "Secret".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let place = generator.subschema_for::<SecretPlace>();
-        json_schema!({
-            "description": "A secret itself, or where it is: `{ env: NAME }`, `{ file: PATH }`, `{ credential: NAME }`.",
-            "anyOf": [{ "type": "string" }, place],
-        })
-    }
-}
-
-/// How the connection to AMT is protected.
-#[derive(Debug, PartialEq, Eq)]
-pub enum AmtTls {
-    /// Not at all.
-    Off,
-    /// By a certificate that the system trusts.
-    Verify,
-    /// By whatever certificate it shows.
-    Insecure,
-    /// By the certificate with this fingerprint.
-    Pin(String),
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct AmtPin {
-    /// The SHA-256 fingerprint of the certificate: `sha256:...`.
-    #[schemars(required)]
-    pin: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for AmtTls {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AmtTls, D::Error> {
-        struct AmtTlsVisitor;
-        impl<'de> Visitor<'de> for AmtTlsVisitor {
-            type Value = AmtTls;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one of off, verify, insecure, { pin: \"sha256:...\" }")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<AmtTls, E> {
-                match text {
-                    "off" => Ok(AmtTls::Off),
-                    "verify" => Ok(AmtTls::Verify),
-                    "insecure" => Ok(AmtTls::Insecure),
-                    _ => Err(E::unknown_variant(text, &["off", "verify", "insecure"])),
-                }
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AmtTls, A::Error> {
-                let AmtPin { pin } = AmtPin::deserialize(MapAccessDeserializer::new(map))?;
-                pin.map(AmtTls::Pin).ok_or_else(|| A::Error::custom("has to have the key pin"))
-            }
-        }
-        deserializer.deserialize_any(AmtTlsVisitor)
-    }
-}
-
-impl JsonSchema for AmtTls {
-    fn schema_name() -> Cow<'static, str> {
-        "AmtTls".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let pin = generator.subschema_for::<AmtPin>();
-        json_schema!({ "anyOf": [{ "enum": ["off", "verify", "insecure"] }, pin] })
+        transform_subschemas(self, schema);
     }
 }

@@ -1,221 +1,252 @@
-//! Texts that mean something: spans of time, addresses of devices, password hashes.
-//!
-//! Pure functions from a text to a value or to the reason why not. They know neither keys nor files.
+//! From one text to one value: times, addresses, names, hashes. Pure; each says what is wrong with the text and how it
+//! should look, and none shows a secret.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Why a text is not what it should be, and what to do.
-#[derive(Debug, PartialEq, Eq)]
-pub struct BadValue {
-    /// What is wrong.
-    pub text: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
+use uuid::Uuid;
 
-fn bad(text: impl Into<String>, hint: &str) -> BadValue {
-    BadValue { text: text.into(), hint: Some(hint.into()).filter(|hint: &String| !hint.is_empty()) }
-}
+use crate::node::{MacAddress, NodeId};
 
-/// Reads `15s`, `2m`, `1m30s`, `500ms`.
-pub fn span(text: &str) -> Result<Duration, BadValue> {
-    let wrong = || bad(format!("{text:?} is no span of time"), "write it like 15s, 2m or 1m30s");
-    let mut rest = text.trim();
-    let mut total = Duration::ZERO;
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(digits);
-        let unit_end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "" => return Err(bad(format!("{text:?} has no unit"), "write it like 15s, 2m or 1m30s")),
-            _ => return Err(wrong()),
-        };
-        let part = number.checked_mul(millis).ok_or_else(wrong)?;
-        total = total.checked_add(Duration::from_millis(part)).ok_or_else(wrong)?;
-        rest = tail;
-    }
-    Ok(total)
-}
+/// How often a device may be read. Plugs that are asked more often than this restart with the load switched off; and
+/// what was seen longer than an hour ago is nothing to act on.
+pub const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
 
-/// A span as [`span`] reads it, for messages.
-pub fn span_text(span: Duration) -> String {
-    match (span.as_secs(), span.subsec_millis()) {
-        (0, millis) => format!("{millis}ms"),
-        (seconds, 0) if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        (seconds, 0) => format!("{seconds}s"),
-        (seconds, millis) => format!("{seconds}s{millis}ms"),
-    }
-}
+/// How long the power may stay off in a cycle. Supplies need about a second to run dry; clients give up a restart before
+/// ten minutes are over.
+pub const OFF_DWELL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
-/// Reads the address of a device: `host`, `host:port`, `[::1]`, `[::1]:80`, `::1`.
-pub fn address(text: &str) -> Result<(String, Option<u16>), BadValue> {
-    let port = |text: &str| match text.parse::<u16>() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err(bad(format!("{text:?} is no port"), "a port is a number from 1 to 65535")),
-    };
-    if text.contains("://") {
-        return Err(bad("is a URL", "write only the host, with a port if it is an odd one"));
-    }
-    if let Some(inner) = text.strip_prefix('[') {
-        let (host, rest) = inner.split_once(']').ok_or_else(|| bad("has a [ without a ]", "write it as [::1]:80"))?;
-        let host: Ipv6Addr = host.parse().map_err(|_| bad(format!("{host:?} is no IPv6 address"), ""))?;
-        return match rest.strip_prefix(':') {
-            Some(number) => Ok((host.to_string(), Some(port(number)?))),
-            None if rest.is_empty() => Ok((host.to_string(), None)),
-            None => Err(bad(format!("{rest:?} after the address makes no sense"), "write it as [::1]:80")),
-        };
-    }
-    if let Ok(host) = text.parse::<IpAddr>() {
-        return Ok((host.to_string(), None));
-    }
-    match text.split_once(':') {
-        Some((host, number)) => Ok((host_name(host)?, Some(port(number)?))),
-        None => Ok((host_name(text)?, None)),
-    }
-}
+/// How long a command may take. A login and one repeated request take some seconds, so under 10 s a slow plug would
+/// never be switched; after half an hour nobody expects the command to be carried out any more.
+pub const COMMAND_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(1800);
+
+/// Longest name of a machine's part: it is shown in tables.
+pub const TEXT_CHARS_MAX: usize = 256;
+
+/// Longest name of an account: e-mail addresses fit in.
+pub const USERNAME_CHARS_MAX: usize = 254;
 
 /// Longest host name (RFC 1035).
-const HOST_LENGTH_MAX: usize = 253;
+const HOST_CHARS_MAX: usize = 253;
 
-fn host_name(text: &str) -> Result<String, BadValue> {
-    let hint = "write a host name or an IP address, with a port if it is an odd one";
-    if text.is_empty() {
-        return Err(bad("has no host", hint));
+/// Longest part of a host name (RFC 1035).
+const LABEL_CHARS_MAX: usize = 63;
+
+/// Most memory that checking a password may take, in KiB: every login takes it.
+const HASH_KIB_MAX: u32 = 1 << 20;
+
+/// Most rounds of a password hash: every login takes them.
+const HASH_ROUNDS_MAX: u32 = 100;
+
+/// `15s`, `2m`, `1h`, `500ms`, `1m30s`.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is not a time: write a number and a unit, such as 15s or 2m (units: ms, s, m, h)");
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        let milliseconds = match unit {
+            "ms" => Some(number),
+            "s" => number.checked_mul(1000),
+            "m" => number.checked_mul(60_000),
+            "h" => number.checked_mul(3_600_000),
+            _ => None,
+        };
+        let part = Duration::from_millis(milliseconds.ok_or_else(bad)?);
+        total = total.checked_add(part).ok_or_else(bad)?;
+        rest = behind;
     }
-    if text.parse::<Ipv4Addr>().is_ok() {
-        return Ok(text.into());
-    }
-    if let Some(odd) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_".contains(*c))) {
-        return Err(bad(format!("{odd:?} cannot be in a host name"), hint));
-    }
-    let labels = || text.strip_suffix('.').unwrap_or(text).split('.');
-    if text.len() > HOST_LENGTH_MAX || labels().any(|label| label.is_empty() || label.len() > 63) {
-        return Err(bad("is no host name", hint));
-    }
-    // 192.0.2 and 192.0.2.300 are slips of the finger, not names.
-    if labels().all(|label| label.chars().all(|c| c.is_ascii_digit())) {
-        return Err(bad(format!("{text:?} is no IP address"), ""));
-    }
-    Ok(text.to_ascii_lowercase())
+    if text.is_empty() { Err(bad()) } else { Ok(total) }
 }
 
-/// Whether a text looks like what `plugfish hash-password` prints: a PHC string of argon2.
-pub fn is_password_hash(text: &str) -> bool {
-    let mut parts = text.split('$');
-    let (before, kind, version) = (parts.next(), parts.next(), parts.next());
-    let (costs, salt, hash) = (parts.next(), parts.next(), parts.next());
-    let base64 = |part: Option<&str>, at_least: usize| {
-        part.is_some_and(|part| {
-            part.len() >= at_least && part.chars().all(|c| c.is_ascii_alphanumeric() || "+/.-_".contains(c))
-        })
+/// A time that lies in a range.
+pub fn time_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let time = time(text)?;
+    if range.contains(&time) {
+        return Ok(time);
+    }
+    Err(format!("must be from {} to {}, not {text}", shown(*range.start()), shown(*range.end())))
+}
+
+/// A time as it is written in the file.
+pub fn shown(time: Duration) -> String {
+    match (time.as_secs(), time.subsec_millis()) {
+        (0, 0) => "0s".into(),
+        (seconds, 0) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (seconds, 0) if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (seconds, 0) => format!("{seconds}s"),
+        _ => format!("{}ms", time.as_millis()),
+    }
+}
+
+/// Where a device is: `192.0.2.11`, `192.0.2.11:80`, `plug-1.lan`, `2001:db8::11`, `[2001:db8::11]:80`. IPv6 addresses
+/// come back without brackets, names in small letters.
+pub fn address(text: &str) -> Result<(String, Option<u16>), String> {
+    let bad = |why: &str| format!("{text:?} is not an address: {why}");
+    if text.contains("://") || text.contains('/') {
+        return Err(bad("write the host alone, without http:// and without a path"));
+    }
+    if text.contains('%') {
+        return Err(bad("an IPv6 zone (%eth0) cannot be used; give the device a global or a unique local address"));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inner, port) = rest.split_once(']').ok_or_else(|| bad("the closing ] is missing"))?;
+        let ip: Ipv6Addr = inner.parse().map_err(|_| bad("what is in the brackets must be an IPv6 address"))?;
+        let port = match port.strip_prefix(':') {
+            Some(port) => Some(self::port(port).ok_or_else(|| bad("behind the colon must be a port, 1 to 65535"))?),
+            None if port.is_empty() => None,
+            None => return Err(bad("behind the brackets only :PORT may follow")),
+        };
+        return Ok((device_ip(ip.into()).map_err(bad)?, port));
+    }
+    if let Ok(ip) = text.parse::<Ipv6Addr>() {
+        return Ok((device_ip(ip.into()).map_err(bad)?, None));
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((_, more)) if more.contains(':') => {
+            return Err(bad("an IPv6 address with a port is written [2001:db8::11]:80"));
+        }
+        Some((host, port)) => {
+            let port = self::port(port).ok_or_else(|| bad("behind the colon must be a port, 1 to 65535"))?;
+            (host, Some(port))
+        }
+        None => (text, None),
     };
-    let number = |text: &str, name: &str| text.strip_prefix(name).is_some_and(|n| n.parse::<u32>().is_ok());
-    let costs = costs.is_some_and(|costs| {
-        let named = |name: &str| costs.split(',').any(|part| number(part, name));
-        named("m=") && named("t=") && named("p=")
-    });
-    before == Some("")
-        && matches!(kind, Some("argon2id" | "argon2i" | "argon2d"))
-        && version.is_some_and(|version| number(version, "v="))
-        && costs
-        && base64(salt, 11)
-        && base64(hash, 16)
-        && parts.next().is_none()
+    if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        let ip: Ipv4Addr = host.parse().map_err(|_| bad("an IPv4 address has four numbers from 0 to 255"))?;
+        return Ok((device_ip(ip.into()).map_err(bad)?, port));
+    }
+    host_name(host).map_err(bad)?;
+    Ok((host.to_ascii_lowercase(), port))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn port(text: &str) -> Option<u16> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port != 0)
+}
 
-    #[test]
-    fn spans() {
-        for (text, seconds) in
-            [("15s", 15.0), ("2m", 120.0), ("1m30s", 90.0), ("500ms", 0.5), ("1h", 3600.0), (" 5s ", 5.0)]
-        {
-            assert_eq!(span(text).map(|span| span.as_secs_f64()), Ok(seconds), "{text}");
-        }
-        for text in [
-            "",
-            "15",
-            "s",
-            "15 s",
-            "-5s",
-            "1.5s",
-            "15sec",
-            "5d",
-            "15s 2",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
-            assert!(span(text).is_err(), "{text}");
-        }
-        for text in ["15s", "2m", "90s", "500ms", "5s500ms"] {
-            assert_eq!(span(text).map(span_text), Ok(text.into()));
-        }
+fn device_ip(ip: IpAddr) -> Result<String, &'static str> {
+    let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if ip.is_unspecified() || ip.is_multicast() || broadcast {
+        return Err("this is not the address of one device");
     }
+    Ok(ip.to_string())
+}
 
-    #[test]
-    fn addresses() {
-        for (text, host, port) in [
-            ("192.0.2.11", "192.0.2.11", None),
-            ("192.0.2.11:8080", "192.0.2.11", Some(8080)),
-            ("Plug-1.Example.org", "plug-1.example.org", None),
-            ("plug:80", "plug", Some(80)),
-            ("[::1]:80", "::1", Some(80)),
-            ("[fe80:0::1]", "fe80::1", None),
-            ("2001:db8::5", "2001:db8::5", None),
-        ] {
-            assert_eq!(address(text), Ok((host.into(), port)), "{text}");
-        }
-        for text in [
-            "",
-            ":80",
-            "plug:",
-            "plug:0",
-            "plug:65536",
-            "plug:http",
-            "[::1",
-            "[::1]80",
-            "[plug]:80",
-            "http://plug",
-            "a b",
-            "plug/1",
-            "a..b",
-            "192.0.2",
-            "192.0.2.300",
-            "192.0.2.300:80",
-            &"x".repeat(64),
-            "plüg",
-        ] {
-            assert!(address(text).is_err(), "{text}");
-        }
+fn host_name(host: &str) -> Result<(), &'static str> {
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    if labels.is_empty() {
+        return Err("the host is missing");
     }
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let good = |label: &str| {
+        (1..=LABEL_CHARS_MAX).contains(&label.len())
+            && label.chars().all(letter)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if host.len() > HOST_CHARS_MAX || !labels.split('.').all(good) {
+        return Err("a host name is made of letters, digits and hyphens, with dots between its parts");
+    }
+    Ok(())
+}
 
-    #[test]
-    fn password_hashes() {
-        let good = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$PhQ6vJ0w1WLp3vD1g0zG5l1hUqXc6m1Y8M3tq7yX8nE";
-        assert!(is_password_hash(good));
-        for bad in [
-            "",
-            "secret",
-            "$2b$12$abcdefghijklmnopqrstuv",
-            "$argon2id$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$PhQ6vJ0w1WLp3vD1g0zG5l1hUqXc6m1Y8M3tq7yX8nE",
-            "$argon2id$v=19$m=19456,t=2$c2FsdHNhbHRzYWx0$PhQ6vJ0w1WLp3vD1g0zG5l1hUqXc6m1Y8M3tq7yX8nE",
-            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$",
-            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$short",
-        ] {
-            assert!(!is_password_hash(bad), "{bad}");
-        }
-        assert!(!is_password_hash(&format!("{good}$more")));
+/// Where to listen: an IP address with a port.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "{text:?} is not an IP address with a port: write 127.0.0.1:8000, [::1]:8000, or 0.0.0.0:8000 for every \
+             network of this machine"
+        )
+    })
+}
+
+/// The name of a node.
+pub fn node_id(text: &str) -> Result<NodeId, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+/// The hardware address of one network interface.
+pub fn mac(text: &str) -> Result<MacAddress, String> {
+    let mac: MacAddress = text.parse().map_err(|error| format!("{error}"))?;
+    /// In the first byte of an address: it is of a group, not of one interface.
+    const GROUP: u8 = 1;
+    let [first, ..] = mac.0;
+    if mac.0 == [0; 6] || first & GROUP != 0 {
+        return Err(format!("{mac} is not the address of one network interface"));
+    }
+    Ok(mac)
+}
+
+/// The UUID of a machine.
+pub fn uuid(text: &str) -> Result<Uuid, String> {
+    let uuid = Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil() && !uuid.is_max());
+    let uuid = uuid.filter(|_| text.len() == uuid::fmt::Hyphenated::LENGTH);
+    uuid.ok_or_else(|| format!("{text:?} is not the UUID of a machine, such as 4c4c4544-0042-3510-8052-b4c04f4e3332"))
+}
+
+/// A name for people: one line, not too long.
+pub fn label(text: &str) -> Result<String, String> {
+    line(text, TEXT_CHARS_MAX).map(str::to_owned)
+}
+
+/// The name of an account of this service. HTTP Basic authentication ends it at the first colon.
+pub fn account_name(text: &str) -> Result<String, String> {
+    if text.contains(':') {
+        return Err("must be without a colon: HTTP Basic authentication could not carry it".into());
+    }
+    line(text, USERNAME_CHARS_MAX).map(str::to_owned)
+}
+
+/// The name of an account of a device.
+pub fn device_user(text: &str) -> Result<String, String> {
+    line(text, USERNAME_CHARS_MAX).map(str::to_owned)
+}
+
+fn line(text: &str, chars_max: usize) -> Result<&str, String> {
+    if text.trim().is_empty() {
+        return Err("must not be empty".into());
+    }
+    if text.trim() != text {
+        return Err("must be without spaces at its beginning and end".into());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must be one line without control characters".into());
+    }
+    match text.chars().count() {
+        count if count > chars_max => Err(format!("has {count} characters, at most {chars_max} are possible")),
+        _ => Ok(text),
+    }
+}
+
+/// The hash of a password, as `plugfish hash-password` prints it.
+pub fn password_hash(text: &str) -> Result<String, String> {
+    let bad = |why: &str| format!("{why}; make one with: plugfish hash-password");
+    let hash = PasswordHash::new(text).map_err(|_| bad("is not a password hash ($argon2id$v=19$...)"))?;
+    if !["argon2id", "argon2i", "argon2d"].contains(&hash.algorithm.as_str()) {
+        return Err(bad("is a password hash of another kind than argon2"));
+    }
+    let params = Params::try_from(&hash).map_err(|_| bad("has parameters that argon2 does not know"))?;
+    if hash.salt.is_none() || hash.hash.is_none() {
+        return Err(bad("is a password hash that is not complete"));
+    }
+    if params.m_cost() > HASH_KIB_MAX || params.t_cost() > HASH_ROUNDS_MAX {
+        return Err(bad("is a password hash that takes too much memory or time at every login"));
+    }
+    Ok(text.into())
+}
+
+/// The fingerprint of a certificate: `sha256:` and 64 hex digits.
+pub fn pin(text: &str) -> Result<(), String> {
+    let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64);
+    match digits {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(()),
+        _ => Err(format!("{text:?} is not a fingerprint: write sha256: and 64 hex digits")),
     }
 }

@@ -9,9 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use crate::cli::ConfigFile;
 use crate::clock::Clock;
-use crate::config::{
-    self, AuthMode, Config, DeviceConfig, MetricsAccess as Readers, NodeConfig, SeedPassword, TlsConfig,
-};
+use crate::config::{self, AccountPassword, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
 use crate::driver::DriverConfig;
 use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
 use crate::http::auth::hash_password;
@@ -21,7 +19,7 @@ use crate::node::NodeSpec;
 /// Runs the daemon until told to stop.
 pub async fn serve(file: &ConfigFile) -> Result<()> {
     let path = config::find(file.config.clone())?;
-    let config = config::load(&path, &config::system_env)?;
+    let config = load(&path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let running = Running::start(plan(&config)?, Clock::system()).await?;
@@ -72,7 +70,7 @@ async fn look_after(mut running: Running, mut file: Option<(PathBuf, Config)>) -
 
 /// Reads the file again. A bad one changes nothing, and everything that is wrong with it is said.
 async fn reload(running: &mut Running, path: &Path, current: &mut Config) {
-    let config = match config::load(path, &config::system_env) {
+    let config = match load(path) {
         Ok(config) => config,
         Err(error) => {
             tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
@@ -80,13 +78,13 @@ async fn reload(running: &mut Running, path: &Path, current: &mut Config) {
             return;
         }
     };
-    let diff = config::diff(&current.nodes, &config.nodes);
+    let diff = config::diff(current, &config);
     if let Err(error) = renew_certificate(running, &config) {
         tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
         running.metrics.config_loaded(false);
         return;
     }
-    for part in config::needs_restart(current, &config) {
+    for part in &diff.restart {
         tracing::warn!(event = "restart_needed", part, "{part} has changed; restart plugfish for it to take effect");
     }
     running.apply(&node_plans(&config)).await;
@@ -95,7 +93,7 @@ async fn reload(running: &mut Running, path: &Path, current: &mut Config) {
         event = "config_reloaded",
         added = diff.added.len(),
         removed = diff.removed.len(),
-        changed = diff.rewired.len() + diff.described.len(),
+        changed = diff.changed.len(),
         "the configuration was read again"
     );
     *current = config;
@@ -110,11 +108,20 @@ fn renew_certificate(running: &Running, config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// Reads the configuration; warnings go to the log.
+pub fn load(path: &Path) -> Result<Config> {
+    let loaded = config::load(path)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(event = "config_warning", "{warning}");
+    }
+    Ok(loaded.config)
+}
+
 fn plan(config: &Config) -> Result<Plan> {
     let account = |account: &config::AccountSeed| {
         let password_hash = match &account.password {
-            SeedPassword::Hash(hash) => hash.expose_secret().to_owned(),
-            SeedPassword::Plain(password) => hash_password(password.expose_secret())
+            AccountPassword::Hash(hash) => hash.clone(),
+            AccountPassword::Plain(password) => hash_password(password.expose_secret())
                 .map_err(|error| anyhow::anyhow!("cannot hash the password of {}: {error}", account.username))?,
         };
         Ok(AccountPlan { username: account.username.clone(), password_hash, role: account.role })
@@ -127,11 +134,11 @@ fn plan(config: &Config) -> Result<Plan> {
             }
             TlsConfig::SelfSigned => TlsPlan::SelfSigned,
         }),
-        auth_required: config.server.auth == AuthMode::Required,
+        auth_required: config.server.auth_required,
         metrics: match config.server.metrics {
-            Readers::Public => MetricsAccess::Public,
-            Readers::Authenticated => MetricsAccess::Authenticated,
-            Readers::Off => MetricsAccess::Off,
+            MetricsSetting::Public => MetricsAccess::Public,
+            MetricsSetting::Authenticated => MetricsAccess::Authenticated,
+            MetricsSetting::Off => MetricsAccess::Off,
         },
         state_dir: config.state_dir.clone(),
         accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
@@ -146,13 +153,13 @@ pub fn node_plans(config: &Config) -> Vec<NodePlan> {
 
 fn node_plan(node: &NodeConfig) -> NodePlan {
     let driver = match &node.device {
-        DeviceConfig::Tapo(plug) => DriverConfig::Tapo(TapoConfig {
-            host: plug.host.clone(),
-            port: plug.port,
-            username: plug.username.clone(),
-            password: plug.password.clone(),
-            mac: plug.mac,
-            outlet: plug.outlet,
+        DeviceConfig::Tapo { host, port, mac, outlet, username, password } => DriverConfig::Tapo(TapoConfig {
+            host: host.clone(),
+            port: *port,
+            username: username.clone(),
+            password: password.clone(),
+            mac: *mac,
+            outlet: *outlet,
             discovery_port: DISCOVERY_PORT,
         }),
     };

@@ -1,54 +1,100 @@
-//! Tests of the configuration as a whole: what is said about which file, and on which line.
+//! What the tests of this room share: surroundings without environment and disk, and checks of a text.
 
-mod arbitrary;
-mod good;
-mod rules;
-mod schema;
+mod diff;
+mod example;
+mod inventory;
+mod laws;
+mod lines;
+mod nodes;
+mod secrets;
+mod service;
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use super::load::parse;
-use super::{Config, ConfigProblems};
+use super::*;
 
-/// Reads a text as if it were `/etc/plugfish/nodes.yaml`, with an environment of its own.
-fn read(text: &str) -> Result<Config, ConfigProblems> {
-    let env = |name: &str| match name {
-        "PASSWORD" => Some("from the environment".to_owned()),
-        "NOTHING" => Some(String::new()),
-        _ => None,
-    };
-    parse(text, Path::new("/etc/plugfish/nodes.yaml"), &env)
+/// Environment and files of a test. The configuration is /etc/plugfish/nodes.yaml.
+#[derive(Clone, Default)]
+struct Fake {
+    vars: HashMap<String, OsString>,
+    files: HashMap<PathBuf, Vec<u8>>,
+    open_to_all: bool,
 }
 
-/// The problems of a text, one a line, without the name of the file: `12: nodes[1].id: ...`.
-fn problems(text: &str) -> Vec<String> {
-    match read(text) {
-        Ok(_) => Vec::new(),
-        Err(found) => found.to_string().lines().map(|line| line.replacen("/etc/plugfish/nodes.yaml:", "", 1)).collect(),
+const FILE: &str = "/etc/plugfish/nodes.yaml";
+
+impl Fake {
+    fn new(yaml: &str) -> Fake {
+        Fake::default().file("nodes.yaml", yaml)
+    }
+
+    fn var(mut self, name: &str, value: &str) -> Fake {
+        self.vars.insert(name.into(), value.into());
+        self
+    }
+
+    fn file(mut self, name: &str, bytes: impl AsRef<[u8]>) -> Fake {
+        self.files.insert(Path::new("/etc/plugfish").join(name), bytes.as_ref().into());
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigProblems> {
+        load_in(Path::new(FILE), self)
+    }
+
+    /// The problems without the name of the file.
+    fn problems(&self) -> Vec<String> {
+        match self.load() {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.to_string().lines().map(|line| line[FILE.len() + 1..].trim().into()).collect(),
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, expect: &[&str]) {
+        assert_eq!(self.problems(), expect);
+    }
+
+    #[track_caller]
+    fn config(&self) -> Config {
+        match self.load() {
+            Ok(loaded) => loaded.config,
+            Err(problems) => panic!("{problems}"),
+        }
     }
 }
 
-/// Checks that a file has exactly these problems: each starts with the line and the way, and has the words after `|`.
+impl Surroundings for Fake {
+    fn var(&self, name: &str) -> Option<OsString> {
+        self.vars.get(name).cloned()
+    }
+
+    fn read(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let file = self.files.get(path).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))?;
+        Ok(file.iter().copied().take(bytes_max + 1).collect())
+    }
+
+    fn everybody_reads(&self, _: &Path) -> bool {
+        self.open_to_all
+    }
+}
+
+/// What is wrong with a text, and nothing else.
 #[track_caller]
-fn check(text: &str, expected: &[&str]) {
-    let found = problems(text);
-    let fits = |line: &str, expected: &str| {
-        let mut parts = expected.split('|');
-        let start = parts.next().unwrap_or_default();
-        line.starts_with(start) && parts.all(|words| line.contains(words))
-    };
-    let all = found.len() == expected.len() && found.iter().zip(expected).all(|(line, expected)| fits(line, expected));
-    assert!(all, "in\n{text}\nexpected\n{}\nbut there is\n{}", expected.join("\n"), found.join("\n"));
+fn check(yaml: &str, expect: &[&str]) {
+    Fake::new(yaml).check(expect);
 }
 
-/// A file with one good node and these lines before it; the first of them is line 1.
-fn with_node(lines: &str) -> String {
-    format!("{lines}\nnodes: [{{ id: a, tapo: {{ address: plug, username: me, password: p }} }}]\n")
+/// What a text without problems says.
+#[track_caller]
+fn config(yaml: &str) -> Config {
+    Fake::new(yaml).config()
 }
 
-/// A file with one node, whose keys these lines are; the first of them is line 3.
-fn node(lines: &str) -> String {
-    let login = "defaults: { tapo: { username: me, password: p } }";
-    let indented: String = lines.lines().map(|line| format!("    {line}\n")).collect();
-    format!("{login}\nnodes:\n  -{}", indented.trim_start_matches("   "))
-}
+/// The lines of a node that is right, to be put behind what is tested. Begins with a line break.
+const GOOD: &str = "
+nodes: [{ id: a, tapo: { address: h, username: u, password: p } }]
+";

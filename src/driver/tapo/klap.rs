@@ -199,7 +199,7 @@ impl Hello {
         let proof = known.version.our_proof(&local, &remote, &known.account);
         let send = async |wire: &mut Wire| {
             let body = (Content::Bytes, proof.to_vec());
-            wire.post("handshake2", None, "/app/handshake2", cookie.as_ref(), body).await.map_err(Fault::from)
+            wire.post("handshake2", None, "/app/handshake2", cookie.as_ref(), body).await
         };
         let (reply, again) = match send(wire).await {
             Err(fault) if fault.kind == Kind::Unanswered => (send(wire).await?, true),

@@ -1,0 +1,190 @@
+//! The top of nodes.yaml: the keys of the file itself, of `server` and of `accounts`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::zeroize::Zeroizing;
+
+use super::check::{self, ACCOUNTS_MAX, LISTEN_MAX};
+use super::cursor::{At, Keys, Read, Reading};
+use super::tree::{Tree, Value};
+use super::{AccountPassword, AccountSeed, Config, MetricsSetting, ServerConfig, TlsConfig, nodes, secret, values};
+use crate::account::Role;
+
+/// The keys of the file.
+pub(super) const FILE: &[&str] = &["server", "state_dir", "accounts", "defaults", "nodes"];
+/// The keys of `server`.
+pub(super) const SERVER: &[&str] = &["listen", "tls", "auth", "allow_insecure", "metrics"];
+/// The keys of `server.tls`.
+pub(super) const TLS: &[&str] = &["certificate", "key", "self_signed"];
+/// The keys of an account.
+pub(super) const ACCOUNT: &[&str] = &["username", "password", "password_hash", "role"];
+
+/// Where clients are served when the file does not say it: this machine alone.
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
+
+/// Largest certificate or key file. A chain of a few certificates has some 10 KiB.
+const PEM_BYTES_MAX: usize = 1 << 20;
+
+/// Reads the whole configuration.
+pub(super) fn config(reading: &Reading<'_>, tree: &Tree) -> Read<Config> {
+    let nothing = Tree { line: None, value: Value::Map(Vec::new()) };
+    let root = At::root(reading, if let Value::Null = tree.value { &nothing } else { tree });
+    let keys = root.keys(FILE)?;
+    let server = keys.optional("server", server);
+    let state_dir = keys.optional("state_dir", path);
+    let accounts = keys.optional("accounts", accounts);
+    let defaults = keys.optional("defaults", nodes::defaults);
+    let nodes = keys.required("nodes", "the list of nodes", |at| nodes::nodes(at, defaults));
+    Ok(Config {
+        server: server?.unwrap_or_default(),
+        state_dir: state_dir?.unwrap_or_else(|| state_dir_default(reading)),
+        accounts: accounts?.unwrap_or_default(),
+        nodes: nodes?,
+    })
+}
+
+/// The directory that systemd made for the state (`StateDirectory=`), else one beside the file.
+fn state_dir_default(reading: &Reading<'_>) -> PathBuf {
+    let given = reading.around.var("STATE_DIRECTORY").unwrap_or_default();
+    let first = std::env::split_paths(&given).next().filter(|first| !first.as_os_str().is_empty());
+    reading.folder.join(first.unwrap_or("state".into()))
+}
+
+/// A path; a relative one begins at the folder of the file.
+fn path(at: &At<'_>) -> Read<PathBuf> {
+    let text = at.text()?;
+    if text.is_empty() || text.contains('\0') {
+        return Err(at.problem("must be a path"));
+    }
+    Ok(at.reading.folder.join(text))
+}
+
+impl Default for ServerConfig {
+    fn default() -> ServerConfig {
+        ServerConfig {
+            listen: vec![LISTEN_DEFAULT],
+            tls: None,
+            auth_required: true,
+            metrics: MetricsSetting::default(),
+        }
+    }
+}
+
+fn server(at: &At<'_>) -> Read<ServerConfig> {
+    let keys = at.keys(SERVER)?;
+    let mut addresses = Vec::new();
+    let listen = keys.optional("listen", |at| listen(at, &mut addresses));
+    let tls = keys.optional("tls", tls);
+    let auth = keys.optional("auth", |at| at.word(&[("required", true), ("none", false)]));
+    let allow_insecure = keys.optional("allow_insecure", |at| at.flag());
+    let metrics = keys.optional("metrics", |at| {
+        at.word(&[
+            ("public", MetricsSetting::Public),
+            ("authenticated", MetricsSetting::Authenticated),
+            ("off", MetricsSetting::Off),
+        ])
+    });
+    // Those that can be read are looked at even if others cannot.
+    if let (Some(address), Ok(Some(false)), Ok(None | Some(false))) =
+        (check::reachable_from_outside(&addresses), &auth, &allow_insecure)
+    {
+        let text = format!(
+            "must be required while {address} can be reached from other machines: everybody there could switch the \
+             nodes; if that is wanted, set allow_insecure: true"
+        );
+        return Err(keys.problem("auth", text));
+    }
+    allow_insecure?;
+    Ok(ServerConfig {
+        listen: listen?.map_or_else(|| vec![LISTEN_DEFAULT], |()| addresses),
+        tls: tls?,
+        auth_required: auth?.unwrap_or(true),
+        metrics: metrics?.unwrap_or_default(),
+    })
+}
+
+fn listen(at: &At<'_>, addresses: &mut Vec<SocketAddr>) -> Read<()> {
+    let count = at.list(LISTEN_MAX, |at| {
+        let address = at.parse(values::listen)?;
+        // Port 0 is a free port, another one each time.
+        if address.port() != 0 && addresses.contains(&address) {
+            return Err(at.problem(format_args!("{address} is there twice")));
+        }
+        addresses.push(address);
+        Ok(())
+    })?;
+    if count.is_empty() {
+        return Err(at.problem(format_args!("has no address in it; leave the key out for {LISTEN_DEFAULT}")));
+    }
+    Ok(())
+}
+
+fn tls(at: &At<'_>) -> Read<TlsConfig> {
+    let keys = at.keys(TLS)?;
+    let self_signed = keys.optional("self_signed", |at| at.flag());
+    let certificate = keys.optional("certificate", |at| pem(at, "CERTIFICATE-----", "certificate"));
+    let key = keys.optional("key", |at| pem(at, "PRIVATE KEY-----", "private key"));
+    match (self_signed?, certificate?, key?) {
+        (Some(true), None, None) => Ok(TlsConfig::SelfSigned),
+        (None | Some(false), Some(certificate), Some(key)) => Ok(TlsConfig::Files { certificate, key }),
+        (Some(true), ..) => Err(at.problem("has files and self_signed: true; only one of them can hold")),
+        (_, Some(_), None) => Err(keys.problem("key", "is missing; it must be the path of the private key (PEM)")),
+        (_, None, Some(_)) => {
+            Err(keys.problem("certificate", "is missing; it must be the path of the certificate (PEM)"))
+        }
+        (_, None, None) => Err(at.problem(
+            "must be { certificate: PATH, key: PATH } or { self_signed: true }; for plain HTTP leave the key tls out",
+        )),
+    }
+}
+
+/// The path of a PEM file that is there and holds what it should.
+fn pem(at: &At<'_>, label: &str, what: &str) -> Read<PathBuf> {
+    let path = path(at)?;
+    let shown = path.display();
+    let bytes = at.reading.around.read(&path, PEM_BYTES_MAX).map(Zeroizing::new);
+    let bytes = bytes.map_err(|error| at.problem(format_args!("{shown} cannot be read: {error}")))?;
+    if !bytes.windows(label.len()).any(|window| window == label.as_bytes()) {
+        return Err(at.problem(format_args!("{shown} has no {what} in PEM form in it")));
+    }
+    Ok(path)
+}
+
+fn accounts(at: &At<'_>) -> Read<Vec<AccountSeed>> {
+    let mut names: HashMap<String, usize> = HashMap::new();
+    let mut index = 0;
+    at.list(ACCOUNTS_MAX, |at| {
+        let seed = account(at, |at| {
+            let name = at.parse(values::account_name)?;
+            match names.insert(name.clone(), index) {
+                Some(first) => Err(at.problem(format_args!("{name} is already the name of accounts[{first}]"))),
+                None => Ok(name),
+            }
+        });
+        index += 1;
+        seed
+    })
+}
+
+fn account(at: &At<'_>, username: impl FnOnce(&At<'_>) -> Read<String>) -> Read<AccountSeed> {
+    let keys = at.keys(ACCOUNT)?;
+    let username = keys.required("username", "the name to log in with", username);
+    let password = password(&keys);
+    let roles = Role::ALL.map(|role| (role.name(), role));
+    let role = keys.optional("role", |at| at.word(&roles));
+    // Whoever writes a single account means the one that may do everything; `role` is for those that may do less.
+    Ok(AccountSeed { username: username?, password: password?, role: role?.unwrap_or(Role::Administrator) })
+}
+
+fn password(keys: &Keys<'_>) -> Read<AccountPassword> {
+    let plain = keys.optional("password", secret::secret);
+    let hash = keys.optional("password_hash", |at| at.parse(values::password_hash));
+    match (plain?, hash?) {
+        (Some(plain), None) => Ok(AccountPassword::Plain(plain)),
+        (None, Some(hash)) => Ok(AccountPassword::Hash(hash)),
+        (Some(_), Some(_)) => Err(keys.problem("password_hash", "is there beside password; only one of them can hold")),
+        (None, None) => Err(keys.problem("password", "is missing; give password or password_hash")),
+    }
+}
