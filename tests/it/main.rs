@@ -18,3 +18,4 @@ mod redfish;
 mod reset;
 mod rig;
 mod sim;
+mod soak;
