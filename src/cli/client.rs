@@ -24,6 +24,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Systems read at a time.
 const AT_ONCE: usize = 8;
 
+/// 404.
+#[derive(Debug, thiserror::Error)]
+#[error("there is nothing at {0}")]
+struct NotThere(String);
+
 struct Daemon {
     client: Client,
     url: String,
@@ -73,6 +78,9 @@ impl Daemon {
         if status == StatusCode::UNAUTHORIZED {
             bail!("{} does not know this user name and password ({})", self.url, self.username);
         }
+        if status == StatusCode::NOT_FOUND {
+            return Err(NotThere(url).into());
+        }
         if !status.is_success() {
             let said = body.pointer("/error/message").and_then(Value::as_str).unwrap_or("it gave no reason");
             bail!("{} answered {status}: {said}", self.url);
@@ -81,7 +89,21 @@ impl Daemon {
     }
 
     async fn system(&self, node: &str) -> Result<Value> {
-        self.ask(Method::GET, &format!("/redfish/v1/Systems/{node}"), None).await
+        let system = self.ask(Method::GET, &format!("/redfish/v1/Systems/{node}"), None).await;
+        match system {
+            Err(error) if error.is::<NotThere>() => {
+                let names = self.nodes().await?.join(", ");
+                bail!("there is no node {node}; there are: {names}")
+            }
+            system => system,
+        }
+    }
+
+    async fn nodes(&self) -> Result<Vec<String>> {
+        let systems = self.ask(Method::GET, "/redfish/v1/Systems", None).await?;
+        let members = systems.get("Members").and_then(Value::as_array).cloned().unwrap_or_default();
+        let name = |member: &Value| Some(member.get("@odata.id")?.as_str()?.rsplit('/').next()?.to_owned());
+        Ok(members.iter().filter_map(name).collect())
     }
 
     /// The node with its watts beside it.
@@ -102,12 +124,7 @@ pub async fn status(options: &Status) -> Result<()> {
     let daemon = Daemon::new(&options.remote)?;
     let names = match &options.node {
         Some(node) => vec![node.clone()],
-        None => {
-            let systems = daemon.ask(Method::GET, "/redfish/v1/Systems", None).await?;
-            let members = systems.get("Members").and_then(Value::as_array).cloned().unwrap_or_default();
-            let name = |member: &Value| Some(member.get("@odata.id")?.as_str()?.rsplit('/').next()?.to_owned());
-            members.iter().filter_map(name).collect()
-        }
+        None => daemon.nodes().await?,
     };
     let looks = futures_util::stream::iter(names.iter().map(|name| daemon.node(name))).buffered(AT_ONCE);
     let nodes: Vec<Value> = looks.collect::<Vec<_>>().await.into_iter().collect::<Result<_>>()?;

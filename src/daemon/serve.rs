@@ -22,6 +22,10 @@ pub async fn serve(file: &ConfigFile) -> Result<()> {
     let config = load(&path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let open = config.server.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    if let (None, Some(address)) = (&config.server.tls, open) {
+        tracing::warn!(event = "plain_http", "passwords cross the network of {address} in clear; set server.tls");
+    }
     let running = Running::start(plan(&config)?, Clock::system()).await?;
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));

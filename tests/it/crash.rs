@@ -20,16 +20,21 @@ struct Daemon {
     client: Client,
 }
 
+/// Starts the program.
+fn spawn(dir: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_plugfish"))
+        .args(["--log-format", "json", "serve", "--config"])
+        .arg(dir.join("nodes.yaml"))
+        .stderr(std::fs::OpenOptions::new().append(true).create(true).open(dir.join("log")).unwrap())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 impl Daemon {
     /// Starts the program and waits until it is ready.
     async fn start(dir: &Path) -> Daemon {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_plugfish"))
-            .args(["--log-format", "json", "serve", "--config"])
-            .arg(dir.join("nodes.yaml"))
-            .stderr(std::fs::OpenOptions::new().append(true).create(true).open(dir.join("log")).unwrap())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = spawn(dir);
         let port = std::fs::read_to_string(dir.join("port")).unwrap();
         let url = format!("http://127.0.0.1:{port}");
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
@@ -201,6 +206,42 @@ async fn two_daemons_on_one_state_and_a_bad_file_are_said_in_a_sentence() {
     assert_eq!(code, Some(2));
     assert!(said.contains("bad.yaml:3: nodes[0].tapo.adress: unknown key, did you mean \"address\"?"), "{said}");
     daemon.kill();
+}
+
+#[tokio::test]
+async fn https_with_a_certificate_of_its_own_and_with_one_from_files() {
+    let rack = rack().await;
+    let dir = configure(&rack);
+    let file = dir.path().join("nodes.yaml");
+    let plain = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, plain.replace("server: {", "server: { tls: { self_signed: true },")).unwrap();
+    let trusts = |certificate: PathBuf| {
+        let pem = std::fs::read(certificate).unwrap();
+        let trusted = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
+        Client::builder().no_proxy().tls_certs_only(trusted).build().unwrap()
+    };
+    let port = std::fs::read_to_string(dir.path().join("port")).unwrap();
+    let url = format!("https://127.0.0.1:{port}/redfish/v1/");
+    let mut child = spawn(dir.path());
+    let own = dir.path().join("state/self-signed.crt");
+    until(5, "a certificate", async || own.exists()).await;
+    until(5, "https", async || trusts(own.clone()).get(&url).send().await.is_ok_and(|answer| answer.status() == 200))
+        .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    // The same pair as if it were somebody else's, beside the file.
+    for name in ["self-signed.crt", "self-signed.key"] {
+        std::fs::copy(dir.path().join("state").join(name), dir.path().join(name)).unwrap();
+    }
+    let files = "server: { tls: { certificate: self-signed.crt, key: self-signed.key },";
+    std::fs::write(&file, plain.replace("server: {", files)).unwrap();
+    let mut child = spawn(dir.path());
+    let copy = dir.path().join("self-signed.crt");
+    until(5, "https", async || trusts(copy.clone()).get(&url).send().await.is_ok_and(|answer| answer.status() == 200))
+        .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test]

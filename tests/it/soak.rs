@@ -1,6 +1,6 @@
 //! A rack in which something is always wrong, and clients that keep asking: afterwards everything is true again.
 //!
-//! Fifteen seconds in an ordinary run; `PLUGFISH_SOAK_SECS` asks for more, `PLUGFISH_SOAK_SEED` for another course.
+//! Eight seconds of trouble in an ordinary run; `PLUGFISH_SOAK_SECS` asks for more, `PLUGFISH_SOAK_SEED` for another course.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn after_any_trouble_everything_is_true_again() {
         let choke = Choke { connections_max: Some(3), ..Choke::above(5, Duration::from_secs(3)) };
         plug.set_choke(Some(choke));
     }
-    let end = rig.now() + Duration::from_secs(from_env("PLUGFISH_SOAK_SECS", 15));
+    let end = rig.now() + Duration::from_secs(from_env("PLUGFISH_SOAK_SECS", 8));
     let mut wanted: Vec<Option<&str>> = vec![None; PLUGS];
     while rig.now() < end {
         let index = usize::try_from(chance.below(PLUGS as u64)).unwrap();
