@@ -36,8 +36,9 @@ use crate::redfish::{self, Service};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// How long operations under way may take when the service stops. With the rest it stays under 5 s.
-const FLEET_STOP: Duration = Duration::from_secs(3);
+/// How long operations under way may take when the service stops, while answers under way are finished beside them.
+/// With the store it stays under 5 s.
+const FLEET_STOP: Duration = Duration::from_millis(2500);
 
 /// How long the store may take to write down what it holds back; nothing that was acknowledged is among it.
 const STORE_STOP: Duration = Duration::from_millis(1500);
@@ -173,10 +174,10 @@ impl Running {
     /// Ends everything, in order, within about five seconds.
     pub async fn stop(mut self) {
         self.ops.ready.store(false, Ordering::Relaxed);
-        if !self.keeper.stop(FLEET_STOP).await {
+        let (ended, ()) = futures_util::future::join(self.keeper.stop(FLEET_STOP), self.server.stop(true)).await;
+        if !ended {
             tracing::warn!(event = "stop_cut_short", "some operations did not end in time; what they were for is kept");
         }
-        self.server.stop(true).await;
         let store = self.store.clone();
         let closed = actix_web::web::block(move || store.close());
         if !matches!(self.clock.limit(STORE_STOP, closed).await, Some(Ok(()))) {

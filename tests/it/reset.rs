@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plugfish::sim::{Action, Fault, Kind, Selector};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -107,11 +108,12 @@ async fn the_boot_override_is_kept_read_back_and_used_up() {
 #[tokio::test]
 async fn stopping_takes_no_longer_than_five_seconds_and_a_cycle_is_finished_by_the_next_start() {
     let mut rig = Rig::settled([klap("n")]).await;
-    rig.plug("n").set_latency(Duration::from_millis(1500));
+    rig.plug("n").add_fault(Fault::times(1, Selector::Kind(Kind::RelayWrite), Action::DoAndHang));
     assert_eq!(rig.reset("n", "PowerCycle").await.0, StatusCode::NO_CONTENT);
+    rig.until(5, || async { rig.plug("n").relay(1) == Some(false) }).await;
     let took = rig.stop();
     assert!(took < Duration::from_secs(5), "{took:?}");
-    rig.plug("n").set_latency(Duration::ZERO);
+    assert_eq!(rig.plug("n").relay(1), Some(false));
     rig.restart().await;
     rig.until(15, || async { rig.power("n").await == "On" && rig.plug("n").power_ons(1) == Some(1) }).await;
 }
