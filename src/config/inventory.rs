@@ -61,6 +61,9 @@ pub(super) fn inventory(at: &At<'_>, take: &mut dyn FnMut(Uuid) -> Result<(), St
     let memory_gib = keys.optional("memory_gib", |at| at.amount(MEMORY_GIB_MAX));
     let drives = keys.optional("drives", |at| at.list(DRIVES_MAX, drive));
     Ok(Inventory {
+        host_name: None,
+        bios_version: None,
+        memory: Vec::new(),
         manufacturer: manufacturer?,
         model: model?,
         serial: serial?,
@@ -96,6 +99,7 @@ fn processor(at: &At<'_>) -> Read<(Processor, usize)> {
     let max_speed_mhz = keys.optional("max_speed_mhz", |at| at.whole(1..=SPEED_MHZ_MAX));
     let count = keys.optional("count", |at| at.whole(1..=i64::try_from(PROCESSORS_MAX).unwrap_or(i64::MAX)));
     let processor = Processor {
+        socket: None,
         model: model?,
         manufacturer: manufacturer?,
         cores: cores?,

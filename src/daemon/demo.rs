@@ -164,22 +164,20 @@ fn node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
         manufacturer: Some("plugfish".into()),
         model: Some("Simulated board".into()),
         serial: Some(format!("SIM{:04}", index + 1)),
-        uuid: None,
         processors: vec![Processor {
             model: Some("Simulated processor".into()),
-            manufacturer: None,
             cores: Some(4),
             threads: Some(4),
             architecture: Some(Architecture::X86_64),
-            max_speed_mhz: None,
+            ..Processor::default()
         }],
         memory_gib: Some(16.0),
-        drives: Vec::new(),
         // A locally administered address, so that it is nobody's.
         nics: vec![MacAddress([0x02, 0x5c, 0x52, 0x00, high, low])],
+        ..Inventory::default()
     };
     let device = driver.label().into();
-    let spec = NodeSpec { id, inventory: Arc::new(inventory), rules: RULES, device };
+    let spec = NodeSpec { id, inventory: Arc::new(inventory), rules: RULES, device, kind: driver.kind() };
     Ok(NodePlan { spec, driver })
 }
 

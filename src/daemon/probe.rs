@@ -59,7 +59,14 @@ fn row(node: &NodePlan, answer: &Result<Observation, String>) -> Vec<String> {
             let watts = watts.map_or_else(|| "-".into(), |watts| format!("{:.1}", f64::from(watts) / 1000.0));
             let notes: Vec<&str> = seen.notices.iter().map(|notice| notice.text.as_str()).collect();
             let (model, protocol) = (said(&seen.about.model), said(&seen.about.protocol));
-            vec![name, seen.power.to_string(), model, protocol, watts, notes.join("; ")]
+            vec![
+                name,
+                seen.power.map_or_else(|| "-".into(), |power| power.to_string()),
+                model,
+                protocol,
+                watts,
+                notes.join("; "),
+            ]
         }
     }
 }

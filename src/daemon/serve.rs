@@ -169,5 +169,5 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     };
     let device = driver.label().into();
     let (id, inventory, rules) = (node.id.clone(), node.inventory.clone(), node.rules.clone());
-    NodePlan { spec: NodeSpec { id, inventory, rules, device }, driver }
+    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind: driver.kind() }, driver }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::node::NodeId;
-use crate::node::device::PowerDevice;
+use crate::node::device::{DeviceKind, PowerDevice};
 use crate::node::pace::{Pace, RequestGate};
 use crate::telemetry::{DeviceMeters, Metrics};
 
@@ -36,6 +36,13 @@ impl DriverConfig {
     pub fn label(&self) -> String {
         match self {
             DriverConfig::Tapo(config) => config.label(),
+        }
+    }
+
+    /// What is known of all devices of this kind.
+    pub const fn kind(&self) -> &'static DeviceKind {
+        match self {
+            DriverConfig::Tapo(_) => &DeviceKind::PLUG,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::device::{DeviceError, FailureClass, PowerDevice};
 use super::event::EventBus;
 use super::fleet::{DropGuard, NodeEntry};
 use super::journal::Journal;
-use super::machine::{Effect, Input, Machine, Moment, Op, Save, Ticket};
+use super::machine::{Effect, Input, Machine, Moment, Op, Outcome, Save, Ticket};
 use super::{BootPatch, NodeSpec, Refusal, ResetType};
 use crate::clock::{Clock, Mono};
 use crate::telemetry::Metrics;
@@ -196,8 +196,9 @@ impl NodeActor {
             let started = clock.now().mono;
             let work = async {
                 match op {
-                    Op::Read => device.read().await.map(Some),
-                    Op::Set(power) => device.set(power).await.map(|()| None),
+                    Op::Read => device.read().await.map(Outcome::Seen),
+                    Op::Order(order, boot) => device.order(order, boot).await.map(|()| Outcome::Taken),
+                    Op::Study => device.study().await.map(Outcome::Studied),
                 }
             };
             let result = clock.limit(OPERATION_DEADLINE, work).await.unwrap_or_else(|| {

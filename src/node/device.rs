@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use uuid::Uuid;
 
-use super::{MacAddress, Power};
+use super::{BootMode, BootOverride, BootTarget, Health, Inventory, MacAddress, Order, Power};
+use crate::clock::Wall;
 
 /// What a call to a device returns. Dropping it before its end is allowed at any time: the device forgets its session
 /// then, since nobody knows what the other side has seen, and logs in again at the next call.
@@ -22,22 +24,77 @@ pub type DeviceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeviceError
 /// Every request that a call makes on the wire, logins included, passes the [`RequestGate`](super::pace::RequestGate)
 /// that the device was made with. A call ends by itself within a bounded time.
 pub trait PowerDevice: Send {
-    /// Reads the state, and what else comes at no extra cost (watts and energy where there is a meter).
+    /// Reads the state, and what else comes at little extra cost (watts and energy where there is a meter).
     fn read(&mut self) -> DeviceFuture<'_, Observation>;
 
-    /// Tells the device to switch. `Ok` means only that the device took the order: what became of it is for
-    /// [`read`](PowerDevice::read) to say. The order is absolute, so it may be repeated.
-    fn set(&mut self, power: Power) -> DeviceFuture<'_, ()>;
+    /// Gives the device an order. `Ok` means only that the device took it: what became of it is for
+    /// [`read`](PowerDevice::read) to say. An order that is no [pulse](Order::is_pulse) is absolute, so it may be
+    /// repeated. Where the device sets the boot source ([`DeviceKind::applies_boot`]), an order after which the machine
+    /// boots carries the override to use for that boot; without an override what was set before is cleared.
+    fn order(&mut self, order: Order, boot: BootOverride) -> DeviceFuture<'_, ()>;
+
+    /// Looks into one more corner of the machine (inventory, logs): a step of a few requests, so that a command never
+    /// waits long for it. Asked for while [`Observation::unstudied`] says that there is something new, and then until
+    /// [`Findings::more`] is false.
+    fn study(&mut self) -> DeviceFuture<'_, Findings> {
+        Box::pin(async { Ok(Findings::default()) })
+    }
 
     /// Drops the session, so that the next call logs in anew.
     fn forget_session(&mut self);
 }
 
+/// What is known of all devices of one kind, before one of them is asked.
+#[derive(Debug, PartialEq)]
+pub struct DeviceKind {
+    /// The boot targets of a node, as long as the device does not name its own ([`Abilities`]).
+    pub boot_targets: &'static [BootTarget],
+    /// The boot modes among which a client may choose; none where the choice would change nothing.
+    pub boot_modes: &'static [BootMode],
+    /// The device itself sets the source of the next boot, with the order that boots. Elsewhere the override is for
+    /// those who serve the network boot.
+    pub applies_boot: bool,
+    /// The device is read before each order: what it can do changes, or another machine may answer.
+    pub looks_first: bool,
+    /// When to read back after an order, counted from its end. When the last of these readings still shows the old
+    /// state, the order is given again.
+    pub verify_after: &'static [Duration],
+    /// For how long it may be silent without being given up.
+    pub silence_max: Duration,
+}
+
+impl DeviceKind {
+    /// A plug: a relay follows within milliseconds (the later readings are for devices that report late), it can do
+    /// nothing but on and off, and whatever it switches is trusted to boot from the network when it is offered a boot.
+    pub const PLUG: DeviceKind = DeviceKind {
+        boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd],
+        boot_modes: &BootMode::ALL,
+        applies_boot: false,
+        looks_first: false,
+        verify_after: &[
+            Duration::from_millis(300),
+            Duration::from_secs(1),
+            Duration::from_secs(2),
+            Duration::from_secs(4),
+        ],
+        silence_max: Duration::ZERO,
+    };
+}
+
+/// What one device says it can do now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abilities {
+    /// The orders that it takes in its present state. On and Off need not be among them.
+    pub orders: Vec<Order>,
+    /// The boot targets that the machine has.
+    pub boot_targets: Vec<BootTarget>,
+}
+
 /// What a device said at one reading.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// The state of the relay.
-    pub power: Power,
+    /// The state; `None` while the device is between two states, or says what nobody understands.
+    pub power: Option<Power>,
     /// How long the load has been on, as the device counts it.
     pub on_for: Option<Duration>,
     /// The draw in milliwatts.
@@ -46,12 +103,43 @@ pub struct Observation {
     pub energy_today_wh: Option<u64>,
     /// Who the device says it is. The same `Arc` as long as nothing changed.
     pub about: Arc<AboutDevice>,
+    /// What it can do now, where that depends on the device. The same `Arc` as long as nothing changed.
+    pub abilities: Option<Arc<Abilities>>,
+    /// There is something new for [`PowerDevice::study`].
+    pub unstudied: bool,
     /// What is odd but no failure, in words for the operator: "another client took the session 3 times ...".
     pub notices: Vec<Notice>,
 }
 
+/// What one step of [`PowerDevice::study`] brought; `None` where there is nothing new.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// What is inside the machine, once all of it is known.
+    pub inventory: Option<Arc<Inventory>>,
+    /// The log of the machine's hardware and firmware, the newest entry first.
+    pub event_log: Option<Arc<[LogEntry]>>,
+    /// The log of who did what to the device, the newest entry first.
+    pub audit_log: Option<Arc<[LogEntry]>>,
+    /// There is more to look at.
+    pub more: bool,
+}
+
+/// One entry of a device's log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEntry {
+    /// Names it as long as it is in the log; safe in a URL.
+    pub id: String,
+    /// When, by the device's own clock.
+    pub at: Option<Wall>,
+    /// How bad.
+    pub severity: Health,
+    /// In words.
+    pub text: String,
+}
+
 /// Who a device says it is; every field only if the device said it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AboutDevice {
     /// The manufacturer.
     pub manufacturer: Option<String>,
@@ -71,6 +159,9 @@ pub struct AboutDevice {
     pub protocol: Option<String>,
     /// It measures watts.
     pub meter: bool,
+    /// The identity of the machine, where the device is part of one. Another one than before is another machine, which
+    /// is neither believed nor switched.
+    pub uuid: Option<Uuid>,
 }
 
 /// Something odd that an operator should know of. `key` is stable, `text` may carry figures.
@@ -110,6 +201,9 @@ pub enum FailureClass {
     Protocol,
     /// The device asks for rest (too many requests). Tried again after a longer pause.
     Busy,
+    /// The device is well and cannot do it just now (it has not finished what it was told before). An order is tried
+    /// again until its deadline.
+    NotReady,
     /// The device understood and will not (no such outlet, no such method). Never tried again by itself.
     Refused,
     /// The login was refused. Never tried again by itself for half an hour: devices lock themselves.
@@ -126,6 +220,7 @@ impl FailureClass {
             FailureClass::Timeout => "timeout",
             FailureClass::Protocol => "protocol",
             FailureClass::Busy => "busy",
+            FailureClass::NotReady => "not_ready",
             FailureClass::Refused => "refused",
             FailureClass::Auth => "auth",
             FailureClass::Locked => "locked",

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use super::*;
 use crate::clock::Wall;
 use crate::node::Power;
-use crate::node::device::{AboutDevice, DeviceError, DeviceFuture, FailureClass, Observation};
+use crate::node::device::{DeviceError, DeviceFuture, DeviceKind, FailureClass, Observation};
 use crate::node::event::EventBus;
 use crate::node::journal::{BootRecord, Intent, Journal, JournalFuture, NodeRecord, SeenRecord};
-use crate::node::{Inventory, Rules};
+use crate::node::{BootOverride, Inventory, Order, Rules};
 use crate::telemetry::Metrics;
 
 /// A plug made of atomics, seen from outside.
@@ -54,24 +54,17 @@ impl PowerDevice for PlugDevice {
             self.turn(|plug| {
                 plug.reads.fetch_add(1, Ordering::SeqCst);
                 let power = if *plug.on.lock().unwrap() { Power::On } else { Power::Off };
-                Observation {
-                    power,
-                    on_for: None,
-                    milliwatts: None,
-                    energy_today_wh: None,
-                    about: Arc::new(AboutDevice::default()),
-                    notices: Vec::new(),
-                }
+                Observation { power: Some(power), ..Observation::default() }
             })
             .await
         })
     }
 
-    fn set(&mut self, power: Power) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async move {
             self.turn(|plug| {
                 plug.sets.fetch_add(1, Ordering::SeqCst);
-                *plug.on.lock().unwrap() = power == Power::On;
+                *plug.on.lock().unwrap() = order == Order::On;
             })
             .await
         })
@@ -126,6 +119,7 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup {
             inventory: Arc::new(Inventory::default()),
             rules: Rules::default(),
             device: format!("plug of {name}").into(),
+            kind: &DeviceKind::PLUG,
         },
         device: Arc::new(move || {
             plug.devices.fetch_add(1, Ordering::SeqCst);

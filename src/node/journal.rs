@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::device::AboutDevice;
-use super::{BootOverride, NodeId, Power, ResetType};
+use super::device::{Abilities, AboutDevice};
+use super::{BootOverride, Inventory, NodeId, Power, ResetType};
 use crate::clock::Wall;
 
 /// A write to the journal. When it resolves to `Ok` the record survives a power cut.
@@ -77,9 +77,11 @@ pub enum Stage {
     /// Nothing was sent that a restart could not simply repeat.
     #[default]
     Accepted,
-    /// A cycle may have cut the power: it is owed its On from here, whatever the deadline says.
+    /// A cycle may have cut the power: it is owed its On from here, whatever the deadline says. Where the device
+    /// restarts a machine by one order, that order may have been sent, and is sent again after a restart of ours.
     Cutting,
-    /// The power was cut, and the order to turn it on again may have been sent.
+    /// The power was cut, and the order to turn it on again may have been sent. Where the device restarts a machine by
+    /// one order, it has taken that order; all that is left is to see the machine on.
     Restoring,
 }
 
@@ -95,7 +97,7 @@ pub struct BootRecord {
 /// What was last seen of a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeenRecord {
-    /// The state of the relay.
+    /// The state.
     pub power: Power,
     /// When it was last confirmed.
     pub at: Wall,
@@ -107,4 +109,10 @@ pub struct SeenRecord {
     pub energy_today_wh: Option<u64>,
     /// Who the device said it is.
     pub about: Arc<AboutDevice>,
+    /// What it could do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abilities: Option<Arc<Abilities>>,
+    /// What the device found in the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Arc<Inventory>>,
 }

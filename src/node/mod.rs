@@ -4,9 +4,11 @@
 //! speaks to it in the words of this file.
 
 pub mod actor;
+mod boot;
 pub mod device;
 pub mod event;
 pub mod fleet;
+mod inventory;
 pub mod journal;
 pub mod machine;
 pub mod pace;
@@ -23,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use boot::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget};
+pub use inventory::{Architecture, Drive, Inventory, MemoryModule, Processor};
 pub use refusal::Refusal;
 
 /// The name of a node: the last part of its URLs.
@@ -107,13 +111,15 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// Whether the load has mains power: what a device can be told and can say.
+/// The power of a machine, as a device can tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Power {
     /// The relay is closed, the machine runs.
     On,
     /// The relay is open, the machine is off.
     Off,
+    /// The machine sleeps: it has power, and wakes up when it is told to turn on.
+    Asleep,
 }
 
 impl fmt::Display for Power {
@@ -121,6 +127,7 @@ impl fmt::Display for Power {
         f.write_str(match self {
             Power::On => "On",
             Power::Off => "Off",
+            Power::Asleep => "Asleep",
         })
     }
 }
@@ -134,16 +141,30 @@ pub enum ResetType {
     ForceOn,
     /// Cut the power at once.
     ForceOff,
+    /// Ask the operating system to shut down. Only where the device can.
+    GracefulShutdown,
     /// Off and on at once. Composed as a power cycle where the device knows only on and off.
     ForceRestart,
+    /// Ask the operating system to restart. Only where the device can.
+    GracefulRestart,
     /// Off, `off_dwell`, on.
     PowerCycle,
+    /// A diagnostic interrupt. Only where the device can.
+    Nmi,
 }
 
 impl ResetType {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [ResetType; 5] =
-        [ResetType::On, ResetType::ForceOn, ResetType::ForceOff, ResetType::ForceRestart, ResetType::PowerCycle];
+    pub const ALL: [ResetType; 8] = [
+        ResetType::On,
+        ResetType::ForceOn,
+        ResetType::ForceOff,
+        ResetType::GracefulShutdown,
+        ResetType::ForceRestart,
+        ResetType::GracefulRestart,
+        ResetType::PowerCycle,
+        ResetType::Nmi,
+    ];
 
     /// The name as Redfish spells it.
     pub const fn name(self) -> &'static str {
@@ -151,8 +172,11 @@ impl ResetType {
             ResetType::On => "On",
             ResetType::ForceOn => "ForceOn",
             ResetType::ForceOff => "ForceOff",
+            ResetType::GracefulShutdown => "GracefulShutdown",
             ResetType::ForceRestart => "ForceRestart",
+            ResetType::GracefulRestart => "GracefulRestart",
             ResetType::PowerCycle => "PowerCycle",
+            ResetType::Nmi => "Nmi",
         }
     }
 
@@ -160,110 +184,84 @@ impl ResetType {
     pub fn from_name(name: &str) -> Option<ResetType> {
         ResetType::ALL.into_iter().find(|kind| kind.name() == name)
     }
+
+    /// The one order that does it, where a device has it; what has none is composed of on and off.
+    pub const fn native(self) -> Option<Order> {
+        match self {
+            ResetType::On | ResetType::ForceOn => Some(Order::On),
+            ResetType::ForceOff => Some(Order::Off),
+            ResetType::GracefulShutdown => Some(Order::GracefulOff),
+            ResetType::ForceRestart => Some(Order::Reset),
+            ResetType::GracefulRestart => Some(Order::GracefulReset),
+            ResetType::PowerCycle => Some(Order::Cycle),
+            ResetType::Nmi => Some(Order::Nmi),
+        }
+    }
+
+    /// Every device can do it, since on and off are enough for it.
+    pub const fn is_composable(self) -> bool {
+        use ResetType::{ForceOff, ForceOn, ForceRestart, On, PowerCycle};
+        matches!(self, On | ForceOn | ForceOff | ForceRestart | PowerCycle)
+    }
+}
+
+/// One order to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Order {
+    /// Turn on, or wake up.
+    On,
+    /// Cut the power.
+    Off,
+    /// Off and on again, by the device itself.
+    Cycle,
+    /// Restart without cutting the power.
+    Reset,
+    /// Let the operating system shut down.
+    GracefulOff,
+    /// Let the operating system restart.
+    GracefulReset,
+    /// A diagnostic interrupt.
+    Nmi,
+}
+
+impl Order {
+    /// It ends in the state in which it began, so that no reading tells whether it was followed: only the device's
+    /// own "ok" does.
+    pub const fn is_pulse(self) -> bool {
+        matches!(self, Order::Cycle | Order::Reset | Order::GracefulReset | Order::Nmi)
+    }
+
+    /// The machine boots after it.
+    pub const fn boots(self) -> bool {
+        matches!(self, Order::On | Order::Cycle | Order::Reset | Order::GracefulReset)
+    }
+
+    /// The state in which it ends.
+    pub const fn leads_to(self) -> Power {
+        match self {
+            Order::Off | Order::GracefulOff => Power::Off,
+            _ => Power::On,
+        }
+    }
+
+    /// The name, for logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Order::On => "on",
+            Order::Off => "off",
+            Order::Cycle => "cycle",
+            Order::Reset => "reset",
+            Order::GracefulOff => "graceful off",
+            Order::GracefulReset => "graceful reset",
+            Order::Nmi => "nmi",
+        }
+    }
 }
 
 impl fmt::Display for ResetType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// `Boot.BootSourceOverrideTarget` (schema ComputerSystem): where the next boot is to come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum BootTarget {
-    /// The machine's own order.
-    #[default]
-    None,
-    /// The network.
-    Pxe,
-    /// The disk.
-    Hdd,
-}
-
-impl BootTarget {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [BootTarget; 3] = [BootTarget::None, BootTarget::Pxe, BootTarget::Hdd];
-
-    /// The name as Redfish spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            BootTarget::None => "None",
-            BootTarget::Pxe => "Pxe",
-            BootTarget::Hdd => "Hdd",
-        }
-    }
-}
-
-/// `Boot.BootSourceOverrideEnabled` (schema ComputerSystem): how long an override holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum BootEnabled {
-    /// No override.
-    #[default]
-    Disabled,
-    /// For the next boot; falls to `Disabled` then.
-    Once,
-    /// Until it is changed.
-    Continuous,
-}
-
-impl BootEnabled {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [BootEnabled; 3] = [BootEnabled::Disabled, BootEnabled::Once, BootEnabled::Continuous];
-
-    /// The name as Redfish spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            BootEnabled::Disabled => "Disabled",
-            BootEnabled::Once => "Once",
-            BootEnabled::Continuous => "Continuous",
-        }
-    }
-}
-
-/// `Boot.BootSourceOverrideMode` (schema ComputerSystem): the firmware interface of the boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum BootMode {
-    /// UEFI.
-    #[default]
-    #[serde(rename = "UEFI")]
-    Uefi,
-    /// BIOS.
-    Legacy,
-}
-
-impl BootMode {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [BootMode; 2] = [BootMode::Uefi, BootMode::Legacy];
-
-    /// The name as Redfish spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            BootMode::Uefi => "UEFI",
-            BootMode::Legacy => "Legacy",
-        }
-    }
-}
-
-/// The boot override of a node, kept in the journal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BootOverride {
-    /// `BootSourceOverrideTarget`.
-    pub target: BootTarget,
-    /// `BootSourceOverrideEnabled`.
-    pub enabled: BootEnabled,
-    /// `BootSourceOverrideMode`.
-    pub mode: BootMode,
-}
-
-/// Any subset of [`BootOverride`]: what a PATCH of `Boot` carries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BootPatch {
-    /// `BootSourceOverrideTarget`.
-    pub target: Option<BootTarget>,
-    /// `BootSourceOverrideEnabled`.
-    pub enabled: Option<BootEnabled>,
-    /// `BootSourceOverrideMode`.
-    pub mode: Option<BootMode>,
 }
 
 /// `Status.Health` (schema Resource).
@@ -337,70 +335,6 @@ impl fmt::Display for MacAddress {
     }
 }
 
-/// What the operator says of a machine: it is shown, never acted upon. What is not said is left out of every answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Inventory {
-    /// `Manufacturer`.
-    pub manufacturer: Option<String>,
-    /// `Model`.
-    pub model: Option<String>,
-    /// `SerialNumber`.
-    pub serial: Option<String>,
-    /// `UUID` of the system; [`NodeId::uuid`] when not said.
-    pub uuid: Option<Uuid>,
-    /// The machine's processors.
-    pub processors: Vec<Processor>,
-    /// `MemorySummary.TotalSystemMemoryGiB`.
-    pub memory_gib: Option<f64>,
-    /// The machine's drives.
-    pub drives: Vec<Drive>,
-    /// The machine's own network interfaces.
-    pub nics: Vec<MacAddress>,
-}
-
-/// One processor socket, as the Redfish schema Processor names its properties.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Processor {
-    /// `Model`.
-    pub model: Option<String>,
-    /// `Manufacturer`.
-    pub manufacturer: Option<String>,
-    /// `TotalCores`.
-    pub cores: Option<u32>,
-    /// `TotalThreads`.
-    pub threads: Option<u32>,
-    /// `InstructionSet` and `ProcessorArchitecture` come from this.
-    pub architecture: Option<Architecture>,
-    /// `MaxSpeedMHz`.
-    pub max_speed_mhz: Option<u32>,
-}
-
-/// The instruction set of a processor, spelled as in the Redfish schema Processor (`InstructionSet`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    /// `x86-64`.
-    X86_64,
-    /// `ARM-A64`.
-    ArmA64,
-}
-
-/// One drive, as the Redfish schema Drive names its properties.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drive {
-    /// `Name`, such as `nvme0n1`.
-    pub name: String,
-    /// `CapacityBytes`.
-    pub capacity_bytes: Option<u64>,
-    /// `MediaType`: `SSD`, `HDD`.
-    pub media: Option<String>,
-    /// `Protocol`: `NVMe`, `SATA`, `SAS`, `USB`.
-    pub protocol: Option<String>,
-    /// `Model`.
-    pub model: Option<String>,
-    /// `SerialNumber`.
-    pub serial: Option<String>,
-}
-
 /// The times by which a node lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -433,6 +367,8 @@ pub struct NodeSpec {
     pub rules: Rules,
     /// The device in the operator's words, for messages: `Tapo plug at 192.0.2.11`.
     pub device: Arc<str>,
+    /// What is known of every device of this kind.
+    pub kind: &'static device::DeviceKind,
 }
 
 #[cfg(test)]

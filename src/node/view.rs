@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::device::AboutDevice;
-use super::{BootOverride, BootTarget, Health, Inventory, NodeId, Power, ResetType};
+use super::device::{AboutDevice, LogEntry};
+use super::{BootMode, BootOverride, BootTarget, Health, Inventory, NodeId, Power, ResetType};
 use crate::clock::{Mono, Now, Wall};
 
 /// A node as it is known at one moment.
@@ -14,8 +14,12 @@ use crate::clock::{Mono, Now, Wall};
 pub struct NodeView {
     /// Its name.
     pub id: NodeId,
-    /// What the operator says of the machine.
+    /// What is inside the machine: what the operator says, else what the device found.
     pub inventory: Arc<Inventory>,
+    /// The log of the machine's hardware and firmware, if the device has one and it was read; the newest entry first.
+    pub event_log: Option<Arc<[LogEntry]>>,
+    /// The log of who did what to the device, likewise.
+    pub audit_log: Option<Arc<[LogEntry]>>,
     /// The device in words.
     pub device: Arc<str>,
     /// Who the device says it is; `None` before the first contact of the node's life.
@@ -37,9 +41,11 @@ pub struct NodeView {
     /// What is not well, in words.
     pub conditions: Vec<Condition>,
     /// What may be asked of the node's power.
-    pub resets: &'static [ResetType],
+    pub resets: Vec<ResetType>,
     /// Which boot targets this node can honour.
-    pub boot_targets: &'static [BootTarget],
+    pub boot_targets: Arc<[BootTarget]>,
+    /// Among which boot modes a client may choose.
+    pub boot_modes: &'static [BootMode],
     /// The boot override.
     pub boot: BootOverride,
     /// Moves only with what a client can write: the ETag.

@@ -82,7 +82,7 @@ fn boot(view: &NodeView) -> Value {
         "BootSourceOverrideEnabled": view.boot.enabled.name(),
         "BootSourceOverrideEnabled@Redfish.AllowableValues": BootEnabled::ALL.map(BootEnabled::name),
         "BootSourceOverrideTarget": view.boot.target.name(),
-        "BootSourceOverrideTarget@Redfish.AllowableValues": names(view.boot_targets),
+        "BootSourceOverrideTarget@Redfish.AllowableValues": names(&view.boot_targets),
         "BootSourceOverrideMode": view.boot.mode.name(),
         "BootSourceOverrideMode@Redfish.AllowableValues": BootMode::ALL.map(BootMode::name),
     })
@@ -108,7 +108,7 @@ pub fn reset(asked: Asked<'_>) -> Pending<'_> {
     Box::pin(async move {
         const ACTION: &str = "ComputerSystem.Reset";
         let node = asked.seen.node()?;
-        let resets = node.view().resets;
+        let resets = node.view().resets.clone();
         let names: Vec<&str> = resets.iter().map(|kind| kind.name()).collect();
         let mut kind = None;
         for (name, value) in asked.body.object()? {
@@ -154,10 +154,10 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let current = resource(&node.view()).body;
         let mut body = Body::of(asked.body.object()?, &current);
         let mut patch = BootPatch::default();
-        let targets = node.view().boot_targets;
+        let targets = node.view().boot_targets.clone();
         body.inner("Boot", |boot| {
             patch.enabled = boot.take("BootSourceOverrideEnabled", choice(&BootEnabled::ALL, BootEnabled::name));
-            patch.target = boot.take("BootSourceOverrideTarget", choice(targets, BootTarget::name));
+            patch.target = boot.take("BootSourceOverrideTarget", choice(&targets, BootTarget::name));
             patch.mode = boot.take("BootSourceOverrideMode", choice(&BootMode::ALL, BootMode::name));
         });
         body.finish()?;

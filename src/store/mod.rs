@@ -304,5 +304,15 @@ impl Journal for Store {
 
 /// Whether only the time and the energy differ.
 fn same_but_moved(old: &SeenRecord, new: &SeenRecord) -> bool {
-    old.power == new.power && old.since == new.since && (Arc::ptr_eq(&old.about, &new.about) || old.about == new.about)
+    fn same<T: PartialEq>(old: Option<&Arc<T>>, new: Option<&Arc<T>>) -> bool {
+        match (old, new) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old == new,
+            (old, new) => old.is_none() && new.is_none(),
+        }
+    }
+    old.power == new.power
+        && old.since == new.since
+        && same(Some(&old.about), Some(&new.about))
+        && same(old.abilities.as_ref(), new.abilities.as_ref())
+        && same(old.inventory.as_ref(), new.inventory.as_ref())
 }

@@ -230,6 +230,8 @@ mod tests {
             energy_wh: 12,
             energy_today_wh: Some(3),
             about: Default::default(),
+            abilities: None,
+            inventory: None,
         };
         vec![
             (

@@ -224,6 +224,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
                 inventory: Arc::new(inventory()),
                 rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(30) },
                 device: driver.label().into(),
+                kind: driver.kind(),
             },
             driver,
         }
@@ -240,17 +241,15 @@ fn inventory() -> Inventory {
         manufacturer: Some("Dell".into()),
         model: Some("OptiPlex 3060".into()),
         serial: Some("ABC123".into()),
-        uuid: None,
         processors: vec![Processor {
             model: Some("Intel Core i5-8500T".into()),
-            manufacturer: None,
             cores: Some(6),
             threads: Some(6),
             architecture: Some(Architecture::X86_64),
-            max_speed_mhz: None,
+            ..Processor::default()
         }],
         memory_gib: Some(16.0),
-        drives: Vec::new(),
         nics: vec!["00:5c:52:31:3a:9c".parse().unwrap()],
+        ..Inventory::default()
     }
 }

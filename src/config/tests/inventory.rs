@@ -40,6 +40,7 @@ fn what_is_said_is_kept() {
         threads: Some(12),
         architecture: Some(Architecture::X86_64),
         max_speed_mhz: Some(3500),
+        socket: None,
     };
     let arm = Processor { architecture: Some(Architecture::ArmA64), ..Processor::default() };
     let sda = Drive {
@@ -60,7 +61,7 @@ fn what_is_said_is_kept() {
             processors: vec![i5.clone(), i5, arm],
             memory_gib: Some(7.5),
             drives: vec![sda, Drive { name: "sdb".into(), ..Drive::default() }],
-            nics: Vec::new(),
+            ..Inventory::default()
         }
     );
     assert_eq!(inventory("{}"), Inventory::default());

@@ -17,8 +17,8 @@ use super::meter::{Measured, Profile};
 use super::smart::{self, COMPONENT_NEGO, DeviceInfo, GET_DEVICE_INFO, SET_DEVICE_INFO, is_unsupported};
 use crate::clock::Mono;
 use crate::driver::DeviceContext;
-use crate::node::device::{AboutDevice, DeviceFuture, Notice, Observation, PowerDevice};
-use crate::node::{MacAddress, Power};
+use crate::node::device::{AboutDevice, DeviceError, DeviceFuture, FailureClass, Notice, Observation, PowerDevice};
+use crate::node::{BootOverride, MacAddress, Order, Power};
 
 /// How often a reading is asked for when answers are lost on the way.
 const READ_TRIES: u32 = 3;
@@ -82,11 +82,13 @@ impl TapoPlug {
             self.about = Arc::new(about);
         }
         Ok(Observation {
-            power,
+            power: Some(power),
             on_for: info.on_for,
             milliwatts: measured.milliwatts,
             energy_today_wh: self.today_wh,
             about: self.about.clone(),
+            abilities: None,
+            unstudied: false,
             notices,
         })
     }
@@ -209,8 +211,16 @@ impl PowerDevice for TapoPlug {
         })
     }
 
-    fn set(&mut self, power: Power) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async move {
+            let power = match order {
+                Order::On => Power::On,
+                Order::Off => Power::Off,
+                other => {
+                    let text = format!("a plug can be switched on and off, and has no order \"{}\"", other.name());
+                    return Err(DeviceError::new(FailureClass::Refused, text));
+                }
+            };
             let connection = self.connection.clone();
             let mut call = connection.begin(self.context.clone(), "set", SET_TRIES).await?;
             loop {
@@ -295,6 +305,7 @@ fn about(own: &DeviceInfo, whole: &DeviceInfo, protocol: Option<&str>, meter: bo
         nickname: own.nickname.clone(),
         protocol: protocol.map(Into::into),
         meter,
+        uuid: None,
     }
 }
 

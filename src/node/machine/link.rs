@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Moment;
 use crate::clock::{Mono, Now, Wall};
-use crate::node::device::{DeviceError, FailureClass};
+use crate::node::device::{DeviceError, DeviceKind, FailureClass};
 use crate::node::event::Happening;
 use crate::node::view::LinkView;
 use crate::node::{Health, NodeSpec, Refusal};
@@ -29,7 +29,7 @@ const BACKOFF_JITTER: f64 = 0.1;
 const BUSY_REST: Duration = Duration::from_secs(5);
 
 /// A device that refuses to be read is wrongly configured; asking it more often changes nothing.
-const REFUSED_RETRY: Duration = Duration::from_secs(60);
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 /// How long a refused login is left alone: plugs lock themselves after some wrong ones, and each try prolongs it.
 pub const LOGIN_HOLD: Duration = Duration::from_secs(30 * 60);
@@ -43,7 +43,9 @@ const LOGIN_TRY_GAP: Duration = Duration::from_secs(60);
 pub(super) struct Link {
     failures: u32,
     error: Option<DeviceError>,
-    away_since: Option<Wall>,
+    away_since: Option<(Mono, Wall)>,
+    /// From the first failure to the last one.
+    silent_for: Duration,
     retry_at: Option<Mono>,
     open: bool,
     hold: Option<Hold>,
@@ -81,10 +83,11 @@ impl Link {
     }
 
     /// The device failed. What is to be told of it, if anything.
-    pub fn failed(&mut self, error: &DeviceError, moment: Moment) -> Option<Happening> {
+    pub fn failed(&mut self, error: &DeviceError, moment: Moment, kind: &DeviceKind) -> Option<Happening> {
         let Now { mono, wall } = moment.now;
         self.error = Some(error.clone());
-        self.away_since.get_or_insert(wall);
+        let (silent_since, _) = *self.away_since.get_or_insert((mono, wall));
+        self.silent_for = mono.since(silent_since);
         if matches!(error.class, FailureClass::Auth | FailureClass::Locked) {
             let until_wall = wall + LOGIN_HOLD;
             self.hold = Some(Hold {
@@ -109,7 +112,7 @@ impl Link {
             _ => backoff(self.failures),
         };
         self.retry_at = Some(mono + pause.mul_f64((1.0 + moment.swing * BACKOFF_JITTER).max(0.0)));
-        if self.failures >= BREAKER_FAILURES && !self.open {
+        if self.failures >= BREAKER_FAILURES && self.silent_for >= kind.silence_max && !self.open {
             self.open = true;
             return Some(Happening::DeviceLost { why: error.text.clone() });
         }
@@ -137,8 +140,8 @@ impl Link {
     }
 
     /// What is wrong with the connection, in words: the name of the message, its severity, the text, and since when.
-    pub fn trouble(&self, device: &str) -> Option<(&'static str, Health, String, Wall)> {
-        let (error, since) = (self.error.as_ref()?, self.away_since?);
+    pub fn trouble(&self, device: &str, kind: &DeviceKind) -> Option<(&'static str, Health, String, Wall)> {
+        let (error, (_, since)) = (self.error.as_ref()?, self.away_since?);
         if let Some(hold) = &self.hold {
             let text =
                 format!("{device} refused the login: {}; not trying again before {}", hold.text, hold.until_wall);
@@ -146,10 +149,12 @@ impl Link {
         }
         let severity = match self.failures {
             _ if self.open || error.class == FailureClass::Refused => Health::Critical,
-            WARN_FAILURES.. => Health::Warning,
+            // Half of the silence that is ordinary for it gives no reason to worry anybody.
+            WARN_FAILURES.. if self.silent_for >= kind.silence_max / 2 => Health::Warning,
             _ => return None,
         };
-        Some(("DeviceAway", severity, format!("{device} does not answer: {}", error.text), since))
+        let words = if error.class == FailureClass::Refused { "is not to be used" } else { "does not answer" };
+        Some(("DeviceAway", severity, format!("{device} {words}: {}", error.text), since))
     }
 
     /// What readers see of it.

@@ -5,26 +5,32 @@
 //! node's life can be simulated in a millisecond.
 //!
 //! - `mod.rs`: the state, what goes in and out, the order of the saves.
-//! - `command.rs`: one command from acceptance to its end.
+//! - `command.rs`: one command from acceptance to its end, as a value.
+//! - `orders.rs`: what the machine does with commands.
+//! - `boot.rs`: the boot override, from its change to the boot that uses it.
 //! - `link.rs`: the device that fails: backoff, breaker, the held login.
 //! - `seen.rs`: what the device last said.
 //! - `report.rs`: what readers are shown.
 
+mod boot;
 mod command;
 mod link;
+mod orders;
 mod report;
 mod seen;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::device::{DeviceError, Notice, Observation};
+use super::device::{DeviceError, FailureClass, Findings, LogEntry, Notice, Observation};
 use super::event::{Cause, Happening};
 use super::journal::{BootRecord, Intent, JournalError, NodeRecord, SeenRecord};
-use super::{BootEnabled, BootPatch, BootTarget, NodeSpec, Power, Refusal, ResetType};
+use super::{BootOverride, BootPatch, Inventory, NodeSpec, Order, Power, Refusal, ResetType};
 use crate::clock::{Mono, Now, Wall};
+use boot::Applied;
 use command::Command;
 use link::Link;
 use seen::Seen;
@@ -34,6 +40,13 @@ const SAVES_MAX: usize = 16;
 
 /// An order that was sent this long ago is not on its way any more: no request to a device lives so long.
 const ORDER_LIFE: Duration = Duration::from_secs(30);
+
+/// A device that says nothing certain about the power is asked again after this: transitions take some seconds.
+const UNCERTAIN_LOOK: Duration = Duration::from_secs(5);
+
+/// A corner of the machine that could not be looked into is tried again after this. It is never urgent, and a device that
+/// fails at it must not be kept busy with it.
+const STUDY_RETRY: Duration = Duration::from_secs(120);
 
 /// Spread of the poll times of nodes that were started together: a tenth, so that a rack does not poll in step.
 pub const POLL_JITTER: f64 = 0.1;
@@ -75,12 +88,12 @@ pub enum Input {
     },
     /// The oldest save ended.
     Saved(Result<(), JournalError>),
-    /// The operation in flight ended. An observation for a read, nothing for a write.
+    /// The operation in flight ended.
     Done {
         /// When it was started.
         started: Mono,
         /// What came of it.
-        result: Result<Option<Observation>, DeviceError>,
+        result: Result<Outcome, DeviceError>,
     },
     /// The configuration changed. The device object may be a new one.
     Reconfigured {
@@ -126,12 +139,25 @@ pub enum Save {
 }
 
 /// An operation on the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Read the state.
     Read,
-    /// Switch.
-    Set(Power),
+    /// Give an order, with the boot override for the boot that it causes.
+    Order(Order, BootOverride),
+    /// Look into one more corner of the machine.
+    Study,
+}
+
+/// What came of an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Of a reading.
+    Seen(Observation),
+    /// Of an order: the device took it.
+    Taken,
+    /// Of a look into a corner.
+    Studied(Findings),
 }
 
 /// Why a save was asked for: what to do when it has ended.
@@ -173,6 +199,14 @@ pub struct Machine {
     in_flight: Option<Op>,
     link: Link,
     next_poll: Mono,
+    /// The override for one boot that went out with an order, as long as it is not known to be used.
+    applied: Option<Applied>,
+    /// What the operator says and what the device found.
+    inventory: Arc<Inventory>,
+    event_log: Option<Arc<[LogEntry]>>,
+    audit_log: Option<Arc<[LogEntry]>>,
+    /// When to look into the next corner; `None` when there is nothing new.
+    study_at: Option<Mono>,
     last_number: u64,
     stopping: bool,
     change: u64,
@@ -183,7 +217,9 @@ impl Machine {
     pub fn new(spec: NodeSpec, record: NodeRecord, first_poll: Mono, moment: Moment) -> Machine {
         let last_number = record.intent.as_ref().map_or(0, |intent| intent.number);
         let seen = record.seen.map(|seen| Seen::restored(seen, moment.now, &spec));
-        let command = record.intent.map(|intent| Command::restored(intent, &spec.rules, moment.now));
+        let abilities = seen.as_ref().and_then(|seen| seen.abilities.as_deref());
+        let command = record.intent.map(|intent| Command::restored(intent, &spec.rules, moment.now, abilities));
+        let inventory = known_inventory(&spec, seen.as_ref());
         Machine {
             spec,
             seen,
@@ -196,6 +232,11 @@ impl Machine {
             in_flight: None,
             link: Link::default(),
             next_poll: first_poll,
+            applied: None,
+            inventory,
+            event_log: None,
+            audit_log: None,
+            study_at: None,
             last_number,
             stopping: false,
             change: 0,
@@ -214,6 +255,7 @@ impl Machine {
             Input::Done { started, result } => self.done(started, result, moment, out),
             Input::Reconfigured { spec, rewired } => {
                 self.spec = spec;
+                self.inventory = known_inventory(&self.spec, self.seen.as_ref());
                 if rewired {
                     self.link = Link::default();
                     self.next_poll = moment.now.mono;
@@ -242,7 +284,7 @@ impl Machine {
         if self.in_flight.is_some() || self.stopping {
             return None;
         }
-        [self.poll_due(), self.command_due(now)].into_iter().flatten().min()
+        [self.poll_due(), self.command_due(now), self.study_due()].into_iter().flatten().min()
     }
 
     /// Starts the next operation when there is one: a command goes before a poll.
@@ -252,10 +294,14 @@ impl Machine {
         }
         let op = match self.advance_command(moment, out) {
             Some(op) => Some(op),
-            None => self.poll_due().filter(|due| *due <= moment.now.mono).map(|_| Op::Read),
+            None => {
+                let due = |at: Option<Mono>| at.is_some_and(|at| at <= moment.now.mono);
+                let poll = due(self.poll_due()).then_some(Op::Read);
+                poll.or_else(|| due(self.study_due()).then_some(Op::Study))
+            }
         };
         if let Some(op) = op {
-            self.in_flight = Some(op);
+            self.in_flight = Some(op.clone());
             out.push(Effect::Operate(op));
         }
     }
@@ -265,6 +311,11 @@ impl Machine {
     fn poll_due(&self) -> Option<Mono> {
         let command_tries = self.command.as_ref().is_some_and(Command::is_retrying);
         (self.saves.is_empty() && !command_tries).then(|| self.link.retry_at().unwrap_or(self.next_poll))
+    }
+
+    /// When the next corner of the machine is to be looked into: only while the device is well and nothing else is wanted.
+    fn study_due(&self) -> Option<Mono> {
+        self.study_at.filter(|_| self.command.is_none() && self.saves.is_empty() && self.link.retry_at().is_none())
     }
 
     fn save(&mut self, save: Save, why: Saving, out: &mut Vec<Effect>) {
@@ -301,102 +352,111 @@ impl Machine {
         }
     }
 
-    /// The boot override as it will be when everything that is being saved is saved.
-    fn newest_boot(&self) -> &BootRecord {
-        let newest = self.saves.iter().rev().find_map(|saving| match saving {
-            Saving::Boot { record, .. } => Some(record),
-            _ => None,
-        });
-        newest.unwrap_or(&self.boot)
-    }
-
-    fn patch_boot(&mut self, ticket: Ticket, patch: &BootPatch, if_match: Option<&[u64]>, out: &mut Vec<Effect>) {
-        let node = self.spec.id.clone();
-        let newest = self.newest_boot();
-        let refusal = if self.stopping {
-            Some(Refusal::Stopping { node })
-        } else if self.saves.len() >= SAVES_MAX {
-            Some(Refusal::Overloaded { node })
-        } else if if_match.is_some_and(|numbers| !numbers.contains(&newest.writes)) {
-            Some(Refusal::Changed { node })
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            out.push(Effect::Answer(ticket, Err(refusal)));
-            return;
-        }
-        let mut boot = newest.boot.clone();
-        boot.target = patch.target.unwrap_or(boot.target);
-        boot.enabled = patch.enabled.unwrap_or(boot.enabled);
-        boot.mode = patch.mode.unwrap_or(boot.mode);
-        let record = BootRecord { boot, writes: newest.writes + 1 };
-        self.save(Save::Boot(record.clone()), Saving::Boot { record, ticket }, out);
-    }
-
-    /// A power on was seen: an override for one boot is used up.
-    fn consume_boot(&mut self, out: &mut Vec<Effect>) {
-        // A client that is changing the override in this very moment means the next power on.
-        let changing = self.saves.iter().any(|saving| matches!(saving, Saving::Boot { .. }));
-        if self.boot.boot.enabled != BootEnabled::Once || changing {
-            return;
-        }
-        self.boot.boot.enabled = BootEnabled::Disabled;
-        self.boot.boot.target = BootTarget::None;
-        self.boot.writes += 1;
-        out.push(Effect::Tell(Happening::BootConsumed));
-        self.save(Save::Boot(self.boot.clone()), Saving::BootConsumed, out);
-    }
-
     /// The operation in flight ended.
-    fn done(
-        &mut self,
-        started: Mono,
-        result: Result<Option<Observation>, DeviceError>,
-        moment: Moment,
-        out: &mut Vec<Effect>,
-    ) {
+    fn done(&mut self, started: Mono, result: Result<Outcome, DeviceError>, moment: Moment, out: &mut Vec<Effect>) {
         let Some(op) = self.in_flight.take() else { return };
+        let result = result.and_then(|outcome| match &outcome {
+            Outcome::Seen(observation) => self.same_machine(observation).map(|()| outcome),
+            _ => Ok(outcome),
+        });
         match result {
-            Ok(observation) => {
-                if self.link.succeeded() {
-                    out.push(Effect::Tell(Happening::DeviceFound));
-                }
-                match (op, observation) {
-                    (Op::Set(power), _) => self.written(power, moment.now.mono),
-                    (Op::Read, Some(observation)) => self.observed(observation, started, moment, out),
-                    (Op::Read, None) => {}
+            Ok(outcome) => {
+                self.link_is_well(out);
+                match outcome {
+                    Outcome::Taken => {
+                        if let Op::Order(order, _) = op {
+                            self.boot_taken(order);
+                            self.taken(order, moment.now.mono);
+                        }
+                    }
+                    Outcome::Seen(observation) => self.observed(observation, started, moment, out),
+                    Outcome::Studied(findings) => self.studied(findings, moment.now.mono, out),
                 }
             }
-            Err(error) => self.operation_failed(op, error, moment, out),
+            Err(error) if op == Op::Study && !matches!(error.class, FailureClass::Auth | FailureClass::Locked) => {
+                self.study_at = Some(moment.now.mono + STUDY_RETRY);
+            }
+            Err(error) => self.operation_failed(&op, error, moment, out),
         }
+    }
+
+    fn link_is_well(&mut self, out: &mut Vec<Effect>) {
+        if self.link.succeeded() {
+            out.push(Effect::Tell(Happening::DeviceFound));
+        }
+    }
+
+    /// Another machine at the device's address is neither believed nor switched.
+    fn same_machine(&self, observation: &Observation) -> Result<(), DeviceError> {
+        let before = self.seen.as_ref().and_then(|seen| seen.about.uuid);
+        let (Some(known), Some(now)) = (self.spec.inventory.uuid.or(before), observation.about.uuid) else {
+            return Ok(());
+        };
+        if known == now {
+            return Ok(());
+        }
+        let text = format!(
+            "another machine answers there: its UUID is {now}, and this node's is {known}; put the address right, or if \
+             the machine was replaced, write the new UUID into its inventory in nodes.yaml"
+        );
+        Err(DeviceError::new(FailureClass::Refused, text))
     }
 
     /// A reading arrived. What the device says now is the truth, whoever asked for it.
     fn observed(&mut self, observation: Observation, started: Mono, moment: Moment, out: &mut Vec<Effect>) {
         let now = moment.now;
+        self.take_notices(&observation.notices, now.wall, out);
+        if observation.unstudied {
+            self.study_at.get_or_insert(now.mono);
+        }
+        let Some(power) = observation.power else {
+            self.next_poll = now.mono + UNCERTAIN_LOOK.min(self.spec.rules.poll_interval);
+            return self.command_observed(None, started, now, out);
+        };
         let before = self.seen.as_ref().map(|seen| seen.power);
-        let power = observation.power;
         if before != Some(power) {
-            let ordered = self.unsettled.is_some_and(|(ordered, _)| ordered == power);
-            let cause = if ordered { Cause::Command } else { Cause::Outside };
+            let cause = if self.has_ordered(power) { Cause::Command } else { Cause::Outside };
             out.push(Effect::Tell(Happening::PowerChanged { from: before, to: power, cause }));
         } else if self.seen.as_ref().is_some_and(|seen| seen.was_cycled(&observation, now)) {
             out.push(Effect::Tell(Happening::OnTimeRestarted));
         }
         self.unsettled = self.unsettled.filter(|(order, at)| *order != power && started < *at + ORDER_LIFE);
         self.failed = self.failed.take().filter(|failed| failed.wanted != Some(power));
-        self.take_notices(&observation.notices, now.wall, out);
-        self.seen = Some(Seen::renewed(self.seen.take(), observation, now));
+        self.seen = Some(Seen::renewed(self.seen.take(), observation, power, now));
         if let Some(seen) = &self.seen {
             out.push(Effect::NoteSeen(seen.record()));
         }
         let interval = self.spec.rules.poll_interval;
         self.next_poll = now.mono + interval.mul_f64((1.0 + moment.swing * POLL_JITTER).max(0.0));
-        if before == Some(Power::Off) && power == Power::On {
-            self.consume_boot(out);
+        self.boot_observed(before, power, out);
+        self.command_observed(Some(power), started, now, out);
+    }
+
+    /// A change to this state is our own doing.
+    fn has_ordered(&self, power: Power) -> bool {
+        let by_command =
+            |command: &Command| command.taken.is_some() && (command.want() == power || command.order.is_pulse());
+        self.unsettled.is_some_and(|(ordered, _)| ordered == power) || self.command.as_ref().is_some_and(by_command)
+    }
+
+    /// One more corner of the machine is known.
+    fn studied(&mut self, findings: Findings, now: Mono, out: &mut Vec<Effect>) {
+        self.study_at = findings.more.then_some(now);
+        self.event_log = findings.event_log.or(self.event_log.take());
+        self.audit_log = findings.audit_log.or(self.audit_log.take());
+        let (Some(found), Some(seen)) = (findings.inventory, self.seen.as_mut()) else { return };
+        if seen.inventory.as_ref() == Some(&found) {
+            return;
         }
-        self.command_observed(power, started, now, out);
+        let differences = self.spec.inventory.differences(&found);
+        if !differences.is_empty() {
+            let text =
+                format!("nodes.yaml and the machine differ, and nodes.yaml is shown: {}", differences.join(", "));
+            out.push(Effect::Tell(Happening::Noticed { text }));
+        }
+        seen.inventory = Some(found);
+        out.push(Effect::NoteSeen(seen.record()));
+        self.inventory = known_inventory(&self.spec, self.seen.as_ref());
     }
 
     fn take_notices(&mut self, notices: &[Notice], at: Wall, out: &mut Vec<Effect>) {
@@ -410,5 +470,13 @@ impl Machine {
                 }
             }
         }
+    }
+}
+
+/// What is known of the inside of a node.
+fn known_inventory(spec: &NodeSpec, seen: Option<&Seen>) -> Arc<Inventory> {
+    match seen.and_then(|seen| seen.inventory.as_ref()) {
+        Some(found) => Arc::new(spec.inventory.over(found)),
+        None => spec.inventory.clone(),
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Machine;
+use crate::node::Health;
 use crate::node::view::{Condition, NodeView};
-use crate::node::{BootTarget, Health, ResetType};
 
 impl Machine {
     /// The picture of this moment.
@@ -14,7 +14,9 @@ impl Machine {
         let link = self.link.view();
         NodeView {
             id: self.spec.id.clone(),
-            inventory: self.spec.inventory.clone(),
+            inventory: self.inventory.clone(),
+            event_log: self.event_log.clone(),
+            audit_log: self.audit_log.clone(),
             device: self.spec.device.clone(),
             about: seen.map(|seen| seen.about.clone()),
             power: seen.map(|seen| seen.power),
@@ -26,8 +28,9 @@ impl Machine {
             energy_wh: seen.filter(|seen| seen.energy_today_wh.is_some()).map(|seen| seen.energy_wh),
             health: conditions.iter().map(|condition| condition.severity).max().unwrap_or(Health::OK),
             conditions,
-            resets: &ResetType::ALL,
-            boot_targets: &BootTarget::ALL,
+            resets: self.resets(),
+            boot_targets: self.abilities().map_or(self.spec.kind.boot_targets, |can| &can.boot_targets).into(),
+            boot_modes: self.spec.kind.boot_modes,
             boot: self.boot.boot.clone(),
             writes: self.boot.writes,
             command: self.command.as_ref().map(super::Command::view),
@@ -39,7 +42,7 @@ impl Machine {
     /// What is not well, the worst first.
     fn conditions(&self) -> Vec<Condition> {
         let mut conditions = Vec::new();
-        if let Some((message, severity, text, at)) = self.link.trouble(&self.spec.device) {
+        if let Some((message, severity, text, at)) = self.link.trouble(&self.spec.device, self.spec.kind) {
             conditions.push(Condition { message, severity, text, at });
         }
         if let Some((text, command)) =

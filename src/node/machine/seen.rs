@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Mono, Now, Wall};
-use crate::node::device::{AboutDevice, Observation};
+use crate::node::device::{Abilities, AboutDevice, Observation};
 use crate::node::journal::SeenRecord;
-use crate::node::{NodeSpec, Power};
+use crate::node::{Inventory, NodeSpec, Power};
 
 /// What was last seen of the device.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Seen {
     pub energy_wh: u64,
     pub energy_today_wh: Option<u64>,
     pub about: Arc<AboutDevice>,
+    pub abilities: Option<Arc<Abilities>>,
+    pub inventory: Option<Arc<Inventory>>,
 }
 
 /// How far a device's own count of seconds may be off before a shorter on-time means something.
@@ -46,15 +48,17 @@ impl Seen {
             energy_wh: record.energy_wh,
             energy_today_wh: record.energy_today_wh,
             about: record.about,
+            abilities: record.abilities,
+            inventory: record.inventory,
         }
     }
 
-    pub fn renewed(before: Option<Seen>, observation: Observation, now: Now) -> Seen {
-        let power = observation.power;
+    /// What this reading says, together with what is kept from before.
+    pub fn renewed(before: Option<Seen>, observation: Observation, power: Power, now: Now) -> Seen {
         let changed = before.as_ref().is_none_or(|seen| seen.power != power);
-        let went_off = before.as_ref().is_some_and(|seen| seen.power == Power::On);
+        let went_off = before.as_ref().is_some_and(|seen| seen.power != Power::Off);
         let off_since = match (&before, power) {
-            (_, Power::On) => None,
+            (_, Power::On | Power::Asleep) => None,
             (Some(_), Power::Off) if went_off => Some(now.mono),
             (Some(seen), Power::Off) => seen.off_since,
             (None, Power::Off) => None,
@@ -81,6 +85,8 @@ impl Seen {
             energy_wh: before.as_ref().map_or(0, |seen| seen.energy_wh).saturating_add(used),
             energy_today_wh: observation.energy_today_wh.or(before.as_ref().and_then(|seen| seen.energy_today_wh)),
             about: observation.about,
+            abilities: observation.abilities,
+            inventory: before.and_then(|seen| seen.inventory),
         }
     }
 
@@ -101,6 +107,8 @@ impl Seen {
             energy_wh: self.energy_wh,
             energy_today_wh: self.energy_today_wh,
             about: self.about.clone(),
+            abilities: self.abilities.clone(),
+            inventory: self.inventory.clone(),
         }
     }
 }

@@ -67,6 +67,8 @@ fn seen(n: usize) -> SeenRecord {
         energy_wh: n as u64,
         energy_today_wh: Some(7),
         about: about.into(),
+        abilities: None,
+        inventory: None,
     }
 }
 

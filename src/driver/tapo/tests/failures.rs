@@ -48,7 +48,7 @@ async fn a_request_is_tried_three_times_in_a_call() {
     let names = bench.fake.names();
     assert_eq!(names.iter().filter(|name| *name == "set_device_info").count(), 3, "{names:?}");
     // It was done all the same: for the next reading to say.
-    assert_eq!(bench.read().await.unwrap().power, Power::On);
+    assert_eq!(bench.read().await.unwrap().power, Some(Power::On));
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn taken_is_not_done_and_only_a_reading_tells() {
     let mut bench = Bench::warm(Plug::new(klap())).await;
     bench.fake.trouble("set_device_info", 1, Trouble::Ignore);
     bench.set(Power::On).await.unwrap();
-    assert_eq!(bench.read().await.unwrap().power, Power::Off);
+    assert_eq!(bench.read().await.unwrap().power, Some(Power::Off));
 }
 
 /// Answers that are none, or end too early, or never.

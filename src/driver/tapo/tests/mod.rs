@@ -26,9 +26,9 @@ use super::{Plugs, TapoConfig, TapoPlug};
 use crate::clock::Clock;
 use crate::driver::DeviceContext;
 use crate::driver::http::Deadlines;
-use crate::node::Power;
 use crate::node::device::{DeviceError, FailureClass, Notice, Observation, PowerDevice};
 use crate::node::pace::{Pace, RequestGate};
+use crate::node::{BootOverride, Order, Power};
 use crate::telemetry::Metrics;
 
 /// The vectors of the protocol page.
@@ -115,7 +115,8 @@ impl Bench {
     }
 
     pub async fn set(&mut self, power: Power) -> Result<(), DeviceError> {
-        self.device.set(power).await
+        let order = if power == Power::On { Order::On } else { Order::Off };
+        self.device.order(order, BootOverride::default()).await
     }
 
     pub fn on(&self) -> bool {

@@ -23,7 +23,9 @@ async fn no_plug_feels_more_than_it_bears_whatever_it_does() {
     };
     let work = [open(0), open(1)].map(|mut device| async move {
         // As the machine above does it: again until it is seen.
-        while device.set(Power::On).await.is_err() || device.read().await.map(|seen| seen.power) != Ok(Power::On) {}
+        while device.order(Order::On, BootOverride::default()).await.is_err()
+            || device.read().await.map(|seen| seen.power) != Ok(Some(Power::On))
+        {}
     });
     futures_util::future::join_all(work).await;
     let plug = fake.plug();

@@ -21,7 +21,7 @@ async fn a_plug_without_a_meter_is_asked_for_its_state_alone() {
     }
     let seen = bench.read().await.unwrap();
     assert_eq!(bench.fake.names(), ["get_device_info"]);
-    assert_eq!((seen.power, seen.on_for), (Power::On, Some(Duration::from_secs(3600))));
+    assert_eq!((seen.power, seen.on_for), (Some(Power::On), Some(Duration::from_secs(3600))));
     assert_eq!((seen.milliwatts, seen.energy_today_wh), (None, None));
     let about = &seen.about;
     assert_eq!(about.manufacturer.as_deref(), Some("TP-Link"));

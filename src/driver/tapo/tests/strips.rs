@@ -26,13 +26,13 @@ async fn outlets_count_from_0_in_the_order_of_their_positions() {
     let bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
     let mut devices = outlets(&bench, &[0, 1, 2]);
     for (position, device) in (1..).zip(&mut devices) {
-        device.set(Power::On).await.unwrap();
+        device.order(Order::On, BootOverride::default()).await.unwrap();
         assert!(is_on(&bench, position));
         let seen = device.read().await.unwrap();
-        assert_eq!(seen.power, Power::On);
+        assert_eq!(seen.power, Some(Power::On));
         assert_eq!(seen.about.serial.as_deref(), Some(format!("80220001{position:02}").as_str()));
         assert_eq!((seen.about.model.as_deref(), seen.about.nickname.as_deref()), (Some("P300"), Some("outlet")));
-        device.set(Power::Off).await.unwrap();
+        device.order(Order::Off, BootOverride::default()).await.unwrap();
         assert!(!is_on(&bench, position));
     }
     assert_eq!(bench.fake.plug().speech.logins(), 1);
@@ -47,7 +47,7 @@ async fn a_warm_outlet_costs_one_request_for_each_page_of_the_list() {
         bench.fake.names(),
         ["handshake1", "handshake2", "component_nego", "get_device_info", "get_child_device_list"]
     );
-    device.set(Power::On).await.unwrap();
+    device.order(Order::On, BootOverride::default()).await.unwrap();
     assert_eq!(bench.fake.names(), ["control_child(set_device_info)"]);
     device.read().await.unwrap();
     assert_eq!(bench.fake.names(), ["get_child_device_list"]);
@@ -61,11 +61,11 @@ async fn siblings_share_a_fresh_list_but_not_one_from_before_a_switch() {
     bench.fake.names();
     devices[1].read().await.unwrap();
     assert!(bench.fake.names().is_empty());
-    devices[1].set(Power::On).await.unwrap();
+    devices[1].order(Order::On, BootOverride::default()).await.unwrap();
     bench.fake.names();
-    assert_eq!(devices[1].read().await.unwrap().power, Power::On);
+    assert_eq!(devices[1].read().await.unwrap().power, Some(Power::On));
     assert_eq!(bench.fake.names(), ["get_child_device_list"]);
-    assert_eq!(devices[0].read().await.unwrap().power, Power::Off);
+    assert_eq!(devices[0].read().await.unwrap().power, Some(Power::Off));
     assert!(bench.fake.names().is_empty());
 }
 
@@ -76,8 +76,9 @@ async fn all_outlets_at_once_are_one_request_at_a_time() {
     let devices = outlets(&bench, &[0, 1, 2]);
     let work = devices.into_iter().map(|mut device| async move {
         for power in [Power::On, Power::Off, Power::On] {
-            device.set(power).await.unwrap();
-            assert_eq!(device.read().await.unwrap().power, power);
+            let order = if power == Power::On { Order::On } else { Order::Off };
+            device.order(order, BootOverride::default()).await.unwrap();
+            assert_eq!(device.read().await.unwrap().power, Some(power));
         }
     });
     futures_util::future::join_all(work).await;
@@ -98,7 +99,7 @@ async fn meters_of_outlets_are_read_with_their_state() {
     tokio::time::sleep(quick().list_fresh).await;
     bench.fake.names();
     let seen = device.read().await.unwrap();
-    assert_eq!((seen.power, seen.milliwatts, seen.energy_today_wh), (Power::Off, Some(7000), Some(12)));
+    assert_eq!((seen.power, seen.milliwatts, seen.energy_today_wh), (Some(Power::Off), Some(7000), Some(12)));
     assert!(seen.about.meter);
     assert_eq!(bench.fake.names(), ["control_child(multipleRequest(get_device_info,get_emeter_data))"]);
 }
@@ -126,7 +127,7 @@ async fn a_configuration_that_does_not_fit_is_refused_in_words() {
     let mut device = outlets(&bench, &[7]).remove(0);
     let words = "the strip has 3 outlets, \"outlet: 0\" to \"outlet: 2\", and nodes.yaml says \"outlet: 7\"";
     assert_fails(device.read().await, FailureClass::Refused, words);
-    assert_fails(device.set(Power::On).await, FailureClass::Refused, words);
+    assert_fails(device.order(Order::On, BootOverride::default()).await, FailureClass::Refused, words);
 
     let mut bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
     let words = "it is a strip with 3 outlets: say in nodes.yaml which one switches this node, from \"outlet: 0\" to \"outlet: 2\"";
@@ -137,7 +138,7 @@ async fn a_configuration_that_does_not_fit_is_refused_in_words() {
     let bench = Bench::new(Plug::new(klap())).await;
     let mut device = outlets(&bench, &[2]).remove(0);
     let words = "it is no strip and has no outlets to choose from: remove \"outlet: 2\" from nodes.yaml";
-    assert_fails(device.set(Power::Off).await, FailureClass::Refused, words);
+    assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Refused, words);
     assert_fails(device.read().await, FailureClass::Refused, words);
     assert_eq!(bench.fake.plug().switched, 0);
 }
@@ -148,8 +149,8 @@ async fn an_outlet_that_has_another_id_is_found_again() {
     let mut device = outlets(&bench, &[1]).remove(0);
     device.read().await.unwrap();
     bench.fake.plug().outlets[1]["device_id"] = "new".into();
-    assert!(device.set(Power::On).await.is_err());
-    device.set(Power::On).await.unwrap();
+    assert!(device.order(Order::On, BootOverride::default()).await.is_err());
+    device.order(Order::On, BootOverride::default()).await.unwrap();
     assert!(is_on(&bench, 2));
 }
 
@@ -159,10 +160,10 @@ async fn a_dropped_call_of_one_outlet_does_not_stop_the_others() {
     let mut devices = outlets(&bench, &[0, 1]);
     devices[0].read().await.unwrap();
     bench.fake.trouble("control_child", 1, Trouble::Silence);
-    let call = devices[0].set(Power::On);
+    let call = devices[0].order(Order::On, BootOverride::default());
     assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
-    devices[1].set(Power::On).await.unwrap();
-    assert_eq!(devices[1].read().await.unwrap().power, Power::On);
+    devices[1].order(Order::On, BootOverride::default()).await.unwrap();
+    assert_eq!(devices[1].read().await.unwrap().power, Some(Power::On));
 }
 
 #[tokio::test]

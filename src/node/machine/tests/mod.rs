@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::*;
-use crate::node::device::FailureClass;
+use crate::node::device::DeviceKind;
 use crate::node::view::NodeView;
 use crate::node::{Health, NodeId, Rules};
 
@@ -68,6 +68,7 @@ impl World {
             inventory: Arc::default(),
             rules,
             device: "Tapo plug at 192.0.2.11".into(),
+            kind: &DeviceKind::PLUG,
         };
         let moment = Moment { now: Now { mono: Mono::START, wall: START }, swing: 0.0 };
         let machine = Machine::new(spec.clone(), NodeRecord::default(), Mono::START, moment);
@@ -164,24 +165,25 @@ impl World {
     fn operate(&mut self) {
         let Some((op, started, _)) = self.running.take() else { return };
         let fail = |class: FailureClass| Err(DeviceError::new(class, format!("it is {class}")));
-        if let Op::Set(power) = op
+        if let Op::Order(order, _) = op
             && matches!(self.mood, Mood::Well | Mood::Mute | Mood::Ignores)
         {
+            let power = order.leads_to();
             self.writes.push((self.now, power));
             if self.mood != Mood::Ignores {
                 self.turn(power);
             }
         }
         let observation = Observation {
-            power: self.relay,
+            power: Some(self.relay),
             on_for: Some(if self.relay == Power::On { self.now - self.turned } else { Duration::ZERO }),
             milliwatts: Some(12_000),
             energy_today_wh: Some(self.now.as_secs() / 60),
-            about: Arc::default(),
-            notices: Vec::new(),
+            ..Observation::default()
         };
         let result = match self.mood {
-            Mood::Well | Mood::Ignores => Ok((op == Op::Read).then_some(observation)),
+            Mood::Well | Mood::Ignores if op == Op::Read => Ok(Outcome::Seen(observation)),
+            Mood::Well | Mood::Ignores => Ok(Outcome::Taken),
             Mood::Away => fail(FailureClass::Unreachable),
             Mood::Mute => fail(FailureClass::Timeout),
             Mood::WrongPassword => fail(FailureClass::Auth),
@@ -207,7 +209,7 @@ impl World {
             return true;
         }
         let wake = self.machine.wake_at(Mono::after_start(self.now)).map(Mono::since_start);
-        let done = self.running.map(|(_, _, done)| done);
+        let done = self.running.as_ref().map(|(_, _, done)| *done);
         let Some(next) = [wake, done].into_iter().flatten().min().filter(|at| *at <= end) else { return false };
         self.now = self.now.max(next);
         if done.is_some_and(|done| done <= self.now) {
@@ -220,9 +222,10 @@ impl World {
 
     /// The process dies here and is started again `gap` later.
     fn crash(&mut self, gap: Duration) {
-        if let Some((Op::Set(power), _, _)) = self.running.take()
+        if let Some((Op::Order(order, _), _, _)) = self.running.take()
             && matches!(self.mood, Mood::Well | Mood::Mute)
         {
+            let power = order.leads_to();
             // The order was on its way.
             self.writes.push((self.now, power));
             self.turn(power);

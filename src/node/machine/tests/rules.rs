@@ -1,8 +1,8 @@
 //! One test for each rule about power.
 
 use super::*;
-use crate::node::BootMode;
 use crate::node::journal::Stage;
+use crate::node::{BootEnabled, BootMode, BootTarget};
 
 #[test]
 fn the_state_is_null_before_the_first_contact_and_never_after_it() {
@@ -330,14 +330,8 @@ fn polls_come_at_their_interval_and_energy_adds_up_over_midnight() {
     assert_eq!(before, 2);
     let midnight = Seen::renewed(
         world.machine.seen.clone(),
-        Observation {
-            power: Power::On,
-            on_for: None,
-            milliwatts: None,
-            energy_today_wh: Some(1),
-            about: Arc::default(),
-            notices: Vec::new(),
-        },
+        Observation { power: Some(Power::On), energy_today_wh: Some(1), ..Observation::default() },
+        Power::On,
         world.moment().now,
     );
     assert_eq!(midnight.energy_wh, 3);
@@ -346,8 +340,12 @@ fn polls_come_at_their_interval_and_energy_adds_up_over_midnight() {
 #[test]
 fn once_is_used_up_by_the_next_power_on_and_survives_a_crash_before() {
     let mut world = World::settled(Power::On);
-    let patch =
-        BootPatch { target: Some(BootTarget::Pxe), enabled: Some(BootEnabled::Once), mode: Some(BootMode::Legacy) };
+    let patch = BootPatch {
+        target: Some(BootTarget::Pxe),
+        enabled: Some(BootEnabled::Once),
+        mode: Some(BootMode::Legacy),
+        http_boot_uri: None,
+    };
     world.input(Input::PatchBoot { ticket: 1, patch, if_match: Some(vec![0]) });
     assert_eq!(world.view().boot.enabled, BootEnabled::Disabled, "not durable yet");
     world.run(secs(1));

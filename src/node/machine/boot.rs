@@ -1,0 +1,106 @@
+//! The boot override of a node, from its change by a client to the boot that uses it up.
+//!
+//! Where the device sets the boot source, an override goes out with each order that boots, and one for one boot is used
+//! up when such an order was followed. Elsewhere the next power on uses it up, whoever caused it.
+
+use super::{Effect, Machine, SAVES_MAX, Save, Saving, Ticket};
+use crate::node::event::Happening;
+use crate::node::journal::BootRecord;
+use crate::node::{BootEnabled, BootOverride, BootPatch, BootTarget, Order, Power, Refusal};
+
+/// An override for one boot that went out with an order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applied {
+    /// The change number of the override.
+    writes: u64,
+    /// The device took the order.
+    taken: bool,
+}
+
+impl Machine {
+    /// The override that goes out with an order.
+    pub(super) fn boot_for(&mut self, order: Order) -> BootOverride {
+        if !self.spec.kind.applies_boot || !order.boots() {
+            return BootOverride::default();
+        }
+        let once = self.boot.boot.enabled == BootEnabled::Once;
+        self.applied = once.then_some(Applied { writes: self.boot.writes, taken: false });
+        self.boot.boot.clone()
+    }
+
+    /// The device took an order.
+    pub(super) fn boot_taken(&mut self, order: Order) {
+        if let Some(applied) = self.applied.as_mut().filter(|_| order.boots()) {
+            applied.taken = true;
+        }
+    }
+
+    /// A reading arrived: was there a boot that used the override up?
+    pub(super) fn boot_observed(&mut self, before: Option<Power>, power: Power, out: &mut Vec<Effect>) {
+        let powered_on = before == Some(Power::Off) && power == Power::On;
+        if !self.spec.kind.applies_boot {
+            if powered_on {
+                self.consume_boot(out);
+            }
+        } else if power == Power::On
+            && let Some(applied) = self.applied.take_if(|applied| applied.taken || powered_on)
+            && applied.writes == self.boot.writes
+        {
+            self.consume_boot(out);
+        }
+    }
+
+    /// The boot override as it will be when everything that is being saved is saved.
+    fn newest_boot(&self) -> &BootRecord {
+        let newest = self.saves.iter().rev().find_map(|saving| match saving {
+            Saving::Boot { record, .. } => Some(record),
+            _ => None,
+        });
+        newest.unwrap_or(&self.boot)
+    }
+
+    pub(super) fn patch_boot(
+        &mut self,
+        ticket: Ticket,
+        patch: &BootPatch,
+        if_match: Option<&[u64]>,
+        out: &mut Vec<Effect>,
+    ) {
+        let node = self.spec.id.clone();
+        let newest = self.newest_boot();
+        let refusal = if self.stopping {
+            Some(Refusal::Stopping { node })
+        } else if self.saves.len() >= SAVES_MAX {
+            Some(Refusal::Overloaded { node })
+        } else if if_match.is_some_and(|numbers| !numbers.contains(&newest.writes)) {
+            Some(Refusal::Changed { node })
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            out.push(Effect::Answer(ticket, Err(refusal)));
+            return;
+        }
+        let mut boot = newest.boot.clone();
+        boot.target = patch.target.unwrap_or(boot.target);
+        boot.enabled = patch.enabled.unwrap_or(boot.enabled);
+        boot.mode = patch.mode.unwrap_or(boot.mode);
+        boot.http_boot_uri = patch.http_boot_uri.clone().unwrap_or(boot.http_boot_uri);
+        let record = BootRecord { boot, writes: newest.writes + 1 };
+        self.save(Save::Boot(record.clone()), Saving::Boot { record, ticket }, out);
+    }
+
+    /// A power on was seen: an override for one boot is used up.
+    fn consume_boot(&mut self, out: &mut Vec<Effect>) {
+        // A client that is changing the override in this very moment means the next power on.
+        let changing = self.saves.iter().any(|saving| matches!(saving, Saving::Boot { .. }));
+        if self.boot.boot.enabled != BootEnabled::Once || changing {
+            return;
+        }
+        self.boot.boot.enabled = BootEnabled::Disabled;
+        self.boot.boot.target = BootTarget::None;
+        self.boot.writes += 1;
+        out.push(Effect::Tell(Happening::BootConsumed));
+        self.save(Save::Boot(self.boot.clone()), Saving::BootConsumed, out);
+    }
+}

@@ -1,0 +1,333 @@
+//! The machine and its command: accept, coalesce, supersede, refuse; then carry it out, operation by operation.
+
+use std::time::Duration;
+
+use super::command::{Command, Next, plan};
+use super::{Effect, Failed, Machine, Moment, Op, SAVES_MAX, Save, Saving, Ticket};
+use crate::clock::{Mono, Now};
+use crate::node::device::{Abilities, DeviceError, FailureClass};
+use crate::node::event::Happening;
+use crate::node::journal::{Intent, JournalError, Stage};
+use crate::node::{Order, Power, Refusal, ResetType};
+
+impl Machine {
+    /// What may be asked of the node's power in its present state.
+    pub(super) fn resets(&self) -> Vec<ResetType> {
+        let offered = |reset: &ResetType| {
+            reset.is_composable() || reset.native().is_some_and(|order| super::command::offers(self.abilities(), order))
+        };
+        ResetType::ALL.into_iter().filter(offered).collect()
+    }
+
+    pub(super) fn abilities(&self) -> Option<&Abilities> {
+        self.seen.as_ref()?.abilities.as_deref()
+    }
+
+    /// A client asks for power: accept, coalesce, or refuse.
+    pub(super) fn reset(
+        &mut self,
+        ticket: Ticket,
+        reset: ResetType,
+        by: String,
+        moment: Moment,
+        out: &mut Vec<Effect>,
+    ) {
+        let now = moment.now;
+        // Joining an equal command asks nothing more of the device, so no state of the link refuses it.
+        let abilities = self.seen.as_ref().and_then(|seen| seen.abilities.clone());
+        let abilities = abilities.as_deref();
+        if let Some(Saving::Accept { command, tickets }) = self.newest_accept()
+            && command.serves(reset, abilities)
+        {
+            tickets.push(ticket);
+            out.push(Effect::Count(reset, "coalesced"));
+            return;
+        }
+        if self.newest_accept().is_none()
+            && self.command.as_ref().is_some_and(|command| command.serves(reset, abilities))
+        {
+            out.push(Effect::Count(reset, "coalesced"));
+            out.push(Effect::Answer(ticket, Ok(())));
+            return;
+        }
+        if let Some(refusal) = self.refuses(reset, now.mono) {
+            out.push(Effect::Count(reset, "refused"));
+            out.push(Effect::Answer(ticket, Err(refusal)));
+            return;
+        }
+        let command = self.new_command(reset, by, now);
+        self.save(Save::Intent(command.intent.clone()), Saving::Accept { command, tickets: vec![ticket] }, out);
+    }
+
+    fn newest_accept(&mut self) -> Option<&mut Saving> {
+        self.saves.iter_mut().rev().find(|saving| matches!(saving, Saving::Accept { .. }))
+    }
+
+    fn refuses(&self, reset: ResetType, now: Mono) -> Option<Refusal> {
+        let node = || self.spec.id.clone();
+        if self.stopping {
+            return Some(Refusal::Stopping { node: node() });
+        }
+        if self.saves.len() >= SAVES_MAX {
+            return Some(Refusal::Overloaded { node: node() });
+        }
+        if !self.resets().contains(&reset) {
+            let device = self.spec.device.clone();
+            return Some(Refusal::Unsupported { node: node(), what: reset.to_string(), device });
+        }
+        self.link.refusal(&self.spec, now)
+    }
+
+    fn new_command(&mut self, reset: ResetType, by: String, now: Now) -> Command {
+        self.last_number += 1;
+        let before = match self.newest_accept() {
+            Some(Saving::Accept { command, .. }) => Some(&*command),
+            _ => self.command.as_ref(),
+        };
+        // A node that was cut for a command that ends with On keeps that claim when another such command takes its place.
+        let stage = match (before.is_some_and(Command::owes_on), reset) {
+            (true, ResetType::On | ResetType::ForceOn) => Stage::Restoring,
+            (true, ResetType::ForceOff | ResetType::GracefulShutdown) | (false, _) => Stage::Accepted,
+            (true, _) => Stage::Cutting,
+        };
+        let intent = Intent { number: self.last_number, reset, accepted: now.wall, by, stage };
+        let (order, _) = plan(reset, self.abilities());
+        let want = order.leads_to();
+        // Where what was last seen differs from what is wanted, the order can go out at once. Otherwise look first:
+        // it may be there already, and someone may have pressed the button since.
+        let must_read = self.spec.kind.looks_first
+            || self.unsettled.is_some()
+            || self.seen.as_ref().is_none_or(|seen| seen.power == want);
+        let dwell = match want {
+            Power::On => self.dwell_until().map_or(Duration::ZERO, |until| until.since(now.mono)),
+            _ => Duration::ZERO,
+        };
+        let limit = self.spec.rules.command_deadline + dwell;
+        Command::accepted(intent, now.mono, limit, must_read, self.abilities())
+    }
+
+    /// A new command is durable: it takes the place of the one before.
+    pub(super) fn install(&mut self, command: Command, out: &mut Vec<Effect>) {
+        let Intent { reset, by, .. } = command.intent.clone();
+        if let Some(old) = self.command.take() {
+            let old = old.intent.reset;
+            out.push(Effect::Tell(Happening::CommandSuperseded { reset: old, by: reset }));
+            out.push(Effect::Count(old, "superseded"));
+        }
+        out.push(Effect::Tell(Happening::CommandAccepted { reset, by }));
+        self.failed = None;
+        self.command = Some(command);
+    }
+
+    /// The earliest moment at which the node may be turned on: `off_dwell` after it was seen to go off.
+    fn dwell_until(&self) -> Option<Mono> {
+        let seen = self.seen.as_ref().filter(|seen| seen.power == Power::Off)?;
+        seen.off_since.map(|since| since + self.spec.rules.off_dwell)
+    }
+
+    /// Takes the command as far as it goes without the device; the operation it needs then, if it needs one now.
+    pub(super) fn advance_command(&mut self, moment: Moment, out: &mut Vec<Effect>) -> Option<Op> {
+        let now = moment.now.mono;
+        let dwell_until = self.dwell_until();
+        let kind = self.spec.kind;
+        // Each turn of this loop changes the command so that the next one answers otherwise; three are the most.
+        for _ in 0..4 {
+            if self.waits_for_save() {
+                return None;
+            }
+            let command = self.command.as_mut()?;
+            match command.next(kind, dwell_until, now) {
+                Next::Wait(_) => return None,
+                Next::Read => return Some(Op::Read),
+                Next::Give(order) => return Some(Op::Order(order, self.boot_for(order))),
+                Next::Record(stage) => {
+                    let intent = Intent { stage, ..command.intent.clone() };
+                    self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
+                }
+                Next::GiveUp => {
+                    let why = format!("{} was given up: {}", command.in_words(), self.what_is_missing());
+                    self.fail_command(why, moment.now, out);
+                }
+                Next::Restore => {
+                    command.overdue = true;
+                    let why = format!("{} was given up before the power was seen to go off", command.in_words());
+                    command.failing = Some(format!("{why}; the node is left on"));
+                    (command.order, command.then_on) = (Order::On, false);
+                    (command.must_read, command.taken) = (true, None);
+                    let reset = command.intent.reset;
+                    out.push(Effect::Tell(Happening::CommandOverdue { reset, why }));
+                }
+                Next::SayOverdue => {
+                    command.overdue = true;
+                    let reset = command.intent.reset;
+                    let why = command.overdue_words().unwrap_or_default();
+                    out.push(Effect::Tell(Happening::CommandOverdue { reset, why }));
+                }
+            }
+        }
+        None
+    }
+
+    /// When the command needs a `Tick`.
+    pub(super) fn command_due(&self, now: Mono) -> Option<Mono> {
+        let command = self.command.as_ref().filter(|_| !self.waits_for_save())?;
+        match command.next(self.spec.kind, self.dwell_until(), now) {
+            Next::Wait(until) => Some(until),
+            _ => Some(now),
+        }
+    }
+
+    /// A save is under way that will change the command or its stage: nothing is started before it has ended.
+    fn waits_for_save(&self) -> bool {
+        self.saves.iter().any(|saving| matches!(saving, Saving::Accept { .. } | Saving::Stage(_)))
+    }
+
+    /// The stage of the current command is on record, or could not be put there.
+    pub(super) fn stage_saved(
+        &mut self,
+        intent: Intent,
+        result: Result<(), JournalError>,
+        moment: Moment,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(command) = self.command.as_mut().filter(|command| command.intent.number == intent.number) else {
+            return;
+        };
+        match result {
+            Ok(()) => command.intent = intent,
+            // The node is on, and without a record a crash in the middle would leave it off.
+            Err(error) if intent.stage == Stage::Cutting => {
+                let why = format!("{} was given up before anything was done: {error}", command.in_words());
+                self.fail_command(why, moment.now, out);
+            }
+            // The record says "cut" already, which is enough for a restart to turn it on: go on.
+            Err(_) => command.intent = intent,
+        }
+    }
+
+    /// The device took an order.
+    pub(super) fn taken(&mut self, order: Order, now: Mono) {
+        if !order.is_pulse() {
+            self.unsettled = Some((order.leads_to(), now));
+        }
+        if let Some(command) = self.command.as_mut() {
+            // An order of a command that was superseded meanwhile says nothing about the new one.
+            command.taken = (command.order == order).then_some((now, 0));
+            (command.failures, command.obstacle) = (0, None);
+        }
+    }
+
+    /// The device failed; the command, if there is one, waits, or ends where waiting is no use.
+    pub(super) fn operation_failed(&mut self, op: &Op, error: DeviceError, moment: Moment, out: &mut Vec<Effect>) {
+        let of_order = matches!(op, Op::Order(..));
+        // A device that says why it does not follow an order is well.
+        let well = of_order && matches!(error.class, FailureClass::NotReady | FailureClass::Refused);
+        if well {
+            self.link_is_well(out);
+        } else {
+            out.extend(self.link.failed(&error, moment, self.spec.kind).map(Effect::Tell));
+        }
+        if let Op::Order(order, _) = op
+            && !well
+            && !order.is_pulse()
+        {
+            // Nobody knows whether the order arrived.
+            self.unsettled = Some((order.leads_to(), moment.now.mono));
+        }
+        let Some(command) = self.command.as_mut() else { return };
+        let doubtful_nmi = matches!(op, Op::Order(Order::Nmi, _)) && error.class != FailureClass::NotReady;
+        let hopeless = matches!(error.class, FailureClass::Auth | FailureClass::Locked | FailureClass::Refused);
+        if (hopeless && !command.owes_on()) || doubtful_nmi {
+            let why = format!("{} was given up: {}: {error}", command.in_words(), self.spec.device);
+            self.fail_command(why, moment.now, out);
+            return;
+        }
+        command.obstacle = well.then(|| error.text.clone());
+        let rest = hopeless || error.class == FailureClass::Busy;
+        command.failed_once(moment.now.mono, self.link.retry_at().filter(|_| rest));
+    }
+
+    /// A reading for the command: is the leg done?
+    pub(super) fn command_observed(&mut self, power: Option<Power>, started: Mono, now: Now, out: &mut Vec<Effect>) {
+        let unsettled = self.unsettled;
+        let abilities = self.seen.as_ref().and_then(|seen| seen.abilities.clone());
+        let tries = self.spec.kind.verify_after.len();
+        let Some(command) = self.command.as_mut() else { return };
+        command.retry_at = command.retry_at.min(now.mono);
+        if started < command.since {
+            return;
+        }
+        let Some(power) = power else { return command.between_states(now.mono) };
+        command.must_read = false;
+        // A device that is well and does not take the order is still asked less and less often.
+        if command.obstacle.is_none() {
+            command.failures = 0;
+        }
+        if let Err(why) = command.fit(power, abilities.as_deref()) {
+            return self.fail_command(why, now, out);
+        }
+        if power != command.want() {
+            if let Some((_, readings)) = command.taken.as_mut() {
+                *readings += 1;
+                if command.order.is_pulse() && *readings >= tries {
+                    // It went off and did not come back by itself.
+                    (command.order, command.taken) = (Order::On, None);
+                }
+            }
+            return;
+        }
+        if command.order.is_pulse() && command.taken.is_none() {
+            return;
+        }
+        if unsettled.is_some() {
+            // An older order to the contrary may still be on its way: give ours, whatever the device says now.
+            command.taken = None;
+            return;
+        }
+        if command.then_on {
+            (command.order, command.then_on, command.taken) = (Order::On, false, None);
+            command.deadline = command.deadline + self.spec.rules.off_dwell;
+            return;
+        }
+        self.end_command(now, out);
+    }
+
+    /// The last leg is done.
+    fn end_command(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(command) = self.command.as_mut() else { return };
+        if let Some(why) = command.failing.take() {
+            self.fail_command(why, now, out);
+            return;
+        }
+        let Intent { number, reset, accepted, .. } = command.intent;
+        self.command = None;
+        out.push(Effect::ClearIntent(number));
+        out.push(Effect::Count(reset, "done"));
+        out.push(Effect::Tell(Happening::CommandDone { reset, took: now.wall.since(accepted) }));
+    }
+
+    /// It did not become what was asked.
+    fn fail_command(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
+        let Some(command) = self.command.take() else { return };
+        let Intent { number, reset, .. } = command.intent;
+        let (order, then_on) = plan(reset, self.abilities());
+        let wanted = (!then_on && !order.is_pulse()).then_some(order.leads_to());
+        self.failed = Some(Failed { text: why.clone(), at: now.wall, wanted });
+        out.push(Effect::ClearIntent(number));
+        out.push(Effect::Count(reset, "failed"));
+        out.push(Effect::Tell(Happening::CommandFailed { reset, why }));
+    }
+
+    /// What kept the command from its end, in words.
+    fn what_is_missing(&self) -> String {
+        let device = &self.spec.device;
+        match (self.link.view().last_error, &self.command) {
+            (Some(error), _) => format!("{device} does not answer: {error}"),
+            (None, Some(Command { obstacle: Some(why), .. })) => format!("{device}: {why}"),
+            (None, Some(command)) if command.taken.is_some() => {
+                format!("{device} took the order and still does not show {}", command.want())
+            }
+            (None, _) => format!("{device} was not reached in time"),
+        }
+    }
+}
