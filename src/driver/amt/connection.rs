@@ -15,7 +15,7 @@ use super::fault::{Fault, Kind};
 use super::meaning::FaultCode;
 use super::wsman::{self, Identity, Output, ReplyError, Request};
 use super::xml::{Instance, Value, XML_BYTES_MAX};
-use crate::clock;
+use crate::clock::{self, Clock, Mono};
 use crate::driver::DeviceContext;
 use crate::driver::http::{Answer, Deadlines, Errand, HttpClient, Post, Recipe};
 
@@ -27,6 +27,9 @@ const LOGINS_MAX: u32 = 3;
 
 /// Most Pulls of one enumeration. The longest real one needs 4.
 const PULLS_MAX: u32 = 32;
+
+/// How much a pause may differ, so that machines that went away together are not all asked at once.
+const PAUSE_SWING: f64 = 0.1;
 
 /// Most instances of one enumeration. No class of a PC has a tenth of it.
 const INSTANCES_MAX: usize = 2000;
@@ -122,7 +125,12 @@ impl WsMan {
         self.pinned_realm = realm;
     }
 
-    /// The version in the last `Server` header: `16.1.25.2124`.
+    /// The last `Server` header.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
+    /// The version in it: `16.1.25.2124`. Some firmware says none.
     pub fn server_version(&self) -> Option<&str> {
         self.server.as_deref().and_then(version_in)
     }
@@ -181,12 +189,23 @@ impl WsMan {
 
     /// Reads all instances of a class, those of its children included.
     pub async fn enumerate(&mut self, op: &'static str, class: &str) -> Result<Vec<Instance>, Fault> {
-        match self.enumerate_once(op, class).await {
-            Err(fault) if fault.kind == Kind::Soap(FaultCode::InvalidEnumerationContext) => {
+        let mut patience = self.patience();
+        let mut expired = false;
+        loop {
+            let fault = match self.enumerate_once(op, class).await {
+                Ok(instances) => return Ok(instances),
+                Err(fault) => fault,
+            };
+            let again = if fault.kind == Kind::Soap(FaultCode::InvalidEnumerationContext) {
                 self.open = None;
-                self.enumerate_once(op, class).await
+                !std::mem::replace(&mut expired, true)
+            } else {
+                // It broke off at a Pull, which is not repeated by itself.
+                self.open.is_some() && fault.is_passing()
+            };
+            if !again || !patience.rest(&self.context.clock).await {
+                return Err(fault);
             }
-            result => result,
         }
     }
 
@@ -249,9 +268,7 @@ impl WsMan {
         repeat: Repeat,
         envelope: String,
     ) -> Result<Vec<u8>, Fault> {
-        let clock = self.context.clock.clone();
-        let start = clock.now().mono;
-        let mut pauses = self.timing.pauses.into_iter();
+        let mut patience = self.patience();
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -260,16 +277,16 @@ impl WsMan {
                 Ok(reply) => return Ok(reply),
                 Err(fault) => fault,
             };
-            let again = match &fault.kind {
-                Kind::Unreachable => true,
-                Kind::Unanswered | Kind::Garbled | Kind::Busy => repeat == Repeat::Safe,
-                Kind::Soap(code) => repeat == Repeat::Safe && code.is_passing(),
-                _ => false,
-            };
-            let pause = pauses.next().filter(|_| again && clock.now().mono.since(start) < self.timing.call);
-            let Some(pause) = pause else { return Err(fault) };
-            clock.sleep(clock.jitter(pause, 0.1)).await;
+            let again = fault.kind == Kind::Unreachable || (repeat == Repeat::Safe && fault.is_passing());
+            if !again || !patience.rest(&self.context.clock).await {
+                return Err(fault);
+            }
         }
+    }
+
+    fn patience(&self) -> Patience {
+        let Timing { pauses, call, .. } = self.timing;
+        Patience { pauses: pauses.into_iter(), until: self.context.clock.now().mono + call }
     }
 
     /// Sends a request with the login that is known, and with a new one when the machine asks for it.
@@ -279,7 +296,7 @@ impl WsMan {
             let with_new_login = refused;
             let answer = self.send(step, envelope).await?;
             if answer.status != 401 {
-                return Ok(sort(answer)?);
+                return sort(answer);
             }
             self.login = None;
             if says_locked(&answer.body) {
@@ -293,6 +310,7 @@ impl WsMan {
             if with_new_login && !challenge.stale {
                 return Err(Fault::new(Kind::Auth, WRONG_CREDENTIALS));
             }
+            self.context.meters.handshake();
             self.login = Some(Login { challenge, count: 0 });
             refused = true;
         }
@@ -300,7 +318,7 @@ impl WsMan {
     }
 
     /// One exchange.
-    async fn send(&mut self, step: Step, envelope: &str) -> Result<Answer, Fault> {
+    pub(super) async fn send(&mut self, step: Step, envelope: &str) -> Result<Answer, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/soap+xml;charset=UTF-8"));
         if let Some(login) = &mut self.login {
@@ -334,13 +352,30 @@ impl WsMan {
     }
 }
 
+/// The repeats that are left.
+struct Patience {
+    pauses: std::array::IntoIter<Duration, 3>,
+    until: Mono,
+}
+
+impl Patience {
+    /// Waits before a repeat; false when there is to be none.
+    async fn rest(&mut self, clock: &Clock) -> bool {
+        let pause = self.pauses.next().filter(|_| clock.now().mono < self.until);
+        if let Some(pause) = pause {
+            clock.sleep(clock.jitter(pause, PAUSE_SWING)).await;
+        }
+        pause.is_some()
+    }
+}
+
 /// What a request is called, and whether it may be repeated.
 #[derive(Clone, Copy)]
-struct Step {
-    op: &'static str,
-    step: &'static str,
-    repeat: Repeat,
-    attempt: u32,
+pub(super) struct Step {
+    pub op: &'static str,
+    pub step: &'static str,
+    pub repeat: Repeat,
+    pub attempt: u32,
 }
 
 const WRONG_CREDENTIALS: &str = "the password or the user name is wrong, or the account has no rights; AMT locks \
@@ -357,13 +392,13 @@ fn says_locked(page: &[u8]) -> bool {
     String::from_utf8_lossy(page).to_ascii_lowercase().contains("temporarily locked")
 }
 
-fn challenge_in(answer: &Answer) -> Result<Challenge, Fault> {
+pub(super) fn challenge_in(answer: &Answer) -> Result<Challenge, Fault> {
     let headers = answer.headers.get_all(WWW_AUTHENTICATE).into_iter();
     Ok(Challenge::parse(headers.filter_map(|value| value.to_str().ok()))?)
 }
 
 /// The body of a good answer, or what another status means.
-fn sort(answer: Answer) -> Result<Vec<u8>, Fault> {
+pub(super) fn sort(answer: Answer) -> Result<Vec<u8>, Fault> {
     let Answer { status, body, .. } = answer;
     if status == 200 {
         return Ok(body);
@@ -382,33 +417,6 @@ fn sort(answer: Answer) -> Result<Vec<u8>, Fault> {
 }
 
 /// The version in `Intel(R) Active Management Technology 15.0.23.1706`; some firmware says only `AMT`.
-fn version_in(server: &str) -> Option<&str> {
+pub(super) fn version_in(server: &str) -> Option<&str> {
     server.rsplit(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
-}
-
-/// What answers at an address, as far as it says without a login.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// `16.1.25`.
-    pub version: Option<String>,
-    /// The Digest realm: the machine's own until it is set up anew.
-    pub realm: Option<String>,
-    /// `Intel(r)`, if Identify was answered.
-    pub vendor: Option<String>,
-}
-
-/// Asks without a login whether an AMT machine is there. The user name and the password of `config` are not used.
-pub async fn probe(config: AmtConfig, context: DeviceContext, timing: Timing) -> Result<Found, Fault> {
-    let mut wire = WsMan::with_timing(config, context, timing);
-    let step = Step { op: "discover", step: "Identify", repeat: Repeat::Safe, attempt: 1 };
-    let answer = wire.send(step, &wsman::identify()).await?;
-    let mut found = Found { version: wire.server_version().map(str::to_owned), ..Found::default() };
-    if answer.status == 401 {
-        found.realm = Some(challenge_in(&answer)?.realm);
-    } else {
-        let identity = wsman::identity(&sort(answer)?)?;
-        let said = identity.version.as_deref().and_then(version_in).map(str::to_owned);
-        found = Found { version: found.version.or(said), vendor: identity.vendor, ..found };
-    }
-    Ok(found)
 }

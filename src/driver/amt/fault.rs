@@ -5,7 +5,7 @@
 use thiserror::Error;
 
 use super::digest::ChallengeError;
-use super::meaning::FaultCode;
+use super::meaning::{self, FaultCode};
 use super::wsman::{ReplyError, SoapFault};
 use crate::driver::http::HttpError;
 use crate::node::device::{DeviceError, FailureClass};
@@ -51,6 +51,21 @@ impl Fault {
     /// A failure of this kind.
     pub fn new(kind: Kind, text: impl Into<String>) -> Fault {
         Fault { kind, text: text.into() }
+    }
+
+    /// A method that returned something else than 0.
+    pub fn returned(class: &str, method: &str, value: u32) -> Fault {
+        let words = meaning::return_value(class, value);
+        Fault::new(Kind::Returned(value), format!("{method} was not accepted: {words}"))
+    }
+
+    /// Asking again may bring something else.
+    pub const fn is_passing(&self) -> bool {
+        match &self.kind {
+            Kind::Unreachable | Kind::Unanswered | Kind::Garbled | Kind::Busy => true,
+            Kind::Soap(code) => code.is_passing(),
+            _ => false,
+        }
     }
 
     /// The class, the instance or the method does not exist on this machine.

@@ -1,12 +1,13 @@
 //! Intel AMT machines.
 //!
 //! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
-//! `connection` with `fault` (login, repeats, enumerations).
+//! `connection` with `fault` (login, repeats, enumerations); `probe` (who is there).
 
 pub mod connection;
 pub mod digest;
 pub mod fault;
 pub mod meaning;
+pub mod probe;
 pub mod wsman;
 pub mod xml;
 

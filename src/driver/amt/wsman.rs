@@ -17,6 +17,8 @@ const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration";
 const IDENTITY: &str = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
 const ANONYMOUS: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous";
 
+const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>";
+
 /// How long the machine may work on a request, as it is told. Nothing shows that AMT heeds it.
 const OPERATION_TIMEOUT: &str = "PT60S";
 
@@ -32,7 +34,7 @@ const REASON_CHARACTERS_MAX: usize = 200;
 /// The body of an Identify request, with its envelope: it has no header.
 pub fn identify() -> String {
     format!(
-        "<s:Envelope xmlns:s=\"{SOAP}\"><s:Header/><s:Body><i:Identify xmlns:i=\"{IDENTITY}\"/></s:Body></s:Envelope>"
+        "{DECLARATION}<s:Envelope xmlns:s=\"{SOAP}\"><s:Header/><s:Body><i:Identify xmlns:i=\"{IDENTITY}\"/></s:Body></s:Envelope>"
     )
 }
 
@@ -110,8 +112,7 @@ impl Request<'_> {
         let uri = class_uri(self.class);
         let selectors = selector_set(self.selectors.iter().copied());
         format!(
-            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
-             <s:Envelope xmlns:s=\"{SOAP}\" xmlns:a=\"{ADDRESSING}\" xmlns:w=\"{WSMAN}\"><s:Header>\
+            "{DECLARATION}<s:Envelope xmlns:s=\"{SOAP}\" xmlns:a=\"{ADDRESSING}\" xmlns:w=\"{WSMAN}\"><s:Header>\
              <a:Action>{}</a:Action><a:To>/wsman</a:To><w:ResourceURI>{}</w:ResourceURI>\
              <a:MessageID>{}</a:MessageID><a:ReplyTo><a:Address>{ANONYMOUS}</a:Address></a:ReplyTo>\
              <w:OperationTimeout>{OPERATION_TIMEOUT}</w:OperationTimeout>{selectors}</s:Header>\
