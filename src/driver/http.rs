@@ -5,16 +5,20 @@
 
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONNECTION, HeaderMap};
 use thiserror::Error;
 use tracing::debug;
 
+mod tls;
+
+pub use self::tls::Tls;
 use super::DeviceContext;
 use crate::clock::Mono;
 
-/// Longest answer that is read. The largest honest ones (a strip's list, a WS-Man enumeration) have a few kilobytes.
+/// Longest answer of a plug that is read. The largest honest ones (a strip's list) have a few kilobytes.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an unused connection is kept. Longer than the usual poll interval, so that polls share one.
@@ -32,10 +36,23 @@ pub struct Deadlines {
     pub exchange: Duration,
 }
 
+/// What a client is made by.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe {
+    /// How long a device is waited for.
+    pub deadlines: Deadlines,
+    /// Longest answer that is read.
+    pub answer_bytes_max: usize,
+    /// Whom to trust.
+    pub tls: Tls,
+}
+
 /// An HTTP client for one device.
 pub struct HttpClient {
     client: reqwest::Client,
-    deadlines: Deadlines,
+    recipe: Recipe,
+    /// The last answer left the connection open, so that the next request will use it.
+    kept: AtomicBool,
 }
 
 /// On whose behalf a request is made, and what for.
@@ -58,6 +75,8 @@ pub struct Post {
     pub headers: HeaderMap,
     /// The body, sent whole with its `Content-Length`.
     pub body: Vec<u8>,
+    /// It may be sent again at once when a connection that was kept turns out to have been closed in the meantime.
+    pub again: bool,
 }
 
 /// An answer with any status.
@@ -87,8 +106,11 @@ pub enum HttpError {
     #[error("the answer is no HTTP: {0}")]
     Malformed(String),
     /// The answer does not end.
-    #[error("the answer has more than {ANSWER_BYTES_MAX} bytes")]
-    TooLong,
+    #[error("the answer has more than {0} bytes")]
+    TooLong(usize),
+    /// A connection, but no TLS that both sides want.
+    #[error("no TLS connection: {0}")]
+    Tls(String),
     /// The request could not even be made, such as a host that fits into no URL.
     #[error("no such request can be made: {0}")]
     Unmakeable(String),
@@ -100,38 +122,43 @@ impl HttpError {
         match self {
             HttpError::Unreachable(_) => "unreachable",
             HttpError::TimedOut(_) | HttpError::Closed(_) => "timeout",
-            HttpError::Malformed(_) | HttpError::TooLong => "protocol",
+            HttpError::Malformed(_) | HttpError::TooLong(_) | HttpError::Tls(_) => "protocol",
             HttpError::Unmakeable(_) => "refused",
         }
     }
 }
 
 impl HttpClient {
-    /// A client for plain HTTP. Names and addresses are in each request; nothing is sent yet.
+    /// A client for plugs: plain HTTP.
     pub fn plain(deadlines: Deadlines) -> Result<HttpClient, HttpError> {
+        HttpClient::new(&Recipe { deadlines, answer_bytes_max: ANSWER_BYTES_MAX, tls: Tls::Off })
+    }
+
+    /// A client. Names and addresses are in each request; nothing is sent yet.
+    pub fn new(recipe: &Recipe) -> Result<HttpClient, HttpError> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(no_tls()?)
+            .tls_backend_preconfigured(recipe.tls.settings()?)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
             .http1_title_case_headers()
             .tcp_nodelay(true)
-            .connect_timeout(deadlines.connect)
+            .connect_timeout(recipe.deadlines.connect)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_idle_timeout(IDLE_MAX)
             .build()
             .map_err(|error| HttpError::Unmakeable(innermost(&error)))?;
-        Ok(HttpClient { client, deadlines })
+        Ok(HttpClient { client, recipe: *recipe, kept: AtomicBool::new(false) })
     }
 
     /// Sends a request when the gate lets it pass, and reads the whole answer.
     pub async fn post(&self, errand: Errand<'_>, post: Post) -> Result<Answer, HttpError> {
         let turn = errand.context.gate.pass().await;
         let mut tally = Tally { start: errand.context.clock.now().mono, outcome: "timeout", errand: &errand };
-        let exchange = self.exchange(post);
-        let result = match errand.context.clock.limit(self.deadlines.exchange, exchange).await {
+        let limit = self.recipe.deadlines.exchange;
+        let result = match errand.context.clock.limit(limit, self.exchange(post)).await {
             Some(result) => result,
-            None => Err(HttpError::TimedOut(self.deadlines.exchange)),
+            None => Err(HttpError::TimedOut(limit)),
         };
         tally.outcome = match &result {
             Ok(answer) => status_outcome(answer.status),
@@ -143,44 +170,44 @@ impl HttpClient {
     }
 
     async fn exchange(&self, post: Post) -> Result<Answer, HttpError> {
-        let request = self.client.post(post.url).headers(post.headers).body(post.body);
-        let mut response = request.send().await.map_err(|error| self.sort(&error))?;
+        let kept = self.kept.swap(false, Ordering::Relaxed);
+        let request = || self.client.post(&post.url).headers(post.headers.clone()).body(post.body.clone());
+        let mut response = match request().send().await {
+            Err(error) if kept && post.again && was_closed(&error) => request().send().await,
+            result => result,
+        }
+        .map_err(|error| self.sort(&error))?;
         let mut body = Vec::new();
+        let most = self.recipe.answer_bytes_max;
         while let Some(chunk) = response.chunk().await.map_err(|error| self.sort(&error))? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(HttpError::TooLong);
+            if body.len() + chunk.len() > most {
+                return Err(HttpError::TooLong(most));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), body })
+        let headers = response.headers().clone();
+        let closes = headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+        self.kept.store(!closes, Ordering::Relaxed);
+        Ok(Answer { status: response.status().as_u16(), headers, body })
     }
 
     fn sort(&self, error: &reqwest::Error) -> HttpError {
         let words = innermost(error);
+        let deadlines = self.recipe.deadlines;
         if error.is_builder() {
             HttpError::Unmakeable(words)
+        } else if let Some(words) = causes(error).find_map(tls::handshake_words) {
+            HttpError::Tls(words)
         } else if error.is_connect() {
-            let late = error.is_timeout().then(|| format!("nothing within {} s", self.deadlines.connect.as_secs_f32()));
+            let late = error.is_timeout().then(|| format!("nothing within {} s", deadlines.connect.as_secs_f32()));
             HttpError::Unreachable(late.unwrap_or(words))
         } else if error.is_timeout() {
-            HttpError::TimedOut(self.deadlines.exchange)
+            HttpError::TimedOut(deadlines.exchange)
         } else if was_closed(error) {
             HttpError::Closed(words)
         } else {
             HttpError::Malformed(words)
         }
-    }
-}
-
-/// The TLS settings of a client that speaks no TLS: trusts nobody. Given in whole, since reqwest would else look for a
-/// process-wide provider and panic when there is none.
-fn no_tls() -> Result<rustls::ClientConfig, HttpError> {
-    let provider = rustls::crypto::ring::default_provider();
-    let versions = rustls::ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
-    let trust_nobody = rustls::RootCertStore::empty();
-    match versions {
-        Ok(builder) => Ok(builder.with_root_certificates(trust_nobody).with_no_client_auth()),
-        Err(error) => Err(HttpError::Unmakeable(error.to_string())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Device drivers: the only list of them, and what every one of them is given.
 
+pub mod amt;
 pub mod http;
 pub mod tapo;
 

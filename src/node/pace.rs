@@ -33,6 +33,11 @@ impl Pace {
     /// with its first request and one repeat is 4 requests, hence the burst.
     pub const PLUG: Pace =
         Pace { gap: Duration::from_millis(250), per_second: at_least_one(2), burst: at_least_one(4) };
+
+    /// What management engines bear. They are slow and small, and many requests at once have been seen to lock them up:
+    /// never two at a time, some rest between, few over time. Reading the inventory of 15 classes is about 45 requests
+    /// (Enumerate and two Pulls each), hence the burst.
+    pub const AMT: Pace = Pace { gap: Duration::from_millis(50), per_second: at_least_one(4), burst: at_least_one(48) };
 }
 
 const fn at_least_one(n: u32) -> NonZeroU32 {

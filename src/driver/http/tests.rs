@@ -43,7 +43,7 @@ fn context(metrics: &Arc<Metrics>) -> DeviceContext {
 async fn post_to(url: String, context: &DeviceContext) -> Result<Answer, HttpError> {
     let client = HttpClient::plain(QUICK).unwrap();
     let errand = Errand { context, op: "read", step: "test", attempt: 1 };
-    client.post(errand, Post { url, headers: HeaderMap::new(), body: b"{}".to_vec() }).await
+    client.post(errand, Post { url, headers: HeaderMap::new(), body: b"{}".to_vec(), again: false }).await
 }
 
 async fn outcome(answer: &'static [u8], then_close: bool) -> Result<Answer, HttpError> {
@@ -106,7 +106,10 @@ async fn silence_ends_at_the_deadline() {
 #[tokio::test]
 async fn endless_answers_are_cut() {
     let endless = [b"HTTP/1.1 200 X\r\n\r\n".as_slice(), &vec![b'x'; 2 * ANSWER_BYTES_MAX]].concat();
-    assert_eq!(outcome(Box::leak(endless.into_boxed_slice()), false).await.unwrap_err(), HttpError::TooLong);
+    assert_eq!(
+        outcome(Box::leak(endless.into_boxed_slice()), false).await.unwrap_err(),
+        HttpError::TooLong(ANSWER_BYTES_MAX)
+    );
     let headers = [b"HTTP/1.1 200 X\r\nX: ".as_slice(), &vec![b'x'; 2 << 20]].concat();
     assert!(outcome(Box::leak(headers.into_boxed_slice()), false).await.is_err());
 }
@@ -161,7 +164,8 @@ async fn headers_are_as_plugs_bear_them() {
     let metrics = Metrics::new();
     let context = context(&metrics);
     let errand = Errand { context: &context, op: "read", step: "test", attempt: 1 };
-    let post = Post { url: format!("http://127.0.0.1:{port}/app/handshake1"), headers, body: vec![7; 16] };
+    let post =
+        Post { url: format!("http://127.0.0.1:{port}/app/handshake1"), headers, body: vec![7; 16], again: false };
     client.post(errand, post).await.unwrap();
     let request = server.await.unwrap();
     let lines: Vec<&str> = request.split("\r\n").take_while(|line| !line.is_empty()).collect();

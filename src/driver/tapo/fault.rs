@@ -92,7 +92,7 @@ impl From<HttpError> for Fault {
         let kind = match error {
             HttpError::Unreachable(_) => Kind::Unreachable,
             HttpError::TimedOut(_) | HttpError::Closed(_) => Kind::Unanswered,
-            HttpError::Malformed(_) | HttpError::TooLong => Kind::Garbled,
+            HttpError::Malformed(_) | HttpError::TooLong(_) | HttpError::Tls(_) => Kind::Garbled,
             HttpError::Unmakeable(_) => Kind::Refused,
         };
         Fault::new(kind, error.to_string())

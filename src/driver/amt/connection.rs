@@ -1,0 +1,422 @@
+//! The connection to one AMT machine: login, repeats, enumerations.
+//!
+//! It knows HTTP and WS-Management, and no class. One request at a time (`&mut`): the Digest counter needs that order,
+//! and the management engine bears no more. Dropping a call before its end is allowed at any time.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, SERVER, WWW_AUTHENTICATE};
+use secrecy::ExposeSecret;
+use tracing::debug;
+
+use super::AmtConfig;
+use super::digest::{self, Challenge, Claim};
+use super::fault::{Fault, Kind};
+use super::meaning::FaultCode;
+use super::wsman::{self, Identity, Output, ReplyError, Request};
+use super::xml::{Instance, Value, XML_BYTES_MAX};
+use crate::clock::{self, Clock, Mono};
+use crate::driver::DeviceContext;
+use crate::driver::http::{Answer, Deadlines, Errand, HttpClient, Post, Recipe};
+
+/// The only target of requests.
+const PATH: &str = "/wsman";
+
+/// Requests with one login: the first, one for a new nonce, and one more when that is said to be old at once.
+const LOGINS_MAX: u32 = 3;
+
+/// Most Pulls of one enumeration. The longest real one needs 4.
+const PULLS_MAX: u32 = 32;
+
+/// How much a pause may differ, so that machines that went away together are not all asked at once.
+const PAUSE_SWING: f64 = 0.1;
+
+/// Most instances of one enumeration. No class of a PC has a tenth of it.
+const INSTANCES_MAX: usize = 2000;
+
+/// The times by which the connection lives. One set but in tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// For requests.
+    pub deadlines: Deadlines,
+    /// Pauses before a request is repeated; as many repeats as there are pauses.
+    pub pauses: [Duration; 3],
+    /// No repeat is begun when a call is this old: the core ends an operation at 45 s.
+    pub call: Duration,
+}
+
+impl Timing {
+    /// What real machines need. 10 s is what other clients wait for an answer; an engine that has to wake up first is slow
+    /// to connect, and answers the repeat.
+    pub const MACHINE: Timing = Timing {
+        deadlines: Deadlines { connect: Duration::from_secs(5), exchange: Duration::from_secs(10) },
+        pauses: [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)],
+        call: Duration::from_secs(15),
+    };
+}
+
+/// Whether a request may be sent again when nobody knows what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Reading, and writing the same again.
+    Safe,
+    /// Power requests and the like. It is sent again only if the machine surely has not taken it: there was no
+    /// connection, or it asked for a login.
+    Never,
+}
+
+/// A login that the machine has asked for.
+struct Login {
+    challenge: Challenge,
+    /// Requests with this nonce.
+    count: u32,
+}
+
+/// An enumeration that the machine holds resources for.
+struct Open {
+    class: String,
+    context: String,
+}
+
+/// The connection to one machine.
+pub struct WsMan {
+    config: AmtConfig,
+    context: DeviceContext,
+    timing: Timing,
+    /// Made at the first request, since it reads the certificates of the system when it is to verify.
+    client: Option<HttpClient>,
+    login: Option<Login>,
+    open: Option<Open>,
+    realm: Option<String>,
+    pinned_realm: Option<String>,
+    server: Option<String>,
+    messages: u64,
+}
+
+impl WsMan {
+    /// A connection; nothing is sent yet.
+    pub fn new(config: AmtConfig, context: DeviceContext) -> WsMan {
+        WsMan::with_timing(config, context, Timing::MACHINE)
+    }
+
+    /// The same with other times, for tests.
+    pub fn with_timing(config: AmtConfig, context: DeviceContext, timing: Timing) -> WsMan {
+        WsMan {
+            config,
+            context,
+            timing,
+            client: None,
+            login: None,
+            open: None,
+            realm: None,
+            pinned_realm: None,
+            server: None,
+            messages: 0,
+        }
+    }
+
+    /// The realm that the machine's last challenge named. It is the machine's own until it is set up anew.
+    pub fn realm(&self) -> Option<&str> {
+        self.realm.as_deref()
+    }
+
+    /// From now on a challenge of another realm is that of another machine, and is not answered.
+    pub fn pin_realm(&mut self, realm: Option<String>) {
+        self.pinned_realm = realm;
+    }
+
+    /// The last `Server` header.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
+    /// The version in it: `16.1.25.2124`. Some firmware says none.
+    pub fn server_version(&self) -> Option<&str> {
+        self.server.as_deref().and_then(version_in)
+    }
+
+    /// The gate, the meters and the clock that it was made with.
+    pub fn context(&self) -> &DeviceContext {
+        &self.context
+    }
+
+    /// Drops the connection and the login.
+    pub fn forget(&mut self) {
+        self.client = None;
+        self.login = None;
+        self.open = None;
+    }
+
+    /// Reads one instance; without selectors the only one. `op` is what the meters call it.
+    pub async fn get(&mut self, op: &'static str, class: &str, selectors: &[(&str, &str)]) -> Result<Instance, Fault> {
+        let envelope = self.request(class, selectors).get();
+        let reply = self.call(op, "Get", Repeat::Safe, envelope).await?;
+        Ok(wsman::instance(&reply)?)
+    }
+
+    /// Writes an instance whole, usually one that was read and changed.
+    pub async fn put(
+        &mut self,
+        op: &'static str,
+        instance: &Instance,
+        selectors: &[(&str, &str)],
+    ) -> Result<(), Fault> {
+        let envelope = self.request(&instance.class, selectors).put(instance);
+        let reply = self.call(op, "Put", Repeat::Safe, envelope).await?;
+        Ok(wsman::done(&reply)?)
+    }
+
+    /// Deletes one instance.
+    pub async fn delete(&mut self, op: &'static str, class: &str, selectors: &[(&str, &str)]) -> Result<(), Fault> {
+        let envelope = self.request(class, selectors).delete();
+        let reply = self.call(op, "Delete", Repeat::Never, envelope).await?;
+        Ok(wsman::done(&reply)?)
+    }
+
+    /// Calls a method, whatever it returns.
+    pub async fn invoke(
+        &mut self,
+        op: &'static str,
+        class: &str,
+        method: &'static str,
+        parameters: &[(&str, Value)],
+        repeat: Repeat,
+    ) -> Result<Output, Fault> {
+        let envelope = self.request(class, &[]).invoke(method, parameters);
+        let reply = self.call(op, method, repeat, envelope).await?;
+        Ok(wsman::output(&reply, method)?)
+    }
+
+    /// Reads all instances of a class, those of its children included.
+    pub async fn enumerate(&mut self, op: &'static str, class: &str) -> Result<Vec<Instance>, Fault> {
+        let mut patience = self.patience();
+        let mut expired = false;
+        loop {
+            let fault = match self.enumerate_once(op, class).await {
+                Ok(instances) => return Ok(instances),
+                Err(fault) => fault,
+            };
+            let again = if fault.kind == Kind::Soap(FaultCode::InvalidEnumerationContext) {
+                self.open = None;
+                !std::mem::replace(&mut expired, true)
+            } else {
+                // It broke off at a Pull, which is not repeated by itself.
+                self.open.is_some() && fault.is_passing()
+            };
+            if !again || !patience.rest(&self.context.clock).await {
+                return Err(fault);
+            }
+        }
+    }
+
+    async fn enumerate_once(&mut self, op: &'static str, class: &str) -> Result<Vec<Instance>, Fault> {
+        // One that was dropped on its way, or that failed.
+        self.release(op).await;
+        let envelope = self.request(class, &[]).enumerate();
+        let reply = self.call(op, "Enumerate", Repeat::Safe, envelope).await?;
+        let mut next = Some(wsman::enumeration_context(&reply)?);
+        let mut instances = Vec::new();
+        for _ in 0..PULLS_MAX {
+            let Some(context) = next else { return Ok(instances) };
+            let envelope = self.request(class, &[]).pull(&context);
+            self.open = Some(Open { class: class.into(), context });
+            // A Pull that was taken is gone: repeated, it would bring what comes after.
+            let reply = self.call(op, "Pull", Repeat::Never, envelope).await?;
+            let pulled = wsman::pulled(&reply)?;
+            self.open = None;
+            instances.extend(pulled.items);
+            next = pulled.next;
+            if instances.len() > INSTANCES_MAX {
+                break;
+            }
+        }
+        if let Some(context) = next {
+            self.open = Some(Open { class: class.into(), context });
+            self.release(op).await;
+            let text = format!("the enumeration of {class} does not end: {} instances so far", instances.len());
+            return Err(Fault::new(Kind::Garbled, text));
+        }
+        Ok(instances)
+    }
+
+    /// Ends an enumeration that is still open: contexts are scarce. Whether the machine agrees does not matter.
+    async fn release(&mut self, op: &'static str) {
+        if let Some(Open { class, context }) = self.open.take() {
+            let envelope = self.request(&class, &[]).release(&context);
+            if let Err(fault) = self.call(op, "Release", Repeat::Never, envelope).await {
+                debug!(node = %self.context.node, %fault, "an enumeration could not be released");
+            }
+        }
+    }
+
+    /// What the machine says that it is.
+    pub async fn identify(&mut self, op: &'static str) -> Result<Identity, Fault> {
+        let reply = self.call(op, "Identify", Repeat::Safe, wsman::identify()).await?;
+        Ok(wsman::identity(&reply)?)
+    }
+
+    fn request<'a>(&mut self, class: &'a str, selectors: &'a [(&'a str, &'a str)]) -> Request<'a> {
+        self.messages += 1;
+        Request { class, selectors, message_id: self.messages }
+    }
+
+    /// Sends a request, repeats it where that helps and is allowed, and returns the body of a good answer.
+    async fn call(
+        &mut self,
+        op: &'static str,
+        step: &'static str,
+        repeat: Repeat,
+        envelope: String,
+    ) -> Result<Vec<u8>, Fault> {
+        let mut patience = self.patience();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let errand = Step { op, step, repeat, attempt };
+            let fault = match self.log_in_and_send(errand, &envelope).await {
+                Ok(reply) => return Ok(reply),
+                Err(fault) => fault,
+            };
+            let again = fault.kind == Kind::Unreachable || (repeat == Repeat::Safe && fault.is_passing());
+            if !again || !patience.rest(&self.context.clock).await {
+                return Err(fault);
+            }
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        let Timing { pauses, call, .. } = self.timing;
+        Patience { pauses: pauses.into_iter(), until: self.context.clock.now().mono + call }
+    }
+
+    /// Sends a request with the login that is known, and with a new one when the machine asks for it.
+    async fn log_in_and_send(&mut self, step: Step, envelope: &str) -> Result<Vec<u8>, Fault> {
+        let mut refused = false;
+        for _ in 0..LOGINS_MAX {
+            let with_new_login = refused;
+            let answer = self.send(step, envelope).await?;
+            if answer.status != 401 {
+                return sort(answer);
+            }
+            self.login = None;
+            if says_locked(&answer.body) {
+                return Err(Fault::new(Kind::Locked, LOCKED));
+            }
+            let challenge = challenge_in(&answer)?;
+            self.realm = Some(challenge.realm.clone());
+            if self.pinned_realm.as_ref().is_some_and(|pinned| *pinned != challenge.realm) {
+                return Err(Fault::new(Kind::Stranger, STRANGER));
+            }
+            if with_new_login && !challenge.stale {
+                return Err(Fault::new(Kind::Auth, WRONG_CREDENTIALS));
+            }
+            self.context.meters.handshake();
+            self.login = Some(Login { challenge, count: 0 });
+            refused = true;
+        }
+        Err(Fault::new(Kind::Busy, format!("the machine called its own nonce old {LOGINS_MAX} times in a row")))
+    }
+
+    /// One exchange.
+    pub(super) async fn send(&mut self, step: Step, envelope: &str) -> Result<Answer, Fault> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/soap+xml;charset=UTF-8"));
+        if let Some(login) = &mut self.login {
+            login.count = login.count.wrapping_add(1);
+            let password = self.config.password.expose_secret();
+            let claim = Claim { username: &self.config.username, password, method: "POST", uri: PATH };
+            let cnonce = hex::encode(clock::secret_bytes::<16>());
+            let text = digest::authorization(&login.challenge, claim, login.count, &cnonce);
+            let unusable = |_| Fault::new(Kind::Refused, "the user name does not fit into a header");
+            let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(unusable)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let client = match &mut self.client {
+            Some(client) => client,
+            none => none.insert(HttpClient::new(&Recipe {
+                deadlines: self.timing.deadlines,
+                answer_bytes_max: XML_BYTES_MAX,
+                tls: self.config.tls,
+            })?),
+        };
+        let Step { op, step, repeat, attempt } = step;
+        let errand = Errand { context: &self.context, op, step, attempt };
+        let again = repeat == Repeat::Safe;
+        let post = Post { url: self.config.url(PATH), headers, body: envelope.into(), again };
+        let answer = client.post(errand, post).await?;
+        if let Some(server) = answer.headers.get(SERVER).and_then(|server| server.to_str().ok()) {
+            self.server = Some(server.to_owned());
+        }
+        Ok(answer)
+    }
+}
+
+/// The repeats that are left.
+struct Patience {
+    pauses: std::array::IntoIter<Duration, 3>,
+    until: Mono,
+}
+
+impl Patience {
+    /// Waits before a repeat; false when there is to be none.
+    async fn rest(&mut self, clock: &Clock) -> bool {
+        let pause = self.pauses.next().filter(|_| clock.now().mono < self.until);
+        if let Some(pause) = pause {
+            clock.sleep(clock.jitter(pause, PAUSE_SWING)).await;
+        }
+        pause.is_some()
+    }
+}
+
+/// What a request is called, and whether it may be repeated.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub op: &'static str,
+    pub step: &'static str,
+    pub repeat: Repeat,
+    pub attempt: u32,
+}
+
+const WRONG_CREDENTIALS: &str = "the password or the user name is wrong, or the account has no rights; AMT locks \
+     accounts too, so correct it before it is tried again";
+
+const LOCKED: &str = "the machine has locked the account for a while after wrong logins; correct the password, then \
+     leave it alone for half an hour";
+
+const STRANGER: &str = "another machine answers at this address, or AMT was set up anew: its Digest realm is not the one \
+     that was there before; check the address";
+
+/// Whether the page of a 401 says that the account is locked for now.
+fn says_locked(page: &[u8]) -> bool {
+    String::from_utf8_lossy(page).to_ascii_lowercase().contains("temporarily locked")
+}
+
+pub(super) fn challenge_in(answer: &Answer) -> Result<Challenge, Fault> {
+    let headers = answer.headers.get_all(WWW_AUTHENTICATE).into_iter();
+    Ok(Challenge::parse(headers.filter_map(|value| value.to_str().ok()))?)
+}
+
+/// The body of a good answer, or what another status means.
+pub(super) fn sort(answer: Answer) -> Result<Vec<u8>, Fault> {
+    let Answer { status, body, .. } = answer;
+    if status == 200 {
+        return Ok(body);
+    }
+    if let Some(fault) = wsman::fault(&body) {
+        return Err(ReplyError::Fault(fault).into());
+    }
+    Err(match status {
+        429 | 503 => Fault::new(Kind::Busy, format!("the management engine has no time (HTTP {status})")),
+        300..=399 | 404 | 405 => {
+            let text = format!("HTTP {status}: no WS-Management there; check the address and the port");
+            Fault::new(Kind::Garbled, text)
+        }
+        _ => Fault::new(Kind::Garbled, format!("the machine answered HTTP {status} without a SOAP fault")),
+    })
+}
+
+/// The version in `Intel(R) Active Management Technology 15.0.23.1706`; some firmware says only `AMT`.
+pub(super) fn version_in(server: &str) -> Option<&str> {
+    server.rsplit(' ').find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
+}

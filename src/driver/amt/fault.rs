@@ -1,0 +1,141 @@
+//! How a request to an AMT machine fails, seen from inside the driver: what to do next, and the words for people.
+//!
+//! It knows neither sockets nor the core's treatment of failures.
+
+use thiserror::Error;
+
+use super::digest::ChallengeError;
+use super::meaning::{self, FaultCode};
+use super::wsman::{ReplyError, SoapFault};
+use crate::driver::http::HttpError;
+use crate::node::device::{DeviceError, FailureClass};
+
+/// A failure with its words.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{text}")]
+pub struct Fault {
+    /// What to do about it.
+    pub kind: Kind,
+    /// What happened and what to do, without a full stop or a secret.
+    pub text: String,
+}
+
+/// The kinds of failure within the driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No connection: nothing was asked.
+    Unreachable,
+    /// No whole answer: what the request did is unknown.
+    Unanswered,
+    /// An answer that makes no sense.
+    Garbled,
+    /// The engine has no time, or trouble that passes.
+    Busy,
+    /// TLS that plugfish does not speak or does not trust.
+    Tls,
+    /// Another machine than the one that was there before, by its Digest realm.
+    Stranger,
+    /// The machine understood and answered with this fault.
+    Soap(FaultCode),
+    /// A method returned this instead of 0.
+    Returned(u32),
+    /// The configuration or this driver rules it out.
+    Refused,
+    /// Wrong credentials.
+    Auth,
+    /// Locked after wrong credentials.
+    Locked,
+}
+
+impl Fault {
+    /// A failure of this kind.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Fault {
+        Fault { kind, text: text.into() }
+    }
+
+    /// A method that returned something else than 0.
+    pub fn returned(class: &str, method: &str, value: u32) -> Fault {
+        let words = meaning::return_value(class, value);
+        Fault::new(Kind::Returned(value), format!("{method} was not accepted: {words}"))
+    }
+
+    /// Asking again may bring something else.
+    pub const fn is_passing(&self) -> bool {
+        match &self.kind {
+            Kind::Unreachable | Kind::Unanswered | Kind::Garbled | Kind::Busy => true,
+            Kind::Soap(code) => code.is_passing(),
+            _ => false,
+        }
+    }
+
+    /// The class, the instance or the method does not exist on this machine.
+    pub const fn is_absence(&self) -> bool {
+        matches!(&self.kind, Kind::Soap(code) if code.is_absence())
+    }
+
+    /// User consent or a realm of the account is missing.
+    pub const fn is_denied(&self) -> bool {
+        matches!(&self.kind, Kind::Soap(FaultCode::AccessDenied))
+    }
+
+    /// How the core treats it.
+    pub const fn class(&self) -> FailureClass {
+        match &self.kind {
+            Kind::Unreachable | Kind::Stranger => FailureClass::Unreachable,
+            Kind::Unanswered => FailureClass::Timeout,
+            Kind::Busy => FailureClass::Busy,
+            Kind::Soap(code) if code.is_passing() => FailureClass::Busy,
+            Kind::Garbled | Kind::Tls | Kind::Soap(FaultCode::InvalidEnumerationContext) => FailureClass::Protocol,
+            Kind::Soap(_) | Kind::Returned(_) | Kind::Refused => FailureClass::Refused,
+            Kind::Auth => FailureClass::Auth,
+            Kind::Locked => FailureClass::Locked,
+        }
+    }
+
+    /// For the core.
+    pub fn into_device_error(self) -> DeviceError {
+        DeviceError::new(self.class(), self.text)
+    }
+}
+
+impl From<Fault> for DeviceError {
+    fn from(fault: Fault) -> DeviceError {
+        fault.into_device_error()
+    }
+}
+
+impl From<HttpError> for Fault {
+    fn from(error: HttpError) -> Fault {
+        let kind = match error {
+            HttpError::Unreachable(_) => Kind::Unreachable,
+            HttpError::TimedOut(_) | HttpError::Closed(_) => Kind::Unanswered,
+            HttpError::Malformed(_) | HttpError::TooLong(_) => Kind::Garbled,
+            HttpError::Tls(_) => Kind::Tls,
+            HttpError::Unmakeable(_) => Kind::Refused,
+        };
+        Fault::new(kind, error.to_string())
+    }
+}
+
+impl From<ReplyError> for Fault {
+    fn from(error: ReplyError) -> Fault {
+        let text = error.to_string();
+        match error {
+            ReplyError::Fault(fault) => fault.into(),
+            ReplyError::Xml(_) | ReplyError::Lacks(_) => Fault::new(Kind::Garbled, text),
+        }
+    }
+}
+
+impl From<SoapFault> for Fault {
+    fn from(fault: SoapFault) -> Fault {
+        let text = fault.to_string();
+        Fault::new(Kind::Soap(fault.code), text)
+    }
+}
+
+impl From<ChallengeError> for Fault {
+    fn from(error: ChallengeError) -> Fault {
+        Fault::new(Kind::Garbled, format!("HTTP 401, but {error}; check that this is the address of an AMT machine"))
+    }
+}

@@ -1,0 +1,72 @@
+//! Intel AMT machines.
+//!
+//! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
+//! `connection` with `fault` (login, repeats, enumerations); `probe` (who is there).
+
+pub mod connection;
+pub mod digest;
+pub mod fault;
+pub mod meaning;
+pub mod probe;
+pub mod wsman;
+pub mod xml;
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::http::Tls;
+
+/// TCP port of WS-Management over plain HTTP.
+pub const PLAIN_PORT: u16 = 16992;
+
+/// TCP port of WS-Management over TLS.
+pub const TLS_PORT: u16 = 16993;
+
+/// How to reach one machine.
+#[derive(Clone)]
+pub struct AmtConfig {
+    /// Name or IP address, without a port.
+    pub host: String,
+    /// TCP port, when the operator gave one; else [`PLAIN_PORT`] or [`TLS_PORT`].
+    pub port: Option<u16>,
+    /// Whether and whom to trust.
+    pub tls: Tls,
+    /// The Digest user, usually `admin`.
+    pub username: String,
+    /// Its password.
+    pub password: SecretString,
+}
+
+impl AmtConfig {
+    /// `AMT machine at 192.0.2.12`.
+    pub fn label(&self) -> String {
+        match self.port {
+            Some(port) => format!("AMT machine at {}:{port}", self.host),
+            None => format!("AMT machine at {}", self.host),
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        let (scheme, usual) = if self.tls == Tls::Off { ("http", PLAIN_PORT) } else { ("https", TLS_PORT) };
+        let port = self.port.unwrap_or(usual);
+        match self.host.parse::<Ipv6Addr>() {
+            Ok(address) => format!("{scheme}://[{address}]:{port}{path}"),
+            Err(_) => format!("{scheme}://{}:{port}{path}", self.host),
+        }
+    }
+}
+
+impl fmt::Debug for AmtConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AmtConfig").field("at", &self.url("")).field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for AmtConfig {
+    fn eq(&self, other: &AmtConfig) -> bool {
+        (&self.host, self.port, self.tls, &self.username) == (&other.host, other.port, other.tls, &other.username)
+            && self.password.expose_secret() == other.password.expose_secret()
+    }
+}

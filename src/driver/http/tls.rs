@@ -1,0 +1,165 @@
+//! TLS towards devices: whom to trust, and what a failed handshake tells.
+//!
+//! It knows no HTTP and no device. The settings are given to reqwest whole: it would else look for a process-wide provider,
+//! and panic when there is none.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::WantsClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, OtherError,
+    RootCertStore, SignatureScheme,
+};
+use sha2::{Digest, Sha256};
+
+use super::HttpError;
+
+/// Whether a device is spoken to over TLS, and whom to trust then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain HTTP.
+    Off,
+    /// A certificate from an authority that the system trusts, for the name in the address.
+    Verify,
+    /// The certificate with this SHA-256 fingerprint, whatever its names and dates.
+    Pin([u8; 32]),
+    /// Anybody: protects against listeners, not against impostors.
+    Insecure,
+}
+
+impl Tls {
+    /// The settings of a client.
+    pub(super) fn settings(self) -> Result<ClientConfig, HttpError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| HttpError::Unmakeable(error.to_string()))?;
+        let trusting =
+            |pin| builder.clone().dangerous().with_custom_certificate_verifier(Arc::new(Trust { provider, pin }));
+        let config: ConfigBuilder<ClientConfig, WantsClientCert> = match self {
+            Tls::Off => builder.with_root_certificates(RootCertStore::empty()),
+            Tls::Verify => builder.with_root_certificates(system_roots()?),
+            Tls::Pin(pin) => trusting(Some(pin)),
+            Tls::Insecure => trusting(None),
+        };
+        Ok(config.with_no_client_auth())
+    }
+}
+
+/// The authorities that the system trusts.
+fn system_roots() -> Result<RootCertStore, HttpError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (usable, _) = roots.add_parsable_certificates(found.certs);
+    if usable == 0 {
+        let text = "tls: verify needs the system's certificates and there are none; install ca-certificates or pin";
+        return Err(HttpError::Unmakeable(text.into()));
+    }
+    Ok(roots)
+}
+
+/// Trusts one certificate by its fingerprint, or any.
+#[derive(Debug)]
+struct Trust {
+    provider: Arc<CryptoProvider>,
+    pin: Option<[u8; 32]>,
+}
+
+/// The certificate is not the pinned one.
+#[derive(Debug)]
+struct OtherCertificate {
+    seen: [u8; 32],
+}
+
+impl fmt::Display for OtherCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = hex::encode(self.seen);
+        write!(
+            f,
+            "the certificate is not the pinned one: its fingerprint is sha256:{seen}; if the machine was given a new \
+             certificate, put that into tls.pin"
+        )
+    }
+}
+
+impl std::error::Error for OtherCertificate {}
+
+impl ServerCertVerifier for Trust {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let seen: [u8; 32] = Sha256::digest(end_entity).into();
+        match self.pin {
+            Some(pin) if pin != seen => {
+                Err(CertificateError::Other(OtherError(Arc::new(OtherCertificate { seen }))).into())
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match self.pin {
+            // The proof that the other side has the key of the pinned certificate.
+            Some(_) => verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms),
+            None => Ok(HandshakeSignatureValid::assertion()),
+        }
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match self.pin {
+            Some(_) => verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms),
+            None => Ok(HandshakeSignatureValid::assertion()),
+        }
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What to tell of a machine whose TLS is too old.
+const TOO_OLD: &str = "the machine speaks only TLS versions or ciphers that are no longer considered safe; use plain 16992 \
+     on a trusted network (tls: off) or update the firmware";
+
+/// The words for a failed handshake, if this cause of an error is one.
+pub(super) fn handshake_words(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    // rustls stands inside of an io::Error, which does not name it as its source.
+    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let error = cause.downcast_ref::<Error>().or_else(|| inner?.downcast_ref::<Error>())?;
+    Some(match error {
+        Error::PeerIncompatible(_)
+        | Error::AlertReceived(
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity,
+        ) => format!("{TOO_OLD} ({error})"),
+        Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
+            format!("the machine asks for a client certificate (mutual TLS), which plugfish does not have ({error})")
+        }
+        Error::InvalidMessage(_) => format!("what answers does not speak TLS: 16992 is plain, 16993 is TLS ({error})"),
+        Error::InvalidCertificate(CertificateError::Other(other)) => other.0.to_string(),
+        Error::InvalidCertificate(_) => {
+            format!("the machine's certificate is not trusted: {error}; pin it (tls: {{ pin: \"sha256:...\" }})")
+        }
+        error => error.to_string(),
+    })
+}
