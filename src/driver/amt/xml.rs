@@ -317,3 +317,6 @@ fn read_value(node: Node<'_, '_>) -> Option<Value> {
     }
     Reference::read(node).map(Value::Reference)
 }
+
+#[cfg(test)]
+mod tests;
