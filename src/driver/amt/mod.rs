@@ -1,10 +1,11 @@
 //! Intel AMT machines.
 //!
 //! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
-//! `connection` with `fault` (login, repeats, enumerations); `probe` (who is there).
+//! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there).
 
 pub mod connection;
 pub mod digest;
+mod enumeration;
 pub mod fault;
 pub mod meaning;
 pub mod probe;
@@ -70,3 +71,6 @@ impl PartialEq for AmtConfig {
             && self.password.expose_secret() == other.password.expose_secret()
     }
 }
+
+#[cfg(test)]
+mod tests;
