@@ -1,12 +1,13 @@
 //! Intel AMT machines.
 //!
 //! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
-//! `connection` with `fault` (login, repeats, enumerations); `probe` (who is there); `power` (numbers, pure), `boot`,
-//! `facts` (the classes); `machine` (what the core sees).
+//! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `power` (numbers,
+//! pure), `boot`, `facts` (the classes); `machine` (what the core sees).
 
 mod boot;
 pub mod connection;
 pub mod digest;
+mod enumeration;
 mod facts;
 pub mod fault;
 mod machine;
@@ -100,3 +101,6 @@ impl PartialEq for AmtConfig {
             && self.password.expose_secret() == other.password.expose_secret()
     }
 }
+
+#[cfg(test)]
+mod tests;
