@@ -8,6 +8,7 @@ pub mod digest;
 pub mod fault;
 pub mod meaning;
 pub mod probe;
+pub mod study;
 pub mod wsman;
 pub mod xml;
 
