@@ -1,11 +1,14 @@
 //! Intel AMT machines.
 //!
 //! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
-//! `connection` with `fault` (login, repeats, enumerations); `probe` (who is there).
+//! `connection` with `fault` (login, repeats, enumerations); `probe` (who is there); `inventory`, `log` (what instances and
+//! records say, pure) with `study` (reading them).
 
 pub mod connection;
 pub mod digest;
 pub mod fault;
+pub mod inventory;
+pub mod log;
 pub mod meaning;
 pub mod probe;
 pub mod study;
