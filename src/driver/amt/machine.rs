@@ -14,12 +14,13 @@ use super::connection::{Repeat, WsMan};
 use super::facts::{Facts, Identity};
 use super::fault::{Fault, Kind};
 use super::power::{self, PowerReading, REQUEST_CLASS, REQUEST_METHOD, STATE_CLASS, State, number_of};
+use super::study::Study;
 use super::xml::Reference;
 use crate::clock::Mono;
 use crate::driver::DeviceContext;
 use crate::driver::http::Tls;
 use crate::node::device::{
-    Abilities, AboutDevice, DeviceError, DeviceFuture, FailureClass, Notice, Observation, PowerDevice,
+    Abilities, AboutDevice, DeviceError, DeviceFuture, FailureClass, Findings, Notice, Observation, PowerDevice,
 };
 use crate::node::{BootOverride, BootTarget, Order, Power};
 
@@ -53,6 +54,9 @@ const READ_MAX: Duration = Duration::from_secs(25);
 /// Longest time for an order.
 const ORDER_MAX: Duration = Duration::from_secs(32);
 
+/// Longest time for a look into one corner of the machine.
+const STUDY_MAX: Duration = Duration::from_secs(25);
+
 /// Longest time for taking back an override that was not used.
 const CLEAR_MAX: Duration = Duration::from_secs(6);
 
@@ -66,6 +70,7 @@ pub struct AmtMachine {
     protocol: &'static str,
     facts: Facts,
     identity: Identity,
+    study: Study,
     uuid: Option<Uuid>,
     /// The version in the headers when the facts were asked for.
     version: Option<String>,
@@ -98,6 +103,7 @@ impl AmtMachine {
             protocol: if tls == Tls::Off { "WS-Man" } else { "WS-Man over TLS" },
             facts: Facts::default(),
             identity: Identity::default(),
+            study: Study::new(),
             uuid: None,
             version: None,
             enumerates_power: false,
@@ -170,12 +176,14 @@ impl AmtMachine {
         };
         if uuid != self.uuid {
             // Another machine, whose boots are none of our business as long as the core has not accepted it.
-            (self.facts, self.clear_at, self.not_cleared) = (Facts::default(), None, None);
+            (self.clear_at, self.not_cleared) = (None, None);
+            (self.facts, self.study) = (Facts::default(), Study::new());
             self.uuid = uuid;
         }
         let version = self.ws.server_version().map(str::to_owned);
         if version != self.version {
             self.facts.ask_anew();
+            self.study.note_session();
             self.version = version;
         }
         if self.clear_at.is_some_and(|at| at <= self.now()) {
@@ -183,7 +191,11 @@ impl AmtMachine {
         } else {
             self.facts.learn(&mut self.ws).await;
         }
-        self.last = reading.state().power().or(self.last);
+        let power = reading.state().power();
+        if power == Some(Power::On) && self.last.is_some_and(|last| last != Power::On) {
+            self.study.note_power_on(self.now());
+        }
+        self.last = power.or(self.last);
         Ok(self.observation(&reading))
     }
 
@@ -216,6 +228,7 @@ impl AmtMachine {
             power: reading.state().power(),
             about: self.about.clone(),
             abilities: Some(self.abilities.clone()),
+            unstudied: self.study.due(self.now()),
             notices: self.facts.notices().chain(self.not_cleared.clone()).chain(unknown).collect(),
             ..Observation::default()
         }
@@ -343,8 +356,19 @@ impl PowerDevice for AmtMachine {
         })
     }
 
+    fn study(&mut self) -> DeviceFuture<'_, Findings> {
+        Box::pin(async move {
+            let clock = self.ws.context().clock.clone();
+            match clock.limit(STUDY_MAX, self.study.step(&mut self.ws)).await {
+                Some(findings) => Ok(findings?),
+                None => Err(too_long("look into the machine", STUDY_MAX)),
+            }
+        })
+    }
+
     fn forget_session(&mut self) {
         self.ws.forget();
+        self.study.note_session();
         self.facts.ask_anew();
         self.identity.ask_anew();
     }

@@ -2,7 +2,8 @@
 //!
 //! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
 //! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `power` (numbers,
-//! pure), `boot`, `facts` (the classes); `machine` (what the core sees).
+//! pure), `boot`, `facts` (the classes that matter for power); `inventory`, `log` (what instances and records say, pure) with
+//! `study` (reading them); `machine` (what the core sees).
 
 mod boot;
 pub mod connection;
@@ -10,10 +11,13 @@ pub mod digest;
 mod enumeration;
 mod facts;
 pub mod fault;
+mod inventory;
+mod log;
 mod machine;
 pub mod meaning;
 mod power;
 pub mod probe;
+mod study;
 pub mod wsman;
 pub mod xml;
 
