@@ -1,0 +1,363 @@
+//! Which corners of an AMT machine are still to be looked at, and looking at them one at a time.
+//!
+//! It knows classes and when their values grow old; what they mean is for `inventory` and `log`. Dropping a step before
+//! its end is allowed: the corner is looked at again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tracing::info;
+
+use super::connection::{Repeat, WsMan};
+use super::fault::{Fault, Kind};
+use super::wsman::Output;
+use super::xml::Instance;
+use super::{inventory, log};
+use crate::clock::Mono;
+use crate::node::Inventory;
+use crate::node::device::Findings;
+
+/// What the meters call these requests.
+const OP: &str = "study";
+
+/// The inventory changes only at a boot, which is noticed by itself but for one between two readings of the power.
+const INVENTORY_LIFE: Duration = Duration::from_hours(6);
+
+/// An operator who looks at the event log wants to see what happened just now; one read costs two requests.
+const EVENTS_LIFE: Duration = Duration::from_mins(10);
+
+/// The audit log grows by what clients do, and one read may cost dozens of requests.
+const AUDIT_LIFE: Duration = Duration::from_hours(1);
+
+/// From power on until the BIOS has told the engine what is inside, slow memory training included.
+const BOOT_TIME: Duration = Duration::from_secs(90);
+
+/// Failures of one corner within a round before the round goes on without it.
+const FAILURES_MAX: u32 = 3;
+
+/// Requests of one step, so that a command never waits long.
+const STEP_REQUESTS_MAX: usize = 3;
+
+/// The event log of AMT holds no more, and one request asks for no more.
+const EVENTS_MAX: usize = 390;
+
+/// As many as the event log. Of a longer log the newest are read: ten an answer, these are 39 requests.
+const AUDIT_MAX: usize = 390;
+
+/// Longest record in base64. Those of the audit log have three texts of up to 255 bytes and a few numbers: 782 bytes.
+const RECORD_CHARACTERS_MAX: usize = 1100;
+
+/// What is read as a whole and grows old as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Inventory,
+    Events,
+    Audit,
+}
+
+impl Part {
+    const ALL: [Part; 3] = [Part::Inventory, Part::Events, Part::Audit];
+
+    const fn life(self) -> Duration {
+        match self {
+            Part::Inventory => INVENTORY_LIFE,
+            Part::Events => EVENTS_LIFE,
+            Part::Audit => AUDIT_LIFE,
+        }
+    }
+
+    /// In the order of reading: what names the machine comes first.
+    const fn corners(self) -> &'static [Corner] {
+        match self {
+            Part::Inventory => &[
+                Corner::One("AMT_GeneralSettings"),
+                Corner::One("CIM_Chassis"),
+                Corner::One("CIM_Card"),
+                Corner::One("CIM_BIOSFeature"),
+                Corner::One("CIM_BIOSElement"),
+                Corner::One("CIM_ComputerSystemPackage"),
+                Corner::Every("CIM_Processor"),
+                Corner::Every("CIM_Chip"),
+                Corner::Every("CIM_PhysicalMemory"),
+                Corner::Every("CIM_MediaAccessDevice"),
+                Corner::Every("CIM_PhysicalPackage"),
+                Corner::Every("AMT_EthernetPortSettings"),
+            ],
+            Part::Events => &[Corner::Events],
+            Part::Audit => &[Corner::Audit],
+        }
+    }
+}
+
+/// What one step looks at, or a few steps in the case of a long log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Corner {
+    /// The only instance of a class.
+    One(&'static str),
+    /// All instances of a class.
+    Every(&'static str),
+    /// `AMT_MessageLog`.
+    Events,
+    /// `AMT_AuditLog`.
+    Audit,
+}
+
+impl Corner {
+    const fn part(self) -> Part {
+        match self {
+            Corner::One(_) | Corner::Every(_) => Part::Inventory,
+            Corner::Events => Part::Events,
+            Corner::Audit => Part::Audit,
+        }
+    }
+
+    const fn class(self) -> &'static str {
+        match self {
+            Corner::One(class) | Corner::Every(class) => class,
+            Corner::Events => "AMT_MessageLog",
+            Corner::Audit => "AMT_AuditLog",
+        }
+    }
+
+    /// Asking again is of no use: the firmware does not have it, or does not show it to this account.
+    const fn is_closed(self, fault: &Fault) -> bool {
+        const NOT_READY: u32 = 2;
+        // Every status but the first two, which are trouble that passes.
+        let is_refused = matches!((self, &fault.kind), (Corner::Audit, Kind::Returned(status)) if *status > NOT_READY);
+        fault.is_absence() || fault.is_denied() || is_refused
+    }
+}
+
+/// A log that is being read.
+#[derive(Default)]
+struct Reading {
+    /// Where to go on; `None` before the first request.
+    next: Option<u32>,
+    records: Vec<Vec<u8>>,
+    ended: bool,
+}
+
+/// What is known of a machine's inside, and what is due.
+#[derive(Default)]
+pub struct Study {
+    /// What is left of the round that has begun.
+    round: VecDeque<Corner>,
+    /// When a part is to be read again; one that is not listed is due.
+    fresh_until: BTreeMap<Part, Mono>,
+    /// What this firmware does not have, or does not show to this account.
+    absent: BTreeSet<Corner>,
+    /// Failures in this round. A new session does not clear them: the failure may be what ended the old one.
+    failures: BTreeMap<Corner, u32>,
+    /// The instances of the inventory; those of an earlier round stay until their class is read again.
+    found: Vec<Instance>,
+    reading: Reading,
+}
+
+impl Study {
+    /// Everything is still to be looked at.
+    pub fn new() -> Study {
+        Study::default()
+    }
+
+    /// A new session, or firmware of another version: everything again, also what the machine did not have before.
+    pub fn note_session(&mut self) {
+        self.begin_anew();
+        self.fresh_until.clear();
+        self.absent.clear();
+    }
+
+    /// The machine was off or asleep and is on since `now`. What the BIOS tells the engine is fresh after a boot, so
+    /// everything again when that has ended.
+    pub fn note_power_on(&mut self, now: Mono) {
+        self.begin_anew();
+        self.fresh_until = Part::ALL.into_iter().map(|part| (part, now + BOOT_TIME)).collect();
+    }
+
+    fn begin_anew(&mut self) {
+        self.round.clear();
+        self.found.clear();
+        self.reading = Reading::default();
+    }
+
+    /// Whether there is something to look at.
+    pub fn due(&self, now: Mono) -> bool {
+        !self.round.is_empty() || Part::ALL.into_iter().any(|part| self.is_due(part, now))
+    }
+
+    fn is_due(&self, part: Part, now: Mono) -> bool {
+        let is_old = self.fresh_until.get(&part).is_none_or(|until| *until <= now);
+        is_old && part.corners().iter().any(|corner| !self.absent.contains(corner))
+    }
+
+    /// Looks into one corner: one class, usually one to three requests. A corner that fails is looked at again by the
+    /// next step, but after a few failures the round goes on without it.
+    pub async fn step(&mut self, wire: &mut WsMan) -> Result<Findings, Fault> {
+        if self.round.is_empty() {
+            self.begin_round(wire.context().clock.now().mono);
+        }
+        let Some(corner) = self.round.front().copied() else { return Ok(Findings::default()) };
+        let mut findings = Findings::default();
+        match self.look(corner, wire, &mut findings).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Findings { more: true, ..findings }),
+            Err(fault) if corner.is_closed(&fault) => {
+                self.absent.insert(corner);
+            }
+            Err(fault) => {
+                self.reading = Reading::default();
+                // That a machine does not answer at all says nothing about this corner.
+                if matches!(fault.kind, Kind::Unreachable | Kind::Tls | Kind::Stranger | Kind::Auth | Kind::Locked) {
+                    return Err(fault);
+                }
+                let failures = self.failures.entry(corner).or_default();
+                *failures += 1;
+                if *failures < FAILURES_MAX {
+                    return Err(fault);
+                }
+                let node = &wire.context().node;
+                info!(%node, class = corner.class(), %fault, "failed {FAILURES_MAX} times, left out for now");
+            }
+        }
+        self.leave(corner, wire.context().clock.now().mono, &mut findings);
+        Ok(findings)
+    }
+
+    fn begin_round(&mut self, now: Mono) {
+        let due = Part::ALL.into_iter().filter(|part| self.is_due(*part, now));
+        let corners = due.flat_map(Part::corners).copied().filter(|corner| !self.absent.contains(corner));
+        self.round = corners.collect();
+    }
+
+    /// Looks into a corner; false when it has more to show.
+    async fn look(&mut self, corner: Corner, wire: &mut WsMan, findings: &mut Findings) -> Result<bool, Fault> {
+        let instances = match corner {
+            Corner::One(class) => vec![wire.get(OP, class, &[]).await?],
+            Corner::Every(class) => wire.enumerate(OP, class).await?,
+            Corner::Events | Corner::Audit => {
+                let is_audit = corner == Corner::Audit;
+                self.reading.step(is_audit, wire).await?;
+                if !self.reading.ended {
+                    return Ok(false);
+                }
+                let records = std::mem::take(&mut self.reading).records;
+                if is_audit {
+                    findings.audit_log = Some(log::audit_entries(&records));
+                } else {
+                    findings.event_log = Some(log::event_entries(&records));
+                }
+                return Ok(true);
+            }
+        };
+        let class = corner.class();
+        self.found.retain(|known| known.class != class);
+        // A parent brings its children, which are read on their own.
+        self.found.extend(instances.into_iter().filter(|instance| instance.class == class));
+        Ok(true)
+    }
+
+    /// This corner is done with: goes on to the next one that matters.
+    fn leave(&mut self, corner: Corner, now: Mono, findings: &mut Findings) {
+        self.round.pop_front();
+        self.reading = Reading::default();
+        while self.round.front().is_some_and(|next| !inventory::is_wanted(next.class(), &self.found)) {
+            self.round.pop_front();
+        }
+        let part = corner.part();
+        if !self.round.iter().any(|left| left.part() == part) {
+            self.fresh_until.insert(part, now + part.life());
+            if part == Part::Inventory {
+                let inventory = inventory::assemble(&self.found);
+                findings.inventory = (inventory != Inventory::default()).then(|| Arc::new(inventory));
+            }
+        }
+        findings.more = !self.round.is_empty();
+        if self.round.is_empty() {
+            self.failures.clear();
+        }
+    }
+}
+
+impl Reading {
+    /// Reads on, a few requests long.
+    async fn step(&mut self, is_audit: bool, wire: &mut WsMan) -> Result<(), Fault> {
+        for _ in 0..STEP_REQUESTS_MAX {
+            match (is_audit, self.next) {
+                (true, next) => self.read_audit(next.unwrap_or(1), wire).await?,
+                (false, Some(next)) => self.read_events(next, wire).await?,
+                (false, None) => {
+                    let output = wire.invoke(OP, "AMT_MessageLog", "PositionToFirstRecord", &[], Repeat::Safe).await?;
+                    self.next = Some(output.values.number("IterationIdentifier").filter(|at| *at >= 1).unwrap_or(1));
+                }
+            }
+            if self.ended {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_events(&mut self, from: u32, wire: &mut WsMan) -> Result<(), Fault> {
+        const BAD_POSITION: u32 = 2;
+        const EMPTY: u32 = 3;
+        let count = u32::try_from(EVENTS_MAX).unwrap_or(u32::MAX);
+        let parameters = [("IterationIdentifier", from.into()), ("MaxReadRecords", count.into())];
+        let output = wire.invoke(OP, "AMT_MessageLog", "GetRecords", &parameters, Repeat::Safe).await?;
+        match output.return_value {
+            0 => {}
+            EMPTY => return self.end(),
+            BAD_POSITION if !self.records.is_empty() => return self.end(),
+            other => return Err(Fault::returned("AMT_MessageLog", "GetRecords", other)),
+        }
+        let brought = self.take(&output, "RecordArray");
+        let next = output.values.number("IterationIdentifier").filter(|next| *next > from);
+        let no_more = output.values.boolean("NoMoreRecords") == Some(true);
+        self.next = next;
+        self.ended = no_more || brought == 0 || next.is_none() || self.records.len() >= EVENTS_MAX;
+        self.records.truncate(EVENTS_MAX);
+        Ok(())
+    }
+
+    async fn read_audit(&mut self, from: u32, wire: &mut WsMan) -> Result<(), Fault> {
+        const INVALID_INDEX: u32 = 0x23;
+        let parameters = [("StartIndex", from.into())];
+        let output = wire.invoke(OP, "AMT_AuditLog", "ReadRecords", &parameters, Repeat::Safe).await?;
+        match output.return_value {
+            0 => {}
+            INVALID_INDEX => return self.end(),
+            other => return Err(Fault::returned("AMT_AuditLog", "ReadRecords", other)),
+        }
+        let total: u32 = output.values.number("TotalRecordCount").unwrap_or(0);
+        let skipped = total.saturating_sub(u32::try_from(AUDIT_MAX).unwrap_or(u32::MAX));
+        if from == 1 && skipped > 0 {
+            // The oldest come first.
+            self.next = Some(skipped.saturating_add(1));
+            return Ok(());
+        }
+        let brought = self.take(&output, "EventRecords");
+        let next = from.saturating_add(u32::try_from(brought).unwrap_or(u32::MAX));
+        self.next = Some(next);
+        self.ended = brought == 0 || next > total || self.records.len() >= AUDIT_MAX;
+        self.records.truncate(AUDIT_MAX);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Takes over the records of an answer, and says how many the machine sent.
+    fn take(&mut self, output: &Output, name: &str) -> usize {
+        let before = self.records.len();
+        // What is no record counts as one: it has a place in the log.
+        let decode = |text: &str| (text.len() <= RECORD_CHARACTERS_MAX).then(|| BASE64.decode(text).ok());
+        self.records.extend(output.values.list(name).map(|text| decode(text).flatten().unwrap_or_default()));
+        self.records.len() - before
+    }
+}
+
+#[cfg(test)]
+mod tests;
