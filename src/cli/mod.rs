@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::daemon::discover::Network;
 use crate::telemetry::LogFormat;
 
 /// A Redfish BMC for machines that have none: behind Tapo smart plugs.
@@ -38,6 +39,8 @@ pub enum Command {
     Sim(Sim),
     /// Say everything that is wrong with nodes.yaml.
     Check(Check),
+    /// Look for plugs and AMT machines on the network, and print entries for nodes.yaml.
+    Discover(Discover),
     /// Show the nodes of a running daemon.
     Status(Status),
     /// Switch a node of a running daemon on or off.
@@ -68,6 +71,9 @@ pub struct Demo {
     /// How many simulated Tapo plugs.
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub tapo: u16,
+    /// How many simulated AMT machines.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub amt: u16,
     /// Seed of all chance in the simulation.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
@@ -108,6 +114,17 @@ pub struct Check {
     /// Also log in to every device once, and say what it is.
     #[arg(long)]
     pub probe: bool,
+}
+
+/// `plugfish discover`.
+#[derive(Debug, Args)]
+pub struct Discover {
+    /// Search this network, address by address; else the one of this machine. May be given several times.
+    #[arg(long = "network", value_name = "192.0.2.0/24")]
+    pub networks: Vec<Network>,
+    /// How many seconds to wait for the answers of plugs.
+    #[arg(long, default_value_t = 3, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub wait: u16,
 }
 
 /// How to reach a running daemon.
