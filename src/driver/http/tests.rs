@@ -32,7 +32,7 @@ async fn server(answer: &'static [u8], then_close: bool) -> u16 {
     port
 }
 
-fn context(metrics: &Arc<Metrics>) -> DeviceContext {
+pub(super) fn context(metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let many = NonZeroU32::new(100_000).unwrap();
     let pace = Pace { gap: Duration::ZERO, per_second: many, burst: many };
