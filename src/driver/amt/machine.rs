@@ -260,7 +260,7 @@ impl AmtMachine {
         let result = self.request(order).await;
         match &result {
             Ok(()) if overridden => self.clear_at = None,
-            Err(fault) if overridden && fault.kind != Kind::Unanswered => self.clear_at = Some(self.now()),
+            Err(fault) if overridden && !may_be_taken(fault) => self.clear_at = Some(self.now()),
             _ => {}
         }
         result.map_err(|fault| reading.explain(order, fault))
@@ -304,7 +304,7 @@ impl AmtMachine {
             Err(fault) => Err(fault),
         };
         match &result {
-            Err(fault) if fault.kind != Kind::Unanswered => self.requested = before,
+            Err(fault) if !may_be_taken(fault) => self.requested = before,
             _ => self.settled_at = order.boots().then(|| self.now() + self.times.settle),
         }
         result
@@ -317,6 +317,15 @@ impl AmtMachine {
         if let Some(Ok(_)) = clock.limit(CLEAR_MAX, boot::clear(&mut self.ws)).await {
             self.clear_at = None;
         }
+    }
+}
+
+/// After this failure of a power request the machine may do what it was asked for.
+const fn may_be_taken(fault: &Fault) -> bool {
+    match &fault.kind {
+        Kind::Unanswered | Kind::Garbled => true,
+        Kind::Soap(code) => code.is_passing(),
+        _ => false,
     }
 }
 
