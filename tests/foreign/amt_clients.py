@@ -9,6 +9,8 @@ state, its boots with the source that each used, and the counters of its request
 Ends with 0 only if every client could be tried and nothing was amiss.
 """
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -105,7 +107,9 @@ def pypi_amt12(machine):
     # The second off: refused while off, and said so.
     machine.order("power", power="soft_off")
     machine.ready()
-    assert client.power_off() is None, "a refused request is not 0"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert client.power_off() is None, "a refused request is not 0"
+    assert "ReturnValue>2<" in printed.getvalue(), printed.getvalue()
     counters = machine.counters()
     assert counters["in_flight_max"] == 1 and counters["wrong_passwords"] == 0, counters
     # Each request of this client is a login of its own.
@@ -128,9 +132,10 @@ def pypi_amt16(machine):
     fresh(machine)
     try:
         Client(machine.host, PASSWORD).power_status()
-    except requests.HTTPError as error:
-        assert error.response.status_code == 401
-        assert machine.counters()["logins"] == 0
+    except (requests.HTTPError, TypeError):
+        # The library under it sends no credentials, or falls over them.
+        counters = machine.counters()
+        assert counters["logins"] == 0 and counters["requests"] >= 1, counters
         return
     raise AssertionError("PyPI amt logged in to AMT 16, which it cannot on real machines: is the challenge still right?")
 
@@ -193,11 +198,10 @@ def curl_tls(machine):
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:
         pem.write(machine.ask("/certificate"))
         pem.flush()
-        # The name in the certificate is not the address, as with real machines: it is looked up where it is.
         name = f"{machine.name}.example.com"
-        trust = ["--cacert", pem.name, "--connect-to", f"{machine.host}:{machine.port}:{machine.host}:{machine.port}"]
         fresh(machine)
-        status, why = curl(machine, IDENTIFY, *trust, password=None)
+        # The name in the certificate is not the address, as with real machines.
+        status, why = curl(machine, IDENTIFY, "--cacert", pem.name, password=None)
         assert status == 0 and "name" in why.lower(), f"the certificate is for {name} only: {status} {why}"
         status, why = curl(machine, IDENTIFY, password=None)
         assert status == 0 and "certificate" in why.lower(), (status, why)
