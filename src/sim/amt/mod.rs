@@ -11,6 +11,7 @@ pub mod power;
 
 mod classes;
 mod consent;
+pub(super) mod control;
 mod door;
 mod hardware;
 mod log;

@@ -302,27 +302,27 @@ impl State {
         self.with_door(|door, rules| door.challenge(rules, stale, now.mono))
     }
 
-    fn prefixes(&self) -> Prefixes {
-        if self.config.quirks.other_prefixes { Prefixes::OTHER } else { Prefixes::USUAL }
+    /// The prefixes of an answer with these classes in it.
+    fn prefixes(&self, classes: &[&str]) -> Prefixes {
+        if self.config.quirks.other_prefixes { Prefixes::other() } else { Prefixes::usual(classes) }
     }
 
     /// An answer of the engine as text: 200 or 400.
     pub fn perform(&mut self, call: &Call, idle: bool, now: Now) -> (u16, String) {
         self.serial += 1;
-        let prefixes = self.prefixes();
         if call.operation == Operation::Identify {
-            return (200, prefixes.identified(&self.config.version));
+            return (200, self.prefixes(&[]).identified(&self.config.version));
         }
         match self.operate(call, idle, now) {
-            Ok(body) => (200, prefixes.envelope(Some(call), self.serial, &body)),
-            Err(refusal) => (400, prefixes.fault(Some(call), self.serial, &refusal)),
+            Ok((prefixes, body)) => (200, prefixes.envelope(Some(call), self.serial, &body)),
+            Err(refusal) => (400, self.prefixes(&[]).fault(Some(call), self.serial, &refusal)),
         }
     }
 
     /// A fault as text.
     pub fn refuse(&mut self, call: Option<&Call>, subcode: &str) -> String {
         self.serial += 1;
-        self.prefixes().fault(call, self.serial, &Refusal::new(subcode, "The service cannot do this"))
+        self.prefixes(&[]).fault(call, self.serial, &Refusal::new(subcode, "The service cannot do this"))
     }
 
     /// An answer with this ReturnValue to a method, whatever it was. `None`: the request is no call of a method.
@@ -330,42 +330,50 @@ impl State {
         let Operation::Invoke(method) = &call.operation else { return None };
         self.serial += 1;
         let fields = methods::value(u32::try_from(number).unwrap_or(u32::MAX));
-        let body = self.prefixes().output(&call.class, method, &fields);
-        Some(self.prefixes().envelope(Some(call), self.serial, &body))
+        let prefixes = self.prefixes(&[&call.class]);
+        let body = prefixes.output(&call.class, method, &fields);
+        Some(prefixes.envelope(Some(call), self.serial, &body))
     }
 
-    fn operate(&mut self, call: &Call, idle: bool, now: Now) -> Result<String, Refusal> {
+    fn operate(&mut self, call: &Call, idle: bool, now: Now) -> Result<(Prefixes, String), Refusal> {
         let all = (super::reply::uri(&call.class) == call.resource)
             .then(|| classes::instances(self, &call.class, now))
             .flatten()
             .ok_or_else(|| {
                 Refusal::new("DestinationUnreachable", "No route can be determined to reach the destination")
             })?;
-        let prefixes = self.prefixes();
+        let prefixes = self.prefixes(&[&call.class]);
         match &call.operation {
             Operation::Enumerate => self.enumerate(call, all, now),
             Operation::Pull => self.pull(call),
             Operation::Release => {
                 let id = call.body.text_of("EnumerationContext").unwrap_or_default();
-                self.contexts.remove(id).map(|_| String::new()).ok_or_else(no_context)
+                self.contexts.remove(id).map(|_| (prefixes, String::new())).ok_or_else(no_context)
             }
-            Operation::Get => Ok(prefixes.instance(select(call, &all)?)),
+            Operation::Get => Ok(self.instance(select(call, &all)?)),
             Operation::Put => {
                 select(call, &all)?;
                 self.put(call, now)?;
                 let all = classes::instances(self, &call.class, now).unwrap_or_default();
-                Ok(prefixes.instance(select(call, &all)?))
+                Ok(self.instance(select(call, &all)?))
             }
             Operation::Invoke(method) => {
                 select(call, &all)?;
                 let output = methods::invoke(self, call, method, idle, now)?;
-                Ok(prefixes.output(&call.class, method, &output))
+                let body = prefixes.output(&call.class, method, &output);
+                Ok((prefixes, body))
             }
             Operation::Create | Operation::Delete | Operation::Identify => Err(not_supported()),
         }
     }
 
-    fn enumerate(&mut self, call: &Call, all: Vec<Instance>, now: Now) -> Result<String, Refusal> {
+    fn instance(&self, one: &Instance) -> (Prefixes, String) {
+        let prefixes = self.prefixes(&[one.class]);
+        let body = prefixes.instance(one);
+        (prefixes, body)
+    }
+
+    fn enumerate(&mut self, call: &Call, all: Vec<Instance>, now: Now) -> Result<(Prefixes, String), Refusal> {
         if self.contexts.len() >= CONTEXTS_MAX {
             return Err(Refusal::new("QuotaLimit", "The service is busy servicing other requests."));
         }
@@ -375,10 +383,12 @@ impl State {
         let mode = call.body.text_of("EnumerationMode").unwrap_or_default().to_owned();
         let context = Context { class: call.class.clone(), mode, left: all, made: now.mono };
         self.contexts.insert(id.clone(), context);
-        Ok(self.prefixes().enumerate(&id))
+        let prefixes = self.prefixes(&[]);
+        let body = prefixes.enumerate(&id);
+        Ok((prefixes, body))
     }
 
-    fn pull(&mut self, call: &Call) -> Result<String, Refusal> {
+    fn pull(&mut self, call: &Call) -> Result<(Prefixes, String), Refusal> {
         let id = call.body.text_of("EnumerationContext").unwrap_or_default().to_owned();
         let mut context =
             self.contexts.remove(&id).filter(|context| context.class == call.class).ok_or_else(no_context)?;
@@ -389,13 +399,15 @@ impl State {
         let parts = IN_PARTS.contains(&context.class.as_str());
         let page = quirks.page_size.unwrap_or(if parts { context.left.len().div_ceil(2).max(1) } else { usize::MAX });
         let rest = context.left.split_off(context.left.len().min(asked).min(page));
-        let prefixes = self.prefixes();
+        let classes: Vec<&str> = context.left.iter().map(|one| one.class).collect();
+        let prefixes = self.prefixes(&classes);
         let items: String = context.left.iter().map(|one| prefixes.item(&context.mode, one)).collect();
         let more = !rest.is_empty() || ((quirks.empty_last_items || parts) && !context.left.is_empty());
         if more {
             self.contexts.insert(id.clone(), Context { left: rest, ..context });
         }
-        Ok(prefixes.pull(more.then_some(&id), &items))
+        let body = prefixes.pull(more.then_some(&id), &items);
+        Ok((prefixes, body))
     }
 
     fn put(&mut self, call: &Call, now: Now) -> Result<(), Refusal> {
