@@ -67,6 +67,7 @@ fn dispatch(command: Command) -> Result<()> {
             Command::Check(options) => check(&options).await,
             Command::Status(options) => client::status(&options).await,
             Command::Power(options) => client::power(&options).await,
+            Command::Boot(options) => client::boot(&options).await,
             Command::Schema | Command::HashPassword => Ok(()),
         }
     })

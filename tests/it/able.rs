@@ -26,8 +26,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use crate::commands::run;
 use crate::redfish::{compare, crawl};
-use crate::rig::{DWELL, POLL, Rig, Served};
+use crate::rig::{DWELL, POLL, Rig, Served, klap};
 
 /// Longer than two pages.
 const ENTRIES: usize = 120;
@@ -335,4 +336,45 @@ async fn graceful_orders_reach_the_machine_and_sleep_is_shown_as_on() {
     assert_eq!(rig.get("/redfish/v1/Chassis/pc").await.1["PowerState"], "On");
     assert_eq!(rig.reset("pc", "On").await.0, StatusCode::NO_CONTENT);
     rig.until(5, || async { state().await == ("On".into(), "Enabled".into()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_typed_reaches_a_machine_that_can_do_it() {
+    let (rig, pc) = rig().await;
+    let (code, out, err) = run(&rig, &["boot", "pc", "setup", "--once"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "pc: boots from BiosSetup, Once\n"), "{err}");
+    let (code, out, err) = run(&rig, &["power", "pc", "restart"]).await;
+    assert!(code == Some(0) && out.starts_with("pc: On after "), "{out}{err}");
+    let (code, out, _) = run(&rig, &["power", "pc", "nmi"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "pc: Nmi accepted\n"));
+    let (code, out, _) = run(&rig, &["boot", "pc", "http", "https://192.0.2.1/boot.iso"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "pc: boots from UefiHttp, Continuous\n"));
+    let (code, out, _) = run(&rig, &["boot", "pc", "none"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "pc: boots from None, Disabled\n"));
+    assert_eq!(run(&rig, &["boot", "pc", "http"]).await.0, Some(2), "no URI");
+    assert_eq!(run(&rig, &["boot", "pc", "pxe", "https://x/y"]).await.2, "plugfish: only http takes a URI\n");
+
+    pc.lock().unwrap().power = Power::Asleep;
+    rig.until(5, || async { rig.system("pc").await["Status"]["State"] == "StandbyOffline" }).await;
+    assert!(run(&rig, &["status"]).await.1.contains("\npc    Asleep"));
+    let (code, out, _) = run(&rig, &["power", "pc", "shutdown"]).await;
+    assert!(code == Some(0) && out.starts_with("pc: Off after "), "{out}");
+    let told: Vec<Order> = pc.lock().unwrap().told.iter().map(|(order, _)| *order).collect();
+    assert_eq!(told, [Order::GracefulReset, Order::Nmi, Order::GracefulOff]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_plug_cannot_do_is_said_before_it_is_tried() {
+    let rig = Rig::settled([klap("a")]).await;
+    let (code, _, err) = run(&rig, &["power", "a", "shutdown"]).await;
+    let says = "plugfish: a does not offer shutdown (GracefulShutdown) in its present state; it offers On, ForceOn, ForceOff, \
+                ForceRestart, PowerCycle\n";
+    assert_eq!((code, err.as_str()), (Some(1), says));
+    let (code, _, err) = run(&rig, &["boot", "a", "cd"]).await;
+    let says = "plugfish: a does not offer cd (Cd) in its present state; it offers None, Pxe, Hdd\n";
+    assert_eq!((code, err.as_str()), (Some(1), says));
+    let (code, out, _) = run(&rig, &["boot", "a", "disk"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "a: boots from Hdd, Continuous\n"));
+    let wrong = rig.request(Method::PATCH, "/redfish/v1/Systems/a").json(&json!({ "Boot": { "HttpBootUri": null } }));
+    assert_eq!(messages(&rig.send(wrong).await.1), ["PropertyUnknown"]);
 }
