@@ -244,7 +244,8 @@ pub struct DeviceMeters {
 }
 
 impl DeviceMeters {
-    /// A request ended: what it was for (`login`, `read`, `set`, `discover`) and how (`ok`, or a failure class).
+    /// A request ended: what it was for (`login`, `read`, `set`, `discover`) and how (`ok`, `closed` when a kept
+    /// connection was closed instead of an answer, or a failure class).
     pub fn request(&self, op: &'static str, outcome: &'static str, took: Duration) {
         let labels = DeviceRequestLabels { node: self.node.clone(), op, outcome };
         self.metrics.device_requests.get_or_create(&labels).inc();

@@ -75,8 +75,6 @@ pub struct Post {
     pub headers: HeaderMap,
     /// The body, sent whole with its `Content-Length`.
     pub body: Vec<u8>,
-    /// It may be sent again at once when a connection that was kept turns out to have been closed in the meantime.
-    pub again: bool,
 }
 
 /// An answer with any status.
@@ -102,6 +100,10 @@ pub enum HttpError {
     /// The other side closed the connection before its answer was whole.
     #[error("the connection was closed before the answer was whole: {0}")]
     Closed(String),
+    /// The same before the answer began, on a connection that was kept from the request before: most likely it had been
+    /// closed in the meantime, and the request was never read. Nobody can tell.
+    #[error("the connection was closed before the answer began: {0}")]
+    Gone(String),
     /// What came is no HTTP.
     #[error("the answer is no HTTP: {0}")]
     Malformed(String),
@@ -117,11 +119,12 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// How the meters call it: the name of the failure class that it becomes.
+    /// How the meters call it: the name of the failure class that it becomes, or `closed`, which need not be a failure.
     const fn outcome(&self) -> &'static str {
         match self {
             HttpError::Unreachable(_) => "unreachable",
             HttpError::TimedOut(_) | HttpError::Closed(_) => "timeout",
+            HttpError::Gone(_) => "closed",
             HttpError::Malformed(_) | HttpError::TooLong(_) | HttpError::Tls(_) => "protocol",
             HttpError::Unmakeable(_) => "refused",
         }
@@ -171,12 +174,11 @@ impl HttpClient {
 
     async fn exchange(&self, post: Post) -> Result<Answer, HttpError> {
         let kept = self.kept.swap(false, Ordering::Relaxed);
-        let request = || self.client.post(&post.url).headers(post.headers.clone()).body(post.body.clone());
-        let mut response = match request().send().await {
-            Err(error) if kept && post.again && was_closed(&error) => request().send().await,
-            result => result,
-        }
-        .map_err(|error| self.sort(&error))?;
+        let request = self.client.post(post.url).headers(post.headers).body(post.body);
+        let mut response = request.send().await.map_err(|error| match self.sort(&error) {
+            HttpError::Closed(words) if kept => HttpError::Gone(words),
+            other => other,
+        })?;
         let mut body = Vec::new();
         let most = self.recipe.answer_bytes_max;
         while let Some(chunk) = response.chunk().await.map_err(|error| self.sort(&error))? {

@@ -1,4 +1,4 @@
-//! The connection to one AMT machine: login, repeats, enumerations.
+//! The connection to one AMT machine: login, requests, repeats.
 //!
 //! It knows HTTP and WS-Management, and no class. One request at a time (`&mut`): the Digest counter needs that order,
 //! and the management engine bears no more. Dropping a call before its end is allowed at any time.
@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, SERVER, WWW_AUTHENTICATE};
 use secrecy::ExposeSecret;
-use tracing::debug;
 
 use super::AmtConfig;
 use super::digest::{self, Challenge, Claim};
+use super::enumeration::Open;
 use super::fault::{Fault, Kind};
-use super::meaning::FaultCode;
 use super::wsman::{self, Identity, Output, ReplyError, Request};
 use super::xml::{Instance, Value, XML_BYTES_MAX};
 use crate::clock::{self, Clock, Mono};
 use crate::driver::DeviceContext;
-use crate::driver::http::{Answer, Deadlines, Errand, HttpClient, Post, Recipe};
+use crate::driver::http::{Answer, Deadlines, Errand, HttpClient, HttpError, Post, Recipe};
 
 /// The only target of requests.
 const PATH: &str = "/wsman";
@@ -25,14 +24,8 @@ const PATH: &str = "/wsman";
 /// Requests with one login: the first, one for a new nonce, and one more when that is said to be old at once.
 const LOGINS_MAX: u32 = 3;
 
-/// Most Pulls of one enumeration. The longest real one needs 4.
-const PULLS_MAX: u32 = 32;
-
 /// How much a pause may differ, so that machines that went away together are not all asked at once.
 const PAUSE_SWING: f64 = 0.1;
-
-/// Most instances of one enumeration. No class of a PC has a tenth of it.
-const INSTANCES_MAX: usize = 2000;
 
 /// The times by which the connection lives. One set but in tests.
 #[derive(Clone, Copy, Debug)]
@@ -72,21 +65,16 @@ struct Login {
     count: u32,
 }
 
-/// An enumeration that the machine holds resources for.
-struct Open {
-    class: String,
-    context: String,
-}
-
 /// The connection to one machine.
 pub struct WsMan {
     config: AmtConfig,
-    context: DeviceContext,
+    pub(super) context: DeviceContext,
     timing: Timing,
     /// Made at the first request, since it reads the certificates of the system when it is to verify.
     client: Option<HttpClient>,
     login: Option<Login>,
-    open: Option<Open>,
+    /// An enumeration that was not finished.
+    pub(super) open: Option<Open>,
     realm: Option<String>,
     pinned_realm: Option<String>,
     server: Option<String>,
@@ -150,8 +138,7 @@ impl WsMan {
     /// Reads one instance; without selectors the only one. `op` is what the meters call it.
     pub async fn get(&mut self, op: &'static str, class: &str, selectors: &[(&str, &str)]) -> Result<Instance, Fault> {
         let envelope = self.request(class, selectors).get();
-        let reply = self.call(op, "Get", Repeat::Safe, envelope).await?;
-        Ok(wsman::instance(&reply)?)
+        self.call(op, "Get", Repeat::Safe, envelope, wsman::instance).await
     }
 
     /// Writes an instance whole, usually one that was read and changed.
@@ -162,15 +149,13 @@ impl WsMan {
         selectors: &[(&str, &str)],
     ) -> Result<(), Fault> {
         let envelope = self.request(&instance.class, selectors).put(instance);
-        let reply = self.call(op, "Put", Repeat::Safe, envelope).await?;
-        Ok(wsman::done(&reply)?)
+        self.call(op, "Put", Repeat::Safe, envelope, wsman::done).await
     }
 
     /// Deletes one instance.
     pub async fn delete(&mut self, op: &'static str, class: &str, selectors: &[(&str, &str)]) -> Result<(), Fault> {
         let envelope = self.request(class, selectors).delete();
-        let reply = self.call(op, "Delete", Repeat::Never, envelope).await?;
-        Ok(wsman::done(&reply)?)
+        self.call(op, "Delete", Repeat::Never, envelope, wsman::done).await
     }
 
     /// Calls a method, whatever it returns.
@@ -183,98 +168,36 @@ impl WsMan {
         repeat: Repeat,
     ) -> Result<Output, Fault> {
         let envelope = self.request(class, &[]).invoke(method, parameters);
-        let reply = self.call(op, method, repeat, envelope).await?;
-        Ok(wsman::output(&reply, method)?)
-    }
-
-    /// Reads all instances of a class, those of its children included.
-    pub async fn enumerate(&mut self, op: &'static str, class: &str) -> Result<Vec<Instance>, Fault> {
-        let mut patience = self.patience();
-        let mut expired = false;
-        loop {
-            let fault = match self.enumerate_once(op, class).await {
-                Ok(instances) => return Ok(instances),
-                Err(fault) => fault,
-            };
-            let again = if fault.kind == Kind::Soap(FaultCode::InvalidEnumerationContext) {
-                self.open = None;
-                !std::mem::replace(&mut expired, true)
-            } else {
-                // It broke off at a Pull, which is not repeated by itself.
-                self.open.is_some() && fault.is_passing()
-            };
-            if !again || !patience.rest(&self.context.clock).await {
-                return Err(fault);
-            }
-        }
-    }
-
-    async fn enumerate_once(&mut self, op: &'static str, class: &str) -> Result<Vec<Instance>, Fault> {
-        // One that was dropped on its way, or that failed.
-        self.release(op).await;
-        let envelope = self.request(class, &[]).enumerate();
-        let reply = self.call(op, "Enumerate", Repeat::Safe, envelope).await?;
-        let mut next = Some(wsman::enumeration_context(&reply)?);
-        let mut instances = Vec::new();
-        for _ in 0..PULLS_MAX {
-            let Some(context) = next else { return Ok(instances) };
-            let envelope = self.request(class, &[]).pull(&context);
-            self.open = Some(Open { class: class.into(), context });
-            // A Pull that was taken is gone: repeated, it would bring what comes after.
-            let reply = self.call(op, "Pull", Repeat::Never, envelope).await?;
-            let pulled = wsman::pulled(&reply)?;
-            self.open = None;
-            instances.extend(pulled.items);
-            next = pulled.next;
-            if instances.len() > INSTANCES_MAX {
-                break;
-            }
-        }
-        if let Some(context) = next {
-            self.open = Some(Open { class: class.into(), context });
-            self.release(op).await;
-            let text = format!("the enumeration of {class} does not end: {} instances so far", instances.len());
-            return Err(Fault::new(Kind::Garbled, text));
-        }
-        Ok(instances)
-    }
-
-    /// Ends an enumeration that is still open: contexts are scarce. Whether the machine agrees does not matter.
-    async fn release(&mut self, op: &'static str) {
-        if let Some(Open { class, context }) = self.open.take() {
-            let envelope = self.request(&class, &[]).release(&context);
-            if let Err(fault) = self.call(op, "Release", Repeat::Never, envelope).await {
-                debug!(node = %self.context.node, %fault, "an enumeration could not be released");
-            }
-        }
+        self.call(op, method, repeat, envelope, |reply| wsman::output(reply, method)).await
     }
 
     /// What the machine says that it is.
     pub async fn identify(&mut self, op: &'static str) -> Result<Identity, Fault> {
-        let reply = self.call(op, "Identify", Repeat::Safe, wsman::identify()).await?;
-        Ok(wsman::identity(&reply)?)
+        self.call(op, "Identify", Repeat::Safe, wsman::identify(), wsman::identity).await
     }
 
-    fn request<'a>(&mut self, class: &'a str, selectors: &'a [(&'a str, &'a str)]) -> Request<'a> {
+    pub(super) fn request<'a>(&mut self, class: &'a str, selectors: &'a [(&'a str, &'a str)]) -> Request<'a> {
         self.messages += 1;
         Request { class, selectors, message_id: self.messages }
     }
 
-    /// Sends a request, repeats it where that helps and is allowed, and returns the body of a good answer.
-    async fn call(
+    /// Sends a request, repeats it where that helps and is allowed, and reads the answer.
+    pub(super) async fn call<T>(
         &mut self,
         op: &'static str,
         step: &'static str,
         repeat: Repeat,
         envelope: String,
-    ) -> Result<Vec<u8>, Fault> {
+        read: impl Fn(&[u8]) -> Result<T, ReplyError>,
+    ) -> Result<T, Fault> {
         let mut patience = self.patience();
         let mut attempt = 0;
         loop {
             attempt += 1;
             let errand = Step { op, step, repeat, attempt };
-            let fault = match self.log_in_and_send(errand, &envelope).await {
-                Ok(reply) => return Ok(reply),
+            let reply = self.log_in_and_send(errand, &envelope).await;
+            let fault = match reply.and_then(|reply| read(&reply).map_err(Fault::from)) {
+                Ok(said) => return Ok(said),
                 Err(fault) => fault,
             };
             let again = fault.kind == Kind::Unreachable || (repeat == Repeat::Safe && fault.is_passing());
@@ -284,7 +207,7 @@ impl WsMan {
         }
     }
 
-    fn patience(&self) -> Patience {
+    pub(super) fn patience(&self) -> Patience {
         let Timing { pauses, call, .. } = self.timing;
         Patience { pauses: pauses.into_iter(), until: self.context.clock.now().mono + call }
     }
@@ -314,11 +237,39 @@ impl WsMan {
             self.login = Some(Login { challenge, count: 0 });
             refused = true;
         }
-        Err(Fault::new(Kind::Busy, format!("the machine called its own nonce old {LOGINS_MAX} times in a row")))
+        Err(Fault::new(Kind::Unspoken, format!("the machine called its own nonce old {LOGINS_MAX} times in a row")))
     }
 
-    /// One exchange.
+    /// One exchange. Where it may be repeated, a connection that had been closed while it was not used is replaced.
     pub(super) async fn send(&mut self, step: Step, envelope: &str) -> Result<Answer, Fault> {
+        let mut result = self.post(step, envelope).await?;
+        if step.repeat == Repeat::Safe && matches!(result, Err(HttpError::Gone(_))) {
+            result = self.post(step, envelope).await?;
+        }
+        let answer = result?;
+        if let Some(server) = answer.headers.get(SERVER).and_then(|server| server.to_str().ok()) {
+            self.server = Some(server.to_owned());
+        }
+        Ok(answer)
+    }
+
+    async fn post(&mut self, step: Step, envelope: &str) -> Result<Result<Answer, HttpError>, Fault> {
+        let headers = self.headers()?;
+        let client = match &mut self.client {
+            Some(client) => client,
+            none => none.insert(HttpClient::new(&Recipe {
+                deadlines: self.timing.deadlines,
+                answer_bytes_max: XML_BYTES_MAX,
+                tls: self.config.tls,
+            })?),
+        };
+        let Step { op, step, attempt, .. } = step;
+        let errand = Errand { context: &self.context, op, step, attempt };
+        Ok(client.post(errand, Post { url: self.config.url(PATH), headers, body: envelope.into() }).await)
+    }
+
+    /// The headers of a request; each takes the next count of the nonce.
+    fn headers(&mut self) -> Result<HeaderMap, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/soap+xml;charset=UTF-8"));
         if let Some(login) = &mut self.login {
@@ -332,35 +283,19 @@ impl WsMan {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let client = match &mut self.client {
-            Some(client) => client,
-            none => none.insert(HttpClient::new(&Recipe {
-                deadlines: self.timing.deadlines,
-                answer_bytes_max: XML_BYTES_MAX,
-                tls: self.config.tls,
-            })?),
-        };
-        let Step { op, step, repeat, attempt } = step;
-        let errand = Errand { context: &self.context, op, step, attempt };
-        let again = repeat == Repeat::Safe;
-        let post = Post { url: self.config.url(PATH), headers, body: envelope.into(), again };
-        let answer = client.post(errand, post).await?;
-        if let Some(server) = answer.headers.get(SERVER).and_then(|server| server.to_str().ok()) {
-            self.server = Some(server.to_owned());
-        }
-        Ok(answer)
+        Ok(headers)
     }
 }
 
 /// The repeats that are left.
-struct Patience {
+pub(super) struct Patience {
     pauses: std::array::IntoIter<Duration, 3>,
     until: Mono,
 }
 
 impl Patience {
     /// Waits before a repeat; false when there is to be none.
-    async fn rest(&mut self, clock: &Clock) -> bool {
+    pub async fn rest(&mut self, clock: &Clock) -> bool {
         let pause = self.pauses.next().filter(|_| clock.now().mono < self.until);
         if let Some(pause) = pause {
             clock.sleep(clock.jitter(pause, PAUSE_SWING)).await;
@@ -410,7 +345,7 @@ pub(super) fn sort(answer: Answer) -> Result<Vec<u8>, Fault> {
         429 | 503 => Fault::new(Kind::Busy, format!("the management engine has no time (HTTP {status})")),
         300..=399 | 404 | 405 => {
             let text = format!("HTTP {status}: no WS-Management there; check the address and the port");
-            Fault::new(Kind::Garbled, text)
+            Fault::new(Kind::Unspoken, text)
         }
         _ => Fault::new(Kind::Garbled, format!("the machine answered HTTP {status} without a SOAP fault")),
     })

@@ -246,3 +246,6 @@ pub fn authorization(challenge: &Challenge, claim: Claim<'_>, count: u32, cnonce
 fn quote(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
+
+#[cfg(test)]
+mod tests;

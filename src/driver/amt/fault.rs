@@ -31,8 +31,9 @@ pub enum Kind {
     Garbled,
     /// The engine has no time, or trouble that passes.
     Busy,
-    /// TLS that plugfish does not speak or does not trust.
-    Tls,
+    /// What answers does not speak as an AMT machine does, or over TLS that plugfish does not speak or trust. Asking
+    /// again at once would bring the same.
+    Unspoken,
     /// Another machine than the one that was there before, by its Digest realm.
     Stranger,
     /// The machine understood and answered with this fault.
@@ -85,7 +86,7 @@ impl Fault {
             Kind::Unanswered => FailureClass::Timeout,
             Kind::Busy => FailureClass::Busy,
             Kind::Soap(code) if code.is_passing() => FailureClass::Busy,
-            Kind::Garbled | Kind::Tls | Kind::Soap(FaultCode::InvalidEnumerationContext) => FailureClass::Protocol,
+            Kind::Garbled | Kind::Unspoken | Kind::Soap(FaultCode::InvalidEnumerationContext) => FailureClass::Protocol,
             Kind::Soap(_) | Kind::Returned(_) | Kind::Refused => FailureClass::Refused,
             Kind::Auth => FailureClass::Auth,
             Kind::Locked => FailureClass::Locked,
@@ -108,9 +109,9 @@ impl From<HttpError> for Fault {
     fn from(error: HttpError) -> Fault {
         let kind = match error {
             HttpError::Unreachable(_) => Kind::Unreachable,
-            HttpError::TimedOut(_) | HttpError::Closed(_) => Kind::Unanswered,
+            HttpError::TimedOut(_) | HttpError::Closed(_) | HttpError::Gone(_) => Kind::Unanswered,
             HttpError::Malformed(_) | HttpError::TooLong(_) => Kind::Garbled,
-            HttpError::Tls(_) => Kind::Tls,
+            HttpError::Tls(_) => Kind::Unspoken,
             HttpError::Unmakeable(_) => Kind::Refused,
         };
         Fault::new(kind, error.to_string())
@@ -136,6 +137,6 @@ impl From<SoapFault> for Fault {
 
 impl From<ChallengeError> for Fault {
     fn from(error: ChallengeError) -> Fault {
-        Fault::new(Kind::Garbled, format!("HTTP 401, but {error}; check that this is the address of an AMT machine"))
+        Fault::new(Kind::Unspoken, format!("HTTP 401, but {error}; check that this is the address of an AMT machine"))
     }
 }

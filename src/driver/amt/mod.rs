@@ -1,11 +1,12 @@
 //! Intel AMT machines.
 //!
 //! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
-//! `connection` with `fault` (login, repeats, enumerations); `probe` (who is there); `inventory`, `log` (what instances and
-//! records say, pure) with `study` (reading them).
+//! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `inventory`, `log` (what
+//! instances and records say, pure) with `study` (reading them).
 
 pub mod connection;
 pub mod digest;
+mod enumeration;
 pub mod fault;
 pub mod inventory;
 pub mod log;
@@ -74,3 +75,6 @@ impl PartialEq for AmtConfig {
             && self.password.expose_secret() == other.password.expose_secret()
     }
 }
+
+#[cfg(test)]
+mod tests;

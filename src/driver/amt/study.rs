@@ -209,7 +209,8 @@ impl Study {
             Err(fault) => {
                 self.reading = Reading::default();
                 // That a machine does not answer at all says nothing about this corner.
-                if matches!(fault.kind, Kind::Unreachable | Kind::Tls | Kind::Stranger | Kind::Auth | Kind::Locked) {
+                if matches!(fault.kind, Kind::Unreachable | Kind::Unspoken | Kind::Stranger | Kind::Auth | Kind::Locked)
+                {
                     return Err(fault);
                 }
                 let failures = self.failures.entry(corner).or_default();

@@ -320,3 +320,6 @@ pub fn identity(reply: &[u8]) -> Result<Identity, ReplyError> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,18 +70,17 @@ fn check_depth(text: &str) -> Result<(), XmlError> {
     let mut depth = 0_usize;
     let mut rest = text;
     while let Some((_, tag)) = rest.split_once('<') {
-        let after = |end: &str| tag.split_once(end).map_or("", |(_, after)| after);
-        if tag.starts_with("!--") {
-            rest = after("-->");
-        } else if tag.starts_with("![CDATA[") {
-            rest = after("]]>");
+        if let Some(comment) = tag.strip_prefix("!--") {
+            rest = behind(comment, "-->");
+        } else if let Some(section) = tag.strip_prefix("![CDATA[") {
+            rest = behind(section, "]]>");
         } else if tag.starts_with('!') {
             return Err(XmlError::Dtd);
-        } else if tag.starts_with('?') {
-            rest = after("?>");
-        } else if tag.starts_with('/') {
+        } else if let Some(instruction) = tag.strip_prefix('?') {
+            rest = behind(instruction, "?>");
+        } else if let Some(end_tag) = tag.strip_prefix('/') {
             depth = depth.saturating_sub(1);
-            rest = after(">");
+            rest = behind(end_tag, ">");
         } else {
             let (inside, after) = split_tag(tag);
             if !inside.ends_with('/') {
@@ -94,6 +93,11 @@ fn check_depth(text: &str) -> Result<(), XmlError> {
         }
     }
     Ok(())
+}
+
+/// What follows `end`.
+fn behind<'a>(text: &'a str, end: &str) -> &'a str {
+    text.split_once(end).map_or("", |(_, after)| after)
 }
 
 /// A tag up to its `>`, which may also stand in an attribute, and what follows.
@@ -317,3 +321,6 @@ fn read_value(node: Node<'_, '_>) -> Option<Value> {
     }
     Reference::read(node).map(Value::Reference)
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ async fn server(answer: &'static [u8], then_close: bool) -> u16 {
     port
 }
 
-fn context(metrics: &Arc<Metrics>) -> DeviceContext {
+pub(super) fn context(metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let many = NonZeroU32::new(100_000).unwrap();
     let pace = Pace { gap: Duration::ZERO, per_second: many, burst: many };
@@ -43,7 +43,7 @@ fn context(metrics: &Arc<Metrics>) -> DeviceContext {
 async fn post_to(url: String, context: &DeviceContext) -> Result<Answer, HttpError> {
     let client = HttpClient::plain(QUICK).unwrap();
     let errand = Errand { context, op: "read", step: "test", attempt: 1 };
-    client.post(errand, Post { url, headers: HeaderMap::new(), body: b"{}".to_vec(), again: false }).await
+    client.post(errand, Post { url, headers: HeaderMap::new(), body: b"{}".to_vec() }).await
 }
 
 async fn outcome(answer: &'static [u8], then_close: bool) -> Result<Answer, HttpError> {
@@ -164,8 +164,7 @@ async fn headers_are_as_plugs_bear_them() {
     let metrics = Metrics::new();
     let context = context(&metrics);
     let errand = Errand { context: &context, op: "read", step: "test", attempt: 1 };
-    let post =
-        Post { url: format!("http://127.0.0.1:{port}/app/handshake1"), headers, body: vec![7; 16], again: false };
+    let post = Post { url: format!("http://127.0.0.1:{port}/app/handshake1"), headers, body: vec![7; 16] };
     client.post(errand, post).await.unwrap();
     let request = server.await.unwrap();
     let lines: Vec<&str> = request.split("\r\n").take_while(|line| !line.is_empty()).collect();

@@ -142,9 +142,7 @@ const TOO_OLD: &str = "the machine speaks only TLS versions or ciphers that are 
 
 /// The words for a failed handshake, if this cause of an error is one.
 pub(super) fn handshake_words(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    // rustls stands inside of an io::Error, which does not name it as its source.
-    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let error = cause.downcast_ref::<Error>().or_else(|| inner?.downcast_ref::<Error>())?;
+    let error = of_rustls(cause)?;
     Some(match error {
         Error::PeerIncompatible(_)
         | Error::AlertReceived(
@@ -163,3 +161,16 @@ pub(super) fn handshake_words(cause: &(dyn std::error::Error + 'static)) -> Opti
         error => error.to_string(),
     })
 }
+
+/// rustls stands inside of one io::Error or two, which do not name it as their source.
+fn of_rustls<'a>(mut cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    loop {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return Some(error);
+        }
+        cause = cause.downcast_ref::<io::Error>()?.get_ref()?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -91,7 +91,7 @@ impl From<HttpError> for Fault {
     fn from(error: HttpError) -> Fault {
         let kind = match error {
             HttpError::Unreachable(_) => Kind::Unreachable,
-            HttpError::TimedOut(_) | HttpError::Closed(_) => Kind::Unanswered,
+            HttpError::TimedOut(_) | HttpError::Closed(_) | HttpError::Gone(_) => Kind::Unanswered,
             HttpError::Malformed(_) | HttpError::TooLong(_) | HttpError::Tls(_) => Kind::Garbled,
             HttpError::Unmakeable(_) => Kind::Refused,
         };

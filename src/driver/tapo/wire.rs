@@ -141,8 +141,7 @@ impl Wire {
             headers.insert(COOKIE, cookie.header.clone());
         }
         let errand = Errand { context: &self.context, op: self.op, step, attempt: self.sent };
-        let post = Post { url: self.place.url(port, path), headers, body, again: false };
-        let answer = self.http.post(errand, post).await?;
+        let answer = self.http.post(errand, Post { url: self.place.url(port, path), headers, body }).await?;
         Ok(reply(answer))
     }
 }

@@ -1,0 +1,84 @@
+//! The connection against a scripted machine on a real socket, in real time with short settings.
+
+mod broken;
+pub mod fake;
+mod logins;
+mod probing;
+mod sequences;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use self::fake::{Fake, Machine, REALM, Trouble};
+use super::AmtConfig;
+use super::connection::{Repeat, Timing, WsMan};
+use super::fault::{Fault, Kind};
+use super::meaning::FaultCode;
+use crate::clock::Clock;
+use crate::driver::DeviceContext;
+use crate::driver::http::{Deadlines, Tls};
+use crate::node::device::FailureClass;
+use crate::node::pace::{Pace, RequestGate};
+use crate::telemetry::Metrics;
+
+/// Short enough for tests, long enough for two busy cores.
+pub fn quick() -> Timing {
+    Timing {
+        deadlines: Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_millis(700) },
+        pauses: [Duration::from_millis(5), Duration::from_millis(10), Duration::from_millis(20)],
+        call: Duration::from_secs(5),
+    }
+}
+
+pub fn context(metrics: &Arc<Metrics>) -> DeviceContext {
+    let clock = Clock::system();
+    let many = NonZeroU32::new(100_000).unwrap();
+    let gate = RequestGate::new(clock.clone(), Pace { gap: Duration::ZERO, per_second: many, burst: many });
+    DeviceContext { node: "node-1".parse().unwrap(), clock, gate, meters: metrics.device("node-1") }
+}
+
+pub fn config(port: u16, password: &str) -> AmtConfig {
+    let password = SecretString::from(password);
+    AmtConfig { host: "127.0.0.1".into(), port: Some(port), tls: Tls::Off, username: "admin".into(), password }
+}
+
+/// A machine with these answers, and a connection to it.
+pub async fn rig(answers: &[(&'static str, String)]) -> (Fake, WsMan) {
+    let fake = Fake::start(Machine::new(answers)).await;
+    let wsman = WsMan::with_timing(config(fake.port, "P@ssw0rd"), context(&Metrics::new()), quick());
+    (fake, wsman)
+}
+
+/// The usual: a machine that is on.
+pub async fn machine() -> (Fake, WsMan) {
+    rig(&[("/Get<", fixture("get-power")), ("RequestPowerStateChange", accepted())]).await
+}
+
+pub fn fixture(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/amt/reply-{name}.xml"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+pub fn accepted() -> String {
+    fixture("invoke-power").replace("ReturnValue>2<", "ReturnValue>0<")
+}
+
+pub fn fault(subcode: &str) -> String {
+    fixture("fault-absent").replace("b:DestinationUnreachable", subcode)
+}
+
+pub async fn read(wsman: &mut WsMan) -> Result<(), Fault> {
+    let power = wsman.get("read", "CIM_AssociatedPowerManagementService", &[]).await?;
+    assert_eq!(power.number::<u8>("PowerState"), Some(2));
+    Ok(())
+}
+
+pub async fn reset(wsman: &mut WsMan) -> Result<u32, Fault> {
+    let parameters = [("PowerState", 10.into())];
+    let class = "CIM_PowerManagementService";
+    let output = wsman.invoke("set", class, "RequestPowerStateChange", &parameters, Repeat::Never).await?;
+    Ok(output.return_value)
+}
