@@ -197,6 +197,9 @@ async fn old_firmware_is_told_what_to_do() {
 async fn other_trouble_has_other_words() {
     let mutual = words(ask(serve_raw(&[0x15, 3, 3, 0, 2, 2, 116]), Tls::Insecure).await);
     assert!(mutual.contains("client certificate"), "{mutual}");
+    // TLS 1.2 has no alert of its own for that.
+    let either = words(ask(serve_raw(&[0x15, 3, 3, 0, 2, 2, 40]), Tls::Insecure).await);
+    assert!(either.contains("no longer considered safe") && either.contains("client certificate"), "{either}");
     let plain = words(ask(serve_raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Tls::Insecure).await);
     assert!(plain.contains("does not speak TLS") && plain.contains("16993"), "{plain}");
     let odd = words(ask(serve_raw(&[0x15, 3, 3, 0, 2, 2, 80]), Tls::Insecure).await);
