@@ -217,6 +217,12 @@ fn drives_get_their_names_by_their_numbers() {
 }
 
 #[test]
+fn no_more_parts_than_a_machine_can_have() {
+    let module = instance("CIM_PhysicalMemory", &[("Capacity", "1073741824")]);
+    assert_eq!(assemble(&vec![module; 2000]).memory.len(), PARTS_MAX);
+}
+
+#[test]
 fn other_odd_values_are_left_out() {
     let uuid = |guid| assemble(&[instance("CIM_ComputerSystemPackage", &[("PlatformGUID", guid)])]).uuid;
     for guid in ["", "0", "00000000000000000000000000000000", "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "13AEE355"] {
@@ -288,7 +294,7 @@ fn any_instance() -> impl Strategy<Value = Instance> {
 
 proptest! {
     #[test]
-    fn whatever_a_machine_says_the_inventory_is_sane(found in proptest::collection::vec(any_instance(), 0..100)) {
+    fn whatever_a_machine_says_the_inventory_is_sane(found in proptest::collection::vec(any_instance(), 0..12)) {
         let inventory = assemble(&found);
         let texts = [&inventory.manufacturer, &inventory.model, &inventory.serial, &inventory.bios_version, &inventory.host_name];
         for text in texts.into_iter().flatten() {
@@ -298,7 +304,6 @@ proptest! {
         prop_assert!(inventory.nics.iter().all(|mac| mac.0 != [0; 6]));
         prop_assert!(inventory.memory_gib.is_none_or(|gib| gib.is_finite() && gib > 0.0));
         prop_assert!(inventory.memory.iter().all(|module| module.capacity_mib.is_none_or(|mib| (1..=1 << 22).contains(&mib))));
-        prop_assert!(inventory.memory.len().max(inventory.drives.len()).max(inventory.processors.len()) <= PARTS_MAX);
         prop_assert!(!inventory.uuid.is_some_and(|uuid| uuid.is_nil() || uuid.is_max()));
     }
 }

@@ -22,13 +22,13 @@ fn event(sensor: u8, offset: u8, data: [u8; 8]) -> String {
 
 #[test]
 fn a_record_of_the_event_log_is_read_whole() {
-    let bytes = hex::decode("00903e5fff066f05680800260040030100000000".to_owned() + "00").unwrap();
+    let bytes = hex::decode("00903e5fff066f0568080026004003010000000000").unwrap();
     let entries = event_entries(&[bytes]);
     let [entry] = &entries[..] else { panic!("one entry") };
     assert_eq!(entry.text, "authentication failed 259 times");
     assert_eq!(entry.severity, Health::Warning);
-    assert_eq!(entry.at.unwrap().to_string(), "2020-08-20T15:00:00Z");
-    assert_eq!(entry.id, "");
+    assert_eq!(entry.at.unwrap().to_string(), "2020-08-20T15:00:16Z");
+    assert_eq!(entry.id, "51a94280e947d8ba");
 }
 
 #[test]
@@ -38,6 +38,7 @@ fn events_are_told_in_words() {
     let error = |number| event(15, 0, data(0x40, number));
     let watchdog = |state| event(18, 10, [0xAA, 0, 0, 0, 0, 0, 0, state]);
     let cases = [
+        (event(6, 5, data(0xAA, 0)), "authentication failed"),
         (event(6, 5, data(0xFF, 1)), "authentication failed once"),
         (event(6, 5, data(0xFF, 10)), "authentication failed 10 times"),
         (event(15, 2, data(0xEB, 1)), "the BIOS reported something with invalid data"),
