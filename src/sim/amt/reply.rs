@@ -149,7 +149,7 @@ impl Prefixes {
 
     /// An instance.
     pub fn instance(&self, instance: &Instance) -> String {
-        self.element(instance.class, &instance.class.to_string(), &instance.fields)
+        self.element(instance.class, instance.class, &instance.fields)
     }
 
     /// The output of a method.

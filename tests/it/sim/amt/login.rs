@@ -155,4 +155,8 @@ async fn tls_shows_the_certificate_that_can_be_pinned() {
     let mut plain = Client::new(machine.address());
     assert!(plain.send("POST /wsman", None, "").await.is_err());
     assert_eq!(machine.counters().nonsense, 1);
+    machine.reconfigure(|config| config.quirks.old_tls = true);
+    let mut again = Client::new(machine.address());
+    again.tls = client.tls.clone();
+    assert_eq!(again.send("POST /wsman", None, "").await.unwrap_err(), super::raw::Broken::Refused);
 }
