@@ -24,7 +24,9 @@ async fn what_is_offered_follows_the_state_and_the_system() {
 
 #[tokio::test]
 async fn a_request_is_accepted_first_and_done_later() {
-    let (_rack, machine, mut client) = start(open(Profile::Amt12)).await;
+    // Long enough for two requests on a machine that is busy with other tests.
+    let timings = Timings { reaction: Duration::from_millis(400), blackout: Duration::ZERO, ..Timings::quick() };
+    let (_rack, machine, mut client) = start(MachineConfig { timings, ..config(Profile::Amt12) }).await;
     assert_eq!(client.request_power(8).await, 0);
     assert_eq!(client.power().await, 2);
     assert_eq!(client.request_power(8).await, 2);
@@ -44,15 +46,15 @@ async fn a_request_is_accepted_first_and_done_later() {
 
 #[tokio::test]
 async fn the_network_goes_away_around_a_change() {
-    let (_rack, machine, mut client) = start(config(Profile::Amt12)).await;
+    let timings = Timings { blackout: Duration::from_millis(500), ..Timings::quick() };
+    let (_rack, machine, mut client) = start(MachineConfig { timings, ..config(Profile::Amt12) }).await;
     client.power().await;
     assert_eq!(client.request_power(8).await, 0);
     until(|| machine.power() == Power::SoftOff).await;
     client.patience = Duration::from_millis(20);
     let answer = client.send("POST /wsman", None, "").await;
     assert!(matches!(answer, Err(Broken::Silent | Broken::Closed)), "{answer:?}");
-    until(|| machine.describe().power_state == 8).await;
-    tokio::time::sleep(Timings::quick().blackout).await;
+    tokio::time::sleep(timings.blackout).await;
     client.patience = Duration::from_secs(5);
     assert_eq!(client.power().await, 8);
     machine.reconfigure(|config| config.quirks.blackout_refuses = true);
@@ -64,19 +66,14 @@ async fn the_network_goes_away_around_a_change() {
 
 #[tokio::test]
 async fn the_engine_sleeps_while_the_machine_is_off_and_wakes_slowly() {
-    let timings = Timings {
-        me_sleep_after: Some(Duration::from_millis(50)),
-        me_wake: Duration::from_millis(100),
-        blackout: Duration::ZERO,
-        ..Timings::quick()
-    };
-    let config = MachineConfig { timings, starts_on: false, ..config(Profile::Amt12) };
-    let (_rack, _, mut client) = start(config).await;
+    let (_rack, machine, mut client) = start(MachineConfig { starts_on: false, ..open(Profile::Amt12) }).await;
+    let sleeps_after = |after| machine.reconfigure(|config| config.timings.me_sleep_after = Some(after));
     assert_eq!(client.power().await, 8);
-    tokio::time::sleep(Duration::from_millis(80)).await;
-    client.patience = Duration::from_millis(30);
+    sleeps_after(Duration::ZERO);
+    client.patience = Duration::from_millis(50);
     assert_eq!(client.send("POST /wsman", None, "").await.unwrap_err(), Broken::Silent);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    sleeps_after(Duration::from_secs(60));
+    tokio::time::sleep(Timings::quick().me_wake).await;
     client.patience = Duration::from_secs(5);
     assert_eq!(client.power().await, 8);
 }
@@ -115,7 +112,9 @@ async fn people_and_the_system_move_it_too() {
 #[tokio::test]
 async fn mains_go_and_come() {
     for (power_loss, boots) in [(PowerLoss::LastState, 1), (PowerLoss::On, 1), (PowerLoss::Off, 0)] {
-        let (_rack, machine, mut client) = start(MachineConfig { power_loss, ..open(Profile::Amt12) }).await;
+        let me_boot = Duration::from_millis(400);
+        let timings = Timings { me_boot, blackout: Duration::ZERO, ..Timings::quick() };
+        let (_rack, machine, mut client) = start(MachineConfig { power_loss, timings, ..config(Profile::Amt12) }).await;
         client.power().await;
         machine.cut_mains();
         assert_eq!((machine.power(), machine.describe().mains), (Power::HardOff, false));
@@ -125,7 +124,10 @@ async fn mains_go_and_come() {
             Client::new(machine.address()).send("POST /wsman", None, "").await.is_err(),
             "the engine is still starting"
         );
-        tokio::time::sleep(Timings::quick().me_boot + Duration::from_millis(20)).await;
+        tokio::time::sleep(me_boot).await;
+        while tokio::net::TcpStream::connect(machine.address()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(client.power().await, if boots == 1 { 2 } else { 6 });
         assert_eq!(machine.boots().iter().filter(|boot| boot.cause == BootCause::MainsBack).count(), boots);
     }
