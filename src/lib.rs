@@ -17,7 +17,7 @@
 //!
 //! | room | its job |
 //! | --- | --- |
-//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`) |
+//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`, `boot`) |
 //! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe` |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
@@ -57,6 +57,11 @@
 //!   may have pressed the button. Price: one request.
 //! - **A node that is being turned on says `Off` until it is read as on** (Redfish would allow `PoweringOn`): Ironic takes
 //!   `PoweringOn` for on.
+//! - **A machine that sleeps is shown as `On`**, with the state `StandbyOffline`: Ironic takes `Paused` for an error, and a
+//!   machine that is said to be off could wake up beside its replacement.
+//! - **A command that ends in a boot shows as the state `Starting`** until it is over: not every restart passes through `Off`.
+//! - **Drives hang on one Storage without controllers and volumes**: nobody tells which there are. Ironic's inspection reads
+//!   the serial numbers there; its interoperability profile would also have controllers and volumes.
 //! - **A System is never answered with 304**: its ETag moves only with what a client can write, and so does not speak for
 //!   its power state.
 //! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made.
