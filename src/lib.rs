@@ -58,6 +58,11 @@
 //!   may have pressed the button. Price: one request.
 //! - **A node that is being turned on says `Off` until it is read as on** (Redfish would allow `PoweringOn`): Ironic takes
 //!   `PoweringOn` for on.
+//! - **A machine that sleeps is shown as `On`**, with the state `StandbyOffline`: Ironic takes `Paused` for an error, and a
+//!   machine that is said to be off could wake up beside its replacement.
+//! - **A command that ends in a boot shows as the state `Starting`** until it is over: not every restart passes through `Off`.
+//! - **Drives hang on one Storage without controllers and volumes**: nobody tells which there are. Ironic's inspection reads
+//!   the serial numbers there; its interoperability profile would also have controllers and volumes.
 //! - **A System is never answered with 304**: its ETag moves only with what a client can write, and so does not speak for
 //!   its power state.
 //! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made.
