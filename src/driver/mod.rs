@@ -17,6 +17,8 @@ use crate::telemetry::{DeviceMeters, Metrics};
 pub enum DriverConfig {
     /// A TP-Link Tapo smart plug, or one outlet of a strip.
     Tapo(tapo::TapoConfig),
+    /// A machine with Intel AMT.
+    Amt(amt::AmtConfig),
 }
 
 /// What every device is given beside its configuration.
@@ -37,6 +39,7 @@ impl DriverConfig {
     pub fn label(&self) -> String {
         match self {
             DriverConfig::Tapo(config) => config.label(),
+            DriverConfig::Amt(config) => config.label(),
         }
     }
 
@@ -44,6 +47,7 @@ impl DriverConfig {
     pub const fn kind(&self) -> &'static DeviceKind {
         match self {
             DriverConfig::Tapo(_) => &DeviceKind::PLUG,
+            DriverConfig::Amt(_) => &amt::KIND,
         }
     }
 }
@@ -71,6 +75,7 @@ impl Drivers {
         };
         match config {
             DriverConfig::Tapo(config) => Box::new(self.tapo.open(config, context(Pace::PLUG))),
+            DriverConfig::Amt(config) => Box::new(amt::AmtMachine::new(config, context(Pace::AMT))),
         }
     }
 }

@@ -78,7 +78,7 @@ pub struct RelayChange {
     pub cause: Cause,
 }
 
-fn as_ms<S: serde::Serializer>(at: &Mono, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_ms<S: serde::Serializer>(at: &Mono, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(ms(at.since_start()))
 }
 

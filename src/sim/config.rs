@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::amt::config::MachineConfig;
 use super::board::PowerLoss;
 use crate::clock::Clock;
 
@@ -292,6 +293,8 @@ impl PlugConfig {
 pub struct RackConfig {
     /// The plugs.
     pub plugs: Vec<PlugConfig>,
+    /// The AMT machines.
+    pub machines: Vec<MachineConfig>,
     /// What everything random but the keys is made from: MAC addresses, loads, the dice of faults.
     pub seed: u64,
     /// The clock. It must not be paused: the rack has real sockets.
@@ -304,14 +307,21 @@ pub struct RackConfig {
 }
 
 impl RackConfig {
-    /// A rack without plugs on the real clock.
+    /// An empty rack on the real clock.
     pub fn new(seed: u64) -> RackConfig {
-        RackConfig { plugs: Vec::new(), seed, clock: Clock::system(), control: None, broadcast: None }
+        let (plugs, machines) = (Vec::new(), Vec::new());
+        RackConfig { plugs, machines, seed, clock: Clock::system(), control: None, broadcast: None }
     }
 
     /// The same with one more plug.
     pub fn with(mut self, plug: PlugConfig) -> RackConfig {
         self.plugs.push(plug);
+        self
+    }
+
+    /// The same with one more AMT machine.
+    pub fn with_machine(mut self, machine: MachineConfig) -> RackConfig {
+        self.machines.push(machine);
         self
     }
 }

@@ -48,7 +48,12 @@ enum Order {
 }
 
 /// Serves the API until it is dropped.
-pub(super) async fn run(listener: TcpListener, plugs: Vec<Arc<Plug>>, clock: Clock) {
+pub(super) async fn run(
+    listener: TcpListener,
+    plugs: Vec<Arc<Plug>>,
+    _machines: Vec<Arc<super::Machine>>,
+    clock: Clock,
+) {
     let plugs: Arc<[Arc<Plug>]> = plugs.into();
     let mut connections = JoinSet::new();
     loop {

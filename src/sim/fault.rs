@@ -7,24 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::config::dice;
 
-/// The most rules a plug has at once.
+/// The most rules a device has at once.
 const RULES_MAX: usize = 64;
 
 /// What a request is, as far as faults and counters tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// `login` with `sub_method` `discover`, or `component_nego` in the clear: a client that asks for the variant.
+    /// `login` with `sub_method` `discover`, or `component_nego` in the clear: a client that asks for the variant. Of an
+    /// AMT machine: `Identify` without credentials.
     Probe,
-    /// Any step of logging in.
+    /// Any step of logging in. Of an AMT machine: a request that gets 401.
     Login,
-    /// A sealed request that only reads.
+    /// A request of somebody logged in that only reads.
     Read,
     /// A sealed request, or a batch, that sets `device_on`.
     RelayWrite,
-    /// A sealed request that sets something else.
+    /// `RequestPowerStateChange` of an AMT machine.
+    PowerWrite,
+    /// A request of somebody logged in that sets something else.
     Write,
-    /// A sealed request that could not be opened.
+    /// A request that could not be opened; of an AMT machine, one that is not looked at yet.
     Sealed,
     /// Anything else.
     Other,
@@ -42,7 +45,8 @@ pub enum Selector {
     Path(String),
     /// Requests of a kind.
     Kind(Kind),
-    /// Requests with this method, alone or in a batch, for a child or not: `get_device_info`, `handshake1`.
+    /// Requests with this method, alone or in a batch, for a child or not: `get_device_info`, `handshake1`. Of an AMT
+    /// machine an operation or a class, or both: `Put`, `AMT_BootSettingData`, `AMT_BootSettingData.Put`.
     Method(String),
 }
 
@@ -70,13 +74,15 @@ pub enum Action {
     Truncate,
     /// Nothing is done; the answer is this HTTP status with a page.
     Status(u16),
-    /// The session is forgotten just before this request is looked at.
+    /// The session is forgotten just before this request is looked at. Of an AMT machine: its nonces.
     ForgetSession,
-    /// Nothing is done; the answer is this `error_code`, sealed if the request was.
+    /// Nothing is done; the answer is this `error_code`, sealed if the request was. Of an AMT machine: the `ReturnValue`.
     ErrorCode(i64),
-    /// A request that would move a relay is answered with success and moves nothing.
+    /// A request that would move a relay, or change a machine's power, is answered with success and does nothing.
     IgnoreWrite,
-    /// The plug restarts instead of answering.
+    /// What only AMT machines do; plugs pass over it.
+    Wsman(Trick),
+    /// The device restarts instead of answering.
     Reboot {
         /// How long it is away.
         offline_ms: u64,
@@ -85,10 +91,40 @@ pub enum Action {
     },
 }
 
+/// What goes wrong in ways that WS-Management alone has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trick {
+    /// Nothing is done; 401 with a new nonce, `stale` true.
+    Stale,
+    /// Nothing is done; 401 with a new nonce, `stale` false, whatever the credentials.
+    LoginAgain,
+    /// Nothing is done; HTTP 400 with a SOAP fault of this subcode: `AccessDenied`.
+    SoapFault(String),
+    /// It is done; the XML ends in its middle, the HTTP is in order.
+    HalfXml,
+    /// It is done; the answer is 4 MB long and otherwise in order.
+    Huge,
+    /// It is done; the answer never ends.
+    Endless,
+    /// It is done; the XML is nested thousands deep.
+    Deep,
+    /// It is done; the XML has a DTD with entities that grow to a gigabyte.
+    EntityBomb,
+    /// It is done; the answer is an HTML page with status 200.
+    Page,
+    /// It is done; the answer is well-formed and of another class.
+    OtherClass,
+}
+
 impl Action {
     /// Whether it needs the request opened first.
     fn inside_only(&self) -> bool {
-        matches!(self, Action::ErrorCode(_) | Action::IgnoreWrite)
+        match self {
+            Action::ErrorCode(_) | Action::IgnoreWrite => true,
+            Action::Wsman(trick) => !matches!(trick, Trick::Stale | Trick::LoginAgain),
+            _ => false,
+        }
     }
 
     /// Whether it happens to the answer, after the request was acted on.
@@ -199,7 +235,7 @@ impl Seen {
     }
 }
 
-/// The rules of a plug.
+/// The rules of a device.
 #[derive(Clone, Debug)]
 pub(super) struct Faults {
     rules: Vec<Fault>,

@@ -1,13 +1,15 @@
-//! The server side of HTTP/1.1 as far as plugs speak it, made by hand so that faults can be put on the wire itself.
+//! The server side of HTTP/1.1 as far as devices speak it, made by hand so that faults can be put on the wire itself.
 //!
 //! Reading is strict and bounded: whatever comes, it ends in a request, a refusal or a closed connection. It knows
-//! nothing of plugs.
+//! nothing of plugs and machines.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::clock::Clock;
 
@@ -23,6 +25,8 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long writing an answer may take: the client may have stopped reading.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+/// The most bytes in one chunk of a chunked answer: about what fits into a packet.
+const CHUNK_BYTES_MAX: usize = 0x0540;
 /// How long a hung connection is kept when the client does not give up by itself.
 const HANG_MAX: Duration = Duration::from_secs(120);
 
@@ -78,6 +82,10 @@ pub(super) struct Response {
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
+    /// What the server calls itself.
+    pub server: Cow<'static, str>,
+    /// Whether the body goes out in chunks, their sizes in capital digits with leading zeros.
+    pub chunked: bool,
 }
 
 impl Response {
@@ -86,7 +94,7 @@ impl Response {
     }
 
     pub fn bytes(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
-        Response { status, content_type, headers: Vec::new(), body }
+        Response { status, content_type, headers: Vec::new(), body, server: "SHIP 2.0".into(), chunked: false }
     }
 
     /// A status with the sort of page that small web servers send along.
@@ -103,21 +111,37 @@ impl Response {
 
     /// The answer on the wire.
     pub fn encode(&self, close: bool) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} {}\r\nServer: SHIP 2.0\r\n", self.status, reason(self.status));
-        head.push_str(&format!("Content-Length: {}\r\nContent-Type: {}\r\n", self.body.len(), self.content_type));
+        let mut head = format!("HTTP/1.1 {} {}\r\nServer: {}\r\n", self.status, reason(self.status), self.server);
+        if self.chunked {
+            head.push_str("Transfer-Encoding: chunked\r\n");
+        } else {
+            head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        }
+        head.push_str(&format!("Content-Type: {}\r\n", self.content_type));
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(if close { "Connection: close\r\n\r\n" } else { "Connection: keep-alive\r\n\r\n" });
         let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(&self.body);
+        if self.chunked {
+            self.body.chunks(CHUNK_BYTES_MAX).for_each(|part| bytes.extend(chunk(part)));
+            bytes.extend_from_slice(b"0\r\n\r\n");
+        } else {
+            bytes.extend_from_slice(&self.body);
+        }
         bytes
     }
+}
+
+/// One chunk of a chunked body.
+pub(super) fn chunk(part: &[u8]) -> Vec<u8> {
+    [format!("{:04X}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat()
 }
 
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        303 => "See Other",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -189,19 +213,37 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, u16> {
     Ok(Some(Head { request, bytes: end + 4, body_bytes, chunked }))
 }
 
+/// What a connection runs over.
+pub(super) trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The socket at its bottom.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Pipe for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Pipe for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// A connection of a client.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Pipe>,
     clock: Clock,
     /// Read and not yet used.
     buffer: Vec<u8>,
 }
 
 impl Wire {
-    pub fn new(stream: TcpStream, clock: Clock) -> Wire {
+    pub fn new(stream: impl Pipe + 'static, clock: Clock) -> Wire {
         // An answer is one small write; waiting for more to send would only delay it.
-        let _ = stream.set_nodelay(true);
-        Wire { stream, clock, buffer: Vec::new() }
+        let _ = stream.socket().set_nodelay(true);
+        Wire { stream: Box::new(stream), clock, buffer: Vec::new() }
     }
 
     /// The next request.
@@ -255,6 +297,11 @@ impl Wire {
         }
     }
 
+    /// Ends the connection in order, which over TLS is more than to drop it.
+    pub async fn close(mut self) {
+        let _ = self.clock.limit(WRITE_TIME_MAX, self.stream.shutdown()).await;
+    }
+
     /// Says nothing more until the client gives up.
     pub async fn hang(&mut self) {
         let clock = self.clock.clone();
@@ -268,7 +315,7 @@ impl Wire {
 
     /// Ends the connection with a reset instead of an orderly close.
     pub fn reset(self) {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
     }
 }
 
@@ -322,6 +369,15 @@ mod tests {
         let text = String::from_utf8(Response::page(403).encode(false)).unwrap();
         assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\nServer: SHIP 2.0\r\nContent-Length: "), "{text}");
         assert!(text.contains("\r\nConnection: keep-alive\r\n\r\n<html>"), "{text}");
+    }
+
+    #[test]
+    fn a_chunked_answer_says_sizes_as_machines_do() {
+        let mut response = Response::bytes(200, "text/xml", vec![b'x'; CHUNK_BYTES_MAX + 10]);
+        response.chunked = true;
+        let text = String::from_utf8(response.encode(false)).unwrap();
+        assert!(text.contains("\r\nTransfer-Encoding: chunked\r\n") && !text.contains("Content-Length"), "{text}");
+        assert!(text.contains("\r\n\r\n0540\r\nxx") && text.ends_with("\r\n000A\r\nxxxxxxxxxx\r\n0\r\n\r\n"), "{text}");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! A simulated rack: Tapo plugs on real sockets, each with a computer behind every outlet.
+//! A simulated rack: Tapo plugs and Intel AMT machines on real sockets, each with the computers that they switch.
 //!
 //! It is the server side of the protocols, written apart from the drivers and from other sources, so that both can be
 //! wrong only on their own: it names nothing of `driver`. Tests use it as a fixture, `plugfish demo` and `plugfish sim`
@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+pub mod amt;
 pub mod board;
 pub mod config;
 pub mod fault;
@@ -36,7 +37,7 @@ mod state;
 mod tapo;
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -44,9 +45,13 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub use amt::boot::BootSource;
+pub use amt::config::{AMT_PORT, AMT_TLS_PORT, Consent, ControlMode, MachineConfig, MachineQuirks, Profile, Timings};
+pub use amt::machine::{Boot, Machine, MachineDescription};
+pub use amt::power::{BootCause, Power};
 pub use board::{Cause, Load, PowerLoss, RelayChange};
 pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks, RackConfig, Variant};
-pub use fault::{Action, Choke, Fault, Kind, Selector};
+pub use fault::{Action, Choke, Fault, Kind, Selector, Trick};
 pub use ledger::Counters;
 pub use plug::{OutletDescription, Plug, PlugDescription};
 pub use run::{SimOptions, run};
@@ -55,17 +60,17 @@ use crate::clock::Clock;
 
 /// The UDP port of discovery.
 pub const DISCOVERY_PORT: u16 = 20002;
-/// The most plugs in a rack: each takes two sockets, and a run of `demo` is meant for one machine.
+/// The most plugs in a rack, and the most machines: each takes sockets, and a run of `demo` is meant for one computer.
 pub const PLUGS_MAX: usize = 1000;
 
 /// Why a rack cannot start, or a plug cannot move.
 #[derive(Debug, Error)]
 pub enum RackError {
     /// An address is not to be had.
-    #[error("plug {plug} cannot listen on {address}: {source}")]
+    #[error("{device} cannot listen on {address}: {source}")]
     Bind {
-        /// Which plug.
-        plug: String,
+        /// Which plug or machine.
+        device: String,
         /// Where.
         address: SocketAddr,
         /// Why not.
@@ -87,16 +92,24 @@ pub enum RackError {
         /// Why not.
         source: std::io::Error,
     },
-    /// Two plugs have one name.
-    #[error("two plugs of the simulated rack are called {0}; give each its own name")]
+    /// A machine has no certificate.
+    #[error("machine {machine} cannot speak TLS: {reason}")]
+    Tls {
+        /// Which machine.
+        machine: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Two plugs or machines have one name.
+    #[error("two devices of the simulated rack are called {0}; give each its own name")]
     SameName(String),
     /// No kind of plug is written so.
     #[error(
         "no kind of plug is called {0}: write p100, p110, p300 or p304m, a colon, and passthrough, klap-v1, klap-v2 or tpap"
     )]
     Kind(String),
-    /// Too many plugs.
-    #[error("a simulated rack of {0} plugs is asked for; the most is {PLUGS_MAX}")]
+    /// Too many plugs or machines.
+    #[error("a simulated rack of {0} plugs or machines is asked for; the most is {PLUGS_MAX} of each")]
     TooMany(usize),
     /// The rack is no more.
     #[error("the simulated rack has stopped")]
@@ -106,33 +119,47 @@ pub enum RackError {
 /// A running rack. It ends when it is dropped or stopped.
 pub struct Rack {
     plugs: Vec<Arc<Plug>>,
+    machines: Vec<Arc<Machine>>,
     control: Option<SocketAddr>,
     clock: Clock,
     tasks: JoinSet<()>,
 }
 
 impl Rack {
-    /// Starts all plugs. They run on the tokio runtime of the caller, whose clock must not be paused.
+    /// Starts all plugs and machines. They run on the tokio runtime of the caller, whose clock must not be paused.
     pub async fn start(config: RackConfig) -> Result<Rack, RackError> {
-        if config.plugs.len() > PLUGS_MAX {
-            return Err(RackError::TooMany(config.plugs.len()));
+        if let Some(many) = [config.plugs.len(), config.machines.len()].into_iter().find(|count| *count > PLUGS_MAX) {
+            return Err(RackError::TooMany(many));
         }
-        let mut names = HashSet::new();
-        if let Some(twice) = config.plugs.iter().find(|plug| !names.insert(plug.name.as_str())) {
-            return Err(RackError::SameName(twice.name.clone()));
+        let mut taken = HashSet::new();
+        let plugs = config.plugs.iter().map(|plug| plug.name.as_str());
+        let mut names = plugs.chain(config.machines.iter().map(|machine| machine.name.as_str()));
+        if let Some(twice) = names.find(|name| !taken.insert(*name)) {
+            return Err(RackError::SameName(twice.to_owned()));
         }
         let mut tasks = JoinSet::new();
         let mut plugs = Vec::new();
         for plug in config.plugs {
-            let sockets = place::find(&plug).await.map_err(|source| RackError::Bind {
-                plug: plug.name.clone(),
-                address: SocketAddr::from((plug.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST), plug.port)),
-                source,
-            })?;
+            let sockets = find(&plug.name, plug.address, plug.port, plug.discovery_port).await?;
             let (moves, moved) = mpsc::channel(1);
             let plug = Arc::new(Plug::new(plug, config.seed, config.clock.clone(), &sockets, moves));
             tasks.spawn(serve::run(Arc::clone(&plug), sockets, moved));
             plugs.push(plug);
+        }
+        let mut machines = Vec::new();
+        for machine in config.machines {
+            let sockets = find(&machine.name, machine.address, machine.port, None).await?;
+            let failed =
+                |error: amt::tls::Unmade| RackError::Tls { machine: machine.name.clone(), reason: error.to_string() };
+            let certificate =
+                machine.tls.then(|| amt::tls::Certificate::new(&machine.name)).transpose().map_err(failed)?;
+            let (clock, tcp) = (config.clock.clone(), sockets.tcp_address);
+            let note = sockets.note.clone().filter(|_| machine.address.is_some_and(|wanted| tcp.ip() != wanted));
+            let machine = Arc::new(Machine::new(machine, config.seed, clock, tcp, note, certificate));
+            // Machines stay where they are: nobody holds the other end.
+            let (_, moved) = mpsc::channel(1);
+            tasks.spawn(serve::run(Arc::clone(&machine), sockets, moved));
+            machines.push(machine);
         }
         if let Some(address) = config.broadcast {
             let address = SocketAddr::from((address, DISCOVERY_PORT));
@@ -144,9 +171,9 @@ impl Rack {
             let failed = |source| RackError::Control { address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             control = Some(listener.local_addr().map_err(failed)?);
-            tasks.spawn(control::run(listener, plugs.clone(), config.clock.clone()));
+            tasks.spawn(control::run(listener, plugs.clone(), machines.clone(), config.clock.clone()));
         }
-        Ok(Rack { plugs, control, clock: config.clock, tasks })
+        Ok(Rack { plugs, machines, control, clock: config.clock, tasks })
     }
 
     /// The plugs, in the order of the configuration.
@@ -157,6 +184,16 @@ impl Rack {
     /// The plug of this name.
     pub fn plug(&self, name: &str) -> Option<&Arc<Plug>> {
         self.plugs.iter().find(|plug| plug.name() == name)
+    }
+
+    /// The AMT machines, in the order of the configuration.
+    pub fn machines(&self) -> &[Arc<Machine>] {
+        &self.machines
+    }
+
+    /// The AMT machine of this name.
+    pub fn machine(&self, name: &str) -> Option<&Arc<Machine>> {
+        self.machines.iter().find(|machine| machine.name() == name)
     }
 
     /// Where the control API listens.
@@ -174,10 +211,23 @@ impl Rack {
         self.plugs.iter().map(|plug| plug.describe()).collect()
     }
 
-    /// Ends all plugs and waits until every socket is closed.
+    /// Ends all plugs and machines and waits until every socket is closed.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+async fn find(
+    name: &str,
+    address: Option<Ipv4Addr>,
+    port: u16,
+    discovery: Option<u16>,
+) -> Result<place::Sockets, RackError> {
+    place::find(address, port, discovery).await.map_err(|source| RackError::Bind {
+        device: name.to_owned(),
+        address: SocketAddr::from((address.unwrap_or(Ipv4Addr::LOCALHOST), port)),
+        source,
+    })
 }
 
 async fn answer_broadcasts(socket: UdpSocket, plugs: Vec<Arc<Plug>>) {

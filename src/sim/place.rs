@@ -1,6 +1,6 @@
-//! Where the plugs of a rack stand: a loopback address for each, with its TCP and UDP ports.
+//! Where the plugs and machines of a rack stand: a loopback address for each, with its TCP and UDP ports.
 //!
-//! Every address of 127.0.0.0/8 can be bound on Linux. Elsewhere a plug falls back to 127.0.0.1 and does without
+//! Every address of 127.0.0.0/8 can be bound on Linux. Elsewhere a device falls back to 127.0.0.1 and does without
 //! discovery; its description says so.
 
 use std::io;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, UdpSocket};
 
-use super::config::{PlugConfig, dice};
+use super::config::dice;
 use crate::clock;
 
-/// How many free addresses are tried for one plug before it falls back. Two racks that meet by chance are rare.
+/// How many free addresses are tried for one device before it falls back. Two racks that meet by chance are rare.
 const TRIES_MAX: u64 = 64;
 
-/// The sockets of a plug.
+/// The sockets of a device.
 pub(super) struct Sockets {
     pub tcp: TcpListener,
     pub tcp_address: SocketAddr,
@@ -33,18 +33,17 @@ impl Sockets {
     }
 }
 
-/// Finds a place for a plug: where its configuration says, or somewhere free, or as a last resort 127.0.0.1.
-pub(super) async fn find(config: &PlugConfig) -> io::Result<Sockets> {
-    match config.address {
-        Some(address) => match bind(address, config.port, config.discovery_port).await {
+/// Finds a place: the address asked for, or somewhere free, or as a last resort 127.0.0.1.
+pub(super) async fn find(address: Option<Ipv4Addr>, port: u16, discovery: Option<u16>) -> io::Result<Sockets> {
+    match address {
+        Some(address) => match bind(address, port, discovery).await {
             Ok(sockets) => Ok(sockets),
-            Err(error) => fall_back(&format!("cannot listen on {address}:{}: {error}", config.port)).await,
+            Err(error) => fall_back(&format!("cannot listen on {address}:{port}: {error}")).await,
         },
         None => {
             for _ in 0..TRIES_MAX {
-                let address = candidate();
-                match bind(address, config.port, config.discovery_port).await {
-                    Ok(sockets) if sockets.udp.is_some() == config.discovery_port.is_some() => return Ok(sockets),
+                match bind(candidate(), port, discovery).await {
+                    Ok(sockets) if sockets.udp.is_some() == discovery.is_some() => return Ok(sockets),
                     _ => {}
                 }
             }

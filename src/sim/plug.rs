@@ -340,7 +340,7 @@ impl Plug {
     pub async fn move_to(&self, address: Ipv4Addr, port: u16) -> Result<SocketAddr, RackError> {
         let discovery = self.with(|state, _| state.config.discovery_port);
         let sockets = bind(address, port, discovery).await.map_err(|source| RackError::Bind {
-            plug: self.name.clone(),
+            device: self.name.clone(),
             address: SocketAddr::from((address, port)),
             source,
         })?;

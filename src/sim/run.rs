@@ -89,6 +89,7 @@ impl From<SimOptions> for RackConfig {
             });
         RackConfig {
             plugs: plugs.collect(),
+            machines: Vec::new(),
             seed: options.seed,
             clock: Clock::system(),
             control: options.control,

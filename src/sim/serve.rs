@@ -1,38 +1,61 @@
-//! The sockets of a plug: they follow what its link says, hand requests to its state, and put faults on the wire.
+//! The sockets of a plug or a machine: they follow what its link says, and put endings on the wire. For a plug also the
+//! way of a request: handed to its state, with faults before and after.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::fault::{Action, Kind, Stage};
 use super::http::{Incoming, Request, Response, Wire};
+use super::ledger::Counters;
+use super::link::Reach;
 use super::place::Sockets;
 use super::plug::Plug;
 use super::tapo::{self, Opened};
 use crate::clock::{Clock, Mono, secret_bytes};
 
-/// The most connections of one plug at once; more are reset. Real plugs take far fewer.
+/// The most connections of one device at once; more are reset. Real devices take far fewer.
 const CONNECTIONS_MAX: usize = 64;
 /// How long to wait before a port is tried again that cannot be bound or gives errors.
 const SOCKET_RETRY: Duration = Duration::from_millis(100);
+/// How often the second part of an endless answer is sent when the client takes it all: a gigabyte of 16 KiB parts.
+const ENDLESS_TURNS_MAX: u32 = 65_536;
 /// Room for a datagram; probes with the longest key are below it.
 pub(super) const DATAGRAM_BYTES_MAX: usize = 2048;
 
-/// Serves a plug until it is dropped.
-pub(super) async fn run(plug: Arc<Plug>, sockets: Sockets, mut moves: mpsc::Receiver<Sockets>) {
-    let clock = plug.clock().clone();
-    let mut pokes = plug.pokes();
+/// A device that is served.
+pub(super) trait Station: Send + Sync + 'static {
+    fn name(&self) -> &str;
+    fn clock(&self) -> &Clock;
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+    /// Told whenever [`Station::reach`] says something new.
+    fn pokes(&self) -> watch::Receiver<u64>;
+    fn reach(&self) -> Reach;
+    /// Writes something into the book of what clients did.
+    fn note(&self, act: impl FnOnce(&mut Counters, Mono));
+    /// Serves a connection. `silent`: nothing is said on it.
+    fn connection(self: Arc<Self>, stream: TcpStream, silent: bool) -> impl Future<Output = ()> + Send;
+    /// Answers a datagram, if it is a device that takes any.
+    fn answer_probe(&self, datagram: &[u8], from: SocketAddr) -> impl Future<Output = ()> + Send;
+}
+
+/// Serves a device until it is dropped.
+pub(super) async fn run<S: Station>(station: Arc<S>, sockets: Sockets, mut moves: mpsc::Receiver<Sockets>) {
+    let clock = station.clock().clone();
+    let mut pokes = station.pokes();
     let mut connections = JoinSet::new();
     let (mut listener, mut udp) = (Some(sockets.tcp), sockets.udp);
     let mut cuts = 0;
     let mut datagram = [0; DATAGRAM_BYTES_MAX];
     loop {
-        let reach = plug.reach();
+        let reach = station.reach();
         let mut until = reach.until;
         if reach.cuts != cuts {
             connections.shutdown().await;
@@ -41,7 +64,7 @@ pub(super) async fn run(plug: Arc<Plug>, sockets: Sockets, mut moves: mpsc::Rece
         if !reach.listens {
             listener = None;
         } else if listener.is_none() {
-            listener = listen(&plug).await;
+            listener = listen(&*station).await;
             if listener.is_none() {
                 until = Some(clock.now().mono + SOCKET_RETRY);
             }
@@ -52,25 +75,25 @@ pub(super) async fn run(plug: Arc<Plug>, sockets: Sockets, mut moves: mpsc::Rece
             () = sleep_until(&clock, until) => {}
             accepted = accept(listener.as_ref()) => match accepted {
                 Ok(stream) if connections.len() < CONNECTIONS_MAX => {
-                    connections.spawn(connection(Arc::clone(&plug), stream, reach.silent));
+                    connections.spawn(Arc::clone(&station).connection(stream, reach.silent));
                 }
                 Ok(stream) => Wire::new(stream, clock.clone()).reset(),
                 Err(_) => clock.sleep(SOCKET_RETRY).await,
             },
             (bytes, from) = receive(udp.as_deref(), &mut datagram) => {
-                plug.answer_probe(datagram.get(..bytes).unwrap_or_default(), from).await;
+                station.answer_probe(datagram.get(..bytes).unwrap_or_default(), from).await;
             }
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn listen(plug: &Plug) -> Option<TcpListener> {
-    let address = plug.address();
+async fn listen(station: &impl Station) -> Option<TcpListener> {
+    let address = station.address();
     match TcpListener::bind(address).await {
         Ok(listener) => Some(listener),
         Err(error) => {
-            tracing::warn!(event = "plug_cannot_listen", plug = plug.name(), %address, %error, "trying again");
+            tracing::warn!(event = "device_cannot_listen", device = station.name(), %address, %error, "trying again");
             None
         }
     }
@@ -103,25 +126,25 @@ async fn sleep_until(clock: &Clock, when: Option<Mono>) {
 }
 
 /// Counts a connection for as long as it lives.
-struct Open<'a>(&'a Plug);
+pub(super) struct Open<'a, S: Station>(pub &'a S);
 
-impl Drop for Open<'_> {
+impl<S: Station> Drop for Open<'_, S> {
     fn drop(&mut self) {
-        self.0.with(|state, _| state.book.disconnected());
+        self.0.note(|book, _| book.disconnected());
     }
 }
 
 /// Counts a request for as long as it is worked on.
-struct InFlight<'a>(&'a Plug, u64);
+pub(super) struct InFlight<'a, S: Station>(pub &'a S, pub u64);
 
-impl Drop for InFlight<'_> {
+impl<S: Station> Drop for InFlight<'_, S> {
     fn drop(&mut self) {
-        self.0.with(|state, now| state.book.ended(self.1, now.mono));
+        self.0.note(|book, now| book.ended(self.1, now));
     }
 }
 
 /// What becomes of a request or a connection.
-enum Ending {
+pub(super) enum Ending {
     Answer(Response),
     /// Closed without a word.
     Close,
@@ -130,12 +153,48 @@ enum Ending {
     Hang,
     /// These bytes, then closed.
     Raw(Vec<u8>),
+    /// These bytes, then the second ones over and over until the client gives up.
+    Endless(Vec<u8>, Vec<u8>),
+}
+
+impl Station for Plug {
+    fn name(&self) -> &str {
+        Plug::name(self)
+    }
+
+    fn clock(&self) -> &Clock {
+        Plug::clock(self)
+    }
+
+    fn address(&self) -> SocketAddr {
+        Plug::address(self)
+    }
+
+    fn pokes(&self) -> watch::Receiver<u64> {
+        Plug::pokes(self)
+    }
+
+    fn reach(&self) -> Reach {
+        Plug::reach(self)
+    }
+
+    fn note(&self, act: impl FnOnce(&mut Counters, Mono)) {
+        self.with(|state, now| act(&mut state.book, now.mono));
+    }
+
+    fn connection(self: Arc<Self>, stream: TcpStream, silent: bool) -> impl Future<Output = ()> + Send {
+        connection(self, stream, silent)
+    }
+
+    fn answer_probe(&self, datagram: &[u8], from: SocketAddr) -> impl Future<Output = ()> + Send {
+        Plug::answer_probe(self, datagram, from)
+    }
 }
 
 async fn connection(plug: Arc<Plug>, stream: TcpStream, silent: bool) {
     let mut wire = Wire::new(stream, plug.clock().clone());
     let fault = plug.with(|state, now| state.connected(now));
-    let _open = Open(&plug);
+    let _open = Open(&*plug);
     if silent {
         return wire.hang().await;
     }
@@ -234,7 +293,8 @@ async fn before(plug: &Plug, action: Option<&Action>) -> Option<Ending> {
         | Action::Garbage
         | Action::GarbageHttp
         | Action::Truncate
-        | Action::IgnoreWrite => None,
+        | Action::IgnoreWrite
+        | Action::Wsman(_) => None,
     }
 }
 
@@ -258,11 +318,15 @@ fn after<'a>(mut response: Response, mut actions: impl Iterator<Item = &'a Actio
 }
 
 /// Puts the ending on the wire, and gives the wire back if it is to be used further.
-async fn finish(mut wire: Wire, ending: Ending, last: bool) -> Option<Wire> {
+pub(super) async fn finish(mut wire: Wire, ending: Ending, last: bool) -> Option<Wire> {
     match ending {
         Ending::Answer(response) => match wire.send(&response.encode(last)).await {
             Ok(()) if !last => Some(wire),
-            _ => None,
+            Ok(()) => {
+                wire.close().await;
+                None
+            }
+            Err(_) => None,
         },
         Ending::Close => None,
         Ending::Reset => {
@@ -274,7 +338,19 @@ async fn finish(mut wire: Wire, ending: Ending, last: bool) -> Option<Wire> {
             None
         }
         Ending::Raw(bytes) => {
-            let _ = wire.send(&bytes).await;
+            if wire.send(&bytes).await.is_ok() {
+                wire.close().await;
+            }
+            None
+        }
+        Ending::Endless(first, again) => {
+            let mut sent = wire.send(&first).await;
+            for _ in 0..ENDLESS_TURNS_MAX {
+                if sent.is_err() {
+                    break;
+                }
+                sent = wire.send(&again).await;
+            }
             None
         }
     }

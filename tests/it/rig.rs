@@ -10,11 +10,13 @@ use plugfish::account::Role;
 use plugfish::clock::{Clock, Mono};
 use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running};
 use plugfish::driver::DriverConfig;
+use plugfish::driver::amt::AmtConfig;
+use plugfish::driver::http::Tls;
 use plugfish::driver::tapo::TapoConfig;
 use plugfish::http::auth::hash_password;
 use plugfish::http::ops::MetricsAccess;
 use plugfish::node::{Architecture, Inventory, MacAddress, NodeSpec, Processor, Rules};
-use plugfish::sim::{Model, Plug, PlugConfig, Rack, RackConfig, Variant};
+use plugfish::sim::{Machine, MachineConfig, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -55,11 +57,22 @@ impl Rig {
     /// A node for each outlet of each plug, called like the plug (`strip.0`, `strip.1` where there are more). `change` may
     /// adjust what the daemon is told of each node.
     pub async fn with(plugs: impl IntoIterator<Item = PlugConfig>, change: impl Fn(&mut NodePlan)) -> Rig {
+        Rig::with_machines(plugs, [], change).await
+    }
+
+    /// The same with AMT machines beside the plugs.
+    pub async fn with_machines(
+        plugs: impl IntoIterator<Item = PlugConfig>,
+        machines: impl IntoIterator<Item = MachineConfig>,
+        change: impl Fn(&mut NodePlan),
+    ) -> Rig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = RackConfig::new(7);
         config.plugs.extend(plugs);
+        config.machines.extend(machines);
         let rack = Arc::new(Rack::start(config).await.unwrap());
         let mut nodes: Vec<NodePlan> = rack.plugs().iter().flat_map(nodes_of).collect();
+        nodes.extend(rack.machines().iter().map(|machine| node_of(machine)));
         nodes.iter_mut().for_each(change);
         let scratch = tempfile::tempdir().unwrap();
         let state = scratch.path().join("state");
@@ -86,6 +99,10 @@ impl Rig {
 
     pub fn plug(&self, name: &str) -> &Arc<Plug> {
         self.rack.plug(name).unwrap()
+    }
+
+    pub fn machine(&self, name: &str) -> &Arc<Machine> {
+        self.rack.machine(name).unwrap()
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -233,6 +250,34 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
         (0..about.outlets.len()).map(|outlet| node(Some(u8::try_from(outlet).unwrap()))).collect()
     } else {
         vec![node(None)]
+    }
+}
+
+/// How to reach a simulated AMT machine.
+pub fn driver_of(machine: &Machine) -> DriverConfig {
+    DriverConfig::Amt(AmtConfig {
+        host: machine.address().ip().to_string(),
+        port: Some(machine.address().port()),
+        tls: match machine.fingerprint() {
+            Some(pin) => Tls::Pin(hex::decode(pin).unwrap().try_into().unwrap()),
+            None => Tls::Off,
+        },
+        username: "admin".into(),
+        password: MachineConfig::PASSWORD.to_owned().into(),
+    })
+}
+
+fn node_of(machine: &Machine) -> NodePlan {
+    let driver = driver_of(machine);
+    NodePlan {
+        spec: NodeSpec {
+            id: machine.name().parse().unwrap(),
+            inventory: Arc::new(Inventory::default()),
+            rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(60) },
+            device: driver.label().into(),
+            kind: driver.kind(),
+        },
+        driver,
     }
 }
 

@@ -1,33 +1,63 @@
 //! Intel AMT machines.
 //!
 //! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
-//! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `inventory`, `log` (what
-//! instances and records say, pure) with `study` (reading them).
+//! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `power` (numbers,
+//! pure), `boot`, `facts` (the classes that matter for power); `inventory`, `log` (what instances and records say, pure) with
+//! `study` (reading them); `machine` (what the core sees).
 
+mod boot;
 pub mod connection;
 pub mod digest;
 mod enumeration;
+mod facts;
 pub mod fault;
-pub mod inventory;
-pub mod log;
+mod inventory;
+mod log;
+mod machine;
 pub mod meaning;
+mod power;
 pub mod probe;
-pub mod study;
+mod study;
 pub mod wsman;
 pub mod xml;
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use self::machine::AmtMachine;
 use super::http::Tls;
+use crate::node::BootTarget;
+use crate::node::device::DeviceKind;
 
 /// TCP port of WS-Management over plain HTTP.
 pub const PLAIN_PORT: u16 = 16992;
 
 /// TCP port of WS-Management over TLS.
 pub const TLS_PORT: u16 = 16993;
+
+/// What is known of all AMT machines: the machine follows within seconds, graceful orders take longer, and the engine is
+/// silent for a while whenever the power changes or it sleeps.
+pub const KIND: DeviceKind = DeviceKind {
+    boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd, BootTarget::Cd, BootTarget::BiosSetup],
+    boot_modes: &[],
+    applies_boot: true,
+    looks_first: true,
+    verify_after: &[
+        Duration::from_secs(2),
+        Duration::from_secs(4),
+        Duration::from_secs(6),
+        Duration::from_secs(9),
+        Duration::from_secs(12),
+        Duration::from_secs(16),
+        Duration::from_secs(20),
+        Duration::from_secs(25),
+        Duration::from_secs(30),
+    ],
+    silence_max: Duration::from_secs(60),
+};
 
 /// How to reach one machine.
 #[derive(Clone)]

@@ -20,7 +20,9 @@ pub(super) struct Applied {
 impl Machine {
     /// The override that goes out with an order.
     pub(super) fn boot_for(&mut self, order: Order) -> BootOverride {
-        if !self.spec.kind.applies_boot || !order.boots() {
+        // A machine that wakes up does not boot.
+        let wakes = order == Order::On && self.seen.as_ref().is_some_and(|seen| seen.power == Power::Asleep);
+        if !self.spec.kind.applies_boot || !order.boots() || wakes {
             return BootOverride::default();
         }
         let once = self.boot.boot.enabled == BootEnabled::Once;

@@ -1,5 +1,6 @@
 //! The simulated rack, seen over its real sockets by a small client of the tests' own.
 
+mod amt;
 mod control;
 mod discovery;
 mod faults;

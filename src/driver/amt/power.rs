@@ -1,0 +1,230 @@
+//! The numbers of CIM_AssociatedPowerManagementService and CIM_PowerManagementService, and what they mean. Pure.
+
+use super::fault::{Fault, Kind};
+use super::xml::Instance;
+use crate::node::device::{DeviceError, FailureClass};
+use crate::node::{Order, Power};
+
+/// The class that tells the state.
+pub const STATE_CLASS: &str = "CIM_AssociatedPowerManagementService";
+
+/// The class that takes requests.
+pub const REQUEST_CLASS: &str = "CIM_PowerManagementService";
+
+/// Its method.
+pub const REQUEST_METHOD: &str = "RequestPowerStateChange";
+
+/// The orders, in the order in which they are listed.
+const ORDERS: [Order; 7] =
+    [Order::On, Order::Off, Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi];
+
+/// The number of an order.
+pub const fn number_of(order: Order) -> u32 {
+    match order {
+        Order::On => 2,
+        Order::Cycle => 5,
+        Order::Off => 8,
+        Order::Reset => 10,
+        Order::Nmi => 11,
+        Order::GracefulOff => 12,
+        Order::GracefulReset => 14,
+    }
+}
+
+/// What a PowerState means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The machine rests in this state.
+    At(Power),
+    /// It is on its way from one state to another.
+    Between,
+    /// Nobody knows. Never to be taken for off.
+    Unknown,
+}
+
+impl State {
+    /// What a number means.
+    pub const fn of(number: u32) -> State {
+        match number {
+            2 => State::At(Power::On),
+            3 | 4 => State::At(Power::Asleep),
+            // Hibernated, hard off (after a loss of mains) and the normal off.
+            6..=8 => State::At(Power::Off),
+            5 | 9 | 10 | 12..=16 => State::Between,
+            _ => State::Unknown,
+        }
+    }
+
+    /// The state, if it is one to rest in.
+    pub const fn power(self) -> Option<Power> {
+        match self {
+            State::At(power) => Some(power),
+            State::Between | State::Unknown => None,
+        }
+    }
+}
+
+/// What a machine says about its power.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PowerReading {
+    /// `PowerState`.
+    pub number: u32,
+    /// The orders in `AvailableRequestedPowerStates`, always in the same order; `None` where the machine has no such list.
+    pub offered: Option<Vec<Order>>,
+}
+
+impl PowerReading {
+    /// Reads an instance; `None` when it does not tell the state.
+    pub fn of(instance: &Instance) -> Option<PowerReading> {
+        const LIST: &str = "AvailableRequestedPowerStates";
+        let listed: Vec<u32> = instance.list(LIST).filter_map(|text| text.parse().ok()).collect();
+        let offered = || ORDERS.into_iter().filter(|order| listed.contains(&number_of(*order))).collect();
+        Some(PowerReading { number: instance.number("PowerState")?, offered: instance.has(LIST).then(offered) })
+    }
+
+    /// What its number means.
+    pub const fn state(&self) -> State {
+        State::of(self.number)
+    }
+
+    /// Why this order cannot be given now; `None` when it can, as far as the machine tells.
+    pub fn obstacle(&self, order: Order) -> Option<String> {
+        if self.state() == State::Between {
+            return Some(format!("it is between two states (PowerState {}), and takes no order", self.number));
+        }
+        let offered = self.offered.as_ref().filter(|offered| !offered.contains(&order))?;
+        Some(format!("it does not offer \"{}\" now: {}", order.name(), self.situation(offered)))
+    }
+
+    fn situation(&self, offered: &[Order]) -> String {
+        let names: Vec<&str> = offered.iter().map(|order| order.name()).collect();
+        let offers = if names.is_empty() { "nothing".into() } else { format!("only {}", names.join(", ")) };
+        match self.state().power() {
+            Some(power) => format!("it is {power} and offers {offers}"),
+            None => format!("its PowerState is {} and it offers {offers}", self.number),
+        }
+    }
+
+    /// What to make of a failed request for this order, made after this reading.
+    pub fn explain(&self, order: Order, fault: Fault) -> DeviceError {
+        let Kind::Returned(value) = fault.kind else { return fault.into() };
+        let mut text = format!("it did not take \"{}\": {fault}", order.name());
+        // The firmware's answer to anything that does not fit: the state says more than the number.
+        if value == 2
+            && let Some(offered) = &self.offered
+        {
+            text = format!("{text}; {}", self.situation(offered));
+            if matches!(order, Order::Off | Order::Cycle) && offered.contains(&order) {
+                text.push_str(
+                    "; off and cycle are refused while a remote session (SOL, IDER, KVM) is open or a start is under way",
+                );
+            }
+        }
+        DeviceError::new(class_of(value), text)
+    }
+}
+
+/// Whether a ReturnValue of a CIM_ method tells of something that passes.
+pub const fn class_of(return_value: u32) -> FailureClass {
+    match return_value {
+        // Not in this state, timed out, in use, invalid transition, busy.
+        2 | 3 | 6 | 4097 | 4099 => FailureClass::NotReady,
+        _ => FailureClass::Refused,
+    }
+}
+
+/// Whether a ReturnValue of a CIM_ method means that the machine does it.
+pub const fn is_taken(return_value: u32) -> bool {
+    // 4096: it does it as a job.
+    matches!(return_value, 0 | 4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::amt::xml::Value;
+
+    fn instance(state: Option<&str>, list: &[&str]) -> Instance {
+        let state = state.map(|state| ("PowerState".into(), Value::from(state)));
+        let list = list.iter().map(|number| ("AvailableRequestedPowerStates".into(), Value::from(*number)));
+        Instance { class: STATE_CLASS.into(), fields: state.into_iter().chain(list).collect() }
+    }
+
+    fn reading(state: &str, list: &[&str]) -> PowerReading {
+        PowerReading::of(&instance(Some(state), list)).unwrap()
+    }
+
+    #[test]
+    fn every_number_of_the_schema_has_a_meaning_and_no_unknown_one_is_off() {
+        let expected = [
+            (2, State::At(Power::On)),
+            (3, State::At(Power::Asleep)),
+            (4, State::At(Power::Asleep)),
+            (5, State::Between),
+            (6, State::At(Power::Off)),
+            (7, State::At(Power::Off)),
+            (8, State::At(Power::Off)),
+            (9, State::Between),
+            (10, State::Between),
+            (12, State::Between),
+            (13, State::Between),
+            (14, State::Between),
+            (15, State::Between),
+            (16, State::Between),
+        ];
+        for number in (0..=40).chain([255, 65_535, u32::MAX]) {
+            let known = expected.iter().find(|(known, _)| *known == number).map(|(_, state)| *state);
+            assert_eq!(State::of(number), known.unwrap_or(State::Unknown), "{number}");
+        }
+    }
+
+    #[test]
+    fn the_orders_of_the_list_are_those_of_the_request() {
+        let numbers = ORDERS.map(number_of);
+        assert_eq!(numbers, [2, 8, 5, 10, 12, 14, 11]);
+        assert_eq!(reading("8", &["2"]).offered.as_deref(), Some(&[Order::On][..]));
+        let with_os = reading("2", &["10", "8", "5", "11", "4", "7", "14", "12"]).offered.unwrap();
+        use Order::{Cycle, GracefulOff, GracefulReset, Nmi, Off, Reset};
+        assert_eq!(with_os, [Off, Cycle, Reset, GracefulOff, GracefulReset, Nmi]);
+        assert_eq!(reading("2", &["11", "5", "8", "10"]), reading("2", &["10", "8", "5", "11"]));
+    }
+
+    #[test]
+    fn what_is_missing_or_senseless_is_not_guessed() {
+        assert_eq!(PowerReading::of(&instance(None, &["2"])), None);
+        for state in ["", "on", "-1", "2.0", "99999999999"] {
+            assert_eq!(PowerReading::of(&instance(Some(state), &[])), None, "{state}");
+        }
+        assert_eq!(reading(" 2 ", &["x", "8", "99"]).offered.as_deref(), Some(&[Order::Off][..]));
+        assert_eq!(reading("2", &[]).offered, None);
+        assert_eq!(reading("2", &[]).obstacle(Order::Off), None);
+        assert_eq!(reading("2", &["x"]).offered.as_deref(), Some(&[][..]));
+    }
+
+    #[test]
+    fn obstacles_name_the_state_and_what_there_is() {
+        assert_eq!(reading("8", &["2"]).obstacle(Order::On), None);
+        let off = reading("8", &["2"]).obstacle(Order::Reset).unwrap();
+        assert_eq!(off, "it does not offer \"reset\" now: it is Off and offers only on");
+        let none = reading("2", &["99"]).obstacle(Order::Off).unwrap();
+        assert_eq!(none, "it does not offer \"off\" now: it is On and offers nothing");
+        assert!(reading("10", &["8"]).obstacle(Order::Off).unwrap().contains("between two states (PowerState 10)"));
+    }
+
+    #[test]
+    fn return_values_are_waited_out_or_final() {
+        let on = reading("2", &["8", "10"]);
+        let explained = |value| on.explain(Order::Off, Fault::returned(REQUEST_CLASS, REQUEST_METHOD, value));
+        for value in [2, 3, 6, 4097, 4099] {
+            assert_eq!(explained(value).class, FailureClass::NotReady, "{value}");
+        }
+        for value in [1, 4, 5, 0x10, 4098, 77] {
+            assert_eq!(explained(value).class, FailureClass::Refused, "{value}");
+        }
+        let text = explained(2).text;
+        assert!(text.contains("it is On and offers only off, reset") && text.contains("remote session"), "{text}");
+        assert!(!explained(1).text.contains("remote session"));
+        let lost = on.explain(Order::Off, Fault::new(Kind::Unanswered, "no answer"));
+        assert_eq!((lost.class, lost.text.as_str()), (FailureClass::Timeout, "no answer"));
+    }
+}

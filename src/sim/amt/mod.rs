@@ -1,0 +1,22 @@
+//! Simulated computers with Intel AMT: a WS-Management server with HTTP Digest, and behind it a computer that is
+//! switched, boots from what it was told, and keeps a log.
+//!
+//! Written from the description of the wire alone; it names nothing of `driver`. `machine` is the handle that a rack
+//! gives out, `serve` the sockets, `state` all that a machine is, and the others are its parts.
+
+pub mod boot;
+pub mod config;
+pub mod machine;
+pub mod power;
+
+mod classes;
+mod consent;
+mod door;
+mod hardware;
+mod log;
+mod methods;
+mod reply;
+mod serve;
+mod soap;
+mod state;
+pub(super) mod tls;
