@@ -375,3 +375,22 @@ async fn a_step_that_was_dropped_is_done_again() {
     assert_eq!(asked[0].0, "CIM_Chassis");
     assert_eq!(*all.inventory.unwrap(), lenovo());
 }
+
+#[tokio::test]
+async fn a_class_that_nobody_waits_for_is_left_out_too() {
+    let (fake, mut wire) = rig(&with_logs(machine("lenovo-12"))).await;
+    let mut study = Study::new();
+    study.step(&mut wire).await.unwrap();
+    for _ in 0..FAILURES_MAX {
+        fake.trouble(&[Trouble::Silence]);
+        // As above.
+        tokio::time::timeout(Duration::from_millis(100), study.step(&mut wire)).await.unwrap_err();
+        wire.forget();
+    }
+    let before = fake.machine().seen.len();
+    assert!(study.step(&mut wire).await.unwrap().more);
+    assert_eq!(fake.machine().seen.len(), before);
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    assert_eq!(asked[0].0, "CIM_Card");
+    assert_eq!(all.inventory.unwrap().model.as_deref(), Some("3136"));
+}
