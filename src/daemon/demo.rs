@@ -162,11 +162,13 @@ fn plug_table(rack: &Rack) -> String {
 fn machine_table(rack: &Rack) -> String {
     let row = |machine: &Arc<Machine>| {
         let about = machine.describe();
-        let fingerprint = about.fingerprint.unwrap_or_else(|| "-".into());
-        vec![about.name, about.address.to_string(), about.version, about.model, fingerprint]
+        vec![about.name, about.address.to_string(), about.version, about.model]
     };
     let rows: Vec<_> = rack.machines().iter().map(row).collect();
-    table(&["MACHINE", "ADDRESS", "AMT", "MODEL", "SHA-256 OF THE CERTIFICATE"], &rows)
+    // On lines of their own: a table cuts what is as long as this.
+    let pin = |machine: &Arc<Machine>| Some(format!("TLS of {}: SHA-256 {}\n", machine.name(), machine.fingerprint()?));
+    let pins: String = rack.machines().iter().filter_map(pin).collect();
+    format!("{}\n{pins}", table(&["MACHINE", "ADDRESS", "AMT", "MODEL"], &rows))
 }
 
 /// The machines of the demonstration: one of each kind that there is, over and over.
