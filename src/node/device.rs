@@ -49,7 +49,7 @@ pub trait PowerDevice: Send {
 pub struct DeviceKind {
     /// The boot targets of a node, as long as the device does not name its own ([`Abilities`]).
     pub boot_targets: &'static [BootTarget],
-    /// The boot modes among which a client may choose; none where the choice would change nothing.
+    /// The boot modes among which a client may choose; none where the device would not follow the choice.
     pub boot_modes: &'static [BootMode],
     /// The device itself sets the source of the next boot, with the order that boots. Elsewhere the override is for
     /// those who serve the network boot.

@@ -44,7 +44,7 @@ pub struct NodeView {
     pub resets: Vec<ResetType>,
     /// Which boot targets this node can honour.
     pub boot_targets: Arc<[BootTarget]>,
-    /// Among which boot modes a client may choose.
+    /// Among which boot modes a client may choose; one where there is no choice, and then it is that of `boot`.
     pub boot_modes: &'static [BootMode],
     /// The boot override.
     pub boot: BootOverride,

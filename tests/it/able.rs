@@ -17,7 +17,8 @@ use plugfish::node::event::EventBus;
 use plugfish::node::fleet::{Keeper, NodeSetup};
 use plugfish::node::journal::Journal;
 use plugfish::node::{
-    Architecture, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power, Processor,
+    Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power,
+    Processor,
 };
 use plugfish::redfish::{Service, exchange};
 use plugfish::store::Store;
@@ -187,7 +188,8 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 command_deadline: Duration::from_secs(30),
             };
             let device = "Intel AMT at 192.0.2.12".into();
-            let spec = NodeSpec { id: "pc".parse().unwrap(), inventory: Arc::default(), rules, device, kind: &KIND };
+            let (id, inventory) = ("pc".parse().unwrap(), Arc::default());
+            let spec = NodeSpec { id, inventory, rules, device, kind: &KIND, boot_mode: Some(BootMode::Legacy) };
             keeper
                 .apply(vec![NodeSetup { spec, wiring: 0, device: Arc::new(move || Box::new(Fake(pc.clone()))) }])
                 .await;
@@ -291,7 +293,8 @@ async fn a_boot_over_http_needs_something_to_load() {
         (json!({ "HttpBootUri": "http://192.0.2.1/boot.iso" }), vec!["PropertyValueFormatError"]),
         (json!({ "HttpBootUri": 7 }), vec!["PropertyValueTypeError"]),
         (json!({ "BootSourceOverrideTarget": "Usb" }), vec!["PropertyValueNotInList"]),
-        (json!({ "BootSourceOverrideMode": "UEFI" }), vec!["PropertyUnknown"]),
+        (json!({ "BootSourceOverrideMode": "UEFI" }), vec!["PropertyValueNotInList"]),
+        (json!({ "BootSourceOverrideMode": "Legacy", "BootOrder": [] }), vec!["PropertyUnknown"]),
     ] {
         let (status, answer) = rig.boot(boot.clone()).await;
         assert_eq!((status, messages(&answer)), (StatusCode::BAD_REQUEST, expect), "{boot}");
