@@ -85,7 +85,10 @@ pub struct Sim {
     /// A plug of this kind, such as p110:klap-v2; once for each plug, in place of --tapo.
     #[arg(long = "plug", value_name = "MODEL:VARIANT")]
     pub plugs: Vec<String>,
-    /// The address of the first plug; the others follow it.
+    /// An AMT machine of this kind, such as amt12 or amt16-tls; once for each machine.
+    #[arg(long = "machine", value_name = "KIND")]
+    pub machines: Vec<String>,
+    /// The address of the first plug; the others follow it, and the machines follow them.
     #[arg(long, default_value = "127.42.0.1", value_name = "ADDRESS")]
     pub base: std::net::Ipv4Addr,
     /// Also answer discovery that is sent to this broadcast address, such as 127.255.255.255.

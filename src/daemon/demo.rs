@@ -17,7 +17,7 @@ use crate::driver::tapo::TapoConfig;
 use crate::http::auth::hash_password;
 use crate::http::ops::MetricsAccess;
 use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
-use crate::sim::{Account, Model, Plug, Rack, RackConfig, SimOptions, Variant};
+use crate::sim::{Account, Machine, MachineConfig, Model, Plug, Rack, RackConfig, SimOptions, Variant};
 
 /// The login of the demonstration; the rack behind it is made of air.
 const USERNAME: &str = "admin";
@@ -120,6 +120,7 @@ pub async fn sim(options: &Sim) -> Result<()> {
         rack.kinds = options.plugs.iter().map(|kind| SimOptions::kind(kind)).collect::<Result<_, _>>()?;
         rack.plugs = rack.kinds.len();
     }
+    rack.machines = options.machines.iter().map(|kind| SimOptions::machine(kind)).collect::<Result<_, _>>()?;
     let rack = Rack::start(RackConfig::from(rack)).await?;
     let control = rack.control().map_or_else(String::new, |address| address.to_string());
     print(&format!(
@@ -128,6 +129,13 @@ pub async fn sim(options: &Sim) -> Result<()> {
         PLUG_ACCOUNT.1,
         plug_table(&rack)
     ));
+    if !rack.machines().is_empty() {
+        print(&format!(
+            "\nAccount of the machines: admin / {}\nTell them what to do at http://{control}/machines\n\n{}",
+            MachineConfig::PASSWORD,
+            machine_table(&rack)
+        ));
+    }
     super::serve::told_to_stop().await?;
     rack.stop().await;
     Ok(())
@@ -144,6 +152,16 @@ fn plug_table(rack: &Rack) -> String {
         ]
     };
     table(&["PLUG", "ADDRESS", "MODEL", "PROTOCOL"], &rack.plugs().iter().map(row).collect::<Vec<_>>())
+}
+
+fn machine_table(rack: &Rack) -> String {
+    let row = |machine: &Arc<Machine>| {
+        let about = machine.describe();
+        let fingerprint = about.fingerprint.unwrap_or_else(|| "-".into());
+        vec![about.name, about.address.to_string(), about.version, about.model, fingerprint]
+    };
+    let rows: Vec<_> = rack.machines().iter().map(row).collect();
+    table(&["MACHINE", "ADDRESS", "AMT", "MODEL", "SHA-256 OF THE CERTIFICATE"], &rows)
 }
 
 /// The node behind a plug. Its board is an invention, so its inventory is one too, and says so.
