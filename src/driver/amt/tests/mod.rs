@@ -1,7 +1,7 @@
 //! The connection against a scripted machine on a real socket, in real time with short settings.
 
 mod broken;
-mod fake;
+pub mod fake;
 mod logins;
 mod probing;
 mod sequences;
