@@ -9,7 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::AmtConfig;
-use super::boot;
+use super::boot::{self, Plan};
 use super::connection::{Repeat, WsMan};
 use super::facts::{Facts, Identity};
 use super::fault::{Fault, Kind};
@@ -202,11 +202,11 @@ impl AmtMachine {
             Some(result) => result?,
             None => return Err(silence(READ_MAX).into()),
         };
-        if uuid != self.uuid {
+        let before = std::mem::replace(&mut self.uuid, uuid);
+        if before.is_some() && before != uuid {
             // Another machine, whose boots are none of our business as long as the core has not accepted it.
             (self.clear_at, self.not_cleared) = (None, None);
             (self.facts, self.study) = (Facts::default(), Study::new());
-            self.uuid = uuid;
         }
         let version = self.ws.server_version().map(str::to_owned);
         if version != self.version {
@@ -312,8 +312,9 @@ impl AmtMachine {
             let text = format!("the machine has no boot source {}, so it was not booted", target.name());
             return Err(DeviceError::new(FailureClass::Refused, text));
         }
+        let plan = Plan::of(boot).map_err(|fault| boot_error(target, fault))?;
         self.clear_at = Some(self.now());
-        boot::apply(&mut self.ws, boot).await.map_err(|fault| boot_error(target, fault))?;
+        boot::apply(&mut self.ws, &plan).await.map_err(|fault| boot_error(target, fault))?;
         self.not_cleared = None;
         Ok(())
     }
@@ -419,3 +420,6 @@ impl PowerDevice for AmtMachine {
         self.identity.ask_anew();
     }
 }
+
+#[cfg(test)]
+mod tests;
