@@ -274,3 +274,6 @@ fn uuid(bytes: &[u8]) -> Option<Uuid> {
     let none = [[0; 16], [0xFF; 16]].contains(&bytes);
     (!none).then(|| Uuid::from_bytes_le(bytes))
 }
+
+#[cfg(test)]
+mod tests;
