@@ -33,6 +33,7 @@ use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
+use crate::redfish::network_protocol::Listening;
 use crate::redfish::{self, Service};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -122,7 +123,8 @@ impl Running {
         let store = open_store(&plan, &clock, &metrics).await?;
         first_account::make(store.as_ref(), &plan, clock.now().wall).await?;
         let listeners = server::bind(&plan.listen)?;
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let port = addresses.first().map_or(0, SocketAddr::port);
         let certificate = certificate(&plan)?;
 
         let around = Surroundings {
@@ -146,6 +148,7 @@ impl Running {
             clock: clock.clone(),
             uuid: store.service_uuid(),
             metrics: metrics.clone(),
+            listening: Listening { port, tls: certificate.is_some() },
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });

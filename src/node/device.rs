@@ -51,6 +51,8 @@ pub struct DeviceKind {
     pub boot_targets: &'static [BootTarget],
     /// The boot modes among which a client may choose; none where the device would not follow the choice.
     pub boot_modes: &'static [BootMode],
+    /// The device is the outlet on which the machine hangs, and no part of it.
+    pub is_outlet: bool,
     /// The device itself sets the source of the next boot, with the order that boots. Elsewhere the override is for
     /// those who serve the network boot.
     pub applies_boot: bool,
@@ -69,6 +71,7 @@ impl DeviceKind {
     pub const PLUG: DeviceKind = DeviceKind {
         boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd],
         boot_modes: &BootMode::ALL,
+        is_outlet: true,
         applies_boot: false,
         looks_first: false,
         verify_after: &[

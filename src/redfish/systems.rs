@@ -43,7 +43,7 @@ pub fn resource(view: &NodeView) -> Resource {
         })),
         "Processors": part("Processors", !inventory.processors.is_empty()),
         "Memory": part("Memory", !inventory.memory.is_empty()),
-        "Storage": part("Storage", !inventory.drives.is_empty()),
+        "SimpleStorage": part("SimpleStorage", !inventory.drives.is_empty()),
         "EthernetInterfaces": part("EthernetInterfaces", !inventory.nics.is_empty()),
         "LogServices": part("LogServices", view.event_log.is_some()),
         "Links": {

@@ -19,6 +19,7 @@ mod faults;
 mod hostile;
 mod redfish;
 mod reset;
+mod resources;
 mod rig;
 mod sim;
 mod soak;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Machine;
-use crate::node::{BootMode, Health};
 use crate::node::view::{Condition, NodeView};
+use crate::node::{BootMode, Health};
 
 impl Machine {
     /// The picture of this moment.
@@ -23,6 +23,7 @@ impl Machine {
             event_log: self.event_log.clone(),
             audit_log: self.audit_log.clone(),
             device: self.spec.device.clone(),
+            is_outlet: self.spec.kind.is_outlet,
             about: seen.map(|seen| seen.about.clone()),
             power: seen.map(|seen| seen.power),
             seen_at: seen.map(|seen| seen.at),
