@@ -30,7 +30,7 @@ pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Status": resource::status(&view),
         "NetworkProtocol": link(&format!("{uri}/NetworkProtocol")),
         "EthernetInterfaces": about.and_then(|about| about.mac).map(|_| link(&format!("{uri}/EthernetInterfaces"))),
-        "LogServices": view.audit_log.is_some().then(|| link(&format!("{uri}/LogServices"))),
+        "LogServices": link(&format!("{uri}/LogServices")),
         "Links": {
             "ManagerForServers": [link(&resource::system(&view.id))],
             "ManagerForChassis": [link(&resource::chassis(&view.id))],

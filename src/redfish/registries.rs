@@ -12,9 +12,17 @@ use super::{Document, Seen};
 /// A registry, read.
 struct Registry(Value);
 
-static ALL: LazyLock<Vec<Registry>> = LazyLock::new(|| {
-    message::REGISTRIES.iter().filter_map(|text| serde_json::from_str(text).ok().map(Registry)).collect()
-});
+/// Without what the schema deprecates: beside `MessageSeverity`, DMTF's files have `Severity` for old readers.
+fn read(text: &str) -> Option<Registry> {
+    let mut registry: Value = serde_json::from_str(text).ok()?;
+    for (_, message) in registry.get_mut("Messages")?.as_object_mut()? {
+        message.as_object_mut()?.remove("Severity");
+    }
+    Some(Registry(registry))
+}
+
+static ALL: LazyLock<Vec<Registry>> =
+    LazyLock::new(|| message::REGISTRIES.iter().filter_map(|text| read(text)).collect());
 
 impl Registry {
     fn text(&self, property: &str) -> &str {
@@ -69,7 +77,7 @@ pub fn file(seen: &Seen<'_>) -> Result<Resource, Fault> {
     Ok(Resource::new(&registry.uri(), "MessageRegistryFile.v1_1_5", registry.id(), registry.text("Name"), properties))
 }
 
-/// `GET /redfish/v1/Registries/{registry}/{registry with its version}`: the registry itself, as it was published.
+/// `GET /redfish/v1/Registries/{registry}/{registry with its version}`: the registry itself.
 pub fn registry(seen: &Seen<'_>) -> Result<Document, Fault> {
     let registry = find(seen)?;
     if seen.id(1) != registry.full() {

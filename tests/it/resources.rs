@@ -97,6 +97,19 @@ async fn a_machine_with_amt_is_no_power_equipment_and_boots_as_its_operator_says
 }
 
 #[tokio::test]
+async fn a_reset_of_the_manager_drops_the_session_and_leaves_the_power() {
+    let rig = Rig::settled([klap("n")]).await;
+    let logins = || rig.plug("n").counters().logins;
+    let (before, action) = (logins(), "/redfish/v1/Managers/n/Actions/Manager.Reset");
+    let (status, _) = rig.send(rig.request(Method::POST, action).json(&json!({ "ResetType": "ForceOff" }))).await;
+    assert_eq!((status, logins()), (StatusCode::BAD_REQUEST, before));
+    let (status, _) = rig.send(rig.request(Method::POST, action).json(&json!({ "ResetType": "ForceRestart" }))).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    rig.until(10, || async { logins() == before + 1 }).await;
+    assert_eq!((rig.power("n").await, rig.plug("n").relay(1)), (json!("On"), Some(true)));
+}
+
+#[tokio::test]
 async fn the_registries_explain_what_is_said() {
     let rig = Rig::start([klap("n")]).await;
     let (_, answer) = rig.get("/redfish/v1/Nothing").await;
@@ -114,5 +127,28 @@ async fn the_registries_explain_what_is_said() {
     assert_eq!(registry["Id"].as_str(), uri.rsplit('/').next());
     assert_eq!(rig.get(&format!("/redfish/v1/Registries/{prefix}/Base.1.0.0")).await.0, StatusCode::NOT_FOUND);
     let (_, ours) = rig.get("/redfish/v1/Registries/Plugfish").await;
+    assert!(registry["Messages"][key].get("Severity").is_none(), "deprecated by the schema");
     assert!(ours["Location"][0].get("PublicationUri").is_none(), "it is published nowhere else");
+}
+
+#[tokio::test]
+async fn what_happens_to_a_node_is_in_its_log() {
+    const LOG: &str = "/redfish/v1/Managers/n/LogServices/Log";
+    let rig = Rig::settled([klap("n")]).await;
+    assert_eq!(rig.reset("n", "ForceOff").await.0, StatusCode::NO_CONTENT);
+    let entries = async || rig.get(&format!("{LOG}/Entries")).await.1;
+    let id = |entry: &Value| entry["MessageId"].as_str().unwrap().rsplit('.').next().unwrap().to_owned();
+    let ids = async || entries().await["Members"].as_array().unwrap().iter().map(id).collect::<Vec<_>>();
+    rig.until(10, || async { ids().await == ["CommandDone", "CommandAccepted"] }).await;
+    rig.plug("n").press_button(1);
+    rig.until(10, || async { ids().await.len() == 3 }).await;
+    let newest = entries().await["Members"][0].clone();
+    assert_eq!((id(&newest).as_str(), &newest["Severity"]), ("PowerChangedOutside", &json!("Warning")));
+    assert!(newest["Message"].as_str().unwrap().contains("n is On now"), "{newest}");
+    assert_eq!(newest["Links"]["OriginOfCondition"]["@odata.id"], "/redfish/v1/Systems/n");
+    let (_, page) = rig.get(&format!("{LOG}/Entries?$top=1&$skip=1")).await;
+    assert_eq!((id(&page["Members"][0]).as_str(), &page["Members@odata.count"]), ("CommandDone", &json!(3)));
+    let (status, entry) = rig.get(newest["@odata.id"].as_str().unwrap()).await;
+    assert_eq!((status, &entry), (StatusCode::OK, &newest));
+    assert!(crawl(&rig).await.contains(LOG));
 }
