@@ -11,6 +11,8 @@ pub mod ethernet_interfaces;
 pub mod exchange;
 pub mod managers;
 pub mod message;
+#[cfg(test)]
+mod privileges;
 pub mod processors;
 pub mod rendered;
 pub mod resource;
@@ -219,6 +221,18 @@ impl Route {
             ("DELETE", self.delete.is_some()),
         ];
         methods.iter().filter(|(_, works)| *works).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a caller needs for a method here; `None` where the method does not work.
+    pub fn privilege(&self, method: &str) -> Option<Privilege> {
+        let write = |write: &Option<(Privilege, Write)>| write.as_ref().map(|(privilege, _)| *privilege);
+        match method {
+            "GET" | "HEAD" => self.get.as_ref().map(|(privilege, _)| *privilege),
+            "POST" => write(&self.post),
+            "PATCH" => write(&self.patch),
+            "DELETE" => write(&self.delete),
+            _ => None,
+        }
     }
 
     /// Everybody may read it.

@@ -10,6 +10,7 @@
     reason = "a test that is wrong may fall over"
 )]
 
+mod accounts;
 mod commands;
 mod crash;
 mod devices;
