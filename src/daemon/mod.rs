@@ -146,6 +146,7 @@ impl Running {
             clock: clock.clone(),
             uuid: store.service_uuid(),
             metrics: metrics.clone(),
+            certificate: certificate.clone(),
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });

@@ -6,6 +6,7 @@
 pub mod account_service;
 pub mod accounts;
 pub mod body;
+pub mod certificates;
 pub mod chassis;
 pub mod ethernet_interfaces;
 pub mod exchange;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::http::auth::{Access, Caller, Privilege};
+use crate::http::tls::Certificate;
 use crate::node::fleet::{Fleet, NodeEntry};
 use crate::node::view::NodeView;
 use crate::telemetry::Metrics;
@@ -49,6 +51,8 @@ pub struct Service {
     pub uuid: Uuid,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The certificate that is served with; `None` without TLS.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// A request as a reader sees it.
@@ -294,6 +298,18 @@ pub static SITEMAP: &[Route] = &[
         .read_with(Privilege::ConfigureSelf)
         .with_patch(Privilege::ConfigureSelf, accounts::patch)
         .with_delete(Privilege::ConfigureUsers, accounts::delete),
+    shows("/redfish/v1/CertificateService", fresh!(certificates::service)),
+    shows("/redfish/v1/CertificateService/CertificateLocations", fresh!(certificates::locations))
+        .read_with(Privilege::ConfigureManager),
+    acts(
+        "/redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate",
+        Privilege::ConfigureManager,
+        certificates::replace,
+    ),
+    shows("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates", fresh!(certificates::collection))
+        .read_with(Privilege::ConfigureManager),
+    shows("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates/{}", fresh!(certificates::certificate))
+        .read_with(Privilege::ConfigureManager),
     shows("/redfish/v1/AccountService/Roles", fresh!(roles::collection)),
     shows("/redfish/v1/AccountService/Roles/{}", fresh!(roles::role)),
 ];

@@ -39,6 +39,11 @@ const ENTITIES: &[(&str, &str)] = &[
     ("/redfish/v1/AccountService/Accounts", "ManagerAccountCollection"),
     ("/redfish/v1/AccountService/Accounts/Members", "ManagerAccountCollection"),
     ("/redfish/v1/AccountService/Accounts/{}", "ManagerAccount"),
+    ("/redfish/v1/CertificateService", "CertificateService"),
+    ("/redfish/v1/CertificateService/CertificateLocations", "CertificateLocations"),
+    ("/redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate", "CertificateService"),
+    ("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates", "CertificateCollection"),
+    ("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates/{}", "Certificate"),
     ("/redfish/v1/AccountService/Roles", "RoleCollection"),
     ("/redfish/v1/AccountService/Roles/{}", "Role"),
 ];

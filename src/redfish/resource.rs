@@ -30,6 +30,9 @@ pub const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
 /// The collection of roles.
 pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
 
+/// The certificate service.
+pub const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
+
 /// The system of a node.
 pub fn system(id: &NodeId) -> String {
     format!("{SYSTEMS}/{id}")

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::resource::{ACCOUNT_SERVICE, CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link};
+use super::resource::{
+    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link,
+};
 use super::{Document, Seen};
 use crate::redfish::message::Fault;
 
@@ -32,6 +34,10 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("ManagerAccount", "v1_14_1"),
     ("RoleCollection", ""),
     ("Role", "v1_3_3"),
+    ("CertificateService", "v1_2_1"),
+    ("CertificateLocations", "v1_0_4"),
+    ("CertificateCollection", ""),
+    ("Certificate", "v1_11_0"),
 ];
 
 /// `GET /redfish/v1/`.
@@ -46,6 +52,7 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Chassis": link(CHASSIS),
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
+        "CertificateService": seen.service.certificate.as_ref().map(|_| link(CERTIFICATE_SERVICE)),
         "Links": { "Sessions": link(SESSIONS) },
     });
     Ok(Resource::new(ROOT, "ServiceRoot.v1_20_0", "RootService", "Root Service", properties))

@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod certificates;
 mod commands;
 mod crash;
 mod devices;
