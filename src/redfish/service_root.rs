@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::query::LEVELS_MAX;
 use super::resource::{CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link};
 use super::{Document, Seen};
 use crate::redfish::message::Fault;
@@ -40,6 +41,19 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Managers": link(MANAGERS),
         "Chassis": link(CHASSIS),
         "SessionService": link(SESSION_SERVICE),
+        "ProtocolFeaturesSupported": {
+            "ExpandQuery": { "ExpandAll": true, "NoLinks": true, "Links": true, "Levels": true, "MaxLevels": LEVELS_MAX },
+            "FilterQuery": true,
+            "FilterQueryComparisonOperations": true,
+            "FilterQueryCompoundOperations": true,
+            "SelectQuery": true,
+            "TopSkipQuery": true,
+            "OnlyMemberQuery": true,
+            "ExcerptQuery": false,
+            "IncludeOriginOfConditionQuery": false,
+            "MultipleHTTPRequests": true,
+            "DeepOperations": { "DeepPATCH": false, "DeepPOST": false },
+        },
         "Links": { "Sessions": link(SESSIONS) },
     });
     Ok(Resource::new(ROOT, "ServiceRoot.v1_20_0", "RootService", "Root Service", properties))

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::body::{Body, choice};
-use super::message::{Fault, Message};
-use super::resource::{self, Resource, SYSTEMS, link};
+use super::message::Fault;
+use super::resource::{self, Etag, Resource, SYSTEMS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::node::view::NodeView;
 use crate::node::{BootEnabled, BootMode, BootPatch, BootTarget, Inventory, ResetType};
@@ -58,8 +58,8 @@ pub fn resource(view: &NodeView) -> Resource {
 }
 
 /// Moves only with what a client can write, so that a PATCH with `If-Match` is not refused for a change of power.
-fn etag(view: &NodeView) -> String {
-    format!("\"{:x}\"", view.writes)
+fn etag(view: &NodeView) -> Etag {
+    Etag::OfWrites(format!("\"{:x}\"", view.writes))
 }
 
 /// The change numbers that an `If-Match` header accepts; `None` when it accepts anything.
@@ -160,11 +160,8 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
             patch.target = boot.take("BootSourceOverrideTarget", choice(&targets, BootTarget::name));
             patch.mode = boot.take("BootSourceOverrideMode", choice(&BootMode::ALL, BootMode::name));
         });
-        body.finish()?;
-        if patch == BootPatch::default() {
-            return Err(Fault::new(400, Message::base("NoOperation", &[])));
-        }
+        let left_out = body.finish_in_part(patch != BootPatch::default())?;
         asked.seen.service.fleet.patch_boot(&node, patch, numbers).await?;
-        Ok(Reply::Document(Document::Resource(resource(&node.view()))))
+        Ok(Reply::Document(Document::Resource(resource(&node.view()).with_remarks(&left_out))))
     })
 }

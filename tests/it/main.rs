@@ -12,11 +12,15 @@
 
 mod commands;
 mod crash;
+mod crawl;
 mod devices;
+mod edge;
 mod faults;
 mod hostile;
+mod protocol;
 mod redfish;
 mod reset;
 mod rig;
+mod schemas;
 mod sim;
 mod soak;
