@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::daemon::discover::Network;
 use crate::telemetry::LogFormat;
 
 /// A Redfish BMC for machines that have none: behind Tapo smart plugs.
@@ -38,10 +39,14 @@ pub enum Command {
     Sim(Sim),
     /// Say everything that is wrong with nodes.yaml.
     Check(Check),
+    /// Look for plugs and AMT machines on the network, and print entries for nodes.yaml.
+    Discover(Discover),
     /// Show the nodes of a running daemon.
     Status(Status),
     /// Switch a node of a running daemon on or off.
     Power(Power),
+    /// Say from where a node of a running daemon is to boot.
+    Boot(Boot),
     /// Print the JSON schema of nodes.yaml, for editors.
     Schema,
     /// Read a password and print its hash, for `accounts` in nodes.yaml.
@@ -68,6 +73,9 @@ pub struct Demo {
     /// How many simulated Tapo plugs.
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub tapo: u16,
+    /// How many simulated AMT machines.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub amt: u16,
     /// Seed of all chance in the simulation.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
@@ -111,6 +119,17 @@ pub struct Check {
     /// Also log in to every device once, and say what it is.
     #[arg(long)]
     pub probe: bool,
+}
+
+/// `plugfish discover`.
+#[derive(Debug, Args)]
+pub struct Discover {
+    /// Search this network, address by address; else the one of this machine. May be given several times.
+    #[arg(long = "network", value_name = "192.0.2.0/24")]
+    pub networks: Vec<Network>,
+    /// How many seconds to wait for the answers of plugs.
+    #[arg(long, default_value_t = 3, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub wait: u16,
 }
 
 /// How to reach a running daemon.
@@ -179,6 +198,12 @@ pub enum PowerAction {
     Cycle,
     /// Restart the machine: the same as a cycle where the device knows only on and off.
     Reset,
+    /// Ask the operating system to shut down, where the device can.
+    Shutdown,
+    /// Ask the operating system to restart, where the device can.
+    Restart,
+    /// Send a diagnostic interrupt, where the device can.
+    Nmi,
 }
 
 impl PowerAction {
@@ -189,12 +214,65 @@ impl PowerAction {
             PowerAction::Off => "ForceOff",
             PowerAction::Cycle => "PowerCycle",
             PowerAction::Reset => "ForceRestart",
+            PowerAction::Shutdown => "GracefulShutdown",
+            PowerAction::Restart => "GracefulRestart",
+            PowerAction::Nmi => "Nmi",
         }
     }
 
     /// The power state at its end.
     pub fn goal(self) -> &'static str {
-        if self == PowerAction::Off { "Off" } else { "On" }
+        if matches!(self, PowerAction::Off | PowerAction::Shutdown) { "Off" } else { "On" }
+    }
+}
+
+/// `plugfish boot`.
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// The node.
+    pub node: String,
+    /// From where.
+    #[arg(value_enum)]
+    pub source: BootSource,
+    /// The image to load, for http.
+    #[arg(value_name = "URI", required_if_eq("source", "http"))]
+    pub uri: Option<String>,
+    /// Only the next boot; else every boot until it is changed.
+    #[arg(long)]
+    pub once: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// From where a node is to boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BootSource {
+    /// As its firmware likes: no override.
+    None,
+    /// The network.
+    Pxe,
+    /// The disk.
+    Disk,
+    /// The CD drive.
+    Cd,
+    /// The setup pages of the firmware.
+    Setup,
+    /// An image that the firmware loads from a URI.
+    Http,
+}
+
+impl BootSource {
+    /// The `BootSourceOverrideTarget` of Redfish for it.
+    pub fn target(self) -> &'static str {
+        match self {
+            BootSource::None => "None",
+            BootSource::Pxe => "Pxe",
+            BootSource::Disk => "Hdd",
+            BootSource::Cd => "Cd",
+            BootSource::Setup => "BiosSetup",
+            BootSource::Http => "UefiHttp",
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::output::print;
 use super::{Check, Cli, Command, client};
 use crate::config;
-use crate::daemon::{demo, probe, serve};
+use crate::daemon::{demo, discover, probe, serve};
 use crate::http::auth::hash_password;
 use crate::telemetry::{LogFormat, start_logging};
 
@@ -65,8 +65,10 @@ fn dispatch(command: Command) -> Result<()> {
             Command::Demo(options) => demo::demo(&options).await,
             Command::Sim(options) => demo::sim(&options).await,
             Command::Check(options) => check(&options).await,
+            Command::Discover(options) => discover::discover(&options).await,
             Command::Status(options) => client::status(&options).await,
             Command::Power(options) => client::power(&options).await,
+            Command::Boot(options) => client::boot(&options).await,
             Command::Schema | Command::HashPassword => Ok(()),
         }
     })

@@ -34,6 +34,9 @@ pub const OUTLET_MAX: u8 = 15;
 /// The port of a plug whose address is given without one.
 const PLUG_PORT: u16 = 80;
 
+/// The ports of an AMT machine: one machine has both.
+const AMT_PORTS: [u16; 2] = [16992, 16993];
+
 /// A node by its place in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -61,6 +64,7 @@ pub(super) struct Taken {
     nics: HashMap<MacAddress, Place>,
     plugs: HashMap<MacAddress, Place>,
     outlets_by_address: HashMap<(String, u16, Option<u8>), Place>,
+    machines: HashMap<(String, Option<u16>), Place>,
     outlets_by_mac: HashMap<(MacAddress, Option<u8>), Place>,
 }
 
@@ -88,6 +92,13 @@ impl Taken {
     pub fn plug_at(&mut self, host: &str, port: Option<u16>, outlet: Option<u8>, by: Place) -> Result<(), String> {
         let key = (host.to_owned(), port.unwrap_or(PLUG_PORT), outlet);
         take(&mut self.outlets_by_address, key, by).map_err(|first| same_device(first, outlet))
+    }
+
+    /// Takes an AMT machine by its address.
+    pub fn amt_at(&mut self, host: &str, port: Option<u16>, by: Place) -> Result<(), String> {
+        let key = (host.to_owned(), port.filter(|port| !AMT_PORTS.contains(port)));
+        take(&mut self.machines, key, by)
+            .map_err(|first| format!("this machine is already {first}; one machine has one node"))
     }
 
     /// Takes a plug, or an outlet of a strip, by its hardware address.

@@ -165,26 +165,58 @@ pub enum DeviceConfig {
         /// Its password.
         password: SecretString,
     },
+    /// An Intel AMT engine.
+    Amt {
+        /// Name in small letters, or IP address without brackets.
+        host: String,
+        /// TCP port, if the operator gave one.
+        port: Option<u16>,
+        /// How the connection is protected.
+        tls: AmtTls,
+        /// The account.
+        username: String,
+        /// Its password.
+        password: SecretString,
+    },
+}
+
+/// How a connection to Intel AMT is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmtTls {
+    /// Not at all.
+    Off,
+    /// By a certificate that is signed by somebody whom the system trusts.
+    Verify,
+    /// By the certificate with this SHA-256 fingerprint.
+    Pin([u8; 32]),
+    /// By any certificate.
+    Insecure,
+}
+
+impl DeviceConfig {
+    /// What tells two devices apart, the password left out, and the password.
+    fn parts(&self) -> (impl PartialEq + fmt::Debug + '_, &SecretString) {
+        match self {
+            DeviceConfig::Tapo { host, port, mac, outlet, username, password } => {
+                (("tapo", host, port, username, Some((mac, outlet)), None), password)
+            }
+            DeviceConfig::Amt { host, port, tls, username, password } => {
+                (("amt", host, port, username, None, Some(tls)), password)
+            }
+        }
+    }
 }
 
 impl PartialEq for DeviceConfig {
     fn eq(&self, other: &DeviceConfig) -> bool {
-        let DeviceConfig::Tapo { host, port, mac, outlet, username, password } = self;
-        let DeviceConfig::Tapo { host: h, port: p, mac: m, outlet: o, username: u, password: w } = other;
-        (host, port, mac, outlet, username) == (h, p, m, o, u) && password.expose_secret() == w.expose_secret()
+        let ((own, password), (others, other)) = (self.parts(), other.parts());
+        own == others && password.expose_secret() == other.expose_secret()
     }
 }
 
 impl fmt::Debug for DeviceConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DeviceConfig::Tapo { host, port, mac, outlet, username, password: _ } = self;
-        f.debug_struct("Tapo")
-            .field("host", host)
-            .field("port", port)
-            .field("mac", mac)
-            .field("outlet", outlet)
-            .field("username", username)
-            .finish_non_exhaustive()
+        self.parts().0.fmt(f)
     }
 }
 

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
 use super::cursor::{At, Keys, Read, Reported};
 use super::tree::{Spot, Value};
-use super::{DeviceConfig, NodeConfig, inventory, secret, values};
+use super::{AmtTls, DeviceConfig, NodeConfig, inventory, secret, values};
 use crate::node::{Inventory, MacAddress, Rules};
 
 /// The keys of `defaults`.
@@ -23,47 +23,64 @@ pub(super) const NODE: &[&str] =
 pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "username", "password"];
 /// The keys of `amt` in a node.
 pub(super) const AMT: &[&str] = &["address", "tls", "username", "password"];
+/// The account that every AMT machine has.
+const AMT_USER: &str = "admin";
 /// The keys of `tls` in `amt`, where it is no word.
 pub(super) const AMT_PIN: &[&str] = &["pin"];
 
 /// What nodes fall back to.
 pub(super) struct Defaults {
     rules: Rules,
+    tapo: Login,
+    amt: Login,
+}
+
+/// A login of `defaults`.
+struct Login {
     username: Read<Option<String>>,
     password: Read<Option<SecretString>>,
-    /// The line of `tapo`, or of `defaults`.
+    /// Its line.
     line: Option<usize>,
+    /// The nodes that have no name of their own, where there is none here.
+    no_username: Lacking,
+    /// The same for the password.
+    no_password: Lacking,
+}
+
+impl Login {
+    fn new(username: Read<Option<String>>, password: Read<Option<SecretString>>, line: Option<usize>) -> Login {
+        Login { username, password, line, no_username: Lacking::default(), no_password: Lacking::default() }
+    }
+
+    fn read(keys: &Keys<'_>, kind: &'static str) -> Login {
+        let login = keys.optional(kind, |at| {
+            let keys = at.keys(LOGIN)?;
+            let username = keys.optional("username", |at| at.parse(values::device_user));
+            Ok((username, keys.optional("password", secret::secret)))
+        });
+        let (username, password) = match login {
+            Ok(Some(login)) => login,
+            Ok(None) => (Ok(None), Ok(None)),
+            Err(Reported) => (Err(Reported), Err(Reported)),
+        };
+        Login::new(username, password, keys.line(kind))
+    }
 }
 
 impl Defaults {
-    /// What there is without the keys of the file. The login is lacking, or it is wrong.
+    /// What there is without the keys of the file. The logins are lacking, or they are wrong.
     fn without_keys(login: fn() -> Read<()>) -> Defaults {
-        let (username, password) = (login().map(|()| None), login().map(|()| None));
-        Defaults { rules: Rules::default(), username, password, line: None }
+        let none = || Login::new(login().map(|()| None), login().map(|()| None), None);
+        Defaults { rules: Rules::default(), tapo: none(), amt: none() }
     }
 }
 
 /// Reads `defaults`. What is wrong in there is told once, and not again for every node.
 pub(super) fn defaults(at: &At<'_>) -> Read<Defaults> {
     let keys = at.keys(DEFAULTS)?;
-    let login = keys.optional("tapo", |at| {
-        let keys = at.keys(LOGIN)?;
-        let username = keys.optional("username", |at| at.parse(values::device_user));
-        Ok((username, keys.optional("password", secret::secret)))
-    });
-    // What is wrong with it is written down, and nothing can be served anyway.
-    let _ = keys.optional("amt", |at| {
-        let unsupported = not_supported(at);
-        amt_login(&at.keys(LOGIN)?)?;
-        Err::<(), _>(unsupported)
-    });
-    let (username, password) = match login {
-        Ok(Some(login)) => login,
-        Ok(None) => (Ok(None), Ok(None)),
-        Err(Reported) => (Err(Reported), Err(Reported)),
-    };
+    let (tapo, amt) = (Login::read(&keys, "tapo"), Login::read(&keys, "amt"));
     let rules = rules(&keys, &Rules::default()).unwrap_or_default();
-    Ok(Defaults { rules, username, password, line: keys.line("tapo") })
+    Ok(Defaults { rules, tapo, amt })
 }
 
 /// The times of a group of keys; what is not there comes from `fallback`.
@@ -92,8 +109,7 @@ pub(super) fn nodes(at: &At<'_>, defaults: Read<Option<Defaults>>) -> Read<Vec<N
         Ok(defaults) => defaults.unwrap_or_else(|| Defaults::without_keys(|| Ok(()))),
         Err(Reported) => Defaults::without_keys(|| Err(Reported)),
     };
-    let mut all =
-        Nodes { defaults, taken: Taken::default(), no_username: Lacking::default(), no_password: Lacking::default() };
+    let mut all = Nodes { defaults, taken: Taken::default() };
     let mut index = 0;
     let nodes = at.list(NODES_MAX, |at| {
         let place = Place { index, line: at.spot.line };
@@ -127,8 +143,6 @@ impl Lacking {
 struct Nodes {
     defaults: Defaults,
     taken: Taken,
-    no_username: Lacking,
-    no_password: Lacking,
 }
 
 impl Nodes {
@@ -155,13 +169,13 @@ impl Nodes {
     }
 
     fn device(&mut self, keys: &Keys<'_>, place: Place) -> Read<DeviceConfig> {
-        let tapo = keys.optional("tapo", |at| self.tapo(at, place));
-        let amt = keys.optional("amt", amt);
         if keys.has("tapo") && keys.has("amt") {
             return Err(keys.at.problem("has two devices, tapo and amt; a node has one"));
         }
-        amt?;
-        tapo?.ok_or_else(|| keys.at.problem("has no device; add tapo: { address: 192.0.2.11 }"))
+        let tapo = keys.optional("tapo", |at| self.tapo(at, place));
+        let amt = keys.optional("amt", |at| self.amt(at, place));
+        let lacking = "has no device; add tapo: { address: 192.0.2.11 } or amt: { address: 192.0.2.12 }";
+        tapo?.or(amt?).ok_or_else(|| keys.at.problem(lacking))
     }
 
     fn tapo(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {
@@ -185,26 +199,56 @@ impl Nodes {
         });
         let username = keys.optional("username", |at| at.parse(values::device_user));
         let password = keys.optional("password", secret::secret);
-        let username = or_default(username, &self.defaults.username, || self.no_username.note(place));
-        let password = or_default(password, &self.defaults.password, || self.no_password.note(place));
+        let login = &mut self.defaults.tapo;
+        let username = or_default(username, &login.username, || login.no_username.note(place));
+        let password = or_default(password, &login.password, || login.no_password.note(place));
         let (host, port) = address?;
         Ok(DeviceConfig::Tapo { host, port, mac: mac?, outlet: outlet?, username: username?, password: password? })
     }
 
+    fn amt(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {
+        let keys = at.keys(AMT)?;
+        let tls = keys.optional("tls", amt_tls);
+        let address = keys.required("address", "the machine's host or host:port", |at| {
+            let (host, port) = at.parse(values::address)?;
+            self.taken.amt_at(&host, port, place).map_err(|text| at.problem(text))?;
+            Ok((host, port))
+        });
+        let username = keys.optional("username", |at| at.parse(values::device_user));
+        let password = keys.optional("password", secret::secret);
+        let login = &mut self.defaults.amt;
+        let username = match (username?, &login.username) {
+            (Some(own), _) => Ok(own),
+            (None, Ok(name)) => Ok(name.clone().unwrap_or_else(|| AMT_USER.into())),
+            (None, Err(Reported)) => Err(Reported),
+        };
+        let password = or_default(password, &login.password, || login.no_password.note(place));
+        let (host, port) = address?;
+        Ok(DeviceConfig::Amt { host, port, tls: tls?.unwrap_or(AmtTls::Off), username: username?, password: password? })
+    }
+
     /// Says once what many nodes may lack.
     fn tell_of_logins(&self, at: &At<'_>) {
+        for (kind, login, whose) in
+            [("tapo", &self.defaults.tapo, "the TP-Link account"), ("amt", &self.defaults.amt, "the AMT account")]
+        {
+            self.tell_of_login(at, kind, login, whose);
+        }
+    }
+
+    fn tell_of_login(&self, at: &At<'_>, kind: &'static str, login: &Login, whose: &str) {
         let root = Spot::root();
-        let defaults = root.key("defaults", self.defaults.line);
-        let tapo = defaults.key("tapo", None);
-        for (key, lacking) in [("username", &self.no_username), ("password", &self.no_password)] {
+        let defaults = root.key("defaults", login.line);
+        let kind = defaults.key(kind, None);
+        for (key, lacking) in [("username", &login.no_username), ("password", &login.no_password)] {
             let Some(first) = lacking.first else { continue };
             let who = match lacking.count - 1 {
                 0 => format!("{first} has none of its own"),
                 1 => format!("{first} and 1 other node have none of their own"),
                 others => format!("{first} and {others} other nodes have none of their own"),
             };
-            let text = format_args!("is missing, and {who}; it is that of the TP-Link account");
-            at.reading.problem(&tapo.key(key, None), text);
+            let text = format_args!("is missing, and {who}; it is that of {whose}");
+            at.reading.problem(&kind.key(key, None), text);
         }
     }
 }
@@ -222,33 +266,10 @@ fn or_default<T: Clone>(
     }
 }
 
-/// Looks at an AMT device, so that its slips are told of too.
-fn amt(at: &At<'_>) -> Read<()> {
-    let unsupported = not_supported(at);
-    let keys = at.keys(AMT)?;
-    let address = keys.required("address", "the machine's host or host:port", |at| at.parse(values::address));
-    let tls = keys.optional("tls", amt_tls);
-    let login = amt_login(&keys);
-    let _ = (address?, tls?, login?);
-    Err(unsupported)
-}
-
-fn amt_login(keys: &Keys<'_>) -> Read<()> {
-    let username = keys.optional("username", |at| at.parse(values::device_user));
-    let password = keys.optional("password", secret::shape_of_secret);
-    username?;
-    password?;
-    Ok(())
-}
-
-fn amt_tls(at: &At<'_>) -> Read<()> {
+fn amt_tls(at: &At<'_>) -> Read<AmtTls> {
     if let Value::Map(_) = at.tree.value {
         let keys = at.keys(AMT_PIN)?;
-        return keys.required("pin", "sha256: and 64 hex digits", |at| at.parse(values::pin));
+        return keys.required("pin", "sha256: and 64 hex digits", |at| at.parse(values::pin)).map(AmtTls::Pin);
     }
-    at.word(&[("off", ()), ("verify", ()), ("insecure", ())])
-}
-
-fn not_supported(at: &At<'_>) -> Reported {
-    at.problem("Intel AMT is not supported by this version of plugfish; take it out")
+    at.word(&[("off", AmtTls::Off), ("verify", AmtTls::Verify), ("insecure", AmtTls::Insecure)])
 }

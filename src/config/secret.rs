@@ -38,15 +38,6 @@ pub(super) fn secret(at: &At<'_>) -> Read<SecretString> {
     }
 }
 
-/// Looks at a secret that is not needed: only whether it is written as one.
-pub(super) fn shape_of_secret(at: &At<'_>) -> Read<()> {
-    if source(at)?.is_none() {
-        at.reading.note_inline_secret(&at.spot);
-        at.text()?;
-    }
-    Ok(())
-}
-
 /// Where the secret is, and its name there; `None` if it is right here.
 fn source(at: &At<'_>) -> Read<Option<(&'static str, String)>> {
     let Value::Map(entries) = &at.tree.value else {

@@ -161,7 +161,7 @@ pub struct FromCredential {
 pub struct Defaults {
     /// The TP-Link account to which the plugs are bound.
     pub tapo: Option<Login>,
-    /// The login of Intel AMT. Not supported by this version.
+    /// The login of Intel AMT; the user is admin where none is named.
     pub amt: Option<Login>,
     /// How often a device is read when all is well; 5s to 1h.
     #[schemars(extend("default" = "15s"))]
@@ -210,7 +210,7 @@ pub struct Node {
     pub id: String,
     /// The Tapo plug that it hangs on.
     pub tapo: Option<Tapo>,
-    /// Its Intel AMT. Not supported by this version.
+    /// Its Intel AMT engine.
     pub amt: Option<Amt>,
     /// The hardware addresses of its network interfaces, the one that boots first.
     #[schemars(length(max = NICS_MAX))]
@@ -244,7 +244,7 @@ pub struct Tapo {
     pub password: Option<Secret>,
 }
 
-/// Intel AMT. Not supported by this version.
+/// Intel AMT.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Amt {

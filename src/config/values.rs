@@ -243,10 +243,11 @@ pub fn password_hash(text: &str) -> Result<String, String> {
 }
 
 /// The fingerprint of a certificate: `sha256:` and 64 hex digits.
-pub fn pin(text: &str) -> Result<(), String> {
-    let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64);
-    match digits {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(()),
-        _ => Err(format!("{text:?} is not a fingerprint: write sha256: and 64 hex digits")),
+pub fn pin(text: &str) -> Result<[u8; 32], String> {
+    let mut pin = [0; 32];
+    let digits = text.strip_prefix("sha256:").unwrap_or_default();
+    match hex::decode_to_slice(digits, &mut pin) {
+        Ok(()) => Ok(pin),
+        Err(_) => Err(format!("{text:?} is not a fingerprint: write sha256: and 64 hex digits")),
     }
 }

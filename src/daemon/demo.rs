@@ -13,11 +13,13 @@ use crate::cli::output::{print, table};
 use crate::cli::{Demo, Sim};
 use crate::clock::{Clock, secret_bytes};
 use crate::driver::DriverConfig;
+use crate::driver::amt::AmtConfig;
+use crate::driver::http::Tls;
 use crate::driver::tapo::TapoConfig;
 use crate::http::auth::hash_password;
 use crate::http::ops::MetricsAccess;
 use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
-use crate::sim::{Account, Machine, MachineConfig, Model, Plug, Rack, RackConfig, SimOptions, Variant};
+use crate::sim::{Account, Machine, MachineConfig, Model, Plug, Profile, Rack, RackConfig, SimOptions, Variant};
 
 /// The login of the demonstration; the rack behind it is made of air.
 const USERNAME: &str = "admin";
@@ -84,10 +86,13 @@ pub struct DemoRack {
 impl DemoRack {
     /// Starts both; a node for each plug, `node-1` and so on.
     pub async fn start(options: &Demo) -> Result<DemoRack> {
-        let rack = self::options(options.tapo, options.seed, options.rack_control);
-        let rack = Rack::start(RackConfig::from(rack)).await?;
+        let rack = RackConfig::from(self::options(options.tapo, options.seed, options.rack_control));
+        let rack = Rack::start(RackConfig { machines: machines(options.amt), ..rack }).await?;
         let scratch = Scratch::new()?;
-        let nodes = rack.plugs().iter().enumerate().map(|(index, plug)| node(index, plug)).collect::<Result<_>>()?;
+        let plugs = rack.plugs().iter().enumerate().map(|(index, plug)| plug_node(index, plug));
+        let after = rack.plugs().len();
+        let machines = rack.machines().iter().enumerate().map(|(index, machine)| machine_node(after + index, machine));
+        let nodes = plugs.chain(machines).collect::<Result<_>>()?;
         let hash = hash_password(PASSWORD).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
         let plan = Plan {
             listen: vec![options.listen],
@@ -157,16 +162,54 @@ fn plug_table(rack: &Rack) -> String {
 fn machine_table(rack: &Rack) -> String {
     let row = |machine: &Arc<Machine>| {
         let about = machine.describe();
-        let fingerprint = about.fingerprint.unwrap_or_else(|| "-".into());
-        vec![about.name, about.address.to_string(), about.version, about.model, fingerprint]
+        vec![about.name, about.address.to_string(), about.version, about.model]
     };
     let rows: Vec<_> = rack.machines().iter().map(row).collect();
-    table(&["MACHINE", "ADDRESS", "AMT", "MODEL", "SHA-256 OF THE CERTIFICATE"], &rows)
+    // On lines of their own: a table cuts what is as long as this.
+    let pin = |machine: &Arc<Machine>| Some(format!("TLS of {}: SHA-256 {}\n", machine.name(), machine.fingerprint()?));
+    let pins: String = rack.machines().iter().filter_map(pin).collect();
+    format!("{}\n{pins}", table(&["MACHINE", "ADDRESS", "AMT", "MODEL"], &rows))
+}
+
+/// The machines of the demonstration: one of each kind that there is, over and over.
+fn machines(count: u16) -> Vec<MachineConfig> {
+    let kinds = [(Profile::Amt12, false), (Profile::Amt16, true)];
+    (1..=count)
+        .zip(kinds.into_iter().cycle())
+        .map(|(number, (profile, tls))| MachineConfig { tls, ..MachineConfig::new(&format!("amt-{number}"), profile) })
+        .collect()
+}
+
+/// The node of an AMT machine, which knows itself what is inside.
+fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
+    let address = machine.address();
+    let mut pin = [0; 32];
+    let tls = match machine.fingerprint() {
+        Some(fingerprint) => {
+            hex::decode_to_slice(&fingerprint, &mut pin).context("the rack says an odd fingerprint")?;
+            Tls::Pin(pin)
+        }
+        None => Tls::Off,
+    };
+    let driver = DriverConfig::Amt(AmtConfig {
+        host: address.ip().to_string(),
+        port: Some(address.port()),
+        tls,
+        username: "admin".into(),
+        password: SecretString::from(MachineConfig::PASSWORD),
+    });
+    node(index, Inventory::default(), driver)
+}
+
+fn node(index: usize, inventory: Inventory, driver: DriverConfig) -> Result<NodePlan> {
+    let id: NodeId = format!("node-{}", index + 1).parse().context("the nodes of the rack have odd names")?;
+    let device = driver.label().into();
+    let spec = NodeSpec { id, inventory: Arc::new(inventory), rules: RULES, device, kind: driver.kind() };
+    Ok(NodePlan { spec, driver })
 }
 
 /// The node behind a plug. Its board is an invention, so its inventory is one too, and says so.
-fn node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
-    let id: NodeId = format!("node-{}", index + 1).parse().context("the nodes of the rack have odd names")?;
+fn plug_node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
     let address = plug.address();
     let driver = DriverConfig::Tapo(TapoConfig {
         host: address.ip().to_string(),
@@ -194,9 +237,7 @@ fn node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
         nics: vec![MacAddress([0x02, 0x5c, 0x52, 0x00, high, low])],
         ..Inventory::default()
     };
-    let device = driver.label().into();
-    let spec = NodeSpec { id, inventory: Arc::new(inventory), rules: RULES, device, kind: driver.kind() };
-    Ok(NodePlan { spec, driver })
+    node(index, inventory, driver)
 }
 
 fn announce(options: &Demo, demo: &DemoRack) {
@@ -213,7 +254,7 @@ fn announce(options: &Demo, demo: &DemoRack) {
     let control =
         rack.control().map_or_else(String::new, |at| format!("Tell the rack what to do at http://{at}/plugs\n"));
     print(&format!(
-        "plugfish {version} on a simulated rack; nothing is kept when it ends (Ctrl-C).\n\n{plugs}\n{control}\
+        "plugfish {version} on a simulated rack; nothing is kept when it ends (Ctrl-C).\n\n{plugs}\n{machines}\n{control}\
          Redfish: {url}/redfish/v1/   login: {USERNAME} / {PASSWORD}\n\nTry, in another terminal:\n  \
          curl{insecure} -u {USERNAME}:{PASSWORD} {url}/redfish/v1/Systems/node-1\n  \
          curl{insecure} -u {USERNAME}:{PASSWORD} -H 'Content-Type: application/json' -d '{{\"ResetType\":\"ForceOff\"}}' \
@@ -221,5 +262,6 @@ fn announce(options: &Demo, demo: &DemoRack) {
          PLUGFISH_PASSWORD={PASSWORD} {program} status --url {url}{cacert}\n",
         version = env!("CARGO_PKG_VERSION"),
         plugs = plug_table(rack),
+        machines = machine_table(rack),
     ));
 }

@@ -5,6 +5,7 @@
 //! no new commands, what is under way ends or stays an intent, answers are finished, the store is flushed.
 
 pub mod demo;
+pub mod discover;
 mod first_account;
 pub mod probe;
 pub mod serve;

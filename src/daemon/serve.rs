@@ -9,8 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use crate::cli::ConfigFile;
 use crate::clock::Clock;
-use crate::config::{self, AccountPassword, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
+use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
 use crate::driver::DriverConfig;
+use crate::driver::amt::AmtConfig;
+use crate::driver::http::Tls;
 use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
 use crate::http::auth::hash_password;
 use crate::http::ops::MetricsAccess;
@@ -165,6 +167,18 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
             mac: *mac,
             outlet: *outlet,
             discovery_port: DISCOVERY_PORT,
+        }),
+        DeviceConfig::Amt { host, port, tls, username, password } => DriverConfig::Amt(AmtConfig {
+            host: host.clone(),
+            port: *port,
+            tls: match *tls {
+                AmtTls::Off => Tls::Off,
+                AmtTls::Verify => Tls::Verify,
+                AmtTls::Pin(pin) => Tls::Pin(pin),
+                AmtTls::Insecure => Tls::Insecure,
+            },
+            username: username.clone(),
+            password: password.clone(),
         }),
     };
     let device = driver.label().into();

@@ -107,6 +107,9 @@ pub struct SeenRecord {
     pub energy_wh: u64,
     /// The device's own counter at that moment, so that the sum can go on.
     pub energy_today_wh: Option<u64>,
+    /// The device in the operator's words: who answers at another address may be another one.
+    #[serde(default)]
+    pub device: Arc<str>,
     /// Who the device said it is.
     pub about: Arc<AboutDevice>,
     /// What it could do.

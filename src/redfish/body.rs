@@ -11,6 +11,8 @@ pub enum Bad {
     Type,
     /// It is none of the allowed values.
     NotInList,
+    /// It is written in another way than it must be.
+    Format,
 }
 
 /// The object of a PATCH or POST, read property by property against what the resource shows now.
@@ -53,6 +55,7 @@ impl<'a> Body<'a> {
                 let key = match bad {
                     Bad::Type => "PropertyValueTypeError",
                     Bad::NotInList => "PropertyValueNotInList",
+                    Bad::Format => "PropertyValueFormatError",
                 };
                 let message = Message::base(key, &[&clip(&shown), name]).about(self.full(name));
                 self.problems.push(message);

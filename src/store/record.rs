@@ -229,6 +229,7 @@ mod tests {
             since: Wall(1),
             energy_wh: 12,
             energy_today_wh: Some(3),
+            device: "Tapo plug at 192.0.2.11".into(),
             about: Default::default(),
             abilities: None,
             inventory: None,

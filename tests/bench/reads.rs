@@ -55,8 +55,14 @@ fn start() -> (SocketAddr, SocketAddr) {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         actix::System::new().block_on(async move {
-            let options =
-                Demo { listen: "127.0.0.1:0".parse().unwrap(), tls: false, tapo: 1, seed: 1, rack_control: None };
+            let options = Demo {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                tls: false,
+                tapo: 1,
+                amt: 0,
+                seed: 1,
+                rack_control: None,
+            };
             let demo = DemoRack::start(&options).await.unwrap();
             let ours = demo.running.addresses[0];
             tokio::time::sleep(Duration::from_secs(2)).await;

@@ -10,7 +10,7 @@ fn plugfish(rig: &Rig, arguments: &[&str]) -> Output {
     command.env("PLUGFISH_PASSWORD", PASSWORD).env_remove("PLUGFISH_PASSWORD_FILE").output().unwrap()
 }
 
-async fn run(rig: &Rig, arguments: &'static [&'static str]) -> (Option<i32>, String, String) {
+pub async fn run(rig: &Rig, arguments: &'static [&'static str]) -> (Option<i32>, String, String) {
     // The rack lives on this thread's runtime, so the program must not be waited for on it.
     let output = tokio::task::block_in_place(|| plugfish(rig, arguments));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

@@ -10,6 +10,7 @@
     reason = "a test that is wrong may fall over"
 )]
 
+mod able;
 mod amt;
 mod commands;
 mod crash;

@@ -15,7 +15,7 @@ use plugfish::driver::http::Tls;
 use plugfish::driver::tapo::TapoConfig;
 use plugfish::http::auth::hash_password;
 use plugfish::http::ops::MetricsAccess;
-use plugfish::node::{Architecture, Inventory, MacAddress, NodeSpec, Processor, Rules};
+use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Rules};
 use plugfish::sim::{Machine, MachineConfig, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -80,6 +80,16 @@ impl Rig {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
         let clock = Clock::system();
         Rig { rack, address, client, clock, state, nodes, stop: Some(stop), thread: Some(thread), _scratch: scratch }
+    }
+
+    /// A rig without a rack, on what `serve` serves until the sender is dropped.
+    pub async fn on<F: Future<Output = Served>>(serve: impl FnOnce(PathBuf) -> F) -> Rig {
+        let mut rig = Rig::start([]).await;
+        rig.stop();
+        let (address, stop, thread) = serve(rig.state.clone()).await;
+        (rig.address, rig.stop, rig.thread) = (address, Some(stop), Some(thread));
+        rig.all_seen().await;
+        rig
     }
 
     /// A rig whose nodes have all been seen.
@@ -183,11 +193,11 @@ impl Drop for Rig {
     }
 }
 
+/// Where something serves, until the sender is dropped, in which thread.
+pub type Served = (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>);
+
 /// Runs a daemon in a thread until the sender is dropped.
-async fn serve(
-    state_dir: PathBuf,
-    nodes: Vec<NodePlan>,
-) -> (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>) {
+async fn serve(state_dir: PathBuf, nodes: Vec<NodePlan>) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::spawn(move || {
@@ -294,6 +304,13 @@ fn inventory() -> Inventory {
             ..Processor::default()
         }],
         memory_gib: Some(16.0),
+        drives: vec![Drive {
+            name: "nvme0n1".into(),
+            capacity_bytes: Some(256_000_000_000),
+            media: Some("SSD".into()),
+            protocol: Some("NVMe".into()),
+            ..Drive::default()
+        }],
         nics: vec!["00:5c:52:31:3a:9c".parse().unwrap()],
         ..Inventory::default()
     }

@@ -22,7 +22,9 @@ fn address(text: &str) -> Result<(String, Option<u16>), String> {
     let loaded = Fake::new(&format!("{LOGIN}- {{ id: a, tapo: {{ address: '{text}' }} }}")).load();
     match loaded {
         Ok(loaded) => {
-            let DeviceConfig::Tapo { host, port, .. } = loaded.config.nodes[0].device.clone();
+            let DeviceConfig::Tapo { host, port, .. } = loaded.config.nodes[0].device.clone() else {
+                panic!("not a plug");
+            };
             Ok((host, port))
         }
         Err(problems) => {
@@ -145,13 +147,13 @@ fn ids_are_safe_in_urls_and_there_once() {
 
 #[test]
 fn a_node_has_one_device() {
-    check_nodes("- id: a", &["3: nodes[0]: has no device; add tapo: { address: 192.0.2.11 }"]);
+    check_nodes(
+        "- id: a",
+        &["3: nodes[0]: has no device; add tapo: { address: 192.0.2.11 } or amt: { address: 192.0.2.12 }"],
+    );
     check_nodes(
         "- { id: a, tapo: { address: h }, amt: { address: h } }",
-        &[
-            "3: nodes[0].amt: Intel AMT is not supported by this version of plugfish; take it out",
-            "3: nodes[0]: has two devices, tapo and amt; a node has one",
-        ],
+        &["3: nodes[0]: has two devices, tapo and amt; a node has one"],
     );
     check_nodes("- { id: a, tap: { address: h } }", &["3: nodes[0].tap: unknown key, did you mean \"tapo\"?"]);
     check_nodes(
@@ -165,27 +167,42 @@ fn a_node_has_one_device() {
 }
 
 #[test]
-fn amt_is_read_and_refused() {
-    let refused = "Intel AMT is not supported by this version of plugfish; take it out";
-    for fine in ["", ", tls: off", ", tls: verify", ", tls: insecure", ", username: u, password: { credential: amt }"] {
-        check_nodes(&format!("- {{ id: a, amt: {{ address: h{fine} }} }}"), &[&format!("3: nodes[0].amt: {refused}")]);
+fn an_amt_machine_is_read_with_its_login_and_its_trust() {
+    let top = "defaults: { amt: { password: secret } }\nnodes:\n";
+    let pin = "0a".repeat(32);
+    for (more, want_tls, want_user) in [
+        ("", AmtTls::Off, "admin"),
+        (", tls: off", AmtTls::Off, "admin"),
+        (", tls: verify", AmtTls::Verify, "admin"),
+        (", tls: insecure, username: u", AmtTls::Insecure, "u"),
+        (&format!(", tls: {{ pin: 'sha256:{pin}' }}"), AmtTls::Pin([10; 32]), "admin"),
+    ] {
+        let config = config(&format!("{top}- {{ id: a, amt: {{ address: 'h:1'{more} }} }}"));
+        let DeviceConfig::Amt { host, port, tls, username, password } = config.nodes[0].device.clone() else {
+            panic!("not an AMT machine");
+        };
+        assert_eq!((host.as_str(), port, tls, username.as_str()), ("h", Some(1), want_tls, want_user));
+        assert_eq!(password.expose_secret(), "secret");
+        assert!(!format!("{:?}", config.nodes[0]).contains("secret"));
     }
-    let pin = "0".repeat(64);
-    check_nodes(
-        &format!("- {{ id: a, amt: {{ address: h, tls: {{ pin: 'sha256:{pin}' }} }} }}"),
-        &[&format!("3: nodes[0].amt: {refused}")],
-    );
+    let named = config("defaults: { amt: { username: me, password: p } }\nnodes: [{ id: a, amt: { address: h } }]");
+    assert!(matches!(&named.nodes[0].device, DeviceConfig::Amt { username, .. } if username == "me"));
+}
+
+#[test]
+fn what_is_wrong_with_an_amt_machine_is_told() {
     check(
         "defaults:\n  amt: { user: u }\n  tapo: { username: u, password: p }\nnodes:\n- id: a\n  amt:\n    address: 'a b'\n    \
-         tls: { pin: x }\n    password: [x]",
+         tls: { pin: x }\n    password: [x]\n- { id: b, amt: { address: h } }\n- { id: c, amt: { address: 'h:16993' } }",
         &[
-            &format!("2: defaults.amt: {refused}"),
             "2: defaults.amt.user: unknown key, did you mean \"username\"?",
-            &format!("6: nodes[0].amt: {refused}"),
+            "2: defaults.amt.password: is missing, and nodes[1] (line 10) and 1 other node have none of their own; it is \
+             that of the AMT account",
             "7: nodes[0].amt.address: \"a b\" is not an address: a host name is made of letters, digits and hyphens, with \
              dots between its parts",
             "8: nodes[0].amt.tls.pin: \"x\" is not a fingerprint: write sha256: and 64 hex digits",
             "9: nodes[0].amt.password: must be text, { env: NAME }, { file: PATH } or { credential: NAME }, not a list",
+            "11: nodes[2].amt.address: this machine is already nodes[1] (line 10); one machine has one node",
         ],
     );
 }

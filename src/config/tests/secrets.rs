@@ -13,7 +13,7 @@ fn with(secret: &str) -> Fake {
 
 #[track_caller]
 fn password(fake: &Fake) -> String {
-    let DeviceConfig::Tapo { password, .. } = fake.config().nodes[0].device.clone();
+    let DeviceConfig::Tapo { password, .. } = fake.config().nodes[0].device.clone() else { panic!("not a plug") };
     password.expose_secret().to_owned()
 }
 

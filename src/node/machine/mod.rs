@@ -388,7 +388,8 @@ impl Machine {
 
     /// Another machine at the device's address is neither believed nor switched.
     fn same_machine(&self, observation: &Observation) -> Result<(), DeviceError> {
-        let before = self.seen.as_ref().and_then(|seen| seen.about.uuid);
+        // Whoever gives a node another address means another machine, or the same one: it is not for us to doubt.
+        let before = self.seen.as_ref().filter(|seen| seen.device == self.spec.device).and_then(|seen| seen.about.uuid);
         let (Some(known), Some(now)) = (self.spec.inventory.uuid.or(before), observation.about.uuid) else {
             return Ok(());
         };
@@ -422,7 +423,7 @@ impl Machine {
         }
         self.unsettled = self.unsettled.filter(|(order, at)| *order != power && started < *at + ORDER_LIFE);
         self.failed = self.failed.take().filter(|failed| failed.wanted != Some(power));
-        self.seen = Some(Seen::renewed(self.seen.take(), observation, power, now));
+        self.seen = Some(Seen::renewed(self.seen.take(), observation, power, &self.spec.device, now));
         if let Some(seen) = &self.seen {
             out.push(Effect::NoteSeen(seen.record()));
         }

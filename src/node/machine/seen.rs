@@ -22,6 +22,8 @@ pub(super) struct Seen {
     pub milliwatts: Option<u64>,
     pub energy_wh: u64,
     pub energy_today_wh: Option<u64>,
+    /// Where it was seen, in the operator's words.
+    pub device: Arc<str>,
     pub about: Arc<AboutDevice>,
     pub abilities: Option<Arc<Abilities>>,
     pub inventory: Option<Arc<Inventory>>,
@@ -47,6 +49,7 @@ impl Seen {
             milliwatts: None,
             energy_wh: record.energy_wh,
             energy_today_wh: record.energy_today_wh,
+            device: record.device,
             about: record.about,
             abilities: record.abilities,
             inventory: record.inventory,
@@ -54,7 +57,7 @@ impl Seen {
     }
 
     /// What this reading says, together with what is kept from before.
-    pub fn renewed(before: Option<Seen>, observation: Observation, power: Power, now: Now) -> Seen {
+    pub fn renewed(before: Option<Seen>, observation: Observation, power: Power, device: &Arc<str>, now: Now) -> Seen {
         let changed = before.as_ref().is_none_or(|seen| seen.power != power);
         let went_off = before.as_ref().is_some_and(|seen| seen.power != Power::Off);
         let off_since = match (&before, power) {
@@ -84,6 +87,7 @@ impl Seen {
             milliwatts: observation.milliwatts,
             energy_wh: before.as_ref().map_or(0, |seen| seen.energy_wh).saturating_add(used),
             energy_today_wh: observation.energy_today_wh.or(before.as_ref().and_then(|seen| seen.energy_today_wh)),
+            device: device.clone(),
             about: observation.about,
             abilities: observation.abilities,
             inventory: before.and_then(|seen| seen.inventory),
@@ -106,6 +110,7 @@ impl Seen {
             since: self.since,
             energy_wh: self.energy_wh,
             energy_today_wh: self.energy_today_wh,
+            device: self.device.clone(),
             about: self.about.clone(),
             abilities: self.abilities.clone(),
             inventory: self.inventory.clone(),

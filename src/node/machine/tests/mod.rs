@@ -1,17 +1,20 @@
 //! The machine against a small world of its own: a device, a journal and a clock, all made of plain values.
 //!
-//! `rules.rs` has a table for each rule; `laws.rs` has properties: whatever happens, and wherever the process dies.
+//! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
+mod engine;
 mod laws;
 mod rules;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::*;
-use crate::node::device::DeviceKind;
+use crate::node::device::{Abilities, AboutDevice, DeviceKind};
 use crate::node::view::NodeView;
-use crate::node::{Health, NodeId, Rules};
+use crate::node::{BootTarget, Health, NodeId, Rules};
 
 const START: Wall = Wall(1_795_000_000_000);
 
@@ -27,6 +30,10 @@ enum Mood {
     WrongPassword,
     Refuses,
     Busy,
+    /// Is well and takes no order.
+    NotReady,
+    /// Another machine answers.
+    Stranger,
 }
 
 /// A node's machine and everything around it.
@@ -48,6 +55,22 @@ struct World {
     saves: VecDeque<Save>,
     running: Option<(Op, Duration, Duration)>,
     relay_log: Vec<(Duration, Power)>,
+    engine: Engine,
+}
+
+/// What is there only if the device is part of the machine.
+#[derive(Default)]
+struct Engine {
+    /// The operating system answers.
+    system: bool,
+    /// When the operating system will have shut down.
+    shut_down_at: Option<Duration>,
+    /// With what each boot was made; `None` when an override had no part in it.
+    boots: Vec<BootTarget>,
+    interrupts: usize,
+    /// Corners that were not looked into yet.
+    corners: usize,
+    orders: Vec<(Duration, Order)>,
 }
 
 /// How long an operation takes.
@@ -63,12 +86,16 @@ impl World {
     }
 
     fn with_rules(relay: Power, rules: Rules) -> World {
+        World::of(&DeviceKind::PLUG, relay, rules)
+    }
+
+    fn of(kind: &'static DeviceKind, relay: Power, rules: Rules) -> World {
         let spec = NodeSpec {
             id: "node-1".parse::<NodeId>().unwrap(),
             inventory: Arc::default(),
             rules,
             device: "Tapo plug at 192.0.2.11".into(),
-            kind: &DeviceKind::PLUG,
+            kind,
         };
         let moment = Moment { now: Now { mono: Mono::START, wall: START }, swing: 0.0 };
         let machine = Machine::new(spec.clone(), NodeRecord::default(), Mono::START, moment);
@@ -90,7 +117,42 @@ impl World {
             saves: VecDeque::new(),
             running: None,
             relay_log: vec![(Duration::ZERO, relay)],
+            engine: Engine::default(),
         }
+    }
+
+    /// Acts on an order as a plug or as an engine would.
+    fn follow(&mut self, order: Order, boot: &BootOverride) -> Result<(), DeviceError> {
+        self.engine.orders.push((self.now, order));
+        if !self.spec.kind.applies_boot {
+            self.writes.push((self.now, order.leads_to()));
+            self.turn(order.leads_to());
+            return Ok(());
+        }
+        let boots = order.boots() && (self.relay == Power::Off) == (order == Order::On);
+        match order {
+            Order::On => self.turn(Power::On),
+            Order::Off => self.turn(Power::Off),
+            _ if self.relay == Power::Off => return Err(DeviceError::new(FailureClass::NotReady, "it is off")),
+            Order::GracefulOff if self.engine.system => self.engine.shut_down_at = Some(self.now + secs(20)),
+            Order::Nmi => self.engine.interrupts += 1,
+            _ => {}
+        }
+        if boots {
+            self.engine.boots.push(boot.in_force());
+        }
+        Ok(())
+    }
+
+    /// What the device says it can do now.
+    fn abilities(&self) -> Option<Arc<Abilities>> {
+        let mut orders = vec![Order::On];
+        if self.relay == Power::On {
+            orders = vec![Order::Reset, Order::Off, Order::Cycle, Order::Nmi];
+            orders.extend([Order::GracefulOff, Order::GracefulReset].iter().filter(|_| self.engine.system));
+        }
+        let boot_targets = vec![BootTarget::None, BootTarget::Pxe, BootTarget::Hdd];
+        self.spec.kind.applies_boot.then(|| Arc::new(Abilities { orders, boot_targets }))
     }
 
     /// A world in which the first poll is done.
@@ -165,25 +227,54 @@ impl World {
     fn operate(&mut self) {
         let Some((op, started, _)) = self.running.take() else { return };
         let fail = |class: FailureClass| Err(DeviceError::new(class, format!("it is {class}")));
-        if let Op::Order(order, _) = op
-            && matches!(self.mood, Mood::Well | Mood::Mute | Mood::Ignores)
-        {
-            let power = order.leads_to();
-            self.writes.push((self.now, power));
-            if self.mood != Mood::Ignores {
-                self.turn(power);
+        if self.engine.shut_down_at.take_if(|at| *at <= self.now).is_some() {
+            self.turn(Power::Off);
+        }
+        let mut taken = Ok(());
+        if let Op::Order(order, boot) = &op {
+            match self.mood {
+                Mood::Well | Mood::Mute => taken = self.follow(*order, boot),
+                Mood::Ignores => {
+                    self.writes.push((self.now, order.leads_to()));
+                    self.engine.orders.push((self.now, *order));
+                }
+                _ => {}
             }
+        }
+        if let Err(error) = taken {
+            return self.input(Input::Done { started: Mono::after_start(started), result: Err(error) });
         }
         let observation = Observation {
             power: Some(self.relay),
             on_for: Some(if self.relay == Power::On { self.now - self.turned } else { Duration::ZERO }),
             milliwatts: Some(12_000),
             energy_today_wh: Some(self.now.as_secs() / 60),
+            abilities: self.abilities(),
+            unstudied: self.engine.corners > 0,
+            about: Arc::new(AboutDevice {
+                uuid: self
+                    .spec
+                    .kind
+                    .applies_boot
+                    .then(|| Uuid::from_u128(if self.mood == Mood::Stranger { 2 } else { 1 })),
+                ..AboutDevice::default()
+            }),
             ..Observation::default()
         };
+        let mut study = || {
+            self.engine.corners = self.engine.corners.saturating_sub(1);
+            let more = self.engine.corners > 0;
+            let serial = Some("from the machine".into());
+            let inventory = (!more).then(|| Arc::new(Inventory { serial, ..Inventory::default() }));
+            Outcome::Studied(Findings { inventory, more, ..Findings::default() })
+        };
         let result = match self.mood {
-            Mood::Well | Mood::Ignores if op == Op::Read => Ok(Outcome::Seen(observation)),
-            Mood::Well | Mood::Ignores => Ok(Outcome::Taken),
+            Mood::Well | Mood::Ignores | Mood::NotReady | Mood::Stranger if op == Op::Read => {
+                Ok(Outcome::Seen(observation))
+            }
+            Mood::Well | Mood::Ignores | Mood::NotReady if op == Op::Study => Ok(study()),
+            Mood::Well | Mood::Ignores | Mood::Stranger => Ok(Outcome::Taken),
+            Mood::NotReady => fail(FailureClass::NotReady),
             Mood::Away => fail(FailureClass::Unreachable),
             Mood::Mute => fail(FailureClass::Timeout),
             Mood::WrongPassword => fail(FailureClass::Auth),
@@ -222,13 +313,11 @@ impl World {
 
     /// The process dies here and is started again `gap` later.
     fn crash(&mut self, gap: Duration) {
-        if let Some((Op::Order(order, _), _, _)) = self.running.take()
+        if let Some((Op::Order(order, boot), _, _)) = self.running.take()
             && matches!(self.mood, Mood::Well | Mood::Mute)
         {
-            let power = order.leads_to();
-            // The order was on its way.
-            self.writes.push((self.now, power));
-            self.turn(power);
+            // The order was on its way, and whether it can be followed is nobody's business any more.
+            let _ = self.follow(order, &boot);
         }
         self.saves.clear();
         self.now += gap;

@@ -332,6 +332,7 @@ fn polls_come_at_their_interval_and_energy_adds_up_over_midnight() {
         world.machine.seen.clone(),
         Observation { power: Some(Power::On), energy_today_wh: Some(1), ..Observation::default() },
         Power::On,
+        &world.spec.device,
         world.moment().now,
     );
     assert_eq!(midnight.energy_wh, 3);
