@@ -193,7 +193,8 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 .await;
             let fleet = keeper.fleet();
             let access = Arc::new(Access::new(store.clone(), clock.clone(), false));
-            let service = Data::new(Service { fleet, access, clock, uuid: store.service_uuid(), metrics });
+            let service =
+                Data::new(Service { fleet, access, clock, uuid: store.service_uuid(), metrics, certificate: None });
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
             let app = move |config: &mut actix_web::web::ServiceConfig| exchange::mount(config, &service);

@@ -11,7 +11,9 @@
 )]
 
 mod able;
+mod accounts;
 mod amt;
+mod certificates;
 mod commands;
 mod crash;
 mod devices;

@@ -234,6 +234,7 @@ impl AmtMachine {
             firmware: self.facts.firmware.clone().or_else(|| self.version.clone()),
             mac: self.facts.mac,
             protocol: Some(self.protocol.into()),
+            setup: self.facts.setup().map(str::to_owned),
             uuid: self.uuid,
             ..AboutDevice::default()
         };
