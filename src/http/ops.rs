@@ -104,8 +104,8 @@ impl Collector for ViewMetrics {
         let readings: [(&str, &str, Reading<'_>); 7] = [
             (
                 "node_power_on",
-                "1 when the power of the node was last seen on, 0 when off; absent before the first contact",
-                &|view| view.power.map(|power| one(power == Power::On)),
+                "1 when the node was last seen on or asleep, 0 when off; absent before the first contact",
+                &|view| view.power.map(|power| one(power != Power::Off)),
             ),
             ("node_state_age_seconds", "Time since the shown power state was confirmed by the device", &|view| {
                 view.age(now).map(|age| age.as_secs_f64())

@@ -13,6 +13,8 @@ pub enum Bad {
     NotInList,
     /// It is too small or too large.
     OutOfRange,
+    /// It is written in another way than it must be.
+    Format,
 }
 
 /// The object of a PATCH or POST, read property by property against what the resource shows now.
@@ -69,6 +71,7 @@ impl<'a> Body<'a> {
             Bad::Type => "PropertyValueTypeError",
             Bad::NotInList => "PropertyValueNotInList",
             Bad::OutOfRange => "PropertyValueOutOfRange",
+            Bad::Format => "PropertyValueFormatError",
         };
         let message = Message::base(key, &[shown, name]).about(self.full(name));
         self.problems.push(message);

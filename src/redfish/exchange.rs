@@ -74,7 +74,7 @@ async fn exchange(
     });
     let caller = if needs_nobody { Caller::anyone() } else { who(request, service).await? };
     let Some((route, ids)) = found else { return Err(Fault::not_found(request.path())) };
-    let seen = Seen { service, path: request.path(), ids, caller: &caller };
+    let seen = Seen { service, path: request.path(), query: request.query_string(), ids, caller: &caller };
     if read {
         let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
         allowed(&seen, method, privilege)?;

@@ -8,9 +8,12 @@ pub mod accounts;
 pub mod body;
 pub mod certificates;
 pub mod chassis;
+pub mod drives;
 pub mod ethernet_interfaces;
 pub mod exchange;
+pub mod log_services;
 pub mod managers;
+pub mod memory;
 pub mod message;
 #[cfg(test)]
 mod privileges;
@@ -20,6 +23,7 @@ pub mod resource;
 pub mod roles;
 pub mod service_root;
 pub mod sessions;
+pub mod storage;
 pub mod systems;
 
 use std::future::Future;
@@ -61,6 +65,8 @@ pub struct Seen<'a> {
     pub service: &'a Service,
     /// The path of the request.
     pub path: &'a str,
+    /// What follows its `?`.
+    pub query: &'a str,
     /// The parts of the path where the sitemap has `{}`.
     pub ids: Vec<&'a str>,
     /// Who asks.
@@ -272,13 +278,27 @@ pub static SITEMAP: &[Route] = &[
     acts("/redfish/v1/Systems/{}/Actions/ComputerSystem.Reset", Privilege::ConfigureComponents, systems::reset),
     shows("/redfish/v1/Systems/{}/Processors", Read::Node(processors::collection)),
     shows("/redfish/v1/Systems/{}/Processors/{}", Read::Node(processors::processor)),
+    shows("/redfish/v1/Systems/{}/Memory", Read::Node(memory::collection)),
+    shows("/redfish/v1/Systems/{}/Memory/{}", Read::Node(memory::memory)),
+    shows("/redfish/v1/Systems/{}/Storage", Read::Node(storage::collection)),
+    shows("/redfish/v1/Systems/{}/Storage/{}", Read::Node(storage::storage)),
     shows("/redfish/v1/Systems/{}/EthernetInterfaces", Read::Node(ethernet_interfaces::collection)),
     shows("/redfish/v1/Systems/{}/EthernetInterfaces/{}", Read::Node(ethernet_interfaces::interface)),
+    shows("/redfish/v1/Systems/{}/LogServices", Read::Node(log_services::collection)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}", Read::Node(log_services::service)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
     shows("/redfish/v1/Managers", fresh!(managers::collection)),
     shows("/redfish/v1/Managers/{}", fresh!(managers::manager)),
     acts("/redfish/v1/Managers/{}/Actions/Manager.Reset", Privilege::ConfigureManager, managers::reset),
+    shows("/redfish/v1/Managers/{}/LogServices", Read::Node(log_services::collection)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}", Read::Node(log_services::service)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
     shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
     shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),
+    shows("/redfish/v1/Chassis/{}/Drives", Read::Node(drives::collection)),
+    shows("/redfish/v1/Chassis/{}/Drives/{}", Read::Node(drives::drive)),
     shows("/redfish/v1/Chassis/{}/Power", Read::Node(chassis::power)),
     shows("/redfish/v1/Chassis/{}/EnvironmentMetrics", Read::Node(chassis::environment_metrics)),
     shows("/redfish/v1/SessionService", fresh!(sessions::service))

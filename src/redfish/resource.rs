@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::message;
 use crate::account::{Role, account_id};
 use crate::node::view::{Condition, NodeView};
-use crate::node::{Health, NodeId};
+use crate::node::{Health, NodeId, Power};
 
 /// The service root.
 pub const ROOT: &str = "/redfish/v1/";
@@ -46,6 +46,16 @@ pub fn manager(id: &NodeId) -> String {
 /// The chassis of a node.
 pub fn chassis(id: &NodeId) -> String {
     format!("{CHASSIS}/{id}")
+}
+
+/// The collection of the drives of a node.
+pub fn drives(id: &NodeId) -> String {
+    format!("{}/Drives", chassis(id))
+}
+
+/// A drive of a node.
+pub fn drive(id: &NodeId, index: usize) -> String {
+    format!("{}/{index}", drives(id))
 }
 
 /// A session.
@@ -144,9 +154,26 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
+/// `PowerState` of a node; null only before the first contact of its life.
+///
+/// A machine that sleeps is shown as on, and `Status.State` of its system says that it sleeps. Redfish has `Paused` for it,
+/// but Ironic knows only on and off, and takes anything else for a machine in an unknown state. It keeps its memory and may
+/// wake up at any time, so that a cluster which was told `Off` would start what runs on it a second time.
+pub fn power_state(view: &NodeView) -> Value {
+    json!(view.power.map(|power| match power {
+        Power::On | Power::Asleep => "On",
+        Power::Off => "Off",
+    }))
+}
+
 /// `Status` of what belongs to a node: enabled, as healthy as the node, and why not.
 pub fn status(view: &NodeView) -> Value {
-    let mut status = json!({ "State": "Enabled", "Health": view.health.name(), "HealthRollup": view.health.name() });
+    status_in(view, "Enabled")
+}
+
+/// The same with another `State`.
+pub fn status_in(view: &NodeView, state: &str) -> Value {
+    let mut status = json!({ "State": state, "Health": view.health.name(), "HealthRollup": view.health.name() });
     let condition = |condition: &Condition| {
         json!({
             "MessageId": message::our_id(condition.message),
@@ -163,7 +190,7 @@ pub fn status(view: &NodeView) -> Value {
     status
 }
 
-/// `Status` of a part that the operator described: it is there, and nobody measures how well it is.
+/// `Status` of a part that is known to be there; nobody measures how well it is.
 pub fn present() -> Value {
     json!({ "State": "Enabled", "Health": Health::OK.name() })
 }

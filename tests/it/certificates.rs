@@ -30,7 +30,7 @@ fn body(pem: &str) -> Value {
 
 #[tokio::test]
 async fn the_certificate_is_replaced_while_serving_and_that_outlives_a_restart() {
-    let mut rig = Rig::over(Some(TlsPlan::SelfSigned), [klap("n")], |_| {}).await;
+    let mut rig = Rig::over(Some(TlsPlan::SelfSigned), [klap("n")], [], |_| {}).await;
     let first = seen(&rig, Version::TLS_1_2).await;
     assert_eq!(seen(&rig, Version::TLS_1_3).await, first);
     assert_eq!(rig.get("/redfish/v1/").await.1["CertificateService"]["@odata.id"], "/redfish/v1/CertificateService");
@@ -77,7 +77,7 @@ async fn a_certificate_from_files_is_left_to_whoever_keeps_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let (path, (der, pem)) = (dir.path().join("both.pem"), made());
     std::fs::write(&path, &pem).unwrap();
-    let rig = Rig::over(Some(TlsPlan::Files { certificate: path.clone(), key: path }), [klap("n")], |_| {}).await;
+    let rig = Rig::over(Some(TlsPlan::Files { certificate: path.clone(), key: path }), [klap("n")], [], |_| {}).await;
     let service = rig.get("/redfish/v1/CertificateService").await.1;
     assert_eq!(service["Actions"], Value::Null);
     let (status, answer) = rig.send(rig.request(Method::POST, REPLACE).json(&body(&made().1))).await;

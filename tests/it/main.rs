@@ -10,7 +10,9 @@
     reason = "a test that is wrong may fall over"
 )]
 
+mod able;
 mod accounts;
+mod amt;
 mod certificates;
 mod commands;
 mod crash;
