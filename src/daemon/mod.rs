@@ -33,7 +33,6 @@ use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
-use crate::redfish::network_protocol::Listening;
 use crate::redfish::{self, Service};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -121,7 +120,8 @@ impl Running {
     pub async fn start(plan: Plan, clock: Clock) -> Result<Running> {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
-        first_account::make(store.as_ref(), &plan, clock.now().wall).await?;
+        first_account::make(&store, &plan, clock.now().wall).await?;
+        server::raise_file_limit();
         let listeners = server::bind(&plan.listen)?;
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let port = addresses.first().map_or(0, SocketAddr::port);
@@ -148,7 +148,8 @@ impl Running {
             clock: clock.clone(),
             uuid: store.service_uuid(),
             metrics: metrics.clone(),
-            listening: Listening { port, tls: certificate.is_some() },
+            port,
+            certificate: certificate.clone(),
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });

@@ -2,10 +2,8 @@
 //! manager, each only where the device has it and it was read. Beside it stands the log of what happened to the node while
 //! this service ran.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix_web::web::Query;
 use serde_json::{Value, json};
 
 use super::Seen;
@@ -15,9 +13,6 @@ use crate::node::NodeId;
 use crate::node::device::LogEntry;
 use crate::node::event::{Cause, Event, Happening};
 use crate::node::fleet::HAPPENINGS_MAX;
-
-/// Entries in one answer: some 20 KB. A client that wants more follows `Members@odata.nextLink`.
-const PAGE: usize = 50;
 
 /// A log of the owner that a path names.
 struct Log {
@@ -44,22 +39,11 @@ impl Log {
         format!("{}/Entries", self.uri())
     }
 
-    fn len(&self) -> usize {
+    fn all(&self) -> Vec<Resource> {
         match &self.entries {
-            Entries::Device(entries) => entries.len(),
-            Entries::Own(_, entries) => entries.len(),
-        }
-    }
-
-    /// The entries from `skip` on, so many of them.
-    fn page(&self, skip: usize, size: usize) -> Vec<Resource> {
-        match &self.entries {
-            Entries::Device(entries) => {
-                entries.iter().skip(skip).take(size).map(|entry| self.of_device(entry)).collect()
-            }
+            Entries::Device(entries) => entries.iter().map(|entry| self.of_device(entry)).collect(),
             Entries::Own(node, entries) => {
-                let own = |(event, message): &(Arc<Event>, Message)| self.own(node, event, message);
-                entries.iter().skip(skip).take(size).map(own).collect()
+                entries.iter().map(|(event, message)| self.own(node, event, message)).collect()
             }
         }
     }
@@ -180,31 +164,12 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
     Ok(Resource::new(&log.uri(), "LogService.v1_9_0", log.id, log.name, properties))
 }
 
-/// `GET .../LogServices/{log}/Entries`, with `$skip` and `$top`; the newest entry first.
+/// `GET .../LogServices/{log}/Entries`, whole; the newest entry first.
 pub fn entries(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let log = log(seen)?;
-    let query = Query::<HashMap<String, String>>::from_query(seen.query).map(Query::into_inner).unwrap_or_default();
-    let skip = number(&query, "$skip")?.unwrap_or(0);
-    let top = number(&query, "$top")?;
-    let size = top.map_or(PAGE, |top| top.min(PAGE));
-    let members: Vec<Value> = log.page(skip, size).into_iter().map(|entry| Value::Object(entry.body)).collect();
-    let next = skip.saturating_add(members.len());
-    let more = !members.is_empty() && next < log.len();
-    let uri = log.entries_uri();
-    let collection = Resource::collection(&uri, "LogEntryCollection", "Log Entries", std::iter::empty())
-        .with("Members", json!(members))
-        .with("Members@odata.count", json!(log.len()));
-    if !more {
-        return Ok(collection);
-    }
-    let top = top.map_or_else(String::new, |top| format!("&$top={top}"));
-    Ok(collection.with("Members@odata.nextLink", json!(format!("{uri}?$skip={next}{top}"))))
-}
-
-/// A query parameter that is a number.
-fn number(query: &HashMap<String, String>, name: &str) -> Result<Option<usize>, Fault> {
-    let wrong = |text: &String| Fault::bad_request("QueryParameterValueTypeError", &[text, name]);
-    query.get(name).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+    let members: Vec<Value> = log.all().into_iter().map(|entry| Value::Object(entry.body)).collect();
+    let collection = Resource::collection(&log.entries_uri(), "LogEntryCollection", "Log Entries", std::iter::empty());
+    Ok(collection.with("Members@odata.count", json!(members.len())).with("Members", json!(members)))
 }
 
 /// `GET .../LogServices/{log}/Entries/{entry}`.

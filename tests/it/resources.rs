@@ -6,7 +6,7 @@ use plugfish::sim::{MachineConfig, Model, Profile, Variant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::redfish::crawl;
+use crate::crawl::crawl;
 use crate::rig::{Rig, klap, plug};
 
 const PDUS: &str = "/redfish/v1/PowerEquipment/RackPDUs";

@@ -157,7 +157,7 @@ async fn every_boot_target_has_its_sequence_and_nothing_dangerous_is_ever_on() {
         let (result, mut asked) = ordered(answers("8", &["2"]), Order::On, once(target)).await;
         assert_eq!(result, Ok(()), "{target:?}");
         for lines in [&mut asked, &mut expected] {
-            lines.iter_mut().for_each(|line| sort_put(line));
+            lines.iter_mut().for_each(sort_put);
         }
         assert_eq!(asked, expected, "{target:?}");
     }
@@ -165,7 +165,7 @@ async fn every_boot_target_has_its_sequence_and_nothing_dangerous_is_ever_on() {
     let mut expected = sequence(on, "1", Some("Force OCR UEFI HTTPS Boot"));
     expected.splice(2..2, ["Get CIM_BootService".to_owned(), "RequestStateChange 32769".to_owned()]);
     let (result, mut asked) = ordered(answers("8", &["2"]), Order::On, once(BootTarget::UefiHttp)).await;
-    asked.iter_mut().for_each(|line| sort_put(line));
+    asked.iter_mut().for_each(sort_put);
     assert_eq!((result, asked), (Ok(()), expected));
 }
 
