@@ -59,7 +59,12 @@
 //!   `PoweringOn` for on.
 //! - **A System is never answered with 304**: its ETag moves only with what a client can write, and so does not speak for
 //!   its power state.
-//! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made.
+//! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made. What nobody
+//!   writes to has a digest of its body for an ETag, and is answered with 304.
+//! - **A PATCH is done in part** where the rest can never be written (the answer says what was left out); a wrong value stops
+//!   all of it, since half of a boot override would boot the wrong thing.
+//! - **Queries are answered beside the kept bodies**, from the same resources; `$expand` stops at 1000 of them, at four levels,
+//!   and at what the caller may read.
 //! - **Rendered bodies are kept per worker until the view is exchanged**: a read costs about what a bare handler costs
 //!   (`cargo bench --bench reads`). Price: some memory, bounded.
 //! - **Wrong credentials are not tried again for half an hour.** A proof that does not fit is asked for once more (answers
