@@ -1,6 +1,7 @@
 //! plugfish gives machines without a BMC a Redfish BMC.
 //!
-//! Every physical **node** has one **device** that switches its power: a TP-Link Tapo smart plug, or an outlet of a strip.
+//! Every physical **node** has one **device** that switches its power: a TP-Link Tapo smart plug, an outlet of a strip, or the Intel AMT
+//! engine in the machine itself.
 //! One actor per node owns that device: it alone talks to it, one request at a time, at a pace the device can bear. Redfish
 //! clients (Ironic, Metal3, people, Prometheus) are answered from memory. **A client's request never becomes a device
 //! request**, except a command, and a command is written down before it is acknowledged.
@@ -8,7 +9,7 @@
 //! # Rooms, and who may know whom
 //!
 //! ```text
-//! main -> cli -> daemon -> redfish -> http -> node <- driver <- tapo
+//! main -> cli -> daemon -> redfish -> http -> node <- driver <- { tapo, amt }
 //!                   |-> config                 ^        ^
 //!                   |-> store  ----------------/        |  (same wire, no shared code)
 //!                   \-> sim  . . . . . . . . . . . . . ./
@@ -17,15 +18,15 @@
 //!
 //! | room | its job |
 //! | --- | --- |
-//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`) |
-//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe` |
+//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`, `boot`) |
+//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover` |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
 //! | [`store`] | what survives a power cut: intents, boot overrides, accounts, sessions. sled with a belt |
 //! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
 //! | [`http`] | listeners, TLS, who is asking, `/metrics`, `/healthz`, `/readyz` |
-//! | [`sim`] | a rack of simulated plugs on real sockets, written apart from the drivers |
+//! | [`sim`] | a rack of simulated plugs and AMT machines on real sockets, written apart from the drivers |
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
 //! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
@@ -57,8 +58,17 @@
 //!   may have pressed the button. Price: one request.
 //! - **A node that is being turned on says `Off` until it is read as on** (Redfish would allow `PoweringOn`): Ironic takes
 //!   `PoweringOn` for on.
+//! - **A machine that sleeps is shown as `On`**, with the state `StandbyOffline`: Ironic takes `Paused` for an error, and a
+//!   machine that is said to be off could wake up beside its replacement.
+//! - **A command that ends in a boot shows as the state `Starting`** until it is over: not every restart passes through `Off`.
+//! - **Drives hang on one Storage without controllers and volumes**: nobody tells which there are. Ironic's inspection reads
+//!   the serial numbers there; its interoperability profile would also have controllers and volumes.
 //! - **A System is never answered with 304**: its ETag moves only with what a client can write, and so does not speak for
 //!   its power state.
+//! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic
+//!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
+//!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
+//! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.
 //! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made. What nobody
 //!   writes to has a digest of its body for an ETag, and is answered with 304.
 //! - **A PATCH is done in part** where the rest can never be written (the answer says what was left out); a wrong value stops
@@ -67,6 +77,16 @@
 //!   and at what the caller may read.
 //! - **Rendered bodies are kept per worker until the view is exchanged**: a read costs about what a bare handler costs
 //!   (`cargo bench --bench reads`). Price: some memory, bounded.
+//! - **The core speaks of orders, not of relays**: a device says at each reading what it can do now
+//!   ([`Abilities`](node::device::Abilities)), and what it cannot is composed of on and off, or not offered. An order that ends
+//!   where it began (a restart by the device itself) cannot be verified by a reading: it counts as followed when the device took
+//!   it and the node is seen on; when its answer is lost it is sent again. Price: a machine may restart twice.
+//! - **A boot override of AMT is written right before the order that boots**, since AMT keeps it for one boot, whoever causes that.
+//!   Price: a boot that somebody else causes does not use it.
+//! - **A sleeping machine is `On` with `StandbyOffline`**: it has power, and Ironic takes `Paused` for an error.
+//! - **What a machine says of itself is looked at one corner at a time**, when nothing else is to be done: a command never
+//!   waits for an inventory.
+//! - **Another machine at a node's address** (by its UUID) is neither believed nor switched.
 //! - **Wrong credentials are not tried again for half an hour.** A proof that does not fit is asked for once more (answers
 //!   get damaged), and credentials that were right before are given up only at the third call.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a

@@ -45,6 +45,8 @@ pub enum Command {
     Status(Status),
     /// Switch a node of a running daemon on or off.
     Power(Power),
+    /// Say from where a node of a running daemon is to boot.
+    Boot(Boot),
     /// Print the JSON schema of nodes.yaml, for editors.
     Schema,
     /// Read a password and print its hash, for `accounts` in nodes.yaml.
@@ -91,7 +93,10 @@ pub struct Sim {
     /// A plug of this kind, such as p110:klap-v2; once for each plug, in place of --tapo.
     #[arg(long = "plug", value_name = "MODEL:VARIANT")]
     pub plugs: Vec<String>,
-    /// The address of the first plug; the others follow it.
+    /// An AMT machine of this kind, such as amt12 or amt16-tls; once for each machine.
+    #[arg(long = "machine", value_name = "KIND")]
+    pub machines: Vec<String>,
+    /// The address of the first plug; the others follow it, and the machines follow them.
     #[arg(long, default_value = "127.42.0.1", value_name = "ADDRESS")]
     pub base: std::net::Ipv4Addr,
     /// Also answer discovery that is sent to this broadcast address, such as 127.255.255.255.
@@ -193,6 +198,12 @@ pub enum PowerAction {
     Cycle,
     /// Restart the machine: the same as a cycle where the device knows only on and off.
     Reset,
+    /// Ask the operating system to shut down, where the device can.
+    Shutdown,
+    /// Ask the operating system to restart, where the device can.
+    Restart,
+    /// Send a diagnostic interrupt, where the device can.
+    Nmi,
 }
 
 impl PowerAction {
@@ -203,12 +214,65 @@ impl PowerAction {
             PowerAction::Off => "ForceOff",
             PowerAction::Cycle => "PowerCycle",
             PowerAction::Reset => "ForceRestart",
+            PowerAction::Shutdown => "GracefulShutdown",
+            PowerAction::Restart => "GracefulRestart",
+            PowerAction::Nmi => "Nmi",
         }
     }
 
     /// The power state at its end.
     pub fn goal(self) -> &'static str {
-        if self == PowerAction::Off { "Off" } else { "On" }
+        if matches!(self, PowerAction::Off | PowerAction::Shutdown) { "Off" } else { "On" }
+    }
+}
+
+/// `plugfish boot`.
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// The node.
+    pub node: String,
+    /// From where.
+    #[arg(value_enum)]
+    pub source: BootSource,
+    /// The image to load, for http.
+    #[arg(value_name = "URI", required_if_eq("source", "http"))]
+    pub uri: Option<String>,
+    /// Only the next boot; else every boot until it is changed.
+    #[arg(long)]
+    pub once: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// From where a node is to boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BootSource {
+    /// As its firmware likes: no override.
+    None,
+    /// The network.
+    Pxe,
+    /// The disk.
+    Disk,
+    /// The CD drive.
+    Cd,
+    /// The setup pages of the firmware.
+    Setup,
+    /// An image that the firmware loads from a URI.
+    Http,
+}
+
+impl BootSource {
+    /// The `BootSourceOverrideTarget` of Redfish for it.
+    pub fn target(self) -> &'static str {
+        match self {
+            BootSource::None => "None",
+            BootSource::Pxe => "Pxe",
+            BootSource::Disk => "Hdd",
+            BootSource::Cd => "Cd",
+            BootSource::Setup => "BiosSetup",
+            BootSource::Http => "UefiHttp",
+        }
     }
 }
 

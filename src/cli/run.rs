@@ -68,6 +68,7 @@ fn dispatch(command: Command) -> Result<()> {
             Command::Discover(options) => discover::discover(&options).await,
             Command::Status(options) => client::status(&options).await,
             Command::Power(options) => client::power(&options).await,
+            Command::Boot(options) => client::boot(&options).await,
             Command::Schema | Command::HashPassword => Ok(()),
         }
     })

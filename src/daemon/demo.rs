@@ -125,6 +125,7 @@ pub async fn sim(options: &Sim) -> Result<()> {
         rack.kinds = options.plugs.iter().map(|kind| SimOptions::kind(kind)).collect::<Result<_, _>>()?;
         rack.plugs = rack.kinds.len();
     }
+    rack.machines = options.machines.iter().map(|kind| SimOptions::machine(kind)).collect::<Result<_, _>>()?;
     let rack = Rack::start(RackConfig::from(rack)).await?;
     let control = rack.control().map_or_else(String::new, |address| address.to_string());
     print(&format!(
@@ -133,6 +134,13 @@ pub async fn sim(options: &Sim) -> Result<()> {
         PLUG_ACCOUNT.1,
         plug_table(&rack)
     ));
+    if !rack.machines().is_empty() {
+        print(&format!(
+            "\nAccount of the machines: admin / {}\nTell them what to do at http://{control}/machines\n\n{}",
+            MachineConfig::PASSWORD,
+            machine_table(&rack)
+        ));
+    }
     super::serve::told_to_stop().await?;
     rack.stop().await;
     Ok(())
@@ -154,10 +162,13 @@ fn plug_table(rack: &Rack) -> String {
 fn machine_table(rack: &Rack) -> String {
     let row = |machine: &Arc<Machine>| {
         let about = machine.describe();
-        let protocol = if machine.fingerprint().is_some() { "WS-Man over TLS" } else { "WS-Man" };
-        vec![about.name.clone(), machine.address().to_string(), format!("AMT {}", about.version), protocol.into()]
+        vec![about.name, about.address.to_string(), about.version, about.model]
     };
-    table(&["MACHINE", "ADDRESS", "VERSION", "PROTOCOL"], &rack.machines().iter().map(row).collect::<Vec<_>>())
+    let rows: Vec<_> = rack.machines().iter().map(row).collect();
+    // On lines of their own: a table cuts what is as long as this.
+    let pin = |machine: &Arc<Machine>| Some(format!("TLS of {}: SHA-256 {}\n", machine.name(), machine.fingerprint()?));
+    let pins: String = rack.machines().iter().filter_map(pin).collect();
+    format!("{}\n{pins}", table(&["MACHINE", "ADDRESS", "AMT", "MODEL"], &rows))
 }
 
 /// The machines of the demonstration: one of each kind that there is, over and over.

@@ -120,7 +120,7 @@ impl Running {
     pub async fn start(plan: Plan, clock: Clock) -> Result<Running> {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
-        first_account::make(store.as_ref(), &plan, clock.now().wall).await?;
+        first_account::make(&store, &plan, clock.now().wall).await?;
         server::raise_file_limit();
         let listeners = server::bind(&plan.listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -147,6 +147,7 @@ impl Running {
             clock: clock.clone(),
             uuid: store.service_uuid(),
             metrics: metrics.clone(),
+            certificate: certificate.clone(),
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });

@@ -67,7 +67,9 @@ async fn readyz(ops: Data<Ops>) -> HttpResponse {
 async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
     if ops.metrics_access == MetricsAccess::Authenticated {
         let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
-        if ops.access.check(header("x-auth-token"), header(AUTHORIZATION.as_str())).await.is_err() {
+        let origin = request.peer_addr().map(|address| address.ip());
+        let caller = ops.access.check(header("x-auth-token"), header(AUTHORIZATION.as_str()), origin).await;
+        if !caller.is_ok_and(|caller| !caller.must_change_password) {
             let challenge = (WWW_AUTHENTICATE, "Basic realm=\"plugfish\"");
             return HttpResponse::Unauthorized().insert_header(challenge).finish();
         }
@@ -102,8 +104,8 @@ impl Collector for ViewMetrics {
         let readings: [(&str, &str, Reading<'_>); 7] = [
             (
                 "node_power_on",
-                "1 when the power of the node was last seen on, 0 when off; absent before the first contact",
-                &|view| view.power.map(|power| one(power == Power::On)),
+                "1 when the node was last seen on or asleep, 0 when off; absent before the first contact",
+                &|view| view.power.map(|power| one(power != Power::Off)),
             ),
             ("node_state_age_seconds", "Time since the shown power state was confirmed by the device", &|view| {
                 view.age(now).map(|age| age.as_secs_f64())

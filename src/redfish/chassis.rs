@@ -31,6 +31,7 @@ pub fn chassis(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
         "Status": resource::status(view),
         "Power": measured("Power"),
         "EnvironmentMetrics": measured("EnvironmentMetrics"),
+        "Drives": (!view.inventory.drives.is_empty()).then(|| link(&resource::drives(&view.id))),
         "Links": {
             "ComputerSystems": [link(&resource::system(&view.id))],
             "ManagedBy": [link(&resource::manager(&view.id))],
@@ -38,7 +39,7 @@ pub fn chassis(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
     });
     let name = format!("Chassis of {}", view.id);
     Ok(Resource::new(&uri, "Chassis.v1_28_0", view.id.as_str(), &name, properties)
-        .with("PowerState", json!(view.power.map(|power| power.to_string()))))
+        .with("PowerState", resource::power_state(view)))
 }
 
 fn metered(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {

@@ -1,4 +1,4 @@
-//! Schema EthernetInterface: the machine's own network interfaces, as the operator lists them. Ironic makes its ports of them.
+//! Schema EthernetInterface: the machine's own network interfaces. Ironic makes its ports of them.
 
 use serde_json::json;
 

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::message::{Fault, Message};
 use super::query::{self, Query};
 use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
+use super::resource;
 use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, json, route};
 use crate::http::auth::{AuthError, Caller};
 
@@ -72,14 +73,14 @@ async fn exchange(
     let needs_nobody = found.as_ref().is_some_and(|(route, _)| {
         if read { route.is_open() } else { *method == Method::POST && matches!(route.post, Some((Privilege::None, _))) }
     });
-    let caller = if needs_nobody { Caller::anyone() } else { who(request.headers(), service).await? };
+    let caller = if needs_nobody { Caller::anyone() } else { who(request, service).await? };
     check_version(request.headers())?;
     let Some((route, ids)) = found else { return Err(Fault::not_found(request.path())) };
     let seen = Seen { service, path: request.path(), ids, caller: &caller };
     if read {
         let answer = match Query::parse(request.query_string())? {
             None => plain(&seen, route)?,
-            Some(query) => queried(&query, &seen, route, request.headers()).await?,
+            Some(query) => queried(&query, &seen, route, request).await?,
         };
         check_accept(request.headers(), answer.content_type())?;
         let is_known = answer.is_known(request.headers().get_all(IF_NONE_MATCH));
@@ -93,7 +94,7 @@ async fn exchange(
         _ => return Err(Fault { status: 501, ..Fault::not_allowed(route.allow()) }),
     };
     let Some((privilege, write)) = write else { return Err(Fault::not_allowed(route.allow())) };
-    allowed(&caller, privilege)?;
+    allowed(&seen, method, privilege)?;
     check_accept(request.headers(), &JSON)?;
     if Query::parse(request.query_string())?.is_some() {
         return Err(Fault::bad_request("QueryNotSupportedOnOperation", &[]));
@@ -119,14 +120,24 @@ async fn exchange(
     })
 }
 
-fn allowed(caller: &Caller, privilege: Privilege) -> Result<(), Fault> {
+/// Whether the caller may do this here. Whoever has to change a password may do that, and log out, and nothing else.
+fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(), Fault> {
+    let caller = seen.caller;
+    if caller.must_change_password {
+        let path = seen.path.trim_end_matches('/');
+        let account = resource::account(&caller.name);
+        let own_session = caller.session.as_ref().is_some_and(|id| path == resource::session(id));
+        if !(path == account && *method != Method::DELETE || own_session) {
+            return Err(Fault::password_change_required(&account));
+        }
+    }
     if caller.may(privilege) { Ok(()) } else { Err(Fault::forbidden()) }
 }
 
 /// What a route shows to the caller, whole: the one way to a resource, for what was asked for and for what a query looks up.
 fn whole(seen: &Seen<'_>, route: &Route) -> Result<Document, Fault> {
     let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
-    allowed(seen.caller, privilege)?;
+    allowed(seen, &Method::GET, privilege)?;
     match read {
         Read::Any(read) => read(seen),
         Read::Node(read) => Ok(Document::Resource(read(&seen.node()?.view(), seen)?)),
@@ -146,7 +157,7 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
     let make = || Ok(Rendered::of(show(seen, route)?, route));
     match route.get {
         Some((privilege, Read::Node(_))) => {
-            allowed(seen.caller, privilege)?;
+            allowed(seen, &Method::GET, privilege)?;
             rendered::serve(seen.path, &seen.node()?.view(), make)
         }
         _ => make(),
@@ -154,8 +165,8 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
 }
 
 /// A read with a query. Whoever reads an open document without a login is shown nothing that needs one.
-async fn queried(query: &Query, seen: &Seen<'_>, route: &Route, headers: &HeaderMap) -> Result<Rendered, Fault> {
-    let caller = if route.is_open() { who(headers, seen.service).await.ok() } else { Some(seen.caller.clone()) };
+async fn queried(query: &Query, seen: &Seen<'_>, route: &Route, request: &HttpRequest) -> Result<Rendered, Fault> {
+    let caller = if route.is_open() { who(request, seen.service).await.ok() } else { Some(seen.caller.clone()) };
     let look_up = |uri: &str| {
         let path = uri.split('?').next().unwrap_or(uri);
         let (route, ids) = super::route(path)?;
@@ -212,12 +223,19 @@ fn check_accept(headers: &HeaderMap, kind: &HeaderValue) -> Result<(), Fault> {
     Err(bad_header(406, "Accept", &format!("This is sent as {kind} and in no other way.")))
 }
 
-async fn who(headers: &HeaderMap, service: &Service) -> Result<Caller, Fault> {
-    let header = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION)).await.map_err(|error| match error {
+async fn who(request: &HttpRequest, service: &Service) -> Result<Caller, Fault> {
+    let header = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let origin = request.peer_addr().map(|address| address.ip());
+    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin).await.map_err(not_let_in)
+}
+
+/// Why somebody is not let in.
+pub fn not_let_in(error: AuthError) -> Fault {
+    match error {
         AuthError::Missing | AuthError::Wrong => Fault::unauthorized(),
         AuthError::Busy => Fault::later(None, Duration::from_secs(5)),
-    })
+        AuthError::Slowed(after) => Fault::later(None, after),
+    }
 }
 
 /// Reads the body: JSON, an object, not too large, not too slow.

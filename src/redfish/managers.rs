@@ -28,6 +28,7 @@ pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "DateTime": seen.service.clock.now().wall.to_string(),
         "DateTimeLocalOffset": "+00:00",
         "Status": resource::status(&view),
+        "LogServices": view.audit_log.is_some().then(|| link(&format!("{uri}/LogServices"))),
         "Links": {
             "ManagerForServers": [link(&resource::system(&view.id))],
             "ManagerForChassis": [link(&resource::chassis(&view.id))],

@@ -1,4 +1,4 @@
-//! Schema Processor: what the operator says of a node's processors. Without a word of it there is no link here.
+//! Schema Processor: what is known of a node's processors. Where nothing is, there is no link here.
 
 use serde_json::json;
 
@@ -28,6 +28,7 @@ pub fn processor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     };
     let properties = json!({
         "ProcessorType": "CPU",
+        "Socket": processor.socket,
         "ProcessorArchitecture": architecture,
         "InstructionSet": instruction_set,
         "Manufacturer": processor.manufacturer,

@@ -6,8 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use super::message::{self, Message};
+use crate::account::{Role, account_id};
 use crate::node::view::{Condition, NodeView};
-use crate::node::{Health, NodeId};
+use crate::node::{Health, NodeId, Power};
 
 /// The service root.
 pub const ROOT: &str = "/redfish/v1/";
@@ -21,6 +22,16 @@ pub const CHASSIS: &str = "/redfish/v1/Chassis";
 pub const SESSION_SERVICE: &str = "/redfish/v1/SessionService";
 /// The collection of sessions.
 pub const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+
+/// The account service.
+pub const ACCOUNT_SERVICE: &str = "/redfish/v1/AccountService";
+/// The collection of accounts.
+pub const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
+/// The collection of roles.
+pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
+
+/// The certificate service.
+pub const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
 
 /// The system of a node.
 pub fn system(id: &NodeId) -> String {
@@ -37,9 +48,29 @@ pub fn chassis(id: &NodeId) -> String {
     format!("{CHASSIS}/{id}")
 }
 
+/// The collection of the drives of a node.
+pub fn drives(id: &NodeId) -> String {
+    format!("{}/Drives", chassis(id))
+}
+
+/// A drive of a node.
+pub fn drive(id: &NodeId, index: usize) -> String {
+    format!("{}/{index}", drives(id))
+}
+
 /// A session.
 pub fn session(id: &str) -> String {
     format!("{SESSIONS}/{id}")
+}
+
+/// The account with this name.
+pub fn account(name: &str) -> String {
+    format!("{ACCOUNTS}/{}", account_id(name))
+}
+
+/// A role.
+pub fn role(role: Role) -> String {
+    format!("{ROLES}/{role}")
 }
 
 /// A resource, ready to be sent.
@@ -63,7 +94,8 @@ pub enum Etag {
 }
 
 impl Etag {
-    fn text(&self) -> &str {
+    /// As it stands in the header, with its quotes.
+    pub fn text(&self) -> &str {
         match self {
             Etag::OfAll(text) | Etag::OfWrites(text) => text,
         }
@@ -148,9 +180,26 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
+/// `PowerState` of a node; null only before the first contact of its life.
+///
+/// A machine that sleeps is shown as on, and `Status.State` of its system says that it sleeps. Redfish has `Paused` for it,
+/// but Ironic knows only on and off, and takes anything else for a machine in an unknown state. It keeps its memory and may
+/// wake up at any time, so that a cluster which was told `Off` would start what runs on it a second time.
+pub fn power_state(view: &NodeView) -> Value {
+    json!(view.power.map(|power| match power {
+        Power::On | Power::Asleep => "On",
+        Power::Off => "Off",
+    }))
+}
+
 /// `Status` of what belongs to a node: enabled, as healthy as the node, and why not.
 pub fn status(view: &NodeView) -> Value {
-    let mut status = json!({ "State": "Enabled", "Health": view.health.name(), "HealthRollup": view.health.name() });
+    status_in(view, "Enabled")
+}
+
+/// The same with another `State`.
+pub fn status_in(view: &NodeView, state: &str) -> Value {
+    let mut status = json!({ "State": state, "Health": view.health.name(), "HealthRollup": view.health.name() });
     let condition = |condition: &Condition| {
         json!({
             "MessageId": message::our_id(condition.message),
@@ -167,7 +216,7 @@ pub fn status(view: &NodeView) -> Value {
     status
 }
 
-/// `Status` of a part that the operator described: it is there, and nobody measures how well it is.
+/// `Status` of a part that is known to be there; nobody measures how well it is.
 pub fn present() -> Value {
     json!({ "State": "Enabled", "Health": Health::OK.name() })
 }

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::query::LEVELS_MAX;
-use super::resource::{CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link};
+use super::resource::{
+    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link,
+};
 use super::{Document, Seen};
 use crate::redfish::message::Fault;
 
@@ -17,6 +19,12 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("ComputerSystem", "v1_27_0"),
     ("ProcessorCollection", ""),
     ("Processor", "v1_22_0"),
+    ("MemoryCollection", ""),
+    ("Memory", "v1_23_0"),
+    ("StorageCollection", ""),
+    ("Storage", "v1_21_0"),
+    ("DriveCollection", ""),
+    ("Drive", "v1_22_0"),
     ("EthernetInterfaceCollection", ""),
     ("EthernetInterface", "v1_12_4"),
     ("ManagerCollection", ""),
@@ -25,9 +33,22 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("Chassis", "v1_28_0"),
     ("Power", "v1_7_3"),
     ("EnvironmentMetrics", "v1_5_0"),
+    ("LogServiceCollection", ""),
+    ("LogService", "v1_9_0"),
+    ("LogEntryCollection", ""),
+    ("LogEntry", "v1_21_0"),
     ("SessionService", "v1_2_0"),
     ("SessionCollection", ""),
     ("Session", "v1_8_0"),
+    ("AccountService", "v1_18_1"),
+    ("ManagerAccountCollection", ""),
+    ("ManagerAccount", "v1_14_1"),
+    ("RoleCollection", ""),
+    ("Role", "v1_3_3"),
+    ("CertificateService", "v1_2_1"),
+    ("CertificateLocations", "v1_0_4"),
+    ("CertificateCollection", ""),
+    ("Certificate", "v1_11_0"),
 ];
 
 /// `GET /redfish/v1/`.
@@ -41,6 +62,8 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Managers": link(MANAGERS),
         "Chassis": link(CHASSIS),
         "SessionService": link(SESSION_SERVICE),
+        "AccountService": link(ACCOUNT_SERVICE),
+        "CertificateService": seen.service.certificate.as_ref().map(|_| link(CERTIFICATE_SERVICE)),
         "ProtocolFeaturesSupported": {
             "ExpandQuery": { "ExpandAll": true, "NoLinks": true, "Links": true, "Levels": true, "MaxLevels": LEVELS_MAX },
             "FilterQuery": true,
@@ -76,6 +99,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Chassis", CHASSIS),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),
+            entry("AccountService", ACCOUNT_SERVICE),
         ],
     })))
 }

@@ -1,13 +1,14 @@
 //! Schema ComputerSystem: the node as Ironic, Metal3 and people see it. Reset and the boot override are here.
 
-use serde_json::{Value, json};
+use actix_web::http::Uri;
+use serde_json::{Map, Value, json};
 
-use super::body::{Body, choice};
-use super::message::Fault;
+use super::body::{Bad, Body, choice, text};
+use super::message::{Fault, Message};
 use super::resource::{self, Etag, Resource, SYSTEMS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::node::view::NodeView;
-use crate::node::{BootEnabled, BootMode, BootPatch, BootTarget, Inventory, ResetType};
+use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Inventory, Power, ResetType};
 
 /// `GET /redfish/v1/Systems`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
@@ -25,21 +26,27 @@ pub fn system(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
 pub fn resource(view: &NodeView) -> Resource {
     let uri = resource::system(&view.id);
     let inventory = &view.inventory;
+    let uuid = inventory.uuid.or(view.about.as_ref().and_then(|about| about.uuid));
+    let part = |name: &str, is_there: bool| is_there.then(|| link(&format!("{uri}/{name}")));
     let properties = json!({
         "SystemType": "Physical",
-        "UUID": inventory.uuid.unwrap_or_else(|| view.id.uuid()).to_string(),
+        "UUID": uuid.unwrap_or_else(|| view.id.uuid()).to_string(),
         "Manufacturer": inventory.manufacturer,
         "Model": inventory.model,
         "SerialNumber": inventory.serial,
-        "Status": resource::status(view),
-        "Boot": boot(view),
+        "HostName": inventory.host_name,
+        "BiosVersion": inventory.bios_version,
+        "Status": resource::status_in(view, state(view)),
         "ProcessorSummary": processor_summary(inventory),
-        "MemorySummary": inventory.memory_gib.map(|gib| json!({
+        "MemorySummary": memory_gib(inventory).map(|gib| json!({
             "TotalSystemMemoryGiB": gib,
             "Status": resource::present(),
         })),
-        "Processors": (!inventory.processors.is_empty()).then(|| link(&format!("{uri}/Processors"))),
-        "EthernetInterfaces": (!inventory.nics.is_empty()).then(|| link(&format!("{uri}/EthernetInterfaces"))),
+        "Processors": part("Processors", !inventory.processors.is_empty()),
+        "Memory": part("Memory", !inventory.memory.is_empty()),
+        "Storage": part("Storage", !inventory.drives.is_empty()),
+        "EthernetInterfaces": part("EthernetInterfaces", !inventory.nics.is_empty()),
+        "LogServices": part("LogServices", view.event_log.is_some()),
         "Links": {
             "Chassis": [link(&resource::chassis(&view.id))],
             "ManagedBy": [link(&resource::manager(&view.id))],
@@ -52,9 +59,20 @@ pub fn resource(view: &NodeView) -> Resource {
         },
     });
     Resource::new(&uri, "ComputerSystem.v1_27_0", view.id.as_str(), &format!("Node {}", view.id), properties)
-        // Null only before the first contact of the node's life.
-        .with("PowerState", json!(view.power.map(|power| power.to_string())))
+        .with("Boot", boot(view))
+        .with("PowerState", resource::power_state(view))
         .with_etag(etag(view))
+}
+
+/// `Status.State`: a command that ends in a boot shows for as long as it is carried out, since not every restart passes
+/// through `Off`.
+fn state(view: &NodeView) -> &'static str {
+    use ResetType::{ForceOff, GracefulShutdown, Nmi};
+    match (&view.command, view.power) {
+        (Some(command), _) if !matches!(command.reset, ForceOff | GracefulShutdown | Nmi) => "Starting",
+        (_, Some(Power::Asleep)) => "StandbyOffline",
+        _ => "Enabled",
+    }
 }
 
 /// Moves only with what a client can write, so that a PATCH with `If-Match` is not refused for a change of power.
@@ -78,14 +96,36 @@ fn accepted_numbers(if_match: Option<&str>) -> Option<Vec<u64>> {
 
 fn boot(view: &NodeView) -> Value {
     let names = |targets: &[BootTarget]| targets.iter().map(|target| target.name()).collect::<Vec<_>>();
-    json!({
-        "BootSourceOverrideEnabled": view.boot.enabled.name(),
-        "BootSourceOverrideEnabled@Redfish.AllowableValues": BootEnabled::ALL.map(BootEnabled::name),
-        "BootSourceOverrideTarget": view.boot.target.name(),
-        "BootSourceOverrideTarget@Redfish.AllowableValues": names(&view.boot_targets),
-        "BootSourceOverrideMode": view.boot.mode.name(),
-        "BootSourceOverrideMode@Redfish.AllowableValues": BootMode::ALL.map(BootMode::name),
-    })
+    let mut boot = Map::new();
+    let mut show = |name: &str, value: Value| boot.insert(name.into(), value);
+    show("BootSourceOverrideEnabled", json!(view.boot.enabled.name()));
+    show("BootSourceOverrideEnabled@Redfish.AllowableValues", json!(BootEnabled::ALL.map(BootEnabled::name)));
+    show("BootSourceOverrideTarget", json!(view.boot.target.name()));
+    show("BootSourceOverrideTarget@Redfish.AllowableValues", json!(names(&view.boot_targets)));
+    if !view.boot_modes.is_empty() {
+        let modes: Vec<&str> = view.boot_modes.iter().map(|mode| mode.name()).collect();
+        show("BootSourceOverrideMode", json!(view.boot.mode.name()));
+        show("BootSourceOverrideMode@Redfish.AllowableValues", json!(modes));
+    }
+    if loads_over_http(view) {
+        // Null where there is none: sushy writes it only where it can read it.
+        show("HttpBootUri", json!(view.boot.http_boot_uri));
+    }
+    Value::Object(boot)
+}
+
+fn loads_over_http(view: &NodeView) -> bool {
+    view.boot_targets.contains(&BootTarget::UefiHttp)
+}
+
+/// What the operator says, else the sum of the modules when the size of each is known.
+fn memory_gib(inventory: &Inventory) -> Option<f64> {
+    let modules = || -> Option<f64> {
+        let sizes: Option<Vec<u64>> = inventory.memory.iter().map(|module| module.capacity_mib).collect();
+        let mib = u32::try_from(sizes.filter(|sizes| !sizes.is_empty())?.iter().sum::<u64>()).ok()?;
+        Some(f64::from(mib) / 1024.0)
+    };
+    inventory.memory_gib.or_else(modules)
 }
 
 fn processor_summary(inventory: &Inventory) -> Option<Value> {
@@ -151,17 +191,75 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         if numbers.as_ref().is_some_and(|numbers| !numbers.contains(&node.view().writes)) {
             return Err(Fault::precondition_failed());
         }
-        let current = resource(&node.view()).body;
+        let view = node.view().clone();
+        let current = resource(&view).body;
         let mut body = Body::of(asked.body.object()?, &current);
         let mut patch = BootPatch::default();
-        let targets = node.view().boot_targets.clone();
         body.inner("Boot", |boot| {
             patch.enabled = boot.take("BootSourceOverrideEnabled", choice(&BootEnabled::ALL, BootEnabled::name));
-            patch.target = boot.take("BootSourceOverrideTarget", choice(&targets, BootTarget::name));
-            patch.mode = boot.take("BootSourceOverrideMode", choice(&BootMode::ALL, BootMode::name));
+            patch.target = boot.take("BootSourceOverrideTarget", choice(&view.boot_targets, BootTarget::name));
+            // What this node does not show is not taken either, and so is unknown here. Ironic goes on without it then.
+            if !view.boot_modes.is_empty() {
+                patch.mode = boot.take("BootSourceOverrideMode", choice(view.boot_modes, BootMode::name));
+            }
+            if loads_over_http(&view) {
+                patch.http_boot_uri = boot.take("HttpBootUri", boot_uri);
+            }
         });
         let left_out = body.finish_in_part(patch != BootPatch::default())?;
+        if lacks_uri(&patch, &view.boot) {
+            let message = Message::base("PropertyMissing", &["HttpBootUri"]).about("Boot/HttpBootUri");
+            return Err(Fault::new(400, message));
+        }
         asked.seen.service.fleet.patch_boot(&node, patch, numbers).await?;
         Ok(Reply::Document(Document::Resource(resource(&node.view()).with_remarks(&left_out))))
     })
+}
+
+/// Longest `HttpBootUri`: firmware that boots over HTTP has room for this many bytes.
+const BOOT_URI_BYTES_MAX: usize = 300;
+
+/// `HttpBootUri`, or null to take it away. Such firmware loads over HTTPS and nothing else.
+fn boot_uri(value: &Value) -> Result<Option<String>, Bad> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = text(value)?;
+    let uri: Uri = text.parse().map_err(|_| Bad::Format)?;
+    let is_plain = text.len() <= BOOT_URI_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_https = uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| !host.is_empty());
+    if is_plain && is_https { Ok(Some(text)) } else { Err(Bad::Format) }
+}
+
+/// After this change the node would boot over HTTP without being told from where.
+fn lacks_uri(patch: &BootPatch, now: &BootOverride) -> bool {
+    let uri = patch.http_boot_uri.as_ref().unwrap_or(&now.http_boot_uri);
+    patch.target.unwrap_or(now.target) == BootTarget::UefiHttp && uri.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_uris_that_firmware_can_load_are_taken() {
+        assert_eq!(boot_uri(&Value::Null), Ok(None));
+        for good in ["https://192.0.2.1/boot.iso", "https://[2001:db8::1]:8443/a/b.efi?x=1"] {
+            assert_eq!(boot_uri(&json!(good)), Ok(Some(good.to_owned())));
+        }
+        let long = format!("https://h/{}", "x".repeat(BOOT_URI_BYTES_MAX));
+        for bad in [
+            "",
+            "/boot.iso",
+            "https://",
+            "http://192.0.2.1/boot.iso",
+            "https://h/a b",
+            "https://h/é",
+            "tftp://h/x",
+            &long,
+        ] {
+            assert_eq!(boot_uri(&json!(bad)), Err(Bad::Format), "{bad}");
+        }
+        assert_eq!(boot_uri(&json!(1)), Err(Bad::Type));
+    }
 }

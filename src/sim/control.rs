@@ -1,17 +1,20 @@
-//! The control API: a rack's plugs over HTTP and JSON, for people and for tests in other languages.
+//! The control API: a rack's plugs and machines over HTTP and JSON, for people and for tests in other languages.
 //!
 //! `GET /plugs`, `GET /plugs/NAME`, and of a plug `counters`, `history`, `fault`; orders are POSTs with a JSON object,
-//! such as `POST /plugs/NAME/button {"outlet": 1}`. Meant for loopback: there is no login.
+//! such as `POST /plugs/NAME/button {"outlet": 1}`. Machines have the same under `/machines` (`amt::control`). Meant for
+//! loopback: there is no login.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::amt::{self, machine::Machine};
 use super::board::Load;
 use super::config::{LoginVersion, Quirks, Variant};
 use super::fault::{Choke, Fault};
@@ -47,20 +50,21 @@ enum Order {
     Unlock {},
 }
 
+/// What the API is about.
+#[derive(Clone)]
+pub(super) struct Subjects {
+    pub plugs: Arc<[Arc<Plug>]>,
+    pub machines: Arc<[Arc<Machine>]>,
+}
+
 /// Serves the API until it is dropped.
-pub(super) async fn run(
-    listener: TcpListener,
-    plugs: Vec<Arc<Plug>>,
-    _machines: Vec<Arc<super::Machine>>,
-    clock: Clock,
-) {
-    let plugs: Arc<[Arc<Plug>]> = plugs.into();
+pub(super) async fn run(listener: TcpListener, subjects: Subjects, clock: Clock) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(Wire::new(stream, clock.clone()), Arc::clone(&plugs)));
+                    connections.spawn(connection(Wire::new(stream, clock.clone()), subjects.clone()));
                 }
                 Err(_) => clock.sleep(ACCEPT_RETRY).await,
             },
@@ -69,10 +73,10 @@ pub(super) async fn run(
     }
 }
 
-async fn connection(mut wire: Wire, plugs: Arc<[Arc<Plug>]>) {
+async fn connection(mut wire: Wire, subjects: Subjects) {
     loop {
         let (response, last) = match wire.next().await {
-            Incoming::Request(request) => (answer(&plugs, &request).await, request.last),
+            Incoming::Request(request) => (answer(&subjects, &request).await, request.last),
             Incoming::Chunked(_) => (problem(400, "send a Content-Length instead of a chunked body"), true),
             Incoming::Refused(status) => (problem(status, "this is no request"), true),
             Incoming::Closed => return,
@@ -83,16 +87,18 @@ async fn connection(mut wire: Wire, plugs: Arc<[Arc<Plug>]>) {
     }
 }
 
-async fn answer(plugs: &[Arc<Plug>], request: &Request) -> Response {
+async fn answer(subjects: &Subjects, request: &Request) -> Response {
+    let plugs = &subjects.plugs;
     let path: Vec<&str> = request.path().split('/').filter(|part| !part.is_empty()).collect();
     let (name, what) = match path.as_slice() {
         ["plugs"] if request.method != "GET" => return problem(405, "GET lists the plugs"),
         ["plugs"] => {
             return Response::json(&json!(plugs.iter().map(|plug| plug.describe()).collect::<Vec<_>>()));
         }
+        ["machines", rest @ ..] => return amt::control::answer(&subjects.machines, rest, request),
         ["plugs", name] => (*name, None),
         ["plugs", name, what] => (*name, Some(*what)),
-        _ => return problem(404, "there is /plugs, /plugs/NAME and /plugs/NAME/WHAT"),
+        _ => return problem(404, "there is /plugs, /plugs/NAME and /plugs/NAME/WHAT, and the same under /machines"),
     };
     let Some(plug) = plugs.iter().find(|plug| plug.name() == name) else {
         return problem(404, "no plug has this name; GET /plugs lists them");
@@ -117,16 +123,19 @@ async fn answer(plugs: &[Arc<Plug>], request: &Request) -> Response {
             plug.set_choke(None);
             Response::json(&json!({}))
         }
-        ("POST", Some(order)) => {
-            let text = if request.body.is_empty() { b"{}" } else { request.body.as_slice() };
-            let body: Value = serde_json::from_slice(text).unwrap_or_default();
-            match serde_json::from_value(json!({order: body})) {
-                Ok(order) => obey(plug, order).await,
-                Err(error) => problem(400, &error.to_string()),
-            }
-        }
+        ("POST", Some(what)) => match order(what, &request.body) {
+            Ok(order) => obey(plug, order).await,
+            Err(error) => problem(400, &error),
+        },
         _ => problem(405, "GET, POST or DELETE does not fit here"),
     }
+}
+
+/// Reads an order: its name from the path, its fields from the body.
+pub(super) fn order<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, String> {
+    let text = if body.is_empty() { b"{}" } else { body };
+    let body: Value = serde_json::from_slice(text).unwrap_or_default();
+    serde_json::from_value(json!({what: body})).map_err(|error| error.to_string())
 }
 
 async fn obey(plug: &Plug, order: Order) -> Response {
@@ -196,7 +205,7 @@ async fn obey(plug: &Plug, order: Order) -> Response {
     if found { Response::json(&json!(plug.describe())) } else { problem(404, "the plug has no such outlet") }
 }
 
-fn problem(status: u16, text: &str) -> Response {
+pub(super) fn problem(status: u16, text: &str) -> Response {
     let mut response = Response::json(&json!({"error": text}));
     response.status = status;
     response

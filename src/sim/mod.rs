@@ -54,7 +54,7 @@ pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks
 pub use fault::{Action, Choke, Fault, Kind, Selector, Trick};
 pub use ledger::Counters;
 pub use plug::{OutletDescription, Plug, PlugDescription};
-pub use run::{SimOptions, run};
+pub use run::{MachineKind, SimOptions, run};
 
 use crate::clock::Clock;
 
@@ -108,6 +108,9 @@ pub enum RackError {
         "no kind of plug is called {0}: write p100, p110, p300 or p304m, a colon, and passthrough, klap-v1, klap-v2 or tpap"
     )]
     Kind(String),
+    /// No kind of machine is written so.
+    #[error("no kind of machine is called {0}: write amt12, amt16, amt12-tls or amt16-tls")]
+    MachineKind(String),
     /// Too many plugs or machines.
     #[error("a simulated rack of {0} plugs or machines is asked for; the most is {PLUGS_MAX} of each")]
     TooMany(usize),
@@ -171,7 +174,8 @@ impl Rack {
             let failed = |source| RackError::Control { address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             control = Some(listener.local_addr().map_err(failed)?);
-            tasks.spawn(control::run(listener, plugs.clone(), machines.clone(), config.clock.clone()));
+            let subjects = control::Subjects { plugs: plugs.clone().into(), machines: machines.clone().into() };
+            tasks.spawn(control::run(listener, subjects, config.clock.clone()));
         }
         Ok(Rack { plugs, machines, control, clock: config.clock, tasks })
     }

@@ -6,9 +6,19 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::amt::config::{AMT_PORT, AMT_TLS_PORT, MachineConfig, Profile};
 use super::config::{Account, Model, PlugConfig, RackConfig, Variant};
 use super::{Rack, RackError};
 use crate::clock::Clock;
+
+/// What people write for an AMT machine: `amt16-tls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineKind {
+    /// Its hardware.
+    pub profile: Profile,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
 
 /// What a rack of the command line is made of.
 #[derive(Clone, Debug)]
@@ -17,9 +27,11 @@ pub struct SimOptions {
     pub plugs: usize,
     /// What they are, over and over again in this order. Never empty: an empty list stands for the default.
     pub kinds: Vec<(Model, Variant)>,
+    /// The AMT machines; they are called `amt-1` and so on.
+    pub machines: Vec<MachineKind>,
     /// What everything random but the keys is made from.
     pub seed: u64,
-    /// The address of the first plug; the others follow.
+    /// The address of the first plug; the others follow, and the machines after them.
     pub base: Ipv4Addr,
     /// The TCP port of all plugs; 0 takes a free one for each.
     pub port: u16,
@@ -54,6 +66,13 @@ impl SimOptions {
         });
         kind.ok_or_else(|| RackError::Kind(text.to_owned()))
     }
+
+    /// Reads a kind of machine as people write it: `amt12`, `amt16` or `amt16-tls`.
+    pub fn machine(text: &str) -> Result<MachineKind, RackError> {
+        let (name, tls) = text.strip_suffix("-tls").map_or((text, false), |name| (name, true));
+        let profile = Profile::from_str(name, true).map_err(|_| RackError::MachineKind(text.to_owned()))?;
+        Ok(MachineKind { profile, tls })
+    }
 }
 
 impl Default for SimOptions {
@@ -62,6 +81,7 @@ impl Default for SimOptions {
         SimOptions {
             plugs: SimOptions::KINDS.len(),
             kinds: SimOptions::KINDS.to_vec(),
+            machines: Vec::new(),
             seed: 1,
             base: Ipv4Addr::new(127, 42, 0, 1),
             port: 0,
@@ -87,9 +107,17 @@ impl From<SimOptions> for RackConfig {
                 latency: options.latency,
                 ..PlugConfig::new(&format!("plug-{}", index + 1), *model, *variant)
             });
+        let first_machine = first.wrapping_add(u32::try_from(options.plugs).unwrap_or(0));
+        let machines = (0u32..).zip(&options.machines).map(|(index, kind)| MachineConfig {
+            address: Some(Ipv4Addr::from(first_machine.wrapping_add(index))),
+            port: if kind.tls { AMT_TLS_PORT } else { AMT_PORT },
+            tls: kind.tls,
+            latency: options.latency,
+            ..MachineConfig::new(&format!("amt-{}", index + 1), kind.profile)
+        });
         RackConfig {
             plugs: plugs.collect(),
-            machines: Vec::new(),
+            machines: machines.collect(),
             seed: options.seed,
             clock: Clock::system(),
             control: options.control,

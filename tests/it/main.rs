@@ -10,6 +10,10 @@
     reason = "a test that is wrong may fall over"
 )]
 
+mod able;
+mod accounts;
+mod amt;
+mod certificates;
 mod commands;
 mod crash;
 mod crawl;

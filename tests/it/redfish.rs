@@ -13,6 +13,7 @@ fn steady(value: &mut Value) {
         Value::Object(object) => {
             for (name, value) in object.iter_mut() {
                 match name.as_str() {
+                    "@odata.etag" if value.as_str().is_some_and(|etag| etag.len() > 12) => *value = "\"made-1\"".into(),
                     "DateTime" | "CreatedTime" => *value = "2026-11-22T12:00:00Z".into(),
                     "ServiceEntryPointUUID" => *value = "11111111-2222-3333-4444-555555555555".into(),
                     "LastPowerOutputWatts" | "PowerInputWatts" | "PowerConsumedWatts" | "Reading" => {
@@ -31,7 +32,7 @@ fn steady(value: &mut Value) {
 #[tokio::test]
 async fn bodies_are_as_they_are_written_down() {
     let rig = Rig::settled([klap("n")]).await;
-    for (name, path) in [
+    let bodies = [
         ("system", "/redfish/v1/Systems/n"),
         ("systems", "/redfish/v1/Systems"),
         ("manager", "/redfish/v1/Managers/n"),
@@ -40,11 +41,23 @@ async fn bodies_are_as_they_are_written_down() {
         ("environment_metrics", "/redfish/v1/Chassis/n/EnvironmentMetrics"),
         ("processor", "/redfish/v1/Systems/n/Processors/0"),
         ("ethernet_interface", "/redfish/v1/Systems/n/EthernetInterfaces/0"),
+        ("storage", "/redfish/v1/Systems/n/Storage/1"),
+        ("drive", "/redfish/v1/Chassis/n/Drives/0"),
         ("session_service", "/redfish/v1/SessionService"),
-    ] {
+        ("account_service", "/redfish/v1/AccountService"),
+        ("accounts", "/redfish/v1/AccountService/Accounts"),
+        ("account", "/redfish/v1/AccountService/Accounts/operator"),
+        ("role", "/redfish/v1/AccountService/Roles/Operator"),
+    ];
+    compare(&rig, &bodies).await;
+}
+
+/// Holds what is served at each path to the golden file of that name.
+pub async fn compare(rig: &Rig, bodies: &[(&str, &str)]) {
+    for (name, path) in bodies {
         let (status, mut body) = rig.get(path).await;
         assert_eq!(status, StatusCode::OK, "{path}");
-        if name == "manager" {
+        if name.ends_with("manager") {
             body["Description"] = Value::Null;
         }
         steady(&mut body);

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use plugfish::account::Role;
 use plugfish::clock::{Clock, Mono};
-use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running};
+use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use plugfish::driver::DriverConfig;
+use plugfish::driver::amt::AmtConfig;
+use plugfish::driver::http::Tls;
 use plugfish::driver::tapo::TapoConfig;
 use plugfish::http::auth::hash_password;
 use plugfish::http::ops::MetricsAccess;
-use plugfish::node::{Architecture, Inventory, MacAddress, NodeSpec, Processor, Rules};
-use plugfish::sim::{Model, Plug, PlugConfig, Rack, RackConfig, Variant};
+use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Rules};
+use plugfish::sim::{Machine, MachineConfig, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -32,6 +34,7 @@ pub struct Rig {
     pub clock: Clock,
     pub state: PathBuf,
     nodes: Vec<NodePlan>,
+    tls: Option<TlsPlan>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
     // Last, so that the directory outlives the daemon.
@@ -55,18 +58,65 @@ impl Rig {
     /// A node for each outlet of each plug, called like the plug (`strip.0`, `strip.1` where there are more). `change` may
     /// adjust what the daemon is told of each node.
     pub async fn with(plugs: impl IntoIterator<Item = PlugConfig>, change: impl Fn(&mut NodePlan)) -> Rig {
+        Rig::with_machines(plugs, [], change).await
+    }
+
+    /// The same with AMT machines beside the plugs.
+    pub async fn with_machines(
+        plugs: impl IntoIterator<Item = PlugConfig>,
+        machines: impl IntoIterator<Item = MachineConfig>,
+        change: impl Fn(&mut NodePlan),
+    ) -> Rig {
+        Rig::over(None, plugs, machines, change).await
+    }
+
+    /// The same over TLS; the client of the rig believes any certificate.
+    pub async fn over(
+        tls: Option<TlsPlan>,
+        plugs: impl IntoIterator<Item = PlugConfig>,
+        machines: impl IntoIterator<Item = MachineConfig>,
+        change: impl Fn(&mut NodePlan),
+    ) -> Rig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = RackConfig::new(7);
         config.plugs.extend(plugs);
+        config.machines.extend(machines);
         let rack = Arc::new(Rack::start(config).await.unwrap());
         let mut nodes: Vec<NodePlan> = rack.plugs().iter().flat_map(nodes_of).collect();
+        nodes.extend(rack.machines().iter().map(|machine| node_of(machine)));
         nodes.iter_mut().for_each(change);
         let scratch = tempfile::tempdir().unwrap();
         let state = scratch.path().join("state");
-        let (address, stop, thread) = serve(state.clone(), nodes.clone()).await;
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        let (address, stop, thread) = serve(state.clone(), nodes.clone(), tls.clone()).await;
+        let client = Client::builder()
+            .tls_danger_accept_invalid_certs(true)
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build()
+            .unwrap();
         let clock = Clock::system();
-        Rig { rack, address, client, clock, state, nodes, stop: Some(stop), thread: Some(thread), _scratch: scratch }
+        Rig {
+            rack,
+            address,
+            client,
+            clock,
+            state,
+            nodes,
+            tls,
+            stop: Some(stop),
+            thread: Some(thread),
+            _scratch: scratch,
+        }
+    }
+
+    /// A rig without a rack, on what `serve` serves until the sender is dropped.
+    pub async fn on<F: Future<Output = Served>>(serve: impl FnOnce(PathBuf) -> F) -> Rig {
+        let mut rig = Rig::start([]).await;
+        rig.stop();
+        let (address, stop, thread) = serve(rig.state.clone()).await;
+        (rig.address, rig.stop, rig.thread) = (address, Some(stop), Some(thread));
+        rig.all_seen().await;
+        rig
     }
 
     /// A rig whose nodes have all been seen.
@@ -88,8 +138,17 @@ impl Rig {
         self.rack.plug(name).unwrap()
     }
 
+    pub fn machine(&self, name: &str) -> &Arc<Machine> {
+        self.rack.machine(name).unwrap()
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.address)).basic_auth(USER, Some(PASSWORD))
+        self.client.request(method, self.url(path)).basic_auth(USER, Some(PASSWORD))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     pub async fn send(&self, request: RequestBuilder) -> (StatusCode, Value) {
@@ -149,7 +208,7 @@ impl Rig {
     /// Starts the daemon again on the same state.
     pub async fn restart(&mut self) {
         self.stop();
-        let (address, stop, thread) = serve(self.state.clone(), self.nodes.clone()).await;
+        let (address, stop, thread) = serve(self.state.clone(), self.nodes.clone(), self.tls.clone()).await;
         (self.address, self.stop, self.thread) = (address, Some(stop), Some(thread));
     }
 }
@@ -166,18 +225,18 @@ impl Drop for Rig {
     }
 }
 
+/// Where something serves, until the sender is dropped, in which thread.
+pub type Served = (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>);
+
 /// Runs a daemon in a thread until the sender is dropped.
-async fn serve(
-    state_dir: PathBuf,
-    nodes: Vec<NodePlan>,
-) -> (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>) {
+async fn serve(state_dir: PathBuf, nodes: Vec<NodePlan>, tls: Option<TlsPlan>) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::spawn(move || {
         actix::System::new().block_on(async move {
             let plan = Plan {
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
-                tls: None,
+                tls,
                 auth_required: true,
                 metrics: MetricsAccess::Public,
                 state_dir,
@@ -236,6 +295,34 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
     }
 }
 
+/// How to reach a simulated AMT machine.
+pub fn driver_of(machine: &Machine) -> DriverConfig {
+    DriverConfig::Amt(AmtConfig {
+        host: machine.address().ip().to_string(),
+        port: Some(machine.address().port()),
+        tls: match machine.fingerprint() {
+            Some(pin) => Tls::Pin(hex::decode(pin).unwrap().try_into().unwrap()),
+            None => Tls::Off,
+        },
+        username: "admin".into(),
+        password: MachineConfig::PASSWORD.to_owned().into(),
+    })
+}
+
+fn node_of(machine: &Machine) -> NodePlan {
+    let driver = driver_of(machine);
+    NodePlan {
+        spec: NodeSpec {
+            id: machine.name().parse().unwrap(),
+            inventory: Arc::new(Inventory::default()),
+            rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(60) },
+            device: driver.label().into(),
+            kind: driver.kind(),
+        },
+        driver,
+    }
+}
+
 fn inventory() -> Inventory {
     Inventory {
         manufacturer: Some("Dell".into()),
@@ -249,6 +336,13 @@ fn inventory() -> Inventory {
             ..Processor::default()
         }],
         memory_gib: Some(16.0),
+        drives: vec![Drive {
+            name: "nvme0n1".into(),
+            capacity_bytes: Some(256_000_000_000),
+            media: Some("SSD".into()),
+            protocol: Some("NVMe".into()),
+            ..Drive::default()
+        }],
         nics: vec!["00:5c:52:31:3a:9c".parse().unwrap()],
         ..Inventory::default()
     }

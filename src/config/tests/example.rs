@@ -32,7 +32,7 @@ fn the_example_can_be_run_as_it_stands() {
     let config = loaded.config;
     assert!(config.server.auth_required);
     assert!(config.server.listen.iter().all(|address| address.ip().is_loopback()));
-    assert_eq!(config.nodes.len(), 4);
+    assert_eq!(config.nodes.len(), 5);
     if std::env::var_os("STATE_DIRECTORY").is_none() {
         assert_eq!(config.state_dir, folder.path().join("state"));
     }
@@ -51,6 +51,8 @@ fn what_the_example_has_in_comments_is_right_too() {
         ("# state_dir: /var", "state_dir: /var"),
         ("# accounts:\n#   - { username: admin", "accounts:\n  - { username: admin"),
         ("      # username: other", "      username: other"),
+        ("  # amt: # the login", "  amt: # the login"),
+        ("  #   password: { file: amt.pass }\n", "    password: { file: amt.pass }\n"),
         ("      # password: { file: other.pass", "      password: { file: other.pass"),
         ("password: \"the password of this account\"", "password: { credential: tapo }"),
     ] {
@@ -62,6 +64,7 @@ fn what_the_example_has_in_comments_is_right_too() {
         .file("tls.key", "-----BEGIN PRIVATE KEY-----")
         .file("admin.pass", "x\n")
         .file("other.pass", "x\n")
+        .file("amt.pass", "x\n")
         .var("CREDENTIALS_DIRECTORY", "/run/c")
         .file("/run/c/tapo", "x");
     let config = fake.config();
@@ -75,9 +78,9 @@ fn the_configuration_in_the_readme_is_right() {
     let from = readme.find("   server:\n").unwrap();
     let yaml: String =
         readme[from..].lines().take_while(|line| !line.contains("```")).map(|line| format!("{line}\n")).collect();
-    let fake = Fake::new(&yaml).file("admin.pass", "x\n").file("tapo.pass", "x\n");
+    let fake = Fake::new(&yaml).file("admin.pass", "x\n").file("tapo.pass", "x\n").file("amt.pass", "x\n");
     let config = fake.config();
-    assert_eq!((config.accounts.len(), config.nodes.len()), (1, 1));
+    assert_eq!((config.accounts.len(), config.nodes.len()), (1, 2));
     assert_eq!(broken(&schema(), &schema(), &as_json(&yaml)), None);
 }
 

@@ -278,4 +278,4 @@ fn nics(found: &[Instance]) -> Vec<MacAddress> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -86,6 +86,7 @@ impl Event {
         let [kind, detail, more, .., state] = self.data;
         match self.sensor {
             6 => match u16::from_le_bytes([detail, more]) {
+                0 => "authentication failed".into(),
                 1 => "authentication failed once".into(),
                 times => format!("authentication failed {times} times"),
             },

@@ -149,6 +149,8 @@ pub struct Study {
     fresh_until: BTreeMap<Part, Mono>,
     /// What this firmware does not have, or does not show to this account.
     absent: BTreeSet<Corner>,
+    /// What is being looked at. It stays when the step is dropped, which counts as a failure: somebody lost patience.
+    looking: Option<Corner>,
     /// Failures in this round. A new session does not clear them: the failure may be what ended the old one.
     failures: BTreeMap<Corner, u32>,
     /// The instances of the inventory; those of an earlier round stay until their class is read again.
@@ -199,31 +201,49 @@ impl Study {
             self.begin_round(wire.context().clock.now().mono);
         }
         let Some(corner) = self.round.front().copied() else { return Ok(Findings::default()) };
+        if let Some(dropped) = self.looking.take() {
+            self.count_failure(dropped);
+        }
         let mut findings = Findings::default();
-        match self.look(corner, wire, &mut findings).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Findings { more: true, ..findings }),
-            Err(fault) if corner.is_closed(&fault) => {
-                self.absent.insert(corner);
-            }
-            Err(fault) => {
-                self.reading = Reading::default();
-                // That a machine does not answer at all says nothing about this corner.
-                if matches!(fault.kind, Kind::Unreachable | Kind::Unspoken | Kind::Stranger | Kind::Auth | Kind::Locked)
-                {
-                    return Err(fault);
+        if !self.is_given_up(corner) {
+            self.looking = Some(corner);
+            let looked = self.look(corner, wire, &mut findings).await;
+            self.looking = None;
+            match looked {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.failures.remove(&corner);
+                    return Ok(Findings { more: true, ..findings });
                 }
-                let failures = self.failures.entry(corner).or_default();
-                *failures += 1;
-                if *failures < FAILURES_MAX {
-                    return Err(fault);
+                Err(fault) if corner.is_closed(&fault) => {
+                    self.absent.insert(corner);
                 }
-                let node = &wire.context().node;
-                info!(%node, class = corner.class(), %fault, "failed {FAILURES_MAX} times, left out for now");
+                Err(fault) => {
+                    self.reading = Reading::default();
+                    // That a machine does not answer at all says nothing about this corner.
+                    use Kind::{Auth, Locked, Stranger, Unreachable, Unspoken};
+                    if !matches!(fault.kind, Unreachable | Unspoken | Stranger | Auth | Locked) {
+                        self.count_failure(corner);
+                    }
+                    if !self.is_given_up(corner) {
+                        return Err(fault);
+                    }
+                    let node = &wire.context().node;
+                    info!(%node, class = corner.class(), %fault, "left out for now, after {FAILURES_MAX} failures");
+                }
             }
         }
         self.leave(corner, wire.context().clock.now().mono, &mut findings);
         Ok(findings)
+    }
+
+    fn count_failure(&mut self, corner: Corner) {
+        *self.failures.entry(corner).or_default() += 1;
+    }
+
+    /// It failed too often for this round.
+    fn is_given_up(&self, corner: Corner) -> bool {
+        self.failures.get(&corner).is_some_and(|count| *count >= FAILURES_MAX)
     }
 
     fn begin_round(&mut self, now: Mono) {

@@ -313,13 +313,12 @@ fn read_value(node: Node<'_, '_>) -> Option<Value> {
     if !node.has_children() || node.children().all(|child| !child.is_element()) {
         return Some(Value::Text(node.text().unwrap_or("").to_owned()));
     }
-    if let Some(moment) = child(node, COMMON, "Datetime") {
-        return Some(Value::Datetime(text_of(moment).to_owned()));
+    let inner = node.first_element_child()?;
+    match inner.tag_name().name() {
+        "Datetime" => Some(Value::Datetime(text_of(inner).to_owned())),
+        "Interval" => Some(Value::Interval(text_of(inner).to_owned())),
+        _ => Reference::read(node).map(Value::Reference),
     }
-    if let Some(span) = child(node, COMMON, "Interval") {
-        return Some(Value::Interval(text_of(span).to_owned()));
-    }
-    Reference::read(node).map(Value::Reference)
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ use crate::clock::Clock;
 use crate::node::pace::{Pace, RequestGate};
 use crate::telemetry::Metrics;
 
+/// For servers that answer: long enough for busy cores.
+const LONG: Deadlines = Deadlines { connect: Duration::from_secs(5), exchange: Duration::from_secs(5) };
+
+/// For servers that do not.
 const QUICK: Deadlines = Deadlines { connect: Duration::from_millis(300), exchange: Duration::from_millis(300) };
 
 /// Takes connections, reads what comes first, and sends these bytes.
@@ -32,7 +36,7 @@ async fn server(answer: &'static [u8], then_close: bool) -> u16 {
     port
 }
 
-fn context(metrics: &Arc<Metrics>) -> DeviceContext {
+pub(super) fn context(metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let many = NonZeroU32::new(100_000).unwrap();
     let pace = Pace { gap: Duration::ZERO, per_second: many, burst: many };
@@ -40,15 +44,20 @@ fn context(metrics: &Arc<Metrics>) -> DeviceContext {
     DeviceContext { node: "node-1".parse().unwrap(), clock, gate, meters: metrics.device("node-1") }
 }
 
-async fn post_to(url: String, context: &DeviceContext) -> Result<Answer, HttpError> {
-    let client = HttpClient::plain(QUICK).unwrap();
+async fn post_to(url: String, context: &DeviceContext, deadlines: Deadlines) -> Result<Answer, HttpError> {
+    let client = HttpClient::plain(deadlines).unwrap();
     let errand = Errand { context, op: "read", step: "test", attempt: 1 };
     client.post(errand, Post { url, headers: HeaderMap::new(), body: b"{}".to_vec() }).await
 }
 
 async fn outcome(answer: &'static [u8], then_close: bool) -> Result<Answer, HttpError> {
+    outcome_within(LONG, answer, then_close).await
+}
+
+async fn outcome_within(limits: Deadlines, answer: &'static [u8], then_close: bool) -> Result<Answer, HttpError> {
     let port = server(answer, then_close).await;
-    let result = post_to(format!("http://127.0.0.1:{port}/secret?token=geheim"), &context(&Metrics::new())).await;
+    let url = format!("http://127.0.0.1:{port}/secret?token=geheim");
+    let result = post_to(url, &context(&Metrics::new()), limits).await;
     if let Err(error) = &result {
         let words = error.to_string();
         assert!(!words.contains("geheim") && !words.contains("http://"), "{words}");
@@ -99,7 +108,8 @@ async fn truncated_answers_were_closed_too_early() {
 #[tokio::test]
 async fn silence_ends_at_the_deadline() {
     for answer in [b"".as_slice(), b"HTTP/1.1 200 X\r\n", b"HTTP/1.1 200 X\r\nContent-Length: 10\r\n\r\nhalf"] {
-        assert_eq!(outcome(answer, false).await.unwrap_err(), HttpError::TimedOut(QUICK.exchange));
+        let error = outcome_within(QUICK, answer, false).await.unwrap_err();
+        assert_eq!(error, HttpError::TimedOut(QUICK.exchange));
     }
 }
 
@@ -122,11 +132,11 @@ async fn nobody_there_is_unreachable() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let error = post_to(format!("http://127.0.0.1:{port}/"), &context).await.unwrap_err();
+    let error = post_to(format!("http://127.0.0.1:{port}/"), &context, LONG).await.unwrap_err();
     assert!(matches!(&error, HttpError::Unreachable(words) if words.contains("refused")), "{error:?}");
-    let error = post_to("http://name.invalid:80/".into(), &context).await.unwrap_err();
+    let error = post_to("http://name.invalid:80/".into(), &context, LONG).await.unwrap_err();
     assert!(matches!(error, HttpError::Unreachable(_)), "{error:?}");
-    let error = post_to("http://a b/".into(), &context).await.unwrap_err();
+    let error = post_to("http://a b/".into(), &context, LONG).await.unwrap_err();
     assert!(matches!(error, HttpError::Unmakeable(_)), "{error:?}");
     let line = "plugfish_device_requests_total{node=\"node-1\",op=\"read\",outcome=\"unreachable\"} 2";
     assert!(metrics.render().contains(line), "{}", metrics.render());
@@ -138,7 +148,8 @@ async fn a_request_that_is_dropped_is_counted_too() {
     let context = context(&metrics);
     let port = server(b"", false).await;
     let clock = context.clock.clone();
-    let dropped = clock.limit(Duration::from_millis(50), post_to(format!("http://127.0.0.1:{port}/"), &context)).await;
+    let dropped =
+        clock.limit(Duration::from_millis(50), post_to(format!("http://127.0.0.1:{port}/"), &context, LONG)).await;
     assert!(dropped.is_none());
     let line = "plugfish_device_requests_total{node=\"node-1\",op=\"read\",outcome=\"timeout\"} 1";
     assert!(metrics.render().contains(line), "{}", metrics.render());
@@ -157,7 +168,7 @@ async fn headers_are_as_plugs_bear_them() {
         stream.write_all(b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     });
-    let client = HttpClient::plain(QUICK).unwrap();
+    let client = HttpClient::plain(LONG).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(COOKIE, HeaderValue::from_static("TP_SESSIONID=1"));

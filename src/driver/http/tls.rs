@@ -140,26 +140,40 @@ impl ServerCertVerifier for Trust {
 const TOO_OLD: &str = "the machine speaks only TLS versions or ciphers that are no longer considered safe; use plain 16992 \
      on a trusted network (tls: off) or update the firmware";
 
+/// What to tell of a machine that wants to know who we are.
+const MUTUAL: &str = "the machine asks for a client certificate (mutual TLS), which plugfish does not have";
+
 /// The words for a failed handshake, if this cause of an error is one.
 pub(super) fn handshake_words(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    // rustls stands inside of an io::Error, which does not name it as its source.
-    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let error = cause.downcast_ref::<Error>().or_else(|| inner?.downcast_ref::<Error>())?;
+    let error = of_rustls(cause)?;
     Some(match error {
+        // In TLS 1.2 this may also be what is said when a client certificate is missing.
+        Error::AlertReceived(AlertDescription::HandshakeFailure) => format!("{TOO_OLD}; or {MUTUAL} ({error})"),
         Error::PeerIncompatible(_)
-        | Error::AlertReceived(
-            AlertDescription::ProtocolVersion
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::InsufficientSecurity,
-        ) => format!("{TOO_OLD} ({error})"),
+        | Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity) => {
+            format!("{TOO_OLD} ({error})")
+        }
         Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
-            format!("the machine asks for a client certificate (mutual TLS), which plugfish does not have ({error})")
+            format!("{MUTUAL} ({error})")
         }
         Error::InvalidMessage(_) => format!("what answers does not speak TLS: 16992 is plain, 16993 is TLS ({error})"),
-        Error::InvalidCertificate(CertificateError::Other(other)) => other.0.to_string(),
-        Error::InvalidCertificate(_) => {
-            format!("the machine's certificate is not trusted: {error}; pin it (tls: {{ pin: \"sha256:...\" }})")
-        }
+        Error::InvalidCertificate(reason) => match reason {
+            CertificateError::Other(other) if other.0.is::<OtherCertificate>() => other.0.to_string(),
+            _ => format!("the machine's certificate is not trusted; pin it (tls: {{ pin: \"sha256:...\" }}) ({error})"),
+        },
         error => error.to_string(),
     })
 }
+
+/// rustls stands inside of one io::Error or two, which do not name it as their source.
+fn of_rustls<'a>(mut cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    loop {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return Some(error);
+        }
+        cause = cause.downcast_ref::<io::Error>()?.get_ref()?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@ use super::config::{Consent, ControlMode};
 use super::power::Power;
 use super::reply::{Epr, Instance, Val};
 use super::state::State;
-use crate::clock::Now;
 
 /// The reference to the computer.
 pub(super) fn managed_system() -> Epr {
@@ -31,11 +30,11 @@ const PARENTS: &[(&str, &[&str])] = &[
 ];
 
 /// The instances of a class, those of its subclasses too. `None`: the firmware has no such class.
-pub(super) fn instances(state: &State, class: &str, now: Now) -> Option<Vec<Instance>> {
+pub(super) fn instances(state: &State, class: &str) -> Option<Vec<Instance>> {
     if let Some((_, children)) = PARENTS.iter().find(|(parent, _)| *parent == class) {
         return children
             .iter()
-            .map(|child| instances(state, child, now))
+            .map(|child| instances(state, child))
             .collect::<Option<Vec<_>>>()
             .map(|all| all.concat());
     }

@@ -141,7 +141,9 @@ pub struct MachineQuirks {
     pub takes_read_only: bool,
     /// Wants credentials for Identify.
     pub identify_needs_login: bool,
-    /// How many requests a nonce is good for.
+    /// Speaks no TLS that is still taken: every handshake ends in an alert.
+    pub old_tls: bool,
+    /// How many requests a nonce is good for. With 1, every request but the first meets a stale nonce.
     pub nonce_uses_max: Option<u32>,
 }
 

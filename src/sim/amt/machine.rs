@@ -194,7 +194,7 @@ impl Machine {
                 order: state.boot.order().map(str::to_owned),
                 next: state.boot.is_next(),
                 consent_code: state.consent.code(),
-                contexts_open: state.contexts_open(),
+                contexts_open: state.contexts.len(),
                 boots: state.boots.len(),
                 note: state.note.clone(),
             }
@@ -253,7 +253,7 @@ impl Machine {
 
     /// Enumerations that were begun and neither read to their end nor released.
     pub fn contexts_open(&self) -> usize {
-        self.with(|state, _| state.contexts_open())
+        self.with(|state, _| state.contexts.len())
     }
 
     /// What clients did to it so far.

@@ -11,6 +11,8 @@ pub mod power;
 
 mod classes;
 mod consent;
+mod contexts;
+pub(super) mod control;
 mod door;
 mod hardware;
 mod log;

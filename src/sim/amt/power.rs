@@ -3,13 +3,13 @@
 //!
 //! It knows nothing of boot devices: a boot is an event here, and what it boots from is decided by `boot`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::Timings;
 use crate::clock::Mono;
 
 /// The states a computer rests in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Power {
     /// S0.

@@ -82,7 +82,7 @@ pub(super) fn uri(class: &str) -> String {
 }
 
 /// The prefixes of an answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Prefixes {
     soap: &'static str,
     addressing: &'static str,
@@ -90,24 +90,46 @@ pub(super) struct Prefixes {
     enumeration: &'static str,
     transfer: &'static str,
     common: &'static str,
-    /// That of the class; empty stands for a default namespace.
-    class: &'static str,
+    /// The classes in the answer, whose prefixes are declared on the envelope. `None`: each of their elements declares
+    /// a default namespace.
+    classes: Option<Vec<String>>,
 }
 
+/// The letter of the first class in an answer.
+const FIRST_CLASS: u8 = b'h';
+
 impl Prefixes {
-    /// Those of most firmware.
-    pub const USUAL: Prefixes =
-        Prefixes { soap: "a", addressing: "b", wsman: "c", enumeration: "g", transfer: "f", common: "d", class: "h" };
+    /// Those of most firmware. `classes` are those in the answer; the same one twice does no harm.
+    pub fn usual(classes: &[&str]) -> Prefixes {
+        let mut all: Vec<String> = Vec::new();
+        for class in classes {
+            if !all.iter().any(|known| known == class) {
+                all.push((*class).to_owned());
+            }
+        }
+        Prefixes {
+            soap: "a",
+            addressing: "b",
+            wsman: "c",
+            enumeration: "g",
+            transfer: "f",
+            common: "d",
+            classes: Some(all),
+        }
+    }
+
     /// Those of the quirk.
-    pub const OTHER: Prefixes = Prefixes {
-        soap: "SOAP-ENV",
-        addressing: "wsa",
-        wsman: "wsman",
-        enumeration: "wsen",
-        transfer: "wxf",
-        common: "cim",
-        class: "",
-    };
+    pub fn other() -> Prefixes {
+        Prefixes {
+            soap: "SOAP-ENV",
+            addressing: "wsa",
+            wsman: "wsman",
+            enumeration: "wsen",
+            transfer: "wxf",
+            common: "cim",
+            classes: None,
+        }
+    }
 
     fn declarations(&self) -> String {
         let all = [
@@ -118,12 +140,16 @@ impl Prefixes {
             (self.transfer, ns::TRANSFER),
             (self.common, ns::COMMON),
         ];
-        all.iter().map(|(prefix, uri)| format!(" xmlns:{prefix}=\"{uri}\"")).collect()
+        let fixed = all.iter().map(|(prefix, uri)| format!(" xmlns:{prefix}=\"{uri}\""));
+        let classes = self.classes.iter().flatten().zip(FIRST_CLASS..);
+        fixed
+            .chain(classes.map(|(class, letter)| format!(" xmlns:{}=\"{}\"", char::from(letter), uri(class))))
+            .collect()
     }
 
     /// An instance.
     pub fn instance(&self, instance: &Instance) -> String {
-        self.element(instance.class, &instance.class.to_string(), &instance.fields)
+        self.element(instance.class, instance.class, &instance.fields)
     }
 
     /// The output of a method.
@@ -132,9 +158,10 @@ impl Prefixes {
     }
 
     fn element(&self, class: &str, name: &str, fields: &[(&'static str, Val)]) -> String {
-        let (declare, prefix) = match self.class {
-            "" => (format!(" xmlns=\"{}\"", uri(class)), String::new()),
-            prefix => (format!(" xmlns:{prefix}=\"{}\"", uri(class)), format!("{prefix}:")),
+        let known = self.classes.iter().flatten().zip(FIRST_CLASS..).find(|(known, _)| *known == class);
+        let (declare, prefix) = match known {
+            Some((_, letter)) => (String::new(), format!("{}:", char::from(letter))),
+            None => (format!(" xmlns=\"{}\"", uri(class)), String::new()),
         };
         let mut text = format!("<{prefix}{name}{declare}>");
         for (name, value) in fields {
@@ -311,7 +338,7 @@ mod tests {
         let epr = Epr("CIM_ComputerSystem", vec![("Name", "Managed & <System>".into())]);
         let instance = Instance::new("CIM_Chip").with("Tag", "CPU 0").list("X", &[1, 2]).val("E", Val::Epr(epr));
         let instance = instance.val("T", Val::Time("2020-01-01T00:00:00Z".into()));
-        for prefixes in [Prefixes::USUAL, Prefixes::OTHER] {
+        for prefixes in [Prefixes::usual(&["CIM_Chip"]), Prefixes::other()] {
             for text in [
                 prefixes.envelope(None, 1, &prefixes.instance(&instance)),
                 prefixes.envelope(

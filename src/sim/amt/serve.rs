@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -24,6 +25,8 @@ const TARGET: &str = "/wsman";
 const SOAP_TYPE: &str = "application/soap+xml; charset=UTF-8";
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// The alert of a TLS server that finds nothing in common with its client.
+const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 40];
 /// The size of a huge answer.
 const HUGE_BYTES: usize = 4 << 20;
 /// How deep a deep answer is nested.
@@ -73,7 +76,7 @@ impl Station for Machine {
     async fn answer_probe(&self, _: &[u8], _: SocketAddr) {}
 }
 
-async fn connection(machine: Arc<Machine>, stream: TcpStream, silent: bool) {
+async fn connection(machine: Arc<Machine>, mut stream: TcpStream, silent: bool) {
     let clock = machine.ticks().clone();
     let (asleep, fault) = machine.with(|state, now| {
         state.book.connected();
@@ -89,6 +92,13 @@ async fn connection(machine: Arc<Machine>, stream: TcpStream, silent: bool) {
     }
     let mut wire = match machine.acceptor() {
         None => Wire::new(stream, clock),
+        Some(_) if machine.with(|state, _| state.config.quirks.old_tls) => {
+            // What the client said is read first: a socket that is closed with something unread ends in a reset.
+            let mut hello = [0; 4096];
+            let _ = clock.limit(HANDSHAKE_TIME_MAX, stream.read(&mut hello)).await;
+            finish(Wire::new(stream, clock), Ending::Raw(HANDSHAKE_FAILURE.to_vec()), true).await;
+            return;
+        }
         Some(acceptor) => match clock.limit(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
             Some(Ok(stream)) => Wire::new(stream, clock.clone()),
             Some(Err(_)) | None => return machine.with(|state, _| state.book.nonsense += 1),

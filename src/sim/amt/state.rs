@@ -1,6 +1,5 @@
 //! All that a machine is at a moment, and the WS-Management operations on it. Sync and short: the lock is held meanwhile.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::super::link::{Link, Outage, Reach};
 use super::boot::{BootSource, Override};
 use super::config::{Consent, ControlMode, MachineConfig};
 use super::consent::Given;
+use super::contexts::Contexts;
 use super::door::{Door, Knock, Rules, Verdict};
 use super::hardware::Hardware;
 use super::log::Logs;
@@ -21,28 +21,12 @@ use super::soap::{Call, Operation};
 use super::{classes, methods};
 use crate::clock::{Mono, Now};
 
-/// How many enumerations may be open; real machines have far fewer, and clients in order leave none.
-const CONTEXTS_MAX: usize = 1_000;
-/// How long an enumeration waits for its next Pull.
-const CONTEXT_LIFE: Duration = Duration::from_secs(120);
 /// How many boots are kept: far more than a test makes.
 const BOOTS_MAX: usize = 10_000;
 /// So many wrong logins make an event.
 const WRONG_LOGINS_EVENT: u64 = 10;
-/// Classes that come in two parts by captures of real firmware.
-const IN_PARTS: [&str; 3] = ["CIM_Chip", "CIM_PhysicalPackage", "CIM_PowerManagementCapabilities"];
 /// `EnabledState` of a redirection service that redirects nothing.
 const NO_REDIRECTION: u32 = 32768;
-
-/// An enumeration under way.
-#[derive(Clone, Debug)]
-struct Context {
-    class: String,
-    mode: String,
-    /// What is left, in its order.
-    left: Vec<Instance>,
-    made: Mono,
-}
 
 /// The state.
 pub(super) struct State {
@@ -64,8 +48,7 @@ pub(super) struct State {
     pub note: Option<String>,
     /// Seconds that the clock of the engine is ahead.
     clock_ahead_s: i64,
-    contexts: HashMap<String, Context>,
-    next_context: u32,
+    pub contexts: Contexts,
     /// Counts the answers.
     serial: u64,
     /// Since when nobody has asked anything.
@@ -109,8 +92,7 @@ impl State {
             tcp,
             note,
             clock_ahead_s: 0,
-            contexts: HashMap::new(),
-            next_context: 0,
+            contexts: Contexts::default(),
             serial: 0,
             idle_since: now.mono,
             waking: None,
@@ -128,7 +110,7 @@ impl State {
         }
         self.link.begin_planned(now.mono);
         self.consent.settle(now.mono);
-        self.contexts.retain(|_, context| now.mono.since(context.made) < CONTEXT_LIFE);
+        self.contexts.settle(now.mono);
         if self.waking.take_if(|waking| *waking <= now.mono).is_some() {
             self.idle_since = now.mono;
         }
@@ -259,10 +241,6 @@ impl State {
         self.clock_ahead_s += by_s;
     }
 
-    pub fn contexts_open(&self) -> usize {
-        self.contexts.len()
-    }
-
     fn with_door<T>(&mut self, act: impl FnOnce(&mut Door, &Rules<'_>) -> T) -> T {
         let realm = self.realm();
         let config = &self.config;
@@ -302,27 +280,27 @@ impl State {
         self.with_door(|door, rules| door.challenge(rules, stale, now.mono))
     }
 
-    fn prefixes(&self) -> Prefixes {
-        if self.config.quirks.other_prefixes { Prefixes::OTHER } else { Prefixes::USUAL }
+    /// The prefixes of an answer with these classes in it.
+    fn prefixes(&self, classes: &[&str]) -> Prefixes {
+        if self.config.quirks.other_prefixes { Prefixes::other() } else { Prefixes::usual(classes) }
     }
 
     /// An answer of the engine as text: 200 or 400.
     pub fn perform(&mut self, call: &Call, idle: bool, now: Now) -> (u16, String) {
         self.serial += 1;
-        let prefixes = self.prefixes();
         if call.operation == Operation::Identify {
-            return (200, prefixes.identified(&self.config.version));
+            return (200, self.prefixes(&[]).identified(&self.config.version));
         }
         match self.operate(call, idle, now) {
-            Ok(body) => (200, prefixes.envelope(Some(call), self.serial, &body)),
-            Err(refusal) => (400, prefixes.fault(Some(call), self.serial, &refusal)),
+            Ok((prefixes, body)) => (200, prefixes.envelope(Some(call), self.serial, &body)),
+            Err(refusal) => (400, self.prefixes(&[]).fault(Some(call), self.serial, &refusal)),
         }
     }
 
     /// A fault as text.
     pub fn refuse(&mut self, call: Option<&Call>, subcode: &str) -> String {
         self.serial += 1;
-        self.prefixes().fault(call, self.serial, &Refusal::new(subcode, "The service cannot do this"))
+        self.prefixes(&[]).fault(call, self.serial, &Refusal::new(subcode, "The service cannot do this"))
     }
 
     /// An answer with this ReturnValue to a method, whatever it was. `None`: the request is no call of a method.
@@ -330,72 +308,71 @@ impl State {
         let Operation::Invoke(method) = &call.operation else { return None };
         self.serial += 1;
         let fields = methods::value(u32::try_from(number).unwrap_or(u32::MAX));
-        let body = self.prefixes().output(&call.class, method, &fields);
-        Some(self.prefixes().envelope(Some(call), self.serial, &body))
+        let prefixes = self.prefixes(&[&call.class]);
+        let body = prefixes.output(&call.class, method, &fields);
+        Some(prefixes.envelope(Some(call), self.serial, &body))
     }
 
-    fn operate(&mut self, call: &Call, idle: bool, now: Now) -> Result<String, Refusal> {
+    fn operate(&mut self, call: &Call, idle: bool, now: Now) -> Result<(Prefixes, String), Refusal> {
         let all = (super::reply::uri(&call.class) == call.resource)
-            .then(|| classes::instances(self, &call.class, now))
+            .then(|| classes::instances(self, &call.class))
             .flatten()
             .ok_or_else(|| {
                 Refusal::new("DestinationUnreachable", "No route can be determined to reach the destination")
             })?;
-        let prefixes = self.prefixes();
+        let prefixes = self.prefixes(&[&call.class]);
         match &call.operation {
             Operation::Enumerate => self.enumerate(call, all, now),
             Operation::Pull => self.pull(call),
             Operation::Release => {
                 let id = call.body.text_of("EnumerationContext").unwrap_or_default();
-                self.contexts.remove(id).map(|_| String::new()).ok_or_else(no_context)
+                self.contexts.release(id).then(|| (prefixes, String::new())).ok_or_else(no_context)
             }
-            Operation::Get => Ok(prefixes.instance(select(call, &all)?)),
+            Operation::Get => Ok(self.instance(select(call, &all)?)),
             Operation::Put => {
                 select(call, &all)?;
                 self.put(call, now)?;
-                let all = classes::instances(self, &call.class, now).unwrap_or_default();
-                Ok(prefixes.instance(select(call, &all)?))
+                let all = classes::instances(self, &call.class).unwrap_or_default();
+                Ok(self.instance(select(call, &all)?))
             }
             Operation::Invoke(method) => {
                 select(call, &all)?;
                 let output = methods::invoke(self, call, method, idle, now)?;
-                Ok(prefixes.output(&call.class, method, &output))
+                let body = prefixes.output(&call.class, method, &output);
+                Ok((prefixes, body))
             }
             Operation::Create | Operation::Delete | Operation::Identify => Err(not_supported()),
         }
     }
 
-    fn enumerate(&mut self, call: &Call, all: Vec<Instance>, now: Now) -> Result<String, Refusal> {
-        if self.contexts.len() >= CONTEXTS_MAX {
-            return Err(Refusal::new("QuotaLimit", "The service is busy servicing other requests."));
-        }
-        self.next_context = self.next_context.wrapping_add(1);
-        let [a, b, c, d] = self.next_context.to_le_bytes();
-        let id = format!("{a:02X}{b:02X}{c:02X}{d:02X}-0000-0000-0000-000000000000");
-        let mode = call.body.text_of("EnumerationMode").unwrap_or_default().to_owned();
-        let context = Context { class: call.class.clone(), mode, left: all, made: now.mono };
-        self.contexts.insert(id.clone(), context);
-        Ok(self.prefixes().enumerate(&id))
+    fn instance(&self, one: &Instance) -> (Prefixes, String) {
+        let prefixes = self.prefixes(&[one.class]);
+        let body = prefixes.instance(one);
+        (prefixes, body)
     }
 
-    fn pull(&mut self, call: &Call) -> Result<String, Refusal> {
-        let id = call.body.text_of("EnumerationContext").unwrap_or_default().to_owned();
-        let mut context =
-            self.contexts.remove(&id).filter(|context| context.class == call.class).ok_or_else(no_context)?;
+    fn enumerate(&mut self, call: &Call, all: Vec<Instance>, now: Now) -> Result<(Prefixes, String), Refusal> {
+        let mode = call.body.text_of("EnumerationMode").unwrap_or_default();
+        let begun = self.contexts.begin(&call.class, mode, all, now.mono);
+        let busy = || Refusal::new("QuotaLimit", "The service is busy servicing other requests.");
+        let prefixes = self.prefixes(&[]);
+        let body = prefixes.enumerate(&begun.ok_or_else(busy)?);
+        Ok((prefixes, body))
+    }
+
+    fn pull(&mut self, call: &Call) -> Result<(Prefixes, String), Refusal> {
+        let id = call.body.text_of("EnumerationContext").unwrap_or_default();
+        // Without MaxElements, one.
         let asked = call.body.text_of("MaxElements").map_or(Some(1), |text| text.parse::<usize>().ok());
         let asked =
             asked.filter(|asked| *asked > 0).ok_or_else(|| Refusal::new("SchemaValidationError", "MaxElements"))?;
         let quirks = &self.config.quirks;
-        let parts = IN_PARTS.contains(&context.class.as_str());
-        let page = quirks.page_size.unwrap_or(if parts { context.left.len().div_ceil(2).max(1) } else { usize::MAX });
-        let rest = context.left.split_off(context.left.len().min(asked).min(page));
-        let prefixes = self.prefixes();
-        let items: String = context.left.iter().map(|one| prefixes.item(&context.mode, one)).collect();
-        let more = !rest.is_empty() || ((quirks.empty_last_items || parts) && !context.left.is_empty());
-        if more {
-            self.contexts.insert(id.clone(), Context { left: rest, ..context });
-        }
-        Ok(prefixes.pull(more.then_some(&id), &items))
+        let part = self.contexts.pull(id, &call.class, asked, quirks.page_size, quirks.empty_last_items);
+        let part = part.ok_or_else(no_context)?;
+        let prefixes = self.prefixes(&part.items.iter().map(|one| one.class).collect::<Vec<_>>());
+        let items: String = part.items.iter().map(|one| prefixes.item(&part.mode, one)).collect();
+        let body = prefixes.pull(part.more.then_some(id), &items);
+        Ok((prefixes, body))
     }
 
     fn put(&mut self, call: &Call, now: Now) -> Result<(), Refusal> {

@@ -1,1 +1,396 @@
-//! To come.
+//! Rounds against a scripted machine on a real socket: what is asked, when, and what comes of it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::driver::amt::inventory::tests::{fixture, lenovo};
+use crate::driver::amt::tests::fake::{Fake, Machine, Seen, Trouble};
+use crate::driver::amt::tests::{config, context, fault, quick, rig};
+use crate::node::device::FailureClass;
+use crate::telemetry::Metrics;
+
+type Answers = Vec<(&'static str, String)>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The children that a parent's enumeration brings too.
+fn is_of(name: &str, class: &str) -> bool {
+    let children: &[&str] = match class {
+        "CIM_Chip" => &["CIM_PhysicalMemory"],
+        "CIM_PhysicalPackage" => &["CIM_Card", "CIM_Chassis"],
+        _ => &[],
+    };
+    name == class || children.contains(&name)
+}
+
+fn reply(body: &str) -> String {
+    format!("<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"><s:Body>{body}</s:Body></s:Envelope>")
+}
+
+fn output(class: &str, method: &str, inside: &str) -> String {
+    let uri = crate::driver::amt::wsman::class_uri(class);
+    reply(&format!("<g:{method}_OUTPUT xmlns:g=\"{uri}\">{inside}</g:{method}_OUTPUT>"))
+}
+
+/// Answers for all that the fixture has; the firmware has no other class.
+fn machine(name: &str) -> Answers {
+    let text = fixture(name);
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let all: Vec<_> = document.root_element().children().filter(roxmltree::Node::is_element).collect();
+    let mut answers = Answers::new();
+    for corner in Part::Inventory.corners() {
+        let class = corner.class();
+        let of_class = all.iter().filter(|node| is_of(node.tag_name().name(), class));
+        let items: Vec<&str> = of_class.map(|node| &text[node.range()]).collect();
+        let word = format!("/{class}</w:ResourceURI>").leak();
+        if items.is_empty() {
+            answers.push((word, fault("b:DestinationUnreachable")));
+        } else if let Corner::One(_) = corner {
+            answers.push((word, reply(items[0])));
+        } else {
+            let n = "http://schemas.xmlsoap.org/ws/2004/09/enumeration";
+            let items = items.concat();
+            let pulled = format!(
+                "<n:PullResponse xmlns:n=\"{n}\"><n:Items>{items}</n:Items><n:EndOfSequence/></n:PullResponse>"
+            );
+            let begun = format!("<n:EnumerationContext>{class}</n:EnumerationContext>");
+            answers.push((format!("EnumerationContext>{class}<").leak(), reply(&pulled)));
+            answers.push((word, reply(&format!("<n:EnumerateResponse xmlns:n=\"{n}\">{begun}</n:EnumerateResponse>"))));
+        }
+    }
+    answers
+}
+
+fn number(name: &str, value: impl std::fmt::Display) -> String {
+    format!("<g:{name}>{value}</g:{name}>")
+}
+
+fn positioned() -> (&'static str, String) {
+    let inside = [number("IterationIdentifier", 1), number("ReturnValue", 0)].concat();
+    ("PositionToFirstRecord_INPUT", output("AMT_MessageLog", "PositionToFirstRecord", &inside))
+}
+
+/// An answer to GetRecords at this place, with records of these times.
+fn events(from: u32, times: &[u32], no_more: bool) -> (&'static str, String) {
+    let record = |time: &u32| {
+        let bytes = [&time.to_le_bytes()[..], &[0xFF, 37, 0x6F, 0, 0x68, 2], &[0; 11]].concat();
+        number("RecordArray", BASE64.encode(bytes))
+    };
+    let next = from + u32::try_from(times.len()).unwrap();
+    let ends = [number("IterationIdentifier", next), number("NoMoreRecords", no_more)].concat();
+    let inside = [ends, times.iter().map(record).collect(), number("ReturnValue", 0)].concat();
+    (format!("IterationIdentifier>{from}<").leak(), output("AMT_MessageLog", "GetRecords", &inside))
+}
+
+/// An answer to ReadRecords at this place: as many records of ascending times.
+fn audits(from: u32, count: u32, total: u32) -> (&'static str, String) {
+    let record = |time: u32| {
+        let bytes = [&[0, 17, 0, 3, 2][..], &time.to_be_bytes(), &[0, 0, 0]].concat();
+        number("EventRecords", BASE64.encode(bytes))
+    };
+    let records: String = (from..from + count).map(record).collect();
+    let counts = [number("TotalRecordCount", total), number("RecordsReturned", count)].concat();
+    let inside = [counts, records, number("ReturnValue", 0)].concat();
+    (format!("StartIndex>{from}<").leak(), output("AMT_AuditLog", "ReadRecords", &inside))
+}
+
+fn with_logs(mut answers: Answers) -> Answers {
+    answers.extend([positioned(), events(1, &[9, 5], true), audits(1, 2, 2)]);
+    answers
+}
+
+fn now(wire: &WsMan) -> Mono {
+    wire.context().clock.now().mono
+}
+
+/// Steps to the end of the round: what each step asked, as class and number of requests, and all it brought.
+async fn round(study: &mut Study, fake: &Fake, wire: &mut WsMan) -> (Vec<(String, usize)>, Findings) {
+    let mut asked = Vec::new();
+    let mut all = Findings::default();
+    assert!(study.due(now(wire)));
+    loop {
+        let before = fake.machine().seen.len();
+        let findings = study.step(wire).await.unwrap();
+        asked.push(one_class(&fake.machine().seen[before..]));
+        assert!(findings.inventory.is_none() || all.inventory.is_none());
+        all.inventory = all.inventory.or(findings.inventory);
+        all.event_log = all.event_log.or(findings.event_log);
+        all.audit_log = all.audit_log.or(findings.audit_log);
+        if !findings.more {
+            return (asked, all);
+        }
+        assert!(study.due(now(wire)) && asked.len() < 100);
+    }
+}
+
+/// The class that all these requests are on, and their number without those that were only asked for a login.
+fn one_class(seen: &[Seen]) -> (String, usize) {
+    let uri = |body: &str| body.split("ResourceURI>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let classes: BTreeSet<_> = seen.iter().map(|seen| uri(&seen.body).rsplit('/').next().unwrap().to_owned()).collect();
+    assert_eq!(classes.len(), 1, "{classes:?}");
+    let logged_in = seen.iter().filter(|seen| seen.head.contains("Authorization: ")).count();
+    (classes.into_iter().next().unwrap(), logged_in)
+}
+
+fn named(asked: &[(String, usize)]) -> Vec<(&str, usize)> {
+    asked.iter().map(|(class, count)| (class.as_str(), *count)).collect()
+}
+
+#[tokio::test]
+async fn a_round_asks_for_one_class_a_step_and_ends() {
+    let (fake, mut wire) = rig(&with_logs(machine("lenovo-12"))).await;
+    let mut study = Study::new();
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    let expected = [
+        ("AMT_GeneralSettings", 1),
+        ("CIM_Chassis", 1),
+        ("CIM_BIOSElement", 1),
+        ("CIM_ComputerSystemPackage", 1),
+        ("CIM_Processor", 2),
+        ("CIM_Chip", 2),
+        ("CIM_PhysicalMemory", 2),
+        ("CIM_MediaAccessDevice", 2),
+        ("CIM_PhysicalPackage", 2),
+        ("AMT_EthernetPortSettings", 2),
+        ("AMT_MessageLog", 2),
+        ("AMT_AuditLog", 1),
+    ];
+    assert_eq!(named(&asked), expected);
+    assert_eq!(*all.inventory.unwrap(), lenovo());
+    let times = |log: Option<Arc<[crate::node::device::LogEntry]>>| -> Vec<i64> {
+        log.unwrap().iter().map(|entry| entry.at.unwrap().0 / 1000).collect()
+    };
+    assert_eq!(times(all.event_log), [9, 5]);
+    assert_eq!(times(all.audit_log), [2, 1]);
+}
+
+#[tokio::test]
+async fn each_part_grows_old_in_its_own_time() {
+    let (fake, mut wire) = rig(&with_logs(machine("lenovo-12"))).await;
+    let mut study = Study::new();
+    round(&mut study, &fake, &mut wire).await;
+    let end = now(&wire);
+    assert!(!study.due(end));
+    // Nothing is due, and nothing is asked.
+    let before = fake.machine().seen.len();
+    assert_eq!(study.step(&mut wire).await.unwrap(), Findings::default());
+    assert_eq!(fake.machine().seen.len(), before);
+    let due_after = |life: Duration| {
+        let due = |part| study.is_due(part, end + life);
+        Part::ALL.into_iter().filter(|part| due(*part)).collect::<Vec<_>>()
+    };
+    // The parts ended up to a second before `end`.
+    assert_eq!(due_after(EVENTS_LIFE - 20 * SECOND), []);
+    assert_eq!(due_after(EVENTS_LIFE), [Part::Events]);
+    assert_eq!(due_after(AUDIT_LIFE), [Part::Events, Part::Audit]);
+    assert_eq!(due_after(INVENTORY_LIFE - 20 * SECOND), [Part::Events, Part::Audit]);
+    assert_eq!(due_after(INVENTORY_LIFE), Part::ALL);
+    study.begin_round(end + EVENTS_LIFE);
+    assert_eq!(named(&round(&mut study, &fake, &mut wire).await.0), [("AMT_MessageLog", 2)]);
+}
+
+#[tokio::test]
+async fn what_the_firmware_does_not_have_is_remembered_for_the_session() {
+    // No logs, no BIOSFeature; nothing is said about drives.
+    let mut answers = machine("nuc-16");
+    let denied = |class: &str| (format!("/{class}</w:ResourceURI>").leak() as &str, fault("w:AccessDenied"));
+    answers.retain(|(word, _)| !word.contains("CIM_MediaAccessDevice"));
+    answers.splice(0..0, [denied("CIM_ComputerSystemPackage"), denied("AMT_AuditLog")]);
+    let (fake, mut wire) = rig(&answers).await;
+    let mut study = Study::new();
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    let classes: Vec<_> = asked.iter().map(|(class, _)| class.as_str()).collect();
+    // The chassis is unnamed, so the board is asked; there it ends.
+    assert_eq!(classes[..4], ["AMT_GeneralSettings", "CIM_Chassis", "CIM_Card", "CIM_BIOSElement"]);
+    assert!(!classes.contains(&"CIM_PhysicalPackage"));
+    assert_eq!(classes[classes.len() - 2..], ["AMT_MessageLog", "AMT_AuditLog"]);
+    let inventory = all.inventory.unwrap();
+    assert_eq!((inventory.model.as_deref(), inventory.uuid, inventory.drives.len()), (Some("NUC12WSBv5"), None, 0));
+    assert_eq!((all.event_log, all.audit_log), (None, None));
+
+    let later = now(&wire) + INVENTORY_LIFE;
+    let due: Vec<_> = Part::ALL.into_iter().filter(|part| study.is_due(*part, later)).collect();
+    assert_eq!(due, [Part::Inventory]);
+    study.begin_round(later);
+    let again = round(&mut study, &fake, &mut wire).await.0;
+    let absent = ["CIM_ComputerSystemPackage", "CIM_MediaAccessDevice", "AMT_MessageLog", "AMT_AuditLog"];
+    assert!(again.iter().all(|(class, _)| !absent.contains(&class.as_str())), "{again:?}");
+
+    study.note_session();
+    assert_eq!(named(&round(&mut study, &fake, &mut wire).await.0), named(&asked));
+}
+
+#[tokio::test]
+async fn a_broken_class_is_left_out_after_three_tries_and_the_rest_is_known() {
+    let mut answers = with_logs(machine("lenovo-12"));
+    answers.splice(0..0, [("/CIM_BIOSElement</w:ResourceURI>", fault("w:InvalidRepresentation"))]);
+    let (fake, mut wire) = rig(&answers).await;
+    let mut study = Study::new();
+    assert!(study.step(&mut wire).await.unwrap().more);
+    assert!(study.step(&mut wire).await.unwrap().more);
+    for _ in 0..2 {
+        let before = fake.machine().seen.len();
+        assert_eq!(study.step(&mut wire).await.unwrap_err().class(), FailureClass::Refused);
+        assert_eq!(one_class(&fake.machine().seen[before..]).0, "CIM_BIOSElement");
+        assert!(study.due(now(&wire)));
+        // A new session does not make it forget how often that failed.
+        study.note_session();
+        for _ in 0..2 {
+            study.step(&mut wire).await.unwrap();
+        }
+    }
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    assert_eq!(asked[0].0, "CIM_BIOSElement");
+    assert_eq!(*all.inventory.unwrap(), Inventory { bios_version: None, ..lenovo() });
+    assert!(all.event_log.is_some() && all.audit_log.is_some());
+    // The next round tries again, and what is known stays known when another class breaks.
+    let broken = fake.machine().answers.remove(0).1;
+    study.begin_round(now(&wire) + INVENTORY_LIFE);
+    assert_eq!(*round(&mut study, &fake, &mut wire).await.1.inventory.unwrap(), lenovo());
+    fake.machine().answers.insert(0, ("/AMT_EthernetPortSettings</w:ResourceURI>", broken));
+    study.begin_round(now(&wire) + INVENTORY_LIFE);
+    let mut failed = 0;
+    let found = loop {
+        match study.step(&mut wire).await {
+            Ok(findings) if findings.inventory.is_some() => break findings.inventory.unwrap(),
+            Ok(findings) => assert!(findings.more),
+            Err(_) => failed += 1,
+        }
+    };
+    assert_eq!((failed, &*found), (2, &lenovo()));
+}
+
+#[tokio::test]
+async fn a_broken_last_class_does_not_keep_the_round_from_ending() {
+    let mut answers = with_logs(machine("lenovo-12"));
+    answers.splice(0..0, [("ReadRecords_INPUT", output("AMT_AuditLog", "ReadRecords", &number("ReturnValue", 1)))]);
+    let (_fake, mut wire) = rig(&answers).await;
+    let mut study = Study::new();
+    for _ in 0..11 {
+        assert!(study.step(&mut wire).await.unwrap().more);
+    }
+    assert!(study.step(&mut wire).await.is_err() && study.step(&mut wire).await.is_err());
+    assert_eq!(study.step(&mut wire).await.unwrap(), Findings::default());
+    assert!(!study.due(now(&wire)));
+}
+
+#[tokio::test]
+async fn silence_of_the_whole_machine_is_no_fault_of_a_class() {
+    // Nobody listens there any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut wire = WsMan::with_timing(config(port, "P@ssw0rd"), context(&Metrics::new()), quick());
+    let mut study = Study::new();
+    for _ in 0..5 {
+        assert_eq!(study.step(&mut wire).await.unwrap_err().class(), FailureClass::Unreachable);
+    }
+    let fake = Fake::start(Machine::new(&with_logs(machine("lenovo-12")))).await;
+    let mut wire = WsMan::with_timing(config(fake.port, "P@ssw0rd"), context(&Metrics::new()), quick());
+    assert_eq!(*round(&mut study, &fake, &mut wire).await.1.inventory.unwrap(), lenovo());
+}
+
+#[tokio::test]
+async fn after_power_on_everything_is_read_again_but_not_at_once() {
+    let (fake, mut wire) = rig(&with_logs(machine("lenovo-12"))).await;
+    let mut study = Study::new();
+    for _ in 0..3 {
+        study.step(&mut wire).await.unwrap();
+    }
+    let on = now(&wire);
+    study.note_power_on(on);
+    assert!(!study.due(on + BOOT_TIME - SECOND));
+    assert_eq!(study.step(&mut wire).await.unwrap(), Findings::default());
+    assert!(study.due(on + BOOT_TIME));
+    study.begin_round(on + BOOT_TIME);
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    assert_eq!((asked.len(), asked[0].0.as_str()), (12, "AMT_GeneralSettings"));
+    assert_eq!(*all.inventory.unwrap(), lenovo());
+}
+
+#[tokio::test]
+async fn long_logs_are_read_in_several_steps() {
+    let mut answers = vec![positioned(), events(1, &[9], false), events(2, &[8, 7], false), events(4, &[6], false)];
+    answers.extend([events(5, &[5], true), audits(1, 10, 420), audits(31, 200, 420), audits(231, 190, 421)]);
+    let (fake, mut wire) = rig(&answers).await;
+    let mut study = Study::new();
+    study.round = [Corner::Events, Corner::Audit].into();
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    assert_eq!(named(&asked), [("AMT_MessageLog", 3), ("AMT_MessageLog", 2), ("AMT_AuditLog", 3)]);
+    let times = |log: &[crate::node::device::LogEntry]| -> Vec<_> {
+        log.iter().map(|entry| entry.at.unwrap().0 / 1000).collect()
+    };
+    assert_eq!(times(&all.event_log.unwrap()), [9, 8, 7, 6, 5]);
+    // The newest 390 of 420.
+    assert_eq!(times(&all.audit_log.unwrap()), (31..=420).rev().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn logs_that_lie_about_their_length_end() {
+    let more = |from, count: u32| events(from, &vec![7; usize::try_from(count).unwrap()], false);
+    // One answer more than the machine may have; a place that does not move; records that never come.
+    for answers in [vec![more(1, 1000)], vec![(events(1, &[7], false).0, events(0, &[7], false).1)], vec![more(1, 0)]] {
+        let (fake, mut wire) = rig(&[vec![positioned()], answers, vec![audits(1, 0, 99)]].concat()).await;
+        let mut study = Study::new();
+        study.round = [Corner::Events, Corner::Audit].into();
+        let (asked, all) = round(&mut study, &fake, &mut wire).await;
+        assert_eq!(asked.len(), 2);
+        assert!(all.event_log.unwrap().len() <= EVENTS_MAX && all.audit_log.unwrap().is_empty());
+    }
+    // A total that grows with every answer is believed once.
+    let (fake, mut wire) = rig(&[audits(1, 1, 1000), audits(611, 1, 9000), audits(612, 0, 90_000)]).await;
+    let mut study = Study::new();
+    study.round = [Corner::Audit].into();
+    assert_eq!(round(&mut study, &fake, &mut wire).await.1.audit_log.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn logs_may_be_empty_or_refused() {
+    let method = |class: &str, method: &str, value: u32| output(class, method, &number("ReturnValue", value));
+    let mut answers = vec![positioned(), ("GetRecords_INPUT", method("AMT_MessageLog", "GetRecords", 3))];
+    answers.push(("ReadRecords_INPUT", method("AMT_AuditLog", "ReadRecords", 0x23)));
+    let (fake, mut wire) = rig(&answers).await;
+    let mut study = Study::new();
+    study.round = [Corner::Events, Corner::Audit].into();
+    let (_, all) = round(&mut study, &fake, &mut wire).await;
+    assert_eq!((all.event_log.unwrap().len(), all.audit_log.unwrap().len()), (0, 0));
+
+    fake.machine().answers[2].1 = method("AMT_AuditLog", "ReadRecords", 0x10);
+    study.round = [Corner::Audit].into();
+    assert_eq!(round(&mut study, &fake, &mut wire).await.1, Findings::default());
+    assert!(study.absent.contains(&Corner::Audit));
+    fake.machine().answers[1].1 = method("AMT_MessageLog", "GetRecords", 1);
+    study.round = [Corner::Events].into();
+    assert_eq!(study.step(&mut wire).await.unwrap_err().kind, Kind::Returned(1));
+}
+
+#[tokio::test]
+async fn a_step_that_was_dropped_is_done_again() {
+    let (fake, mut wire) = rig(&with_logs(machine("lenovo-12"))).await;
+    let mut study = Study::new();
+    study.step(&mut wire).await.unwrap();
+    fake.trouble(&[Trouble::Silence]);
+    // A real socket, so real time: long enough for the request to be on its way.
+    tokio::time::timeout(Duration::from_millis(100), study.step(&mut wire)).await.unwrap_err();
+    wire.forget();
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    assert_eq!(asked[0].0, "CIM_Chassis");
+    assert_eq!(*all.inventory.unwrap(), lenovo());
+}
+
+#[tokio::test]
+async fn a_class_that_nobody_waits_for_is_left_out_too() {
+    let (fake, mut wire) = rig(&with_logs(machine("lenovo-12"))).await;
+    let mut study = Study::new();
+    study.step(&mut wire).await.unwrap();
+    for _ in 0..FAILURES_MAX {
+        fake.trouble(&[Trouble::Silence]);
+        // As above.
+        tokio::time::timeout(Duration::from_millis(100), study.step(&mut wire)).await.unwrap_err();
+        wire.forget();
+    }
+    let before = fake.machine().seen.len();
+    assert!(study.step(&mut wire).await.unwrap().more);
+    assert_eq!(fake.machine().seen.len(), before);
+    let (asked, all) = round(&mut study, &fake, &mut wire).await;
+    assert_eq!(asked[0].0, "CIM_Card");
+    assert_eq!(all.inventory.unwrap().model.as_deref(), Some("3136"));
+}

@@ -117,10 +117,8 @@ async fn a_stranger_gets_no_proof() {
     let fault = read(&mut wsman).await.unwrap_err();
     assert_eq!((&fault.kind, fault.class()), (&Kind::Stranger, FailureClass::Unreachable), "{fault}");
     assert_eq!(wsman.realm(), Some("Digest:00000000000000000000000000000000"));
-    let machine = fake.machine();
-    assert_eq!(machine.seen.len(), 3);
-    assert!(machine.seen[2].login("response").is_none());
-    drop(machine);
+    assert_eq!(fake.machine().seen.len(), 3);
+    assert!(fake.machine().seen[2].login("response").is_none());
     wsman.pin_realm(None);
     read(&mut wsman).await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! The connection against a scripted machine on a real socket, in real time with short settings.
 
 mod broken;
-mod fake;
+pub mod fake;
 mod logins;
 mod probing;
 mod sequences;
@@ -24,13 +24,24 @@ use crate::node::device::FailureClass;
 use crate::node::pace::{Pace, RequestGate};
 use crate::telemetry::Metrics;
 
-/// Short enough for tests, long enough for two busy cores.
+/// For machines that answer: long enough for busy cores.
 pub fn quick() -> Timing {
     Timing {
-        deadlines: Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_millis(700) },
+        deadlines: Deadlines { connect: Duration::from_secs(5), exchange: Duration::from_secs(5) },
         pauses: [Duration::from_millis(5), Duration::from_millis(10), Duration::from_millis(20)],
-        call: Duration::from_secs(5),
+        call: Duration::from_secs(20),
     }
+}
+
+/// For machines that do not.
+pub fn hasty() -> Timing {
+    let exchange = Duration::from_millis(500);
+    Timing { deadlines: Deadlines { exchange, ..quick().deadlines }, ..quick() }
+}
+
+/// What fits a machine with this trouble.
+pub fn timing_for(trouble: &Trouble) -> Timing {
+    if matches!(trouble, Trouble::Silence) { hasty() } else { quick() }
 }
 
 pub fn context(metrics: &Arc<Metrics>) -> DeviceContext {
@@ -47,14 +58,22 @@ pub fn config(port: u16, password: &str) -> AmtConfig {
 
 /// A machine with these answers, and a connection to it.
 pub async fn rig(answers: &[(&'static str, String)]) -> (Fake, WsMan) {
+    rig_with(answers, quick()).await
+}
+
+pub async fn rig_with(answers: &[(&'static str, String)], timing: Timing) -> (Fake, WsMan) {
     let fake = Fake::start(Machine::new(answers)).await;
-    let wsman = WsMan::with_timing(config(fake.port, "P@ssw0rd"), context(&Metrics::new()), quick());
+    let wsman = WsMan::with_timing(config(fake.port, "P@ssw0rd"), context(&Metrics::new()), timing);
     (fake, wsman)
 }
 
 /// The usual: a machine that is on.
 pub async fn machine() -> (Fake, WsMan) {
-    rig(&[("/Get<", fixture("get-power")), ("RequestPowerStateChange", accepted())]).await
+    machine_with(quick()).await
+}
+
+pub async fn machine_with(timing: Timing) -> (Fake, WsMan) {
+    rig_with(&[("/Get<", fixture("get-power")), ("RequestPowerStateChange", accepted())], timing).await
 }
 
 pub fn fixture(name: &str) -> String {

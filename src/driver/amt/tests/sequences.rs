@@ -52,7 +52,7 @@ async fn an_expired_context_is_begun_anew_once() {
 #[tokio::test]
 async fn a_pull_that_was_lost_is_not_repeated_but_the_whole() {
     for trouble in [Trouble::Close, Trouble::Half, Trouble::Silence, Trouble::Status(500, String::new())] {
-        let (fake, mut wsman) = rig(&chips()).await;
+        let (fake, mut wsman) = rig_with(&chips(), timing_for(&trouble)).await;
         fake.trouble(&[Trouble::Fine, Trouble::Fine, Trouble::Fine, trouble.clone()]);
         assert_eq!(wsman.enumerate("read", CLASS).await.unwrap().len(), 2, "{trouble:?}");
         let expected = ["Enumerate", "Pull", "Pull", "Release", "Enumerate", "Pull", "Pull"];
@@ -87,7 +87,7 @@ async fn a_call_that_was_dropped_is_tidied_up_by_the_next() {
     let (fake, mut wsman) = rig(&chips()).await;
     fake.trouble(&[Trouble::Fine, Trouble::Fine, Trouble::Silence]);
     let clock = Clock::system();
-    assert!(clock.limit(Duration::from_millis(300), wsman.enumerate("read", CLASS)).await.is_none());
+    assert!(clock.limit(Duration::from_millis(1000), wsman.enumerate("read", CLASS)).await.is_none());
     assert_eq!(wsman.enumerate("read", CLASS).await.unwrap().len(), 2);
     assert_eq!(fake.actions()[1..], ["Enumerate", "Pull", "Release", "Enumerate", "Pull", "Pull"]);
     let released = fake.machine().seen[3].body.clone();

@@ -86,7 +86,7 @@ async fn a_count_that_does_not_grow_and_an_old_nonce_are_stale() {
 
 #[tokio::test]
 async fn wrong_credentials_are_turned_away_and_may_lock() {
-    let config = MachineConfig { lock_after: Some(3), lock_time: Duration::from_millis(300), ..config(Profile::Amt12) };
+    let config = MachineConfig { lock_after: Some(3), lock_time: Duration::from_secs(60), ..config(Profile::Amt12) };
     let (_rack, machine, mut client) = start(config).await;
     client.password = "wrong".into();
     let page = client.get(GENERAL).await;
@@ -155,4 +155,8 @@ async fn tls_shows_the_certificate_that_can_be_pinned() {
     let mut plain = Client::new(machine.address());
     assert!(plain.send("POST /wsman", None, "").await.is_err());
     assert_eq!(machine.counters().nonsense, 1);
+    machine.reconfigure(|config| config.quirks.old_tls = true);
+    let mut again = Client::new(machine.address());
+    again.tls = client.tls.clone();
+    assert_eq!(again.send("POST /wsman", None, "").await.unwrap_err(), super::raw::Broken::Refused);
 }

@@ -1,12 +1,16 @@
 //! The simulated AMT machines, seen over their real sockets by a small client of the tests' own.
 
+mod boot;
+mod classes;
+mod faults;
 mod login;
+mod power;
 mod raw;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::sim::{Machine, MachineConfig, Profile, Rack, RackConfig};
+use plugfish::sim::{Machine, MachineConfig, Profile, Rack, RackConfig, Timings};
 
 use raw::Client;
 
@@ -15,6 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn config(profile: Profile) -> MachineConfig {
     MachineConfig::new("n1", profile).quick()
+}
+
+/// Without a blackout, so that a client may ask at any time.
+fn open(profile: Profile) -> MachineConfig {
+    let timings = Timings { blackout: Duration::ZERO, ..Timings::quick() };
+    MachineConfig { timings, ..config(profile) }
 }
 
 /// A rack of one machine, and a client at it.

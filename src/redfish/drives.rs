@@ -1,0 +1,32 @@
+//! Schema Drive: the drives of a machine, as the operator lists them or the machine told of them.
+
+use serde_json::json;
+
+use super::Seen;
+use super::message::Fault;
+use super::resource::{self, Resource};
+use crate::node::view::NodeView;
+
+/// `GET /redfish/v1/Chassis/{id}/Drives`.
+pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    if view.inventory.drives.is_empty() {
+        return Err(seen.not_found());
+    }
+    let members = (0..view.inventory.drives.len()).map(|index| resource::drive(&view.id, index));
+    Ok(Resource::collection(&resource::drives(&view.id), "DriveCollection", "Drives", members))
+}
+
+/// `GET /redfish/v1/Chassis/{id}/Drives/{index}`.
+pub fn drive(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let (index, drive) = seen.indexed(&view.inventory.drives)?;
+    let properties = json!({
+        "CapacityBytes": drive.capacity_bytes,
+        "MediaType": drive.media,
+        "Protocol": drive.protocol,
+        "Model": drive.model,
+        "SerialNumber": drive.serial,
+        "Status": resource::present(),
+    });
+    let uri = resource::drive(&view.id, index);
+    Ok(Resource::new(&uri, "Drive.v1_22_0", &index.to_string(), &drive.name, properties))
+}

@@ -1,0 +1,37 @@
+//! Schema Memory: the modules of a machine that told of them. Where none is known, there is no link here.
+
+use serde_json::json;
+
+use super::Seen;
+use super::message::Fault;
+use super::resource::{self, Resource};
+use crate::node::view::NodeView;
+
+/// `GET /redfish/v1/Systems/{id}/Memory`.
+pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    if view.inventory.memory.is_empty() {
+        return Err(seen.not_found());
+    }
+    let uri = format!("{}/Memory", resource::system(&view.id));
+    let members = (0..view.inventory.memory.len()).map(|index| format!("{uri}/{index}"));
+    Ok(Resource::collection(&uri, "MemoryCollection", "Memory", members))
+}
+
+/// `GET /redfish/v1/Systems/{id}/Memory/{index}`.
+pub fn memory(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let (index, module) = seen.indexed(&view.inventory.memory)?;
+    let properties = json!({
+        "MemoryType": "DRAM",
+        "MemoryDeviceType": module.kind,
+        "BaseModuleType": module.module,
+        "CapacityMiB": module.capacity_mib,
+        "OperatingSpeedMhz": module.speed_mhz,
+        "Manufacturer": module.manufacturer,
+        "PartNumber": module.part_number,
+        "SerialNumber": module.serial,
+        "DeviceLocator": module.locator,
+        "Status": resource::present(),
+    });
+    let uri = format!("{}/Memory/{index}", resource::system(&view.id));
+    Ok(Resource::new(&uri, "Memory.v1_23_0", &index.to_string(), &format!("Memory module {index}"), properties))
+}
