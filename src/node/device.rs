@@ -161,11 +161,13 @@ pub struct AboutDevice {
     /// The protocol in use: `KLAP v2`.
     pub protocol: Option<String>,
     /// How it was set up, in words, where that decides what it can do: `admin control mode`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub setup: Option<String>,
     /// It measures watts.
     pub meter: bool,
     /// The identity of the machine, where the device is part of one. Another one than before is another machine, which
     /// is neither believed nor switched.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Uuid>,
 }
 
