@@ -104,7 +104,15 @@ fn a_directory_of_somebody_else() {
             // Root may write everywhere.
             child.uid(65534).gid(65534);
         }
-        let output = child.output().unwrap();
+        // A child that another test starts right now may still hold the fresh copy open for writing, for some milliseconds.
+        let output = loop {
+            match child.output() {
+                Err(busy) if busy.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                other => break other.unwrap(),
+            }
+        };
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let said = text.lines().find_map(|line| line.split_once("refused: ")).map(|(_, said)| said).unwrap_or(&text);
         assert!(said.contains(&path.display().to_string()), "{text}");
