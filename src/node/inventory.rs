@@ -16,7 +16,7 @@ pub struct Inventory {
     pub model: Option<String>,
     /// `SerialNumber`.
     pub serial: Option<String>,
-    /// `UUID` of the system; [`NodeId::uuid`] when not said.
+    /// `UUID` of the system; [`NodeId::uuid`](super::NodeId::uuid) when not said.
     pub uuid: Option<Uuid>,
     /// `HostName`.
     pub host_name: Option<String>,
