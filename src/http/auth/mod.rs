@@ -138,6 +138,8 @@ pub enum AuthError {
 struct Verdict {
     /// The account as it was; another one in its place ends the verdict.
     account: Arc<AccountRecord>,
+    /// Who it lets in, made once: most reads end here.
+    caller: Caller,
     until: Mono,
 }
 
@@ -193,12 +195,13 @@ impl Access {
         if let Some(token) = token {
             return self.session_of(token).ok_or(AuthError::Wrong);
         }
-        let (name, password) = basic(authorization.ok_or(AuthError::Missing)?).ok_or(AuthError::Wrong)?;
-        let key = self.digest(&name, &password);
-        let account = match self.remembered(&key) {
-            Some(account) => account,
-            None => self.prove(key, &name, password, origin).await?,
-        };
+        let credentials = basic(authorization.ok_or(AuthError::Missing)?).ok_or(AuthError::Wrong)?;
+        let (name, password) = credentials.split_once(':').ok_or(AuthError::Wrong)?;
+        let key = self.digest(name, password);
+        if let Some(verdict) = self.remembered(&key) {
+            return Ok(verdict.caller);
+        }
+        let account = self.prove(key, name, Zeroizing::new(password.to_owned()), origin).await?;
         Ok(Caller::of(&account, None))
     }
 
@@ -219,9 +222,9 @@ impl Access {
             }
         };
         // Another request of the same client may have asked the same a moment ago.
-        if let Some(account) = self.remembered(&key).filter(|_| !self.is_locked(name)) {
+        if let Some(verdict) = self.remembered(&key).filter(|_| !self.is_locked(name)) {
             self.throttle().give_back(origin);
-            return Ok(account);
+            return Ok(verdict.account);
         }
         let account = read(&self.accounts).get(name).filter(|account| account.enabled).cloned();
         let hash = account.as_ref().map(|account| account.password_hash.clone());
@@ -263,17 +266,19 @@ impl Access {
         whole.chain_update(name).chain_update(password).finalize().into()
     }
 
-    fn remembered(&self, key: &Key) -> Option<Arc<AccountRecord>> {
+    fn remembered(&self, key: &Key) -> Option<Verdict> {
         let now = self.clock.now().mono;
         let verdict = read(&self.verdicts).get(key).filter(|verdict| now < verdict.until).cloned()?;
-        let current = read(&self.accounts).get(&verdict.account.username).cloned();
-        current.filter(|current| current.enabled && Arc::ptr_eq(current, &verdict.account))?;
+        let stands = |current: &Arc<AccountRecord>| current.enabled && Arc::ptr_eq(current, &verdict.account);
+        if !read(&self.accounts).get(&verdict.account.username).is_some_and(stands) {
+            return None;
+        }
         if verdict.until.since(now) < VERDICT_LIFE / 2
             && let Some(verdict) = write(&self.verdicts).get_mut(key)
         {
             verdict.until = now + VERDICT_LIFE;
         }
-        Some(verdict.account)
+        Some(verdict)
     }
 
     fn remember(&self, key: Key, account: Arc<AccountRecord>) {
@@ -285,7 +290,8 @@ impl Access {
         if verdicts.len() >= VERDICTS_MAX {
             verdicts.clear();
         }
-        verdicts.insert(key, Verdict { account, until: now + VERDICT_LIFE });
+        let caller = Caller::of(&account, None);
+        verdicts.insert(key, Verdict { account, caller, until: now + VERDICT_LIFE });
     }
 
     fn lockout(&self) -> MutexGuard<'_, Lockout> {
@@ -305,14 +311,14 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `Basic dXNlcjpwYXNz`.
-fn basic(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
+/// What `Basic dXNlcjpwYXNz` holds: `user:pass`.
+fn basic(header: &[u8]) -> Option<Zeroizing<String>> {
     let (scheme, rest) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let bytes = Zeroizing::new(BASE64_STANDARD.decode(rest.trim_ascii()).ok()?);
-    let text = std::str::from_utf8(&bytes).ok()?;
-    let (name, password) = text.split_once(':')?;
-    Some((name.to_owned(), Zeroizing::new(password.to_owned())))
+    let mut bytes = Zeroizing::new(BASE64_STANDARD.decode(rest.trim_ascii()).ok()?);
+    // Bytes that are no text are wiped where they are; text moves on without a copy.
+    std::str::from_utf8(&bytes).ok()?;
+    String::from_utf8(std::mem::take(&mut *bytes)).ok().map(Zeroizing::new)
 }

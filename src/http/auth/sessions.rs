@@ -73,7 +73,7 @@ impl Access {
         // What was right a while ago is right; but a locked account begins no session.
         let known = self.remembered(&key).filter(|_| !self.is_locked(name));
         let account = match known {
-            Some(account) => account,
+            Some(verdict) => verdict.account,
             None => self.prove(key, name, password, origin).await?,
         };
         let origin = origin.map(|origin| origin.to_canonical().to_string());
