@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Privilege, SITEMAP};
 
 /// DMTF's registry, as published.
-const REGISTRY: &str = include_str!("registries/Redfish_1.8.0_PrivilegeRegistry.json");
+const REGISTRY: &str = include_str!("../../tests/fixtures/privileges/Redfish_1.8.0_PrivilegeRegistry.json");
 
 /// Each URL of the sitemap and what it is in the registry. Those of DSP0266 that everybody may read are none.
 const ENTITIES: &[(&str, &str)] = &[
