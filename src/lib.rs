@@ -1,10 +1,10 @@
 //! plugfish gives machines without a BMC a Redfish BMC.
 //!
-//! Every physical **node** has one **device** that switches its power: a TP-Link Tapo smart plug, an outlet of a strip, or the Intel AMT
-//! engine in the machine itself.
-//! One actor per node owns that device: it alone talks to it, one request at a time, at a pace the device can bear. Redfish
-//! clients (Ironic, Metal3, people, Prometheus) are answered from memory. **A client's request never becomes a device
-//! request**, except a command, and a command is written down before it is acknowledged.
+//! Every physical **node** has one **device** that switches its power: a TP-Link Tapo smart plug, an outlet of a strip, or
+//! the Intel AMT engine in the machine itself. One actor per node owns that device: it alone talks to it, one request at a
+//! time, at a pace the device can bear. Redfish clients (Ironic, Metal3, people, Prometheus) are answered from memory. **A
+//! client's request never becomes a device request**, except a command, and a command is written down before it is
+//! acknowledged.
 //!
 //! # Rooms, and who may know whom
 //!
@@ -91,10 +91,10 @@
 //! - **The core speaks of orders, not of relays**: a device says at each reading what it can do now
 //!   ([`Abilities`](node::device::Abilities)), and what it cannot is composed of on and off, or not offered. An order that ends
 //!   where it began (a restart by the device itself) cannot be verified by a reading: it counts as followed when the device took
-//!   it and the node is seen on; when its answer is lost it is sent again. Price: a machine may restart twice.
+//!   it and the node is seen on. When its answer is lost the driver looks for a trace of it, and without one it is sent again.
+//!   Price: a machine that leaves no trace may restart twice.
 //! - **A boot override of AMT is written right before the order that boots**, since AMT keeps it for one boot, whoever causes that.
 //!   Price: a boot that somebody else causes does not use it.
-//! - **A sleeping machine is `On` with `StandbyOffline`**: it has power, and Ironic takes `Paused` for an error.
 //! - **What a machine says of itself is looked at one corner at a time**, when nothing else is to be done: a command never
 //!   waits for an inventory.
 //! - **Another machine at a node's address** (by its UUID) is neither believed nor switched.
