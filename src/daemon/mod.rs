@@ -121,6 +121,7 @@ impl Running {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
         first_account::make(&store, &plan, clock.now().wall).await?;
+        server::raise_file_limit();
         let listeners = server::bind(&plan.listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let certificate = certificate(&plan)?;

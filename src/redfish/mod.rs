@@ -11,6 +11,7 @@ pub mod chassis;
 pub mod drives;
 pub mod ethernet_interfaces;
 pub mod exchange;
+pub mod json;
 pub mod log_services;
 pub mod managers;
 pub mod memory;
@@ -18,6 +19,7 @@ pub mod message;
 #[cfg(test)]
 mod privileges;
 pub mod processors;
+pub mod query;
 pub mod rendered;
 pub mod resource;
 pub mod roles;
@@ -65,8 +67,6 @@ pub struct Seen<'a> {
     pub service: &'a Service,
     /// The path of the request.
     pub path: &'a str,
-    /// What follows its `?`.
-    pub query: &'a str,
     /// The parts of the path where the sitemap has `{}`.
     pub ids: Vec<&'a str>,
     /// Who asks.
@@ -286,14 +286,14 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/Systems/{}/EthernetInterfaces/{}", Read::Node(ethernet_interfaces::interface)),
     shows("/redfish/v1/Systems/{}/LogServices", Read::Node(log_services::collection)),
     shows("/redfish/v1/Systems/{}/LogServices/{}", Read::Node(log_services::service)),
-    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries", Read::Node(log_services::entries)),
     shows("/redfish/v1/Systems/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
     shows("/redfish/v1/Managers", fresh!(managers::collection)),
     shows("/redfish/v1/Managers/{}", fresh!(managers::manager)),
     acts("/redfish/v1/Managers/{}/Actions/Manager.Reset", Privilege::ConfigureManager, managers::reset),
     shows("/redfish/v1/Managers/{}/LogServices", Read::Node(log_services::collection)),
     shows("/redfish/v1/Managers/{}/LogServices/{}", Read::Node(log_services::service)),
-    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries", Read::Node(log_services::entries)),
     shows("/redfish/v1/Managers/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
     shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
     shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::query::LEVELS_MAX;
 use super::resource::{
     ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link,
 };
@@ -63,6 +64,19 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
         "CertificateService": seen.service.certificate.as_ref().map(|_| link(CERTIFICATE_SERVICE)),
+        "ProtocolFeaturesSupported": {
+            "ExpandQuery": { "ExpandAll": true, "NoLinks": true, "Links": true, "Levels": true, "MaxLevels": LEVELS_MAX },
+            "FilterQuery": true,
+            "FilterQueryComparisonOperations": true,
+            "FilterQueryCompoundOperations": true,
+            "SelectQuery": true,
+            "TopSkipQuery": true,
+            "OnlyMemberQuery": true,
+            "ExcerptQuery": false,
+            "IncludeOriginOfConditionQuery": false,
+            "MultipleHTTPRequests": true,
+            "DeepOperations": { "DeepPATCH": false, "DeepPOST": false },
+        },
         "Links": { "Sessions": link(SESSIONS) },
     });
     Ok(Resource::new(ROOT, "ServiceRoot.v1_20_0", "RootService", "Root Service", properties))

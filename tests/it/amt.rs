@@ -245,6 +245,19 @@ async fn an_answer_that_is_lost_keeps_the_override_of_the_boot_that_began() {
 }
 
 #[tokio::test]
+async fn a_restart_whose_answer_is_lost_is_not_given_twice() {
+    let rig = settled([amt12("n")]).await;
+    let machine = rig.machine("n");
+    let before = machine.boots().len();
+    assert!(patch_boot(&rig, "n", "Pxe", "Once").await.0.is_success());
+    assert!(machine.add_fault(Fault::once(Selector::Kind(Kind::PowerWrite), Action::LoseAnswer)));
+    order(&rig, "n", "ForceRestart").await;
+    rig.until(10, || async { rig.system("n").await["Boot"]["BootSourceOverrideEnabled"] == "Disabled" }).await;
+    tokio::time::sleep(Duration::from_secs(12)).await; // a second one would have come when the firmware had settled
+    assert_eq!(sources(machine)[before..], [BootSource::Pxe]);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_the_state_is_said_with_the_state() {
     let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt12("n") }).await;
     device.order(Order::Off, BootOverride::default()).await.unwrap();
