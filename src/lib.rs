@@ -61,8 +61,19 @@
 //! - **A machine that sleeps is shown as `On`**, with the state `StandbyOffline`: Ironic takes `Paused` for an error, and a
 //!   machine that is said to be off could wake up beside its replacement.
 //! - **A command that ends in a boot shows as the state `Starting`** until it is over: not every restart passes through `Off`.
-//! - **Drives hang on one Storage without controllers and volumes**: nobody tells which there are. Ironic's inspection reads
-//!   the serial numbers there; its interoperability profile would also have controllers and volumes.
+//! - **Drives are shown as one SimpleStorage**, and each with its serial number under the chassis: a Storage would have to name
+//!   controllers and volumes, which nobody tells, and Ironic's interoperability profile fails one without them. Price: Ironic's
+//!   inspection takes names and sizes from a SimpleStorage, but no serial numbers.
+//! - **A processor's threads and a drive's medium and protocol are null where nobody tells them**, instead of being left out: that
+//!   profile wants to see them, and null says the same.
+//! - **The boot mode is shown although no device sets it**, as the operator says it (`boot_mode`, UEFI without it for AMT), and is
+//!   the only allowable value: Ironic would take a node without it for one whose mode can be changed.
+//! - **A plug is a rack PDU with outlets**, which is what the schemas have for it, and what it measures are sensors in the chassis
+//!   of its node. Outlets are read only: a node is switched through its System, so that there is one way and one log of it.
+//! - **The older Power stands beside PowerSubsystem**: Ironic reads watts nowhere else. Price: two warnings for each metered node in
+//!   DMTF's validator.
+//! - **No LastResetTime**: a restart by the device or by the system itself is seen by nobody.
+//! - **Registries are served without the `Severity` that their schema deprecates**; `MessageSeverity` says the same.
 //! - **A System is never answered with 304**: its ETag moves only with what a client can write, and so does not speak for
 //!   its power state.
 //! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic

@@ -38,7 +38,7 @@ pub use self::load::{FILE_BYTES_MAX, load, load_in};
 pub use self::shape::schema;
 pub use self::surroundings::{Host, Surroundings};
 use crate::account::Role;
-use crate::node::{Inventory, MacAddress, NodeId, Rules};
+use crate::node::{BootMode, Inventory, MacAddress, NodeId, Rules};
 
 /// Where the configuration is looked for when nobody says where it is.
 pub const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
@@ -143,6 +143,8 @@ pub struct NodeConfig {
     pub inventory: Arc<Inventory>,
     /// Its times.
     pub rules: Rules,
+    /// The firmware interface with which it boots, when it is said.
+    pub boot_mode: Option<BootMode>,
     /// What switches its power.
     pub device: DeviceConfig,
 }

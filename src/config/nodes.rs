@@ -10,7 +10,7 @@ use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
 use super::cursor::{At, Keys, Read, Reported};
 use super::tree::{Spot, Value};
 use super::{AmtTls, DeviceConfig, NodeConfig, inventory, secret, values};
-use crate::node::{Inventory, MacAddress, Rules};
+use crate::node::{BootMode, Inventory, MacAddress, Rules};
 
 /// The keys of `defaults`.
 pub(super) const DEFAULTS: &[&str] = &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline"];
@@ -18,7 +18,7 @@ pub(super) const DEFAULTS: &[&str] = &["tapo", "amt", "poll_interval", "off_dwel
 pub(super) const LOGIN: &[&str] = &["username", "password"];
 /// The keys of a node.
 pub(super) const NODE: &[&str] =
-    &["id", "tapo", "amt", "nics", "inventory", "poll_interval", "off_dwell", "command_deadline"];
+    &["id", "tapo", "amt", "nics", "inventory", "boot_mode", "poll_interval", "off_dwell", "command_deadline"];
 /// The keys of `tapo` in a node.
 pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "username", "password"];
 /// The keys of `amt` in a node.
@@ -27,6 +27,9 @@ pub(super) const AMT: &[&str] = &["address", "tls", "username", "password"];
 const AMT_USER: &str = "admin";
 /// The keys of `tls` in `amt`, where it is no word.
 pub(super) const AMT_PIN: &[&str] = &["pin"];
+
+/// The values of `boot_mode`.
+const BOOT_MODES: &[(&str, BootMode)] = &[("uefi", BootMode::Uefi), ("legacy", BootMode::Legacy)];
 
 /// What nodes fall back to.
 pub(super) struct Defaults {
@@ -163,9 +166,11 @@ impl Nodes {
         let inventory =
             keys.optional("inventory", |at| inventory::inventory(at, &mut |uuid| self.taken.uuid(uuid, place)));
         let rules = rules(&keys, &self.defaults.rules);
+        let boot_mode = keys.optional("boot_mode", |at| at.word(BOOT_MODES));
         let device = self.device(&keys, place);
         let inventory = Inventory { nics: nics?.unwrap_or_default(), ..inventory?.unwrap_or_default() };
-        Ok(NodeConfig { id: id?, inventory: Arc::new(inventory), rules: rules?, device: device? })
+        let (inventory, boot_mode) = (Arc::new(inventory), boot_mode?);
+        Ok(NodeConfig { id: id?, inventory, rules: rules?, boot_mode, device: device? })
     }
 
     fn device(&mut self, keys: &Keys<'_>, place: Place) -> Read<DeviceConfig> {

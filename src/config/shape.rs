@@ -217,12 +217,25 @@ pub struct Node {
     pub nics: Option<Vec<Mac>>,
     /// What is in the machine. It is shown, never acted upon.
     pub inventory: Option<Inventory>,
+    /// With which firmware interface it boots: shown as the only `BootSourceOverrideMode`. Without it an AMT machine counts
+    /// as `uefi`, and behind a plug clients may note down either.
+    pub boot_mode: Option<BootMode>,
     /// How often the device is read when all is well; 5s to 1h.
     pub poll_interval: Option<Time>,
     /// How long the power stays off in a power cycle; 1s to 10m.
     pub off_dwell: Option<Time>,
     /// How long a command may take before it is given up; 10s to 30m.
     pub command_deadline: Option<Time>,
+}
+
+/// The firmware interface of a machine.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BootMode {
+    /// UEFI.
+    Uefi,
+    /// BIOS.
+    Legacy,
 }
 
 /// A TP-Link Tapo smart plug, or one outlet of a strip.

@@ -204,7 +204,8 @@ fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
 fn node(index: usize, inventory: Inventory, driver: DriverConfig) -> Result<NodePlan> {
     let id: NodeId = format!("node-{}", index + 1).parse().context("the nodes of the rack have odd names")?;
     let device = driver.label().into();
-    let spec = NodeSpec { id, inventory: Arc::new(inventory), rules: RULES, device, kind: driver.kind() };
+    let inventory = Arc::new(inventory);
+    let spec = NodeSpec { id, inventory, rules: RULES, device, kind: driver.kind(), boot_mode: None };
     Ok(NodePlan { spec, driver })
 }
 

@@ -123,7 +123,8 @@ impl Running {
         first_account::make(&store, &plan, clock.now().wall).await?;
         server::raise_file_limit();
         let listeners = server::bind(&plan.listen)?;
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let port = addresses.first().map_or(0, SocketAddr::port);
         let certificate = certificate(&plan)?;
 
         let around = Surroundings {
@@ -147,6 +148,7 @@ impl Running {
             clock: clock.clone(),
             uuid: store.service_uuid(),
             metrics: metrics.clone(),
+            port,
             certificate: certificate.clone(),
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));

@@ -183,5 +183,6 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     };
     let device = driver.label().into();
     let (id, inventory, rules) = (node.id.clone(), node.inventory.clone(), node.rules.clone());
-    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind: driver.kind() }, driver }
+    let (kind, boot_mode) = (driver.kind(), node.boot_mode);
+    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode }, driver }
 }

@@ -65,8 +65,8 @@ pub enum Ask {
     },
     /// Live by another configuration; with another device, if there is one.
     Reconfigure {
-        /// The new one.
-        spec: NodeSpec,
+        /// The new one; in a box, since messages are moved about.
+        spec: Box<NodeSpec>,
         /// The new connection.
         device: Option<Box<dyn PowerDevice>>,
     },
@@ -164,7 +164,7 @@ impl NodeActor {
                     let _ = waiting.send(answer);
                 }
             }
-            Effect::Tell(what) => self.around.events.tell(node, moment.now.wall, what),
+            Effect::Tell(what) => self.entry.note(self.around.events.tell(node, moment.now.wall, what)),
             Effect::Count(reset, result) => self.around.metrics.transition(node.as_str(), reset.name(), result),
         }
     }
@@ -277,9 +277,9 @@ impl Handler<Ask> for NodeActor {
                     if let Some(new) = device {
                         *current = new;
                     }
-                    self.step(Input::Reconfigured { spec, rewired }, ctx);
+                    self.step(Input::Reconfigured { spec: *spec, rewired }, ctx);
                 }
-                None => self.reconfigure = Some((spec, device)),
+                None => self.reconfigure = Some((*spec, device)),
             },
             Ask::Renew => self.step(Input::Renew, ctx),
             Ask::Stop { done } => {

@@ -93,6 +93,14 @@ impl BootMode {
             BootMode::Legacy => "Legacy",
         }
     }
+
+    /// This one and no other.
+    pub const fn only(self) -> &'static [BootMode] {
+        match self {
+            BootMode::Uefi => &[BootMode::Uefi],
+            BootMode::Legacy => &[BootMode::Legacy],
+        }
+    }
 }
 
 /// The boot override of a node, kept in the journal.

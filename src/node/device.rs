@@ -49,8 +49,10 @@ pub trait PowerDevice: Send {
 pub struct DeviceKind {
     /// The boot targets of a node, as long as the device does not name its own ([`Abilities`]).
     pub boot_targets: &'static [BootTarget],
-    /// The boot modes among which a client may choose; none where the choice would change nothing.
+    /// The boot modes among which a client may choose; none where the device would not follow the choice.
     pub boot_modes: &'static [BootMode],
+    /// The device is the outlet on which the machine hangs, and no part of it.
+    pub is_outlet: bool,
     /// The device itself sets the source of the next boot, with the order that boots. Elsewhere the override is for
     /// those who serve the network boot.
     pub applies_boot: bool,
@@ -69,6 +71,7 @@ impl DeviceKind {
     pub const PLUG: DeviceKind = DeviceKind {
         boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd],
         boot_modes: &BootMode::ALL,
+        is_outlet: true,
         applies_boot: false,
         looks_first: false,
         verify_after: &[
@@ -158,11 +161,13 @@ pub struct AboutDevice {
     /// The protocol in use: `KLAP v2`.
     pub protocol: Option<String>,
     /// How it was set up, in words, where that decides what it can do: `admin control mode`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub setup: Option<String>,
     /// It measures watts.
     pub meter: bool,
     /// The identity of the machine, where the device is part of one. Another one than before is another machine, which
     /// is neither believed nor switched.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Uuid>,
 }
 

@@ -130,11 +130,13 @@ impl EventBus {
         EventBus(broadcast::Sender::new(BACKLOG))
     }
 
-    /// Tells everybody who listens.
-    pub fn tell(&self, node: &NodeId, at: Wall, what: Happening) {
+    /// Tells everybody who listens; returns what was told.
+    pub fn tell(&self, node: &NodeId, at: Wall, what: Happening) -> Event {
         log(node, &what);
+        let event = Event { number: crate::clock::serial(), node: node.clone(), at, what };
         // An error only says that nobody listens.
-        let _ = self.0.send(Event { number: crate::clock::serial(), node: node.clone(), at, what });
+        let _ = self.0.send(event.clone());
+        event
     }
 
     /// Listens from now on.

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::actor::{Answer, Ask, NodeActor, Surroundings};
 use super::device::PowerDevice;
-use super::event::Happening;
+use super::event::{Event, Happening};
 use super::machine::{Machine, Moment};
 use super::view::{NodeView, ViewCell};
 use super::{BootPatch, NodeId, NodeSpec, Refusal, ResetType};
@@ -40,6 +40,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a reload waits for the operations under way on nodes that are taken away.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How much of what happened to a node is remembered: a month of a quiet node, a day of a busy one, some 40 KB.
+pub const HAPPENINGS_MAX: usize = 200;
+
 /// Makes the device of one node, again after each fall.
 pub type DeviceMaker = Arc<dyn Fn() -> Box<dyn PowerDevice> + Send + Sync>;
 
@@ -59,6 +62,8 @@ pub struct NodeEntry {
     /// Its name.
     pub id: NodeId,
     view: ViewCell,
+    /// What happened to it lately, the newest first.
+    happenings: ArcSwap<Vec<Arc<Event>>>,
     actor: ArcSwapOption<Addr<NodeActor>>,
 }
 
@@ -66,6 +71,18 @@ impl NodeEntry {
     /// The current picture.
     pub fn view(&self) -> arc_swap::Guard<Arc<NodeView>> {
         self.view.load()
+    }
+
+    /// What happened to the node while this process ran, the newest first; at most [`HAPPENINGS_MAX`].
+    pub fn happenings(&self) -> Arc<Vec<Arc<Event>>> {
+        self.happenings.load_full()
+    }
+
+    /// Remembers what happened. Only from the arbiter of the actors, so that nothing is lost between two writers.
+    pub(super) fn note(&self, event: Event) {
+        let before = self.happenings.load();
+        let events = std::iter::once(Arc::new(event)).chain(before.iter().cloned()).take(HAPPENINGS_MAX);
+        self.happenings.store(Arc::new(events.collect()));
     }
 
     pub(super) fn publish(&self, view: NodeView) {
@@ -237,7 +254,8 @@ impl Keeper {
         let machine = self.machine(&setup, first_poll);
         let id = setup.spec.id.clone();
         let view = ArcSwap::from_pointee(machine.view());
-        let entry = Arc::new(NodeEntry { id: id.clone(), view, actor: ArcSwapOption::empty() });
+        let entry =
+            Arc::new(NodeEntry { id: id.clone(), view, happenings: ArcSwap::default(), actor: ArcSwapOption::empty() });
         let kept = Kept { setup, entry, generation: self.generations, started: self.around.clock.now().mono, falls: 0 };
         self.launch(&kept, machine);
         self.nodes.insert(id, kept);
@@ -313,7 +331,7 @@ impl Keeper {
             let machine = self.machine(&kept.setup, now.mono);
             self.launch(&kept, machine);
             self.around.metrics.node_restarted(node.as_str());
-            self.around.events.tell(&node, now.wall, Happening::Revived);
+            kept.entry.note(self.around.events.tell(&node, now.wall, Happening::Revived));
             self.nodes.insert(node, kept);
         }
     }
@@ -361,7 +379,7 @@ fn adjust(kept: &mut Kept, setup: NodeSetup) {
     if rewired || kept.setup.spec != setup.spec {
         let device = rewired.then(|| (setup.device)());
         // An actor that has just fallen is rebuilt from this setup anyway.
-        deliver(&kept.entry, Ask::Reconfigure { spec: setup.spec.clone(), device });
+        deliver(&kept.entry, Ask::Reconfigure { spec: Box::new(setup.spec.clone()), device });
     }
     kept.setup = setup;
 }

@@ -120,6 +120,7 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup {
             rules: Rules::default(),
             device: format!("plug of {name}").into(),
             kind: &DeviceKind::PLUG,
+            boot_mode: None,
         },
         device: Arc::new(move || {
             plug.devices.fetch_add(1, Ordering::SeqCst);

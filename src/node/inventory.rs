@@ -67,7 +67,7 @@ pub enum Architecture {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MemoryModule {
-    /// `DeviceLocator`: where it sits, such as `BANK 0`.
+    /// `Location.PartLocation.ServiceLabel`: where it sits, such as `BANK 0`.
     pub locator: Option<String>,
     /// `CapacityMiB`.
     pub capacity_mib: Option<u64>,

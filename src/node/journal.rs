@@ -108,7 +108,7 @@ pub struct SeenRecord {
     /// The device's own counter at that moment, so that the sum can go on.
     pub energy_today_wh: Option<u64>,
     /// The device in the operator's words: who answers at another address may be another one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "str::is_empty")]
     pub device: Arc<str>,
     /// Who the device said it is.
     pub about: Arc<AboutDevice>,

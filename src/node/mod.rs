@@ -369,6 +369,8 @@ pub struct NodeSpec {
     pub device: Arc<str>,
     /// What is known of every device of this kind.
     pub kind: &'static device::DeviceKind,
+    /// The firmware interface with which the machine boots, when the operator says so: nothing here can change it.
+    pub boot_mode: Option<BootMode>,
 }
 
 #[cfg(test)]

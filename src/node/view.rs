@@ -22,6 +22,8 @@ pub struct NodeView {
     pub audit_log: Option<Arc<[LogEntry]>>,
     /// The device in words.
     pub device: Arc<str>,
+    /// The device is the outlet on which the machine hangs.
+    pub is_outlet: bool,
     /// Who the device says it is; `None` before the first contact of the node's life.
     pub about: Option<Arc<AboutDevice>>,
     /// What was last confirmed; `None` before the first contact of the node's life, never after it.
@@ -44,7 +46,7 @@ pub struct NodeView {
     pub resets: Vec<ResetType>,
     /// Which boot targets this node can honour.
     pub boot_targets: Arc<[BootTarget]>,
-    /// Among which boot modes a client may choose.
+    /// Among which boot modes a client may choose; one where there is no choice, and then it is that of `boot`.
     pub boot_modes: &'static [BootMode],
     /// The boot override.
     pub boot: BootOverride,

@@ -21,12 +21,13 @@ pub fn drive(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     let (index, drive) = seen.indexed(&view.inventory.drives)?;
     let properties = json!({
         "CapacityBytes": drive.capacity_bytes,
-        "MediaType": drive.media,
-        "Protocol": drive.protocol,
         "Model": drive.model,
         "SerialNumber": drive.serial,
         "Status": resource::present(),
     });
     let uri = resource::drive(&view.id, index);
-    Ok(Resource::new(&uri, "Drive.v1_22_0", &index.to_string(), &drive.name, properties))
+    Ok(Resource::new(&uri, "Drive.v1_22_0", &index.to_string(), &drive.name, properties)
+        // Null where not known, since Ironic's profile wants to see them.
+        .with("MediaType", json!(drive.media))
+        .with("Protocol", json!(drive.protocol)))
 }

@@ -1,23 +1,36 @@
-//! Schemas LogService and LogEntry: the logs that a device keeps. The log of the machine hangs on its system, the log of
-//! who did what to the device on its manager; each only where the device has it and it was read.
+//! Schemas LogService and LogEntry. The log of the machine hangs on its system, that of who did what to the device on its
+//! manager, each only where the device has it and it was read. Beside it stands the log of what happened to the node while
+//! this service ran.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Seen;
-use super::message::Fault;
+use super::message::{Fault, Message};
 use super::resource::{self, MANAGERS, Resource, link};
+use crate::node::NodeId;
 use crate::node::device::LogEntry;
-use crate::node::view::NodeView;
+use crate::node::event::{Cause, Event, Happening};
+use crate::node::fleet::HAPPENINGS_MAX;
 
-/// The one log that the owner named by a path has.
-struct Log<'v> {
+/// A log of the owner that a path names.
+struct Log {
     services: String,
     id: &'static str,
     name: &'static str,
-    entries: &'v [LogEntry],
+    entries: Entries,
 }
 
-impl Log<'_> {
+/// The entries of a log, the newest first.
+enum Entries {
+    /// Kept by the device.
+    Device(Arc<[LogEntry]>),
+    /// Kept here.
+    Own(NodeId, Vec<(Arc<Event>, Message)>),
+}
+
+impl Log {
     fn uri(&self) -> String {
         format!("{}/{}", self.services, self.id)
     }
@@ -26,47 +39,125 @@ impl Log<'_> {
         format!("{}/Entries", self.uri())
     }
 
-    fn entry(&self, entry: &LogEntry) -> Resource {
+    fn all(&self) -> Vec<Resource> {
+        match &self.entries {
+            Entries::Device(entries) => entries.iter().map(|entry| self.of_device(entry)).collect(),
+            Entries::Own(node, entries) => {
+                entries.iter().map(|(event, message)| self.own(node, event, message)).collect()
+            }
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<Resource> {
+        match &self.entries {
+            Entries::Device(entries) => entries.iter().find(|entry| entry.id == id).map(|entry| self.of_device(entry)),
+            Entries::Own(node, entries) => {
+                let own = entries.iter().find(|(event, _)| event.number.to_string() == id);
+                own.map(|(event, message)| self.own(node, event, message))
+            }
+        }
+    }
+
+    fn of_device(&self, entry: &LogEntry) -> Resource {
         let properties = json!({
-            "EntryType": "Event",
             "Severity": entry.severity.name(),
             "Created": entry.at.map(|at| at.to_string()),
             "Message": entry.text,
         });
-        let uri = format!("{}/{}", self.entries_uri(), entry.id);
-        Resource::new(&uri, "LogEntry.v1_21_0", &entry.id, &format!("Log entry {}", entry.id), properties)
+        self.entry(&entry.id, properties)
+    }
+
+    fn own(&self, node: &NodeId, event: &Event, message: &Message) -> Resource {
+        let mut properties = message.json();
+        if let Some(body) = properties.as_object_mut() {
+            body.remove("@odata.type");
+            let severity = body.remove("MessageSeverity");
+            body.insert("Severity".into(), severity.unwrap_or_default());
+            body.insert("Created".into(), json!(event.at.to_string()));
+            body.insert("Links".into(), json!({ "OriginOfCondition": link(&resource::system(node)) }));
+        }
+        self.entry(&event.number.to_string(), properties)
+    }
+
+    fn entry(&self, id: &str, properties: Value) -> Resource {
+        let uri = format!("{}/{id}", self.entries_uri());
+        Resource::new(&uri, "LogEntry.v1_21_0", id, &format!("Log entry {id}"), properties)
+            .with("EntryType", json!("Event"))
     }
 }
 
-/// The log of the owner that the path names.
-fn log_of<'v>(view: &'v NodeView, seen: &Seen<'_>) -> Result<Log<'v>, Fault> {
-    let (owner, id, name, entries) = if seen.path.starts_with(MANAGERS) {
-        (resource::manager(&view.id), "AuditLog", "Audit log", &view.audit_log)
-    } else {
-        (resource::system(&view.id), "EventLog", "Event log", &view.event_log)
+/// What a happening is called in our registry, if it is of interest later on.
+fn told(event: &Event) -> Option<Message> {
+    let node = &event.node;
+    let (key, words) = match &event.what {
+        Happening::PowerChanged { from: Some(_), to, cause: Cause::Outside } => {
+            ("PowerChangedOutside", format!("{node} is {to} now, and nobody here asked for it"))
+        }
+        Happening::OnTimeRestarted => (
+            "PowerCycledOutside",
+            format!("the power of {node} was cycled, or its device restarted, and nobody here asked for it"),
+        ),
+        Happening::CommandAccepted { reset, by } => {
+            ("CommandAccepted", format!("{reset} for {node} was accepted from {by}"))
+        }
+        Happening::CommandDone { reset, took } => {
+            ("CommandDone", format!("{reset} of {node} is done after {} ms", took.as_millis()))
+        }
+        Happening::CommandSuperseded { reset, by } => {
+            ("CommandSuperseded", format!("{by} took the place of {reset} of {node}"))
+        }
+        Happening::CommandFailed { why, .. } => ("CommandFailed", why.clone()),
+        Happening::CommandOverdue { why, .. } => ("CommandOverdue", why.clone()),
+        Happening::DeviceLost { why } => ("DeviceAway", why.clone()),
+        Happening::LoginRefused { why, .. } => ("LoginRefused", why.clone()),
+        Happening::Noticed { text } => ("DeviceNotice", text.clone()),
+        _ => return None,
     };
-    let entries = entries.as_deref().ok_or_else(|| seen.not_found())?;
-    Ok(Log { services: format!("{owner}/LogServices"), id, name, entries })
+    Some(Message::ours(key, &[&words]))
 }
 
-/// The same, where the path also names the log.
-fn log<'v>(view: &'v NodeView, seen: &Seen<'_>) -> Result<Log<'v>, Fault> {
-    let log = log_of(view, seen)?;
-    if seen.id(1) == log.id { Ok(log) } else { Err(seen.not_found()) }
+/// The logs of the owner that the path names.
+fn logs(seen: &Seen<'_>) -> Result<Vec<Log>, Fault> {
+    let node = seen.node()?;
+    let view = node.view().clone();
+    let log = |owner: String, id, name, entries| Log { services: format!("{owner}/LogServices"), id, name, entries };
+    let device = |owner: &String, id, name, entries: &Option<Arc<[LogEntry]>>| {
+        entries.clone().map(|entries| log(owner.clone(), id, name, Entries::Device(entries)))
+    };
+    let logs: Vec<Log> = if seen.path.starts_with(MANAGERS) {
+        let owner = resource::manager(&view.id);
+        let happenings = node.happenings();
+        let told = happenings.iter().filter_map(|event| Some((event.clone(), told(event)?))).collect();
+        let own = log(owner.clone(), "Log", "What happened to the node", Entries::Own(view.id.clone(), told));
+        std::iter::once(own).chain(device(&owner, "AuditLog", "Audit log", &view.audit_log)).collect()
+    } else {
+        device(&resource::system(&view.id), "EventLog", "Event log", &view.event_log).into_iter().collect()
+    };
+    if logs.is_empty() { Err(seen.not_found()) } else { Ok(logs) }
+}
+
+/// The log that the path names.
+fn log(seen: &Seen<'_>) -> Result<Log, Fault> {
+    logs(seen)?.into_iter().find(|log| log.id == seen.id(1)).ok_or_else(|| seen.not_found())
 }
 
 /// `GET .../LogServices`.
-pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let log = log_of(view, seen)?;
-    let members = std::iter::once(log.uri());
-    Ok(Resource::collection(&log.services, "LogServiceCollection", "Log Services", members))
+pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let logs = logs(seen)?;
+    let uri = logs.first().map_or("", |log| &log.services);
+    Ok(Resource::collection(uri, "LogServiceCollection", "Log Services", logs.iter().map(Log::uri)))
 }
 
 /// `GET .../LogServices/{log}`.
-pub fn service(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let log = log(view, seen)?;
+pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let log = log(seen)?;
+    let own = matches!(log.entries, Entries::Own(..));
     let properties = json!({
         "LogEntryType": "Event",
+        "LogPurposes": own.then_some(["Operations", "Diagnostic"]),
+        "MaxNumberOfRecords": own.then_some(HAPPENINGS_MAX),
+        "OverWritePolicy": own.then_some("WrapsWhenFull"),
+        "Persistency": own.then_some(false),
         "Entries": link(&log.entries_uri()),
         "Status": resource::present(),
     });
@@ -74,16 +165,14 @@ pub fn service(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET .../LogServices/{log}/Entries`, whole; the newest entry first.
-pub fn entries(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let log = log(view, seen)?;
-    let members: Vec<Value> = log.entries.iter().map(|entry| Value::Object(log.entry(entry).body)).collect();
+pub fn entries(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let log = log(seen)?;
+    let members: Vec<Value> = log.all().into_iter().map(|entry| Value::Object(entry.body)).collect();
     let collection = Resource::collection(&log.entries_uri(), "LogEntryCollection", "Log Entries", std::iter::empty());
     Ok(collection.with("Members@odata.count", json!(members.len())).with("Members", json!(members)))
 }
 
 /// `GET .../LogServices/{log}/Entries/{entry}`.
-pub fn entry(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let log = log(view, seen)?;
-    let entry = log.entries.iter().find(|entry| entry.id == seen.id(2)).ok_or_else(|| seen.not_found())?;
-    Ok(log.entry(entry))
+pub fn entry(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    log(seen)?.find(seen.id(2)).ok_or_else(|| seen.not_found())
 }

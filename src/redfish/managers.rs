@@ -28,7 +28,9 @@ pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "DateTime": seen.service.clock.now().wall.to_string(),
         "DateTimeLocalOffset": "+00:00",
         "Status": resource::status(&view),
-        "LogServices": view.audit_log.is_some().then(|| link(&format!("{uri}/LogServices"))),
+        "NetworkProtocol": link(&format!("{uri}/NetworkProtocol")),
+        "EthernetInterfaces": about.and_then(|about| about.mac).map(|_| link(&format!("{uri}/EthernetInterfaces"))),
+        "LogServices": link(&format!("{uri}/LogServices")),
         "Links": {
             "ManagerForServers": [link(&resource::system(&view.id))],
             "ManagerForChassis": [link(&resource::chassis(&view.id))],

@@ -29,7 +29,7 @@ pub fn memory(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Manufacturer": module.manufacturer,
         "PartNumber": module.part_number,
         "SerialNumber": module.serial,
-        "DeviceLocator": module.locator,
+        "Location": module.locator.as_ref().map(|label| json!({ "PartLocation": { "ServiceLabel": label } })),
         "Status": resource::present(),
     });
     let uri = format!("{}/Memory/{index}", resource::system(&view.id));

@@ -18,6 +18,9 @@ const BASE: &str = include_str!("registries/Base.1.22.1.json");
 /// Our own.
 const OURS: &str = include_str!("registries/Plugfish.1.0.0.json");
 
+/// The registries as they are served.
+pub const REGISTRIES: &[&str] = &[BASE, OURS];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Registry {

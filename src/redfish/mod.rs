@@ -16,16 +16,21 @@ pub mod log_services;
 pub mod managers;
 pub mod memory;
 pub mod message;
+pub mod network_protocol;
+pub mod power_equipment;
+pub mod power_subsystem;
 #[cfg(test)]
 mod privileges;
 pub mod processors;
 pub mod query;
+pub mod registries;
 pub mod rendered;
 pub mod resource;
 pub mod roles;
+pub mod sensors;
 pub mod service_root;
 pub mod sessions;
-pub mod storage;
+pub mod simple_storage;
 pub mod systems;
 
 use std::future::Future;
@@ -57,6 +62,8 @@ pub struct Service {
     pub uuid: Uuid,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The TCP port on which it listens; the first one where there are several.
+    pub port: u16,
     /// The certificate that is served with; `None` without TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -280,27 +287,44 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/Systems/{}/Processors/{}", Read::Node(processors::processor)),
     shows("/redfish/v1/Systems/{}/Memory", Read::Node(memory::collection)),
     shows("/redfish/v1/Systems/{}/Memory/{}", Read::Node(memory::memory)),
-    shows("/redfish/v1/Systems/{}/Storage", Read::Node(storage::collection)),
-    shows("/redfish/v1/Systems/{}/Storage/{}", Read::Node(storage::storage)),
+    shows("/redfish/v1/Systems/{}/SimpleStorage", Read::Node(simple_storage::collection)),
+    shows("/redfish/v1/Systems/{}/SimpleStorage/{}", Read::Node(simple_storage::storage)),
     shows("/redfish/v1/Systems/{}/EthernetInterfaces", Read::Node(ethernet_interfaces::collection)),
     shows("/redfish/v1/Systems/{}/EthernetInterfaces/{}", Read::Node(ethernet_interfaces::interface)),
-    shows("/redfish/v1/Systems/{}/LogServices", Read::Node(log_services::collection)),
-    shows("/redfish/v1/Systems/{}/LogServices/{}", Read::Node(log_services::service)),
-    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries", Read::Node(log_services::entries)),
-    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
+    shows("/redfish/v1/Systems/{}/LogServices", fresh!(log_services::collection)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}", fresh!(log_services::service)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries/{}", fresh!(log_services::entry)),
     shows("/redfish/v1/Managers", fresh!(managers::collection)),
     shows("/redfish/v1/Managers/{}", fresh!(managers::manager)),
     acts("/redfish/v1/Managers/{}/Actions/Manager.Reset", Privilege::ConfigureManager, managers::reset),
-    shows("/redfish/v1/Managers/{}/LogServices", Read::Node(log_services::collection)),
-    shows("/redfish/v1/Managers/{}/LogServices/{}", Read::Node(log_services::service)),
-    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries", Read::Node(log_services::entries)),
-    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
+    shows("/redfish/v1/Managers/{}/NetworkProtocol", fresh!(network_protocol::network_protocol)),
+    shows("/redfish/v1/Managers/{}/EthernetInterfaces", Read::Node(ethernet_interfaces::collection)),
+    shows("/redfish/v1/Managers/{}/EthernetInterfaces/{}", Read::Node(ethernet_interfaces::interface)),
+    shows("/redfish/v1/Managers/{}/LogServices", fresh!(log_services::collection)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}", fresh!(log_services::service)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries/{}", fresh!(log_services::entry)),
     shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
     shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),
     shows("/redfish/v1/Chassis/{}/Drives", Read::Node(drives::collection)),
     shows("/redfish/v1/Chassis/{}/Drives/{}", Read::Node(drives::drive)),
     shows("/redfish/v1/Chassis/{}/Power", Read::Node(chassis::power)),
     shows("/redfish/v1/Chassis/{}/EnvironmentMetrics", Read::Node(chassis::environment_metrics)),
+    shows("/redfish/v1/Chassis/{}/Sensors", Read::Node(sensors::collection)),
+    shows("/redfish/v1/Chassis/{}/Sensors/{}", Read::Node(sensors::sensor)),
+    shows("/redfish/v1/Chassis/{}/PowerSubsystem", Read::Node(power_subsystem::subsystem)),
+    shows("/redfish/v1/Chassis/{}/PowerSubsystem/PowerSupplies", Read::Node(power_subsystem::supplies)),
+    shows("/redfish/v1/Chassis/{}/PowerSubsystem/PowerSupplies/{}", Read::Node(power_subsystem::supply)),
+    shows("/redfish/v1/Chassis/{}/PowerSubsystem/PowerSupplies/{}/Metrics", Read::Node(power_subsystem::metrics)),
+    shows("/redfish/v1/PowerEquipment", fresh!(power_equipment::service)),
+    shows("/redfish/v1/PowerEquipment/RackPDUs", fresh!(power_equipment::pdus)),
+    shows("/redfish/v1/PowerEquipment/RackPDUs/{}", fresh!(power_equipment::pdu)),
+    shows("/redfish/v1/PowerEquipment/RackPDUs/{}/Outlets", fresh!(power_equipment::outlet_collection)),
+    shows("/redfish/v1/PowerEquipment/RackPDUs/{}/Outlets/{}", fresh!(power_equipment::outlet)),
+    shows("/redfish/v1/Registries", fresh!(registries::collection)),
+    shows("/redfish/v1/Registries/{}", fresh!(registries::file)),
+    shows("/redfish/v1/Registries/{}/{}", Read::Any(registries::registry)),
     shows("/redfish/v1/SessionService", fresh!(sessions::service))
         .with_patch(Privilege::ConfigureManager, sessions::patch),
     shows("/redfish/v1/SessionService/Sessions", fresh!(sessions::collection))

@@ -29,15 +29,16 @@ pub fn processor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     let properties = json!({
         "ProcessorType": "CPU",
         "Socket": processor.socket,
-        "ProcessorArchitecture": architecture,
         "InstructionSet": instruction_set,
         "Manufacturer": processor.manufacturer,
         "Model": processor.model,
         "MaxSpeedMHz": processor.max_speed_mhz,
         "TotalCores": processor.cores,
-        "TotalThreads": processor.threads,
         "Status": resource::present(),
     });
     let uri = format!("{}/Processors/{index}", resource::system(&view.id));
-    Ok(Resource::new(&uri, "Processor.v1_22_0", &index.to_string(), &format!("Processor {index}"), properties))
+    Ok(Resource::new(&uri, "Processor.v1_22_0", &index.to_string(), &format!("Processor {index}"), properties)
+        // Null where not known, since Ironic's profile wants to see them.
+        .with("ProcessorArchitecture", json!(architecture))
+        .with("TotalThreads", json!(processor.threads)))
 }

@@ -20,6 +20,10 @@ pub const MANAGERS: &str = "/redfish/v1/Managers";
 pub const CHASSIS: &str = "/redfish/v1/Chassis";
 /// The session service.
 pub const SESSION_SERVICE: &str = "/redfish/v1/SessionService";
+/// The plugs and strips.
+pub const POWER_EQUIPMENT: &str = "/redfish/v1/PowerEquipment";
+/// The registries of messages.
+pub const REGISTRIES: &str = "/redfish/v1/Registries";
 /// The collection of sessions.
 pub const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::query::LEVELS_MAX;
 use super::resource::{
-    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link,
+    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, MANAGERS, POWER_EQUIPMENT, REGISTRIES, ROOT, Resource,
+    SESSION_SERVICE, SESSIONS, SYSTEMS, link,
 };
-use super::{Document, Seen};
+use super::{Document, Seen, power_equipment};
 use crate::redfish::message::Fault;
 
 /// The version of DSP0266 that the service follows.
@@ -21,17 +22,32 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("Processor", "v1_22_0"),
     ("MemoryCollection", ""),
     ("Memory", "v1_23_0"),
-    ("StorageCollection", ""),
-    ("Storage", "v1_21_0"),
+    ("SimpleStorageCollection", ""),
+    ("SimpleStorage", "v1_3_2"),
     ("DriveCollection", ""),
     ("Drive", "v1_22_0"),
     ("EthernetInterfaceCollection", ""),
     ("EthernetInterface", "v1_12_4"),
     ("ManagerCollection", ""),
     ("Manager", "v1_24_0"),
+    ("ManagerNetworkProtocol", "v1_12_0"),
     ("ChassisCollection", ""),
     ("Chassis", "v1_28_0"),
     ("Power", "v1_7_3"),
+    ("PowerSubsystem", "v1_1_3"),
+    ("PowerSupplyCollection", ""),
+    ("PowerSupply", "v1_6_0"),
+    ("PowerSupplyMetrics", "v1_2_0"),
+    ("SensorCollection", ""),
+    ("Sensor", "v1_12_0"),
+    ("PowerEquipment", "v1_2_3"),
+    ("PowerDistributionCollection", ""),
+    ("PowerDistribution", "v1_6_0"),
+    ("OutletCollection", ""),
+    ("Outlet", "v1_4_4"),
+    ("MessageRegistryFileCollection", ""),
+    ("MessageRegistryFile", "v1_1_5"),
+    ("MessageRegistry", "v1_6_3"),
     ("EnvironmentMetrics", "v1_5_0"),
     ("LogServiceCollection", ""),
     ("LogService", "v1_9_0"),
@@ -61,6 +77,8 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Systems": link(SYSTEMS),
         "Managers": link(MANAGERS),
         "Chassis": link(CHASSIS),
+        "PowerEquipment": power_equipment::is_there(seen).then(|| link(POWER_EQUIPMENT)),
+        "Registries": link(REGISTRIES),
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
         "CertificateService": seen.service.certificate.as_ref().map(|_| link(CERTIFICATE_SERVICE)),
@@ -97,6 +115,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Systems", SYSTEMS),
             entry("Managers", MANAGERS),
             entry("Chassis", CHASSIS),
+            entry("Registries", REGISTRIES),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),
             entry("AccountService", ACCOUNT_SERVICE),

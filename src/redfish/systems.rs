@@ -40,11 +40,10 @@ pub fn resource(view: &NodeView) -> Resource {
         "ProcessorSummary": processor_summary(inventory),
         "MemorySummary": memory_gib(inventory).map(|gib| json!({
             "TotalSystemMemoryGiB": gib,
-            "Status": resource::present(),
         })),
         "Processors": part("Processors", !inventory.processors.is_empty()),
         "Memory": part("Memory", !inventory.memory.is_empty()),
-        "Storage": part("Storage", !inventory.drives.is_empty()),
+        "SimpleStorage": part("SimpleStorage", !inventory.drives.is_empty()),
         "EthernetInterfaces": part("EthernetInterfaces", !inventory.nics.is_empty()),
         "LogServices": part("LogServices", view.event_log.is_some()),
         "Links": {
@@ -102,11 +101,9 @@ fn boot(view: &NodeView) -> Value {
     show("BootSourceOverrideEnabled@Redfish.AllowableValues", json!(BootEnabled::ALL.map(BootEnabled::name)));
     show("BootSourceOverrideTarget", json!(view.boot.target.name()));
     show("BootSourceOverrideTarget@Redfish.AllowableValues", json!(names(&view.boot_targets)));
-    if !view.boot_modes.is_empty() {
-        let modes: Vec<&str> = view.boot_modes.iter().map(|mode| mode.name()).collect();
-        show("BootSourceOverrideMode", json!(view.boot.mode.name()));
-        show("BootSourceOverrideMode@Redfish.AllowableValues", json!(modes));
-    }
+    let modes: Vec<&str> = view.boot_modes.iter().map(|mode| mode.name()).collect();
+    show("BootSourceOverrideMode", json!(view.boot.mode.name()));
+    show("BootSourceOverrideMode@Redfish.AllowableValues", json!(modes));
     if loads_over_http(view) {
         // Null where there is none: sushy writes it only where it can read it.
         show("HttpBootUri", json!(view.boot.http_boot_uri));
@@ -139,7 +136,6 @@ fn processor_summary(inventory: &Inventory) -> Option<Value> {
         "Model": first.model,
         "CoreCount": sum(|processor| processor.cores),
         "LogicalProcessorCount": sum(|processor| processor.threads),
-        "Status": resource::present(),
     }))
 }
 
@@ -198,10 +194,8 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         body.inner("Boot", |boot| {
             patch.enabled = boot.take("BootSourceOverrideEnabled", choice(&BootEnabled::ALL, BootEnabled::name));
             patch.target = boot.take("BootSourceOverrideTarget", choice(&view.boot_targets, BootTarget::name));
-            // What this node does not show is not taken either, and so is unknown here. Ironic goes on without it then.
-            if !view.boot_modes.is_empty() {
-                patch.mode = boot.take("BootSourceOverrideMode", choice(view.boot_modes, BootMode::name));
-            }
+            patch.mode = boot.take("BootSourceOverrideMode", choice(view.boot_modes, BootMode::name));
+            // What this node does not show is not taken either, and so is unknown here.
             if loads_over_http(&view) {
                 patch.http_boot_uri = boot.take("HttpBootUri", boot_uri);
             }

@@ -24,6 +24,7 @@ mod hostile;
 mod protocol;
 mod redfish;
 mod reset;
+mod resources;
 mod rig;
 mod schemas;
 mod sim;

@@ -14,11 +14,12 @@ fn steady(value: &mut Value) {
             for (name, value) in object.iter_mut() {
                 match name.as_str() {
                     "@odata.etag" if value.as_str().is_some_and(|etag| etag.len() > 12) => *value = "\"made-1\"".into(),
-                    "DateTime" | "CreatedTime" => *value = "2026-11-22T12:00:00Z".into(),
+                    "DateTime" | "CreatedTime" | "ReadingTime" => *value = "2026-11-22T12:00:00Z".into(),
                     "ServiceEntryPointUUID" => *value = "11111111-2222-3333-4444-555555555555".into(),
                     "LastPowerOutputWatts" | "PowerInputWatts" | "PowerConsumedWatts" | "Reading" => {
                         *value = 30.5.into()
                     }
+                    "Port" => *value = 8000.into(),
                     _ => steady(value),
                 }
             }
@@ -41,8 +42,16 @@ async fn bodies_are_as_they_are_written_down() {
         ("environment_metrics", "/redfish/v1/Chassis/n/EnvironmentMetrics"),
         ("processor", "/redfish/v1/Systems/n/Processors/0"),
         ("ethernet_interface", "/redfish/v1/Systems/n/EthernetInterfaces/0"),
-        ("storage", "/redfish/v1/Systems/n/Storage/1"),
+        ("simple_storage", "/redfish/v1/Systems/n/SimpleStorage/1"),
         ("drive", "/redfish/v1/Chassis/n/Drives/0"),
+        ("power_sensor", "/redfish/v1/Chassis/n/Sensors/Power"),
+        ("energy_sensor", "/redfish/v1/Chassis/n/Sensors/Energy"),
+        ("power_subsystem", "/redfish/v1/Chassis/n/PowerSubsystem"),
+        ("power_supply", "/redfish/v1/Chassis/n/PowerSubsystem/PowerSupplies/0"),
+        ("power_supply_metrics", "/redfish/v1/Chassis/n/PowerSubsystem/PowerSupplies/0/Metrics"),
+        ("network_protocol", "/redfish/v1/Managers/n/NetworkProtocol"),
+        ("manager_interface", "/redfish/v1/Managers/n/EthernetInterfaces/0"),
+        ("registry_file", "/redfish/v1/Registries/Base"),
         ("session_service", "/redfish/v1/SessionService"),
         ("account_service", "/redfish/v1/AccountService"),
         ("accounts", "/redfish/v1/AccountService/Accounts"),

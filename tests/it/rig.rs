@@ -284,6 +284,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
                 rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(30) },
                 device: driver.label().into(),
                 kind: driver.kind(),
+                boot_mode: None,
             },
             driver,
         }
@@ -318,6 +319,7 @@ fn node_of(machine: &Machine) -> NodePlan {
             rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(60) },
             device: driver.label().into(),
             kind: driver.kind(),
+            boot_mode: None,
         },
         driver,
     }

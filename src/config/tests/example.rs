@@ -310,7 +310,8 @@ fn every_word_of_the_schema_is_a_word_of_the_loader() {
     try_all(words("Processor", "architecture"), &|word| inventory(format!("processors: [{{ architecture: {word} }}]")));
     try_all(words("Drive", "media"), &|word| inventory(format!("drives: [{{ name: a, media: {word} }}]")));
     try_all(words("Drive", "protocol"), &|word| inventory(format!("drives: [{{ name: a, protocol: {word} }}]")));
-    assert_eq!(count, 2 + 3 + 3 + 7 + 3 + 5);
+    try_all(words("Node", "boot_mode"), &|word| format!("nodes: [{{ id: a, {device}, boot_mode: {word} }}]"));
+    assert_eq!(count, 2 + 3 + 3 + 7 + 3 + 5 + 2);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::node::BootMode;
 
 /// Behind this stands a list of nodes, from line 3 on. They lack nothing.
 const LOGIN: &str = "defaults: { tapo: { username: u, password: p } }\nnodes:\n";
@@ -51,6 +52,7 @@ nodes:
     poll_interval: 5s
     off_dwell: 1s
     command_deadline: 1m30s
+    boot_mode: legacy
     nics: ['00:5c:52:31:3a:9c', 005c52313a9d]
 ",
     );
@@ -62,6 +64,7 @@ nodes:
     };
     assert_eq!(plain.rules, rules(30, 60, 120));
     assert_eq!(own.rules, rules(5, 1, 90));
+    assert_eq!((plain.boot_mode, own.boot_mode), (None, Some(BootMode::Legacy)));
     assert_eq!(
         plain.device,
         DeviceConfig::Tapo {
@@ -116,10 +119,10 @@ nodes:
             "10: nodes[1].tapo.address: \"http://192.0.2.1\" is not an address: write the host alone, without http:// and \
              without a path",
             "11: nodes[1].nics: must be a list, not a number",
-            "12: nodes[1].colour: unknown key; known here: id, tapo, amt, nics, inventory, poll_interval, off_dwell, \
-             command_deadline",
-            "13: nodes[2]: must be a group of keys (id, tapo, amt, nics, inventory, poll_interval, off_dwell, \
-             command_deadline), not a number",
+            "12: nodes[1].colour: unknown key; known here: id, tapo, amt, nics, inventory, boot_mode, poll_interval, \
+             off_dwell, command_deadline",
+            "13: nodes[2]: must be a group of keys (id, tapo, amt, nics, inventory, boot_mode, poll_interval, \
+             off_dwell, command_deadline), not a number",
         ],
     );
 }

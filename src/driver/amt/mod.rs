@@ -43,6 +43,7 @@ pub const TLS_PORT: u16 = 16993;
 pub const KIND: DeviceKind = DeviceKind {
     boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd, BootTarget::Cd, BootTarget::BiosSetup],
     boot_modes: &[],
+    is_outlet: false,
     applies_boot: true,
     looks_first: true,
     verify_after: &[

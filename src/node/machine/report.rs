@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Machine;
-use crate::node::Health;
 use crate::node::view::{Condition, NodeView};
+use crate::node::{BootMode, Health};
 
 impl Machine {
     /// The picture of this moment.
@@ -12,12 +12,18 @@ impl Machine {
         let conditions = self.conditions();
         let seen = self.seen.as_ref();
         let link = self.link.view();
+        let boot_modes = self.boot_modes();
+        let mut boot = self.boot.boot.clone();
+        if let [only] = boot_modes {
+            boot.mode = *only;
+        }
         NodeView {
             id: self.spec.id.clone(),
             inventory: self.inventory.clone(),
             event_log: self.event_log.clone(),
             audit_log: self.audit_log.clone(),
             device: self.spec.device.clone(),
+            is_outlet: self.spec.kind.is_outlet,
             about: seen.map(|seen| seen.about.clone()),
             power: seen.map(|seen| seen.power),
             seen_at: seen.map(|seen| seen.at),
@@ -30,12 +36,21 @@ impl Machine {
             conditions,
             resets: self.resets(),
             boot_targets: self.abilities().map_or(self.spec.kind.boot_targets, |can| &can.boot_targets).into(),
-            boot_modes: self.spec.kind.boot_modes,
-            boot: self.boot.boot.clone(),
+            boot_modes,
+            boot,
             writes: self.boot.writes,
             command: self.command.as_ref().map(super::Command::view),
             link,
             change: self.change,
+        }
+    }
+
+    /// Among which boot modes a client may choose; the machine's own where nothing here can change it.
+    fn boot_modes(&self) -> &'static [BootMode] {
+        match (self.spec.boot_mode, self.spec.kind.boot_modes) {
+            (Some(mode), _) => mode.only(),
+            (None, []) => BootMode::default().only(),
+            (None, choice) => choice,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::node::journal::Stage;
 const ENGINE: DeviceKind = DeviceKind {
     boot_targets: &[BootTarget::None],
     boot_modes: &[],
+    is_outlet: false,
     applies_boot: true,
     looks_first: true,
     verify_after: &[secs_const(2), secs_const(4), secs_const(6), secs_const(9), secs_const(12)],

@@ -1,0 +1,25 @@
+//! Schema ManagerNetworkProtocol: where this service can be reached. Every manager is spoken for by it.
+
+use serde_json::json;
+
+use super::message::Fault;
+use super::resource::{self, Resource};
+use super::{Seen, certificates};
+
+/// `GET /redfish/v1/Managers/{id}/NetworkProtocol`.
+pub fn network_protocol(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let node = seen.node()?;
+    let tls = seen.service.certificate.is_some();
+    let port = |is_used: bool| is_used.then_some(seen.service.port);
+    let properties = json!({
+        "HTTP": { "ProtocolEnabled": !tls, "Port": port(!tls) },
+        "HTTPS": {
+            "ProtocolEnabled": tls,
+            "Port": port(tls),
+            "Certificates": certificates::link_of(seen, &node.id),
+        },
+        "Status": resource::present(),
+    });
+    let uri = format!("{}/NetworkProtocol", resource::manager(&node.id));
+    Ok(Resource::new(&uri, "ManagerNetworkProtocol.v1_12_0", "NetworkProtocol", "Manager Network Protocol", properties))
+}

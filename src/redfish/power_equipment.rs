@@ -1,0 +1,116 @@
+//! Schemas PowerEquipment, PowerDistribution and Outlet: the plugs and strips on which nodes hang, seen from the side of
+//! the wall. They are read here and switched through the systems, so that there is one way to switch a node.
+//!
+//! A device is a member once it said its hardware address, which tells that two nodes hang on one strip.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::message::Fault;
+use super::resource::{self, POWER_EQUIPMENT, Resource, link};
+use super::{Seen, sensors};
+use crate::node::Health;
+use crate::node::view::NodeView;
+
+const PDUS: &str = "/redfish/v1/PowerEquipment/RackPDUs";
+
+/// The name of the device on which a node hangs, if that is a plug or a strip that is known.
+fn pdu_id(view: &NodeView) -> Option<String> {
+    let mac = view.about.as_ref().filter(|_| view.is_outlet)?.mac?;
+    Some(mac.to_string().replace(':', ""))
+}
+
+/// The outlet on which a node hangs.
+pub fn outlet_uri(view: &NodeView) -> Option<String> {
+    Some(format!("{PDUS}/{}/Outlets/{}", pdu_id(view)?, view.id))
+}
+
+/// The nodes on plugs and strips, each with the name of the device.
+fn outlets(seen: &Seen<'_>) -> Vec<(String, Arc<NodeView>)> {
+    let table = seen.service.fleet.table();
+    let of = |view: Arc<NodeView>| Some((pdu_id(&view)?, view));
+    table.values().filter_map(|node| of(node.view().clone())).collect()
+}
+
+/// There is something to show here.
+pub fn is_there(seen: &Seen<'_>) -> bool {
+    seen.service.fleet.table().values().any(|node| pdu_id(&node.view()).is_some())
+}
+
+/// The nodes on the device that the path names, in their order.
+fn pdu_outlets(seen: &Seen<'_>) -> Result<Vec<Arc<NodeView>>, Fault> {
+    let outlets = outlets(seen).into_iter().filter(|(pdu, _)| pdu == seen.id(0)).map(|(_, view)| view);
+    let outlets: Vec<_> = outlets.collect();
+    if outlets.is_empty() { Err(seen.not_found()) } else { Ok(outlets) }
+}
+
+/// `GET /redfish/v1/PowerEquipment`.
+pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    if !is_there(seen) {
+        return Err(seen.not_found());
+    }
+    let properties = json!({ "RackPDUs": link(PDUS), "Status": resource::present() });
+    Ok(Resource::new(POWER_EQUIPMENT, "PowerEquipment.v1_2_3", "PowerEquipment", "Power Equipment", properties))
+}
+
+/// `GET /redfish/v1/PowerEquipment/RackPDUs`.
+pub fn pdus(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let mut ids: Vec<String> = outlets(seen).into_iter().map(|(pdu, _)| pdu).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Err(seen.not_found());
+    }
+    let members = ids.iter().map(|id| format!("{PDUS}/{id}"));
+    Ok(Resource::collection(PDUS, "PowerDistributionCollection", "Smart plugs and strips", members))
+}
+
+/// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}`.
+pub fn pdu(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let outlets = pdu_outlets(seen)?;
+    let about = outlets.first().and_then(|view| view.about.clone()).unwrap_or_default();
+    let uri = format!("{PDUS}/{}", seen.id(0));
+    let managers: Vec<Value> = outlets.iter().map(|view| link(&resource::manager(&view.id))).collect();
+    let health = outlets.iter().map(|view| view.health).max().unwrap_or(Health::OK).name();
+    let properties = json!({
+        "EquipmentType": "RackPDU",
+        "Manufacturer": about.manufacturer,
+        "Model": about.model,
+        "Version": about.hardware,
+        "FirmwareVersion": about.firmware,
+        "Outlets": link(&format!("{uri}/Outlets")),
+        "Status": { "State": "Enabled", "Health": health, "HealthRollup": health },
+        "Links": { "ManagedBy": managers },
+    });
+    let name = about.model.as_deref().unwrap_or("Smart plug");
+    Ok(Resource::new(&uri, "PowerDistribution.v1_6_0", seen.id(0), name, properties))
+}
+
+/// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets`: those on which a node of this service hangs.
+pub fn outlet_collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let outlets = pdu_outlets(seen)?;
+    let uri = format!("{PDUS}/{}/Outlets", seen.id(0));
+    let members = outlets.iter().map(|view| format!("{uri}/{}", view.id));
+    Ok(Resource::collection(&uri, "OutletCollection", "Outlets", members))
+}
+
+/// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets/{id}`: an outlet is called like the node on it.
+pub fn outlet(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let view = seen.service.fleet.find(seen.id(1)).map(|node| node.view().clone());
+    let view = view.filter(|view| pdu_id(view).as_deref() == Some(seen.id(0))).ok_or_else(|| seen.not_found())?;
+    let supply = sensors::has_meter(&view).then(|| link(&super::power_subsystem::supply_uri(&view.id)));
+    let properties = json!({
+        "VoltageType": "AC",
+        "ElectricalConsumerNames": [view.id],
+        "Status": resource::status(&view),
+        "Links": {
+            "Chassis": [link(&resource::chassis(&view.id))],
+            "PowerSupplies": supply.map(|supply| [supply]),
+        },
+    });
+    let (uri, name) = (seen.path.trim_end_matches('/'), format!("Outlet of {}", view.id));
+    let outlet = Resource::new(uri, "Outlet.v1_4_4", view.id.as_str(), &name, properties)
+        .with("PowerState", resource::power_state(&view));
+    Ok(sensors::show(outlet, &view, "PowerWatts"))
+}

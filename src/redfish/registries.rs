@@ -1,0 +1,87 @@
+//! Schemas MessageRegistryFile and MessageRegistry: the registries of the messages that are used here, to be read by
+//! clients that cannot reach the internet.
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use super::message::{self, Fault};
+use super::resource::{REGISTRIES, Resource};
+use super::{Document, Seen};
+
+/// A registry, read.
+struct Registry(Value);
+
+/// Without what the schema deprecates: beside `MessageSeverity`, DMTF's files have `Severity` for old readers.
+fn read(text: &str) -> Option<Registry> {
+    let mut registry: Value = serde_json::from_str(text).ok()?;
+    for (_, message) in registry.get_mut("Messages")?.as_object_mut()? {
+        message.as_object_mut()?.remove("Severity");
+    }
+    Some(Registry(registry))
+}
+
+static ALL: LazyLock<Vec<Registry>> =
+    LazyLock::new(|| message::REGISTRIES.iter().filter_map(|text| read(text)).collect());
+
+impl Registry {
+    fn text(&self, property: &str) -> &str {
+        self.0.get(property).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// `Base`: which one it is, whatever its version.
+    fn id(&self) -> &str {
+        self.text("RegistryPrefix")
+    }
+
+    /// `Base.1.22.1`.
+    fn full(&self) -> &str {
+        self.text("Id")
+    }
+
+    fn uri(&self) -> String {
+        format!("{REGISTRIES}/{}", self.id())
+    }
+
+    fn file_uri(&self) -> String {
+        format!("{}/{}", self.uri(), self.full())
+    }
+}
+
+fn find(seen: &Seen<'_>) -> Result<&'static Registry, Fault> {
+    ALL.iter().find(|registry| registry.id() == seen.id(0)).ok_or_else(|| seen.not_found())
+}
+
+/// `GET /redfish/v1/Registries`.
+pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
+    let members = ALL.iter().map(Registry::uri);
+    Ok(Resource::collection(REGISTRIES, "MessageRegistryFileCollection", "Registry Files", members))
+}
+
+/// `GET /redfish/v1/Registries/{registry}`.
+pub fn file(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let registry = find(seen)?;
+    let (language, full) = (registry.text("Language"), registry.full());
+    let is_published = registry.text("OwningEntity") == "DMTF";
+    let version = registry.text("RegistryVersion");
+    let properties = json!({
+        "Languages": [language],
+        // Two parts of the version, as the schema wants it.
+        "Registry": format!("{}.{}", registry.id(), version.rsplit_once('.').map_or(version, |(minor, _)| minor)),
+        "Location": [{
+            "Language": language,
+            "Uri": registry.file_uri(),
+            "PublicationUri": is_published.then(|| format!("https://redfish.dmtf.org/registries/{full}.json")),
+        }],
+    });
+    Ok(Resource::new(&registry.uri(), "MessageRegistryFile.v1_1_5", registry.id(), registry.text("Name"), properties))
+}
+
+/// `GET /redfish/v1/Registries/{registry}/{registry with its version}`: the registry itself.
+pub fn registry(seen: &Seen<'_>) -> Result<Document, Fault> {
+    let registry = find(seen)?;
+    if seen.id(1) != registry.full() {
+        return Err(seen.not_found());
+    }
+    Ok(Document::Json(registry.0.clone()))
+}

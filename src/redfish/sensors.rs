@@ -1,0 +1,99 @@
+//! Schema Sensor: what the device of a node measures, in the chassis of the node. Other resources show excerpts of it.
+
+use serde_json::{Value, json};
+
+use super::Seen;
+use super::message::Fault;
+use super::resource::{self, Resource};
+use crate::node::NodeId;
+use crate::node::view::NodeView;
+
+/// Something that is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sensor {
+    /// The draw.
+    Power,
+    /// The energy since the node was first seen.
+    Energy,
+}
+
+impl Sensor {
+    const ALL: [Sensor; 2] = [Sensor::Power, Sensor::Energy];
+
+    const fn id(self) -> &'static str {
+        match self {
+            Sensor::Power => "Power",
+            Sensor::Energy => "Energy",
+        }
+    }
+
+    /// What it shows; `None` while it is not known: old watts are not shown as new ones.
+    pub fn reading(self, view: &NodeView) -> Option<f64> {
+        let thousandths = match self {
+            Sensor::Power => view.milliwatts,
+            Sensor::Energy => view.energy_wh,
+        };
+        // What a plug measures fits a f64 exactly.
+        thousandths.and_then(|value| u32::try_from(value).ok()).map(|value| f64::from(value) / 1000.0)
+    }
+
+    fn uri(self, node: &NodeId) -> String {
+        format!("{}/{}", collection_uri(node), self.id())
+    }
+
+    /// What other resources show of it. The reading may be null.
+    fn excerpt(self, view: &NodeView) -> Value {
+        json!({ "DataSourceUri": self.uri(&view.id), "Reading": self.reading(view) })
+    }
+}
+
+/// The sensors that a node has.
+fn sensors(view: &NodeView) -> impl Iterator<Item = Sensor> {
+    let of = move |sensor: &Sensor| *sensor == Sensor::Power || view.energy_wh.is_some();
+    Sensor::ALL.into_iter().filter(move |_| has_meter(view)).filter(of)
+}
+
+/// The device of this node measures watts.
+pub fn has_meter(view: &NodeView) -> bool {
+    view.about.as_ref().is_some_and(|about| about.meter)
+}
+
+/// The same resource with excerpts of what is measured, the draw as this property.
+pub fn show(resource: Resource, view: &NodeView, power: &str) -> Resource {
+    let name = |sensor| if sensor == Sensor::Power { power } else { "EnergykWh" };
+    sensors(view).fold(resource, |resource, sensor| resource.with(name(sensor), sensor.excerpt(view)))
+}
+
+/// The collection of the sensors of a node.
+pub fn collection_uri(node: &NodeId) -> String {
+    format!("{}/Sensors", resource::chassis(node))
+}
+
+/// `GET /redfish/v1/Chassis/{id}/Sensors`.
+pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    if !has_meter(view) {
+        return Err(seen.not_found());
+    }
+    let members = sensors(view).map(|sensor| sensor.uri(&view.id));
+    Ok(Resource::collection(&collection_uri(&view.id), "SensorCollection", "Sensors", members))
+}
+
+/// `GET /redfish/v1/Chassis/{id}/Sensors/{sensor}`.
+pub fn sensor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let sensor = sensors(view).find(|sensor| sensor.id() == seen.id(1)).ok_or_else(|| seen.not_found())?;
+    let (kind, units, name) = match sensor {
+        Sensor::Power => ("Power", "W", "Power of the node"),
+        Sensor::Energy => ("EnergykWh", "kW.h", "Energy of the node since it was first seen"),
+    };
+    let reading = sensor.reading(view);
+    let properties = json!({
+        "ReadingType": kind,
+        "ReadingUnits": units,
+        "ReadingTime": view.seen_at.filter(|_| reading.is_some()).map(|at| at.to_string()),
+        "Implementation": "Reported",
+        "PhysicalContext": "PowerOutlet",
+        "Status": resource::status(view),
+    });
+    Ok(Resource::new(&sensor.uri(&view.id), "Sensor.v1_12_0", sensor.id(), name, properties)
+        .with("Reading", json!(reading)))
+}

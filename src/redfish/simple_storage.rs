@@ -1,0 +1,49 @@
+//! Schema SimpleStorage: the drives of a machine as one list, since nobody tells which controllers they hang on and what
+//! volumes are on them, as the schema Storage would want to say. Ironic's inspection finds their sizes here; what else is
+//! known of a drive stands in its own resource, under the chassis.
+
+use serde_json::json;
+
+use super::Seen;
+use super::message::Fault;
+use super::resource::{self, Resource, link};
+use crate::node::view::NodeView;
+
+/// The only member of the collection.
+const ID: &str = "1";
+
+fn uri(view: &NodeView, seen: &Seen<'_>) -> Result<String, Fault> {
+    if view.inventory.drives.is_empty() {
+        return Err(seen.not_found());
+    }
+    Ok(format!("{}/SimpleStorage", resource::system(&view.id)))
+}
+
+/// `GET /redfish/v1/Systems/{id}/SimpleStorage`.
+pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let uri = uri(view, seen)?;
+    let members = std::iter::once(format!("{uri}/{ID}"));
+    Ok(Resource::collection(&uri, "SimpleStorageCollection", "Simple Storage", members))
+}
+
+/// `GET /redfish/v1/Systems/{id}/SimpleStorage/1`.
+pub fn storage(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let uri = uri(view, seen)?;
+    if seen.id(1) != ID {
+        return Err(seen.not_found());
+    }
+    let device = |drive: &crate::node::Drive| {
+        json!({
+            "Name": drive.name,
+            "Model": drive.model,
+            "CapacityBytes": drive.capacity_bytes,
+            "Status": resource::present(),
+        })
+    };
+    let properties = json!({
+        "Devices": view.inventory.drives.iter().map(device).collect::<Vec<_>>(),
+        "Links": { "Chassis": link(&resource::chassis(&view.id)) },
+        "Status": resource::present(),
+    });
+    Ok(Resource::new(&format!("{uri}/{ID}"), "SimpleStorage.v1_3_2", ID, "Drives of the machine", properties))
+}

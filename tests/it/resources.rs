@@ -1,0 +1,154 @@
+//! What plugs are beside switches (power equipment, sensors, supplies), what is left out where it would not be true, and
+//! the registries.
+
+use plugfish::node::BootMode;
+use plugfish::sim::{MachineConfig, Model, Profile, Variant};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::crawl::crawl;
+use crate::rig::{Rig, klap, plug};
+
+const PDUS: &str = "/redfish/v1/PowerEquipment/RackPDUs";
+
+fn links(value: &Value) -> Vec<String> {
+    let uri = |link: &Value| link["@odata.id"].as_str().unwrap().to_owned();
+    value.as_array().unwrap().iter().map(uri).collect()
+}
+
+async fn members(rig: &Rig, path: &str) -> Vec<String> {
+    let (status, body) = rig.get(path).await;
+    assert_eq!(status, StatusCode::OK, "{path}");
+    links(&body["Members"])
+}
+
+#[tokio::test]
+async fn plugs_and_strips_are_power_equipment() {
+    let rig = Rig::settled([klap("metered"), plug("strip", Model::P300, Variant::KlapV2)]).await;
+    let (plug, strip) = (hex::encode(rig.plug("metered").mac()), hex::encode(rig.plug("strip").mac()));
+    let mut pdus = [format!("{PDUS}/{plug}"), format!("{PDUS}/{strip}")];
+    pdus.sort();
+    assert_eq!(members(&rig, PDUS).await, pdus);
+    let outlets: Vec<String> = (0..3).map(|n| format!("{PDUS}/{strip}/Outlets/strip.{n}")).collect();
+    assert_eq!(members(&rig, &format!("{PDUS}/{strip}/Outlets")).await, outlets, "one device with three nodes");
+    let (_, pdu) = rig.get(&format!("{PDUS}/{strip}")).await;
+    assert_eq!((&pdu["EquipmentType"], &pdu["Model"]), (&json!("RackPDU"), &json!("P300")));
+    assert_eq!(links(&pdu["Links"]["ManagedBy"]).len(), 3);
+
+    let (_, outlet) = rig.get(&outlets[1]).await;
+    assert_eq!(links(&outlet["Links"]["Chassis"]), ["/redfish/v1/Chassis/strip.1"]);
+    assert!(outlet.get("PowerWatts").is_none() && outlet["Links"].get("PowerSupplies").is_none(), "no meter: {outlet}");
+    assert_eq!(rig.reset("strip.1", "ForceOff").await.0, StatusCode::NO_CONTENT);
+    rig.until(5, || async { rig.get(&outlets[1]).await.1["PowerState"] == "Off" }).await;
+    assert_eq!(rig.get(&outlets[0]).await.1["PowerState"], "On", "the others stay on");
+
+    let outlet = format!("{PDUS}/{plug}/Outlets/metered");
+    let supply = "/redfish/v1/Chassis/metered/PowerSubsystem/PowerSupplies/0";
+    let (_, metered) = rig.get(&outlet).await;
+    assert_eq!(links(&metered["Links"]["PowerSupplies"]), [supply]);
+    assert_eq!(links(&rig.get(supply).await.1["Links"]["PowerOutlets"]), [outlet.as_str()]);
+    assert_eq!(links(&rig.get("/redfish/v1/Chassis/metered").await.1["Links"]["PowerOutlets"]), [outlet]);
+    for (watts, kwh) in [
+        (&metered["PowerWatts"], &metered["EnergykWh"]),
+        (&rig.get(&format!("{supply}/Metrics")).await.1["InputPowerWatts"], &metered["EnergykWh"]),
+    ] {
+        assert_eq!(watts["DataSourceUri"], "/redfish/v1/Chassis/metered/Sensors/Power");
+        assert!(watts["Reading"].as_f64().is_some_and(|watts| watts > 1.0), "{watts}");
+        assert_eq!(kwh["DataSourceUri"], "/redfish/v1/Chassis/metered/Sensors/Energy");
+    }
+    for wrong in [
+        format!("{PDUS}/{plug}/Outlets/strip.0"),
+        format!("{PDUS}/{}", "0".repeat(12)),
+        "/redfish/v1/Chassis/strip.0/Sensors".into(),
+        "/redfish/v1/Chassis/strip.0/PowerSubsystem".into(),
+        "/redfish/v1/Chassis/metered/PowerSubsystem/PowerSupplies/1".into(),
+        "/redfish/v1/Chassis/metered/Sensors/Noise".into(),
+    ] {
+        assert_eq!(rig.get(&wrong).await.0, StatusCode::NOT_FOUND, "{wrong}");
+    }
+    assert!(crawl(&rig).await.contains(&format!("{supply}/Metrics")));
+}
+
+#[tokio::test]
+async fn a_machine_with_amt_is_no_power_equipment_and_boots_as_its_operator_says() {
+    let machine = MachineConfig::new("pc", Profile::Amt12);
+    let rig = Rig::with_machines([], [machine], |node| node.spec.boot_mode = Some(BootMode::Legacy)).await;
+    rig.all_seen().await;
+    assert!(rig.get("/redfish/v1/").await.1.get("PowerEquipment").is_none());
+    for gone in ["PowerEquipment", "PowerEquipment/RackPDUs", "Chassis/pc/PowerSubsystem", "Chassis/pc/Sensors"] {
+        assert_eq!(rig.get(&format!("/redfish/v1/{gone}")).await.0, StatusCode::NOT_FOUND, "{gone}");
+    }
+    let (_, manager) = rig.get("/redfish/v1/Managers/pc/NetworkProtocol").await;
+    assert_eq!(manager["HTTP"], json!({ "ProtocolEnabled": true, "Port": rig.address.port() }));
+    assert_eq!(manager["HTTPS"], json!({ "ProtocolEnabled": false }));
+    let boot = rig.system("pc").await["Boot"].clone();
+    assert_eq!(boot["BootSourceOverrideMode"], "Legacy");
+    assert_eq!(boot["BootSourceOverrideMode@Redfish.AllowableValues"], json!(["Legacy"]));
+    let patch = async |mode: &str| {
+        let request = rig.request(Method::PATCH, "/redfish/v1/Systems/pc");
+        rig.send(request.json(&json!({ "Boot": { "BootSourceOverrideMode": mode } }))).await
+    };
+    assert_eq!(patch("Legacy").await.0, StatusCode::OK);
+    let (status, answer) = patch("UEFI").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let message = &answer["error"]["@Message.ExtendedInfo"][0];
+    assert!(message["MessageId"].as_str().unwrap().ends_with(".PropertyValueNotInList"), "{message}");
+    assert!(message["Message"].as_str().unwrap().contains("'UEFI'"), "{message}");
+}
+
+#[tokio::test]
+async fn a_reset_of_the_manager_drops_the_session_and_leaves_the_power() {
+    let rig = Rig::settled([klap("n")]).await;
+    let logins = || rig.plug("n").counters().logins;
+    let (before, action) = (logins(), "/redfish/v1/Managers/n/Actions/Manager.Reset");
+    let (status, _) = rig.send(rig.request(Method::POST, action).json(&json!({ "ResetType": "ForceOff" }))).await;
+    assert_eq!((status, logins()), (StatusCode::BAD_REQUEST, before));
+    let (status, _) = rig.send(rig.request(Method::POST, action).json(&json!({ "ResetType": "ForceRestart" }))).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    rig.until(10, || async { logins() == before + 1 }).await;
+    assert_eq!((rig.power("n").await, rig.plug("n").relay(1)), (json!("On"), Some(true)));
+}
+
+#[tokio::test]
+async fn the_registries_explain_what_is_said() {
+    let rig = Rig::start([klap("n")]).await;
+    let (_, answer) = rig.get("/redfish/v1/Nothing").await;
+    let said = &answer["error"]["@Message.ExtendedInfo"][0];
+    let id: Vec<&str> = said["MessageId"].as_str().unwrap().split('.').collect();
+    let [prefix, major, minor, key] = id.as_slice() else { panic!("{id:?}") };
+    let (_, file) = rig.get(&format!("/redfish/v1/Registries/{prefix}")).await;
+    assert_eq!(file["Registry"], format!("{prefix}.{major}.{minor}"));
+    let uri = file["Location"][0]["Uri"].as_str().unwrap();
+    let (status, registry) = rig.get(uri).await;
+    assert_eq!(
+        (status, registry["Messages"][key]["MessageSeverity"].clone()),
+        (StatusCode::OK, said["MessageSeverity"].clone())
+    );
+    assert_eq!(registry["Id"].as_str(), uri.rsplit('/').next());
+    assert_eq!(rig.get(&format!("/redfish/v1/Registries/{prefix}/Base.1.0.0")).await.0, StatusCode::NOT_FOUND);
+    let (_, ours) = rig.get("/redfish/v1/Registries/Plugfish").await;
+    assert!(registry["Messages"][key].get("Severity").is_none(), "deprecated by the schema");
+    assert!(ours["Location"][0].get("PublicationUri").is_none(), "it is published nowhere else");
+}
+
+#[tokio::test]
+async fn what_happens_to_a_node_is_in_its_log() {
+    const LOG: &str = "/redfish/v1/Managers/n/LogServices/Log";
+    let rig = Rig::settled([klap("n")]).await;
+    assert_eq!(rig.reset("n", "ForceOff").await.0, StatusCode::NO_CONTENT);
+    let entries = async || rig.get(&format!("{LOG}/Entries")).await.1;
+    let id = |entry: &Value| entry["MessageId"].as_str().unwrap().rsplit('.').next().unwrap().to_owned();
+    let ids = async || entries().await["Members"].as_array().unwrap().iter().map(id).collect::<Vec<_>>();
+    rig.until(10, || async { ids().await == ["CommandDone", "CommandAccepted"] }).await;
+    rig.plug("n").press_button(1);
+    rig.until(10, || async { ids().await.len() == 3 }).await;
+    let newest = entries().await["Members"][0].clone();
+    assert_eq!((id(&newest).as_str(), &newest["Severity"]), ("PowerChangedOutside", &json!("Warning")));
+    assert!(newest["Message"].as_str().unwrap().contains("n is On now"), "{newest}");
+    assert_eq!(newest["Links"]["OriginOfCondition"]["@odata.id"], "/redfish/v1/Systems/n");
+    let (_, page) = rig.get(&format!("{LOG}/Entries?$top=1&$skip=1")).await;
+    assert_eq!((id(&page["Members"][0]).as_str(), &page["Members@odata.count"]), ("CommandDone", &json!(3)));
+    let (status, entry) = rig.get(newest["@odata.id"].as_str().unwrap()).await;
+    assert_eq!((status, &entry), (StatusCode::OK, &newest));
+    assert!(crawl(&rig).await.contains(LOG));
+}
