@@ -82,7 +82,7 @@ class Demo:
             return False
         if system.get("Manufacturer") == "plugfish":
             return manager.get("Model") == "P100" or "Power" in chassis
-        return "Storage" in system and "Memory" in system
+        return "SimpleStorage" in system and "Memory" in system
 
     def log(self):
         self.errors.seek(0)

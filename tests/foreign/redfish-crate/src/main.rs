@@ -30,15 +30,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const AT_LEAST: &[(&str, usize)] = &[
     ("Account", 1),
     ("Chassis", 4),
-    ("Drive", 2),
     ("EthernetInterface", 4),
-    ("LogService", 2),
+    ("LogEntry", 2),
+    ("LogService", 4),
     ("Manager", 4),
+    ("ManagerInterface", 4),
     ("Memory", 2),
+    ("NetworkProtocol", 4),
     ("Power", 2),
+    ("PowerEquipment", 1),
+    ("PowerSupply", 2),
     ("Processor", 4),
+    ("Sensor", 2),
     ("Session", 1),
-    ("Storage", 2),
     ("System", 4),
 ];
 
