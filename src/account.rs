@@ -56,6 +56,23 @@ impl FromStr for Role {
     }
 }
 
+/// Longest name of an account that is made by a client.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Whether a client may give an account this name: it is the last part of the account's URL, and HTTP Basic
+/// authentication has to carry it. nodes.yaml may say more.
+pub fn is_plain_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
+    // POST to `Accounts/Members` means POST to `Accounts` (DSP0266), so that URL is taken.
+    let taken = ["", ".", "..", "Members"].contains(&name);
+    !taken && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits)
+}
+
+/// The last part of the URL of the account with this name: the name, or where it does not fit into a URL `~` and hex.
+pub fn account_id(name: &str) -> String {
+    if is_plain_name(name) { name.to_owned() } else { format!("~{}", hex::encode(name)) }
+}
+
 /// An account as it is kept.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRecord {
@@ -98,6 +115,9 @@ pub struct SessionRecord {
     /// Where it logged in from, as text.
     #[serde(default)]
     pub origin: Option<String>,
+    /// What the client calls it.
+    #[serde(default)]
+    pub context: Option<String>,
     /// When it began.
     pub created: Wall,
     /// When it was last used.
@@ -111,6 +131,28 @@ impl fmt::Debug for SessionRecord {
             .field("username", &self.username)
             .field("last_used", &self.last_used)
             .finish_non_exhaustive()
+    }
+}
+
+/// What administrators may set of how logins are judged; the numbers are those of AccountService and SessionService.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessRules {
+    /// Wrong passwords that lock an account; 0: it is never locked.
+    pub lockout_threshold: u32,
+    /// For how long; 0: it is never locked.
+    pub lockout_seconds: u32,
+    /// The time after the last wrong password when it is forgotten.
+    pub lockout_reset_seconds: u32,
+    /// A session that is not used for this long is over.
+    pub session_seconds: u32,
+}
+
+impl Default for AccessRules {
+    /// Five guesses a minute get nowhere, and who mistyped is not kept out for long. Half an hour of a session is what
+    /// other services have.
+    fn default() -> AccessRules {
+        AccessRules { lockout_threshold: 5, lockout_seconds: 60, lockout_reset_seconds: 60, session_seconds: 1800 }
     }
 }
 
@@ -132,6 +174,12 @@ pub trait AccountBook: Send + Sync {
 
     /// Makes it durable that there is no such account, and ends its sessions.
     fn delete_account(&self, username: &str) -> AccountFuture;
+
+    /// How logins are judged.
+    fn rules(&self) -> AccessRules;
+
+    /// Makes other rules durable.
+    fn put_rules(&self, rules: AccessRules) -> AccountFuture;
 
     /// All sessions.
     fn sessions(&self) -> Vec<SessionRecord>;
@@ -156,6 +204,17 @@ mod tests {
     }
 
     #[test]
+    fn names_fit_into_urls() {
+        for plain in ["admin", "a", "svc-1@example.org", &"x".repeat(64)] {
+            assert!(is_plain_name(plain) && account_id(plain) == plain, "{plain}");
+        }
+        for odd in ["", "a b", "a/b", "..", "a:b", "a%", "é", "~61", "Members", &"x".repeat(65)] {
+            assert!(!is_plain_name(odd) && account_id(odd).starts_with('~'), "{odd}");
+        }
+        assert_eq!(account_id("a b"), "~612062");
+    }
+
+    #[test]
     fn hashes_are_not_printed() {
         let account = AccountRecord {
             username: "admin".into(),
@@ -171,6 +230,7 @@ mod tests {
             token_hash: "secret".into(),
             username: "admin".into(),
             origin: None,
+            context: None,
             created: Wall(0),
             last_used: Wall(0),
         };

@@ -1,4 +1,7 @@
 //! The accounts of the first start: those of the configuration, else `admin` with a random password in a private file.
+//!
+//! An account of the configuration is made once, at the first start that finds it there; what clients make of it
+//! from then on stays, also when they delete it.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -11,12 +14,13 @@ use super::Plan;
 use crate::account::{AccountBook, AccountRecord, Role};
 use crate::clock::{Wall, secret_bytes};
 use crate::http::auth::hash_password;
+use crate::store::Store;
 
 /// Where the password of the first account is written when the configuration names no account.
 pub const INITIAL_PASSWORD: &str = "initial-admin-password";
 
-/// Makes the accounts of the configuration that the store does not have; without any, `admin`.
-pub async fn make(book: &dyn AccountBook, plan: &Plan, now: Wall) -> Result<()> {
+/// Makes the accounts of the configuration that were never made before; without any, `admin`.
+pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
     let there = book.accounts();
     let record = |username: &str, password_hash: String, role| AccountRecord {
         username: username.into(),
@@ -28,11 +32,16 @@ pub async fn make(book: &dyn AccountBook, plan: &Plan, now: Wall) -> Result<()> 
         created: now,
     };
     for account in &plan.accounts {
+        let made = format!("account_made/{}", account.username);
+        if book.value(&made).is_some() {
+            continue;
+        }
         if there.iter().all(|known| known.username != account.username) {
             let new = record(&account.username, account.password_hash.clone(), account.role);
             book.put_account(new).await.context("cannot keep the first accounts")?;
             tracing::info!(event = "account_made", account = account.username, "made from the configuration");
         }
+        book.put_value(&made, true.into()).await.context("cannot keep which accounts were made")?;
     }
     if there.is_empty() && plan.accounts.is_empty() && plan.auth_required {
         let path = plan.state_dir.join(INITIAL_PASSWORD);

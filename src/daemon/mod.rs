@@ -120,7 +120,7 @@ impl Running {
     pub async fn start(plan: Plan, clock: Clock) -> Result<Running> {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
-        first_account::make(store.as_ref(), &plan, clock.now().wall).await?;
+        first_account::make(&store, &plan, clock.now().wall).await?;
         let listeners = server::bind(&plan.listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let certificate = certificate(&plan)?;

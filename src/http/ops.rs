@@ -67,7 +67,9 @@ async fn readyz(ops: Data<Ops>) -> HttpResponse {
 async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
     if ops.metrics_access == MetricsAccess::Authenticated {
         let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
-        if ops.access.check(header("x-auth-token"), header(AUTHORIZATION.as_str())).await.is_err() {
+        let origin = request.peer_addr().map(|address| address.ip());
+        let caller = ops.access.check(header("x-auth-token"), header(AUTHORIZATION.as_str()), origin).await;
+        if !caller.is_ok_and(|caller| !caller.must_change_password) {
             let challenge = (WWW_AUTHENTICATE, "Basic realm=\"plugfish\"");
             return HttpResponse::Unauthorized().insert_header(challenge).finish();
         }

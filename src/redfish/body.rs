@@ -13,6 +13,8 @@ pub enum Bad {
     NotInList,
     /// It is written in another way than it must be.
     Format,
+    /// It is too small or too large.
+    OutOfRange,
 }
 
 /// The object of a PATCH or POST, read property by property against what the resource shows now.
@@ -52,16 +54,27 @@ impl<'a> Body<'a> {
             Ok(value) => Some(value),
             Err(bad) => {
                 let shown = value.as_str().map_or_else(|| value.to_string(), Into::into);
-                let key = match bad {
-                    Bad::Type => "PropertyValueTypeError",
-                    Bad::NotInList => "PropertyValueNotInList",
-                    Bad::Format => "PropertyValueFormatError",
-                };
-                let message = Message::base(key, &[&clip(&shown), name]).about(self.full(name));
-                self.problems.push(message);
+                self.wrong(name, bad, &clip(&shown));
                 None
             }
         }
+    }
+
+    /// Takes the text `name` if it is there, and never repeats it: it may be a password.
+    pub fn secret(&mut self, name: &str) -> Option<String> {
+        let value = text(self.pull(name)?);
+        value.map_err(|bad| self.wrong(name, bad, "(hidden)")).ok()
+    }
+
+    fn wrong(&mut self, name: &str, bad: Bad, shown: &str) {
+        let key = match bad {
+            Bad::Type => "PropertyValueTypeError",
+            Bad::NotInList => "PropertyValueNotInList",
+            Bad::Format => "PropertyValueFormatError",
+            Bad::OutOfRange => "PropertyValueOutOfRange",
+        };
+        let message = Message::base(key, &[shown, name]).about(self.full(name));
+        self.problems.push(message);
     }
 
     /// Reads the inner object `name` if it is there.
@@ -112,10 +125,27 @@ pub fn text(value: &Value) -> Result<String, Bad> {
     value.as_str().map(Into::into).ok_or(Bad::Type)
 }
 
+/// Yes or no.
+pub fn flag(value: &Value) -> Result<bool, Bad> {
+    value.as_bool().ok_or(Bad::Type)
+}
+
+/// A whole number from `least` to `most`.
+pub fn number(least: u32, most: u32) -> impl Fn(&Value) -> Result<u32, Bad> {
+    move |value| {
+        if !(value.is_u64() || value.is_i64()) {
+            return Err(Bad::Type);
+        }
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.filter(|number| (least..=most).contains(number)).ok_or(Bad::OutOfRange)
+    }
+}
+
 /// Longest piece of a request that is repeated in an answer.
 const CLIP: usize = 128;
 
-fn clip(text: &str) -> String {
+/// A piece of a request, short enough to be repeated.
+pub fn clip(text: &str) -> String {
     if text.chars().count() <= CLIP {
         return text.into();
     }
@@ -127,6 +157,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn numbers_have_bounds_and_secrets_are_not_repeated() {
+        let read = number(1, 9);
+        assert_eq!((read(&json!(1)), read(&json!(9))), (Ok(1), Ok(9)));
+        for out in [json!(0), json!(10), json!(-1), json!(u64::MAX)] {
+            assert_eq!(read(&out), Err(Bad::OutOfRange), "{out}");
+        }
+        for odd in [json!(1.0), json!("1"), json!(null), json!(true)] {
+            assert_eq!(read(&odd), Err(Bad::Type), "{odd}");
+        }
+        let (body, nothing) = (json!({ "Password": ["s3cret"] }), Map::new());
+        let mut body = Body::of(body.as_object().unwrap(), &nothing);
+        assert_eq!(body.secret("Password"), None);
+        assert!(!format!("{:?}", body.finish()).contains("s3cret"));
+    }
 
     fn read(body: Value) -> (Option<u8>, Result<(), Vec<String>>) {
         let current = json!({ "PowerState": "On", "Boot": { "Speed": 1, "Order": [] } });

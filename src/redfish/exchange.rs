@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::message::{Fault, Message};
 use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
+use super::resource;
 use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, route};
 use crate::http::auth::{AuthError, Caller};
 
@@ -71,12 +72,12 @@ async fn exchange(
     let needs_nobody = found.as_ref().is_some_and(|(route, _)| {
         if read { route.is_open() } else { *method == Method::POST && matches!(route.post, Some((Privilege::None, _))) }
     });
-    let caller = if needs_nobody { Caller::anyone() } else { who(request.headers(), service).await? };
+    let caller = if needs_nobody { Caller::anyone() } else { who(request, service).await? };
     let Some((route, ids)) = found else { return Err(Fault::not_found(request.path())) };
     let seen = Seen { service, path: request.path(), query: request.query_string(), ids, caller: &caller };
     if read {
         let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
-        allowed(&caller, privilege)?;
+        allowed(&seen, method, privilege)?;
         return match read {
             Read::Any(read) => Ok(document_response(StatusCode::OK, read(&seen)?, route)),
             Read::Node(read) => {
@@ -93,7 +94,7 @@ async fn exchange(
         _ => None,
     };
     let Some((privilege, write)) = write else { return Err(Fault::not_allowed(route.allow())) };
-    allowed(&caller, privilege)?;
+    allowed(&seen, method, privilege)?;
     let body = if *method == Method::DELETE { Payload(None) } else { body(request, payload, service).await? };
     let if_match = request.headers().get(IF_MATCH).map(|value| value.to_str().unwrap_or("\"?\""));
     let origin = request.peer_addr().map(|address| address.ip());
@@ -115,7 +116,17 @@ async fn exchange(
     })
 }
 
-fn allowed(caller: &Caller, privilege: Privilege) -> Result<(), Fault> {
+/// Whether the caller may do this here. Whoever has to change a password may do that, and log out, and nothing else.
+fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(), Fault> {
+    let caller = seen.caller;
+    if caller.must_change_password {
+        let path = seen.path.trim_end_matches('/');
+        let account = resource::account(&caller.name);
+        let own_session = caller.session.as_ref().is_some_and(|id| path == resource::session(id));
+        if !(path == account && *method != Method::DELETE || own_session) {
+            return Err(Fault::password_change_required(&account));
+        }
+    }
     if caller.may(privilege) { Ok(()) } else { Err(Fault::forbidden()) }
 }
 
@@ -135,12 +146,19 @@ fn check_head(request: &HttpRequest) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn who(headers: &HeaderMap, service: &Service) -> Result<Caller, Fault> {
-    let header = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION)).await.map_err(|error| match error {
+async fn who(request: &HttpRequest, service: &Service) -> Result<Caller, Fault> {
+    let header = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let origin = request.peer_addr().map(|address| address.ip());
+    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin).await.map_err(not_let_in)
+}
+
+/// Why somebody is not let in.
+pub fn not_let_in(error: AuthError) -> Fault {
+    match error {
         AuthError::Missing | AuthError::Wrong => Fault::unauthorized(),
         AuthError::Busy => Fault::later(None, Duration::from_secs(5)),
-    })
+        AuthError::Slowed(after) => Fault::later(None, after),
+    }
 }
 
 /// Reads the body: JSON, an object, not too large, not too slow.

@@ -95,6 +95,11 @@ impl Message {
         }
     }
 
+    /// The account at this URI has to change its password before anything else.
+    pub fn password_change_required(account: &str) -> Message {
+        Message::base("PasswordChangeRequired", &[account])
+    }
+
     /// The same, saying which property of the request it is about.
     pub fn about(mut self, pointer: impl Into<String>) -> Message {
         self.property = Some(pointer.into());
@@ -170,6 +175,11 @@ impl Fault {
     /// 403.
     pub fn forbidden() -> Fault {
         Fault::new(403, Message::base("InsufficientPrivilege", &[]))
+    }
+
+    /// 403 for whoever has to change the password of the account at this URI first.
+    pub fn password_change_required(account: &str) -> Fault {
+        Fault::new(403, Message::password_change_required(account))
     }
 
     /// 405.

@@ -3,6 +3,8 @@
 //! It knows nodes by their views and the words of `node`; it never sees a device. Each DMTF schema has a file of its own
 //! with its resources and handlers; [`SITEMAP`] lists every URL. A GET is a pure function of the view.
 
+pub mod account_service;
+pub mod accounts;
 pub mod body;
 pub mod chassis;
 pub mod drives;
@@ -12,9 +14,12 @@ pub mod log_services;
 pub mod managers;
 pub mod memory;
 pub mod message;
+#[cfg(test)]
+mod privileges;
 pub mod processors;
 pub mod rendered;
 pub mod resource;
+pub mod roles;
 pub mod service_root;
 pub mod sessions;
 pub mod storage;
@@ -73,6 +78,11 @@ impl<'a> Seen<'a> {
     /// 404 for this path.
     pub fn not_found(&self) -> Fault {
         Fault::not_found(self.path)
+    }
+
+    /// Whether the caller is the account with this name, or has one of these privileges.
+    pub fn is_own_or(&self, account: &str, privileges: &[Privilege]) -> bool {
+        self.caller.name.as_ref() == account || privileges.iter().any(|privilege| self.caller.may(*privilege))
     }
 
     /// The node that the path names.
@@ -185,6 +195,14 @@ const fn open(path: &'static str, read: fn(&Seen<'_>) -> Result<Document, Fault>
 }
 
 impl Route {
+    /// Who may read it, where a login alone is not enough.
+    const fn read_with(mut self, privilege: Privilege) -> Route {
+        if let Some((_, read)) = self.get {
+            self.get = Some((privilege, read));
+        }
+        self
+    }
+
     const fn with_post(mut self, privilege: Privilege, write: Write) -> Route {
         self.post = Some((privilege, write));
         self
@@ -209,6 +227,18 @@ impl Route {
             ("DELETE", self.delete.is_some()),
         ];
         methods.iter().filter(|(_, works)| *works).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What a caller needs for a method here; `None` where the method does not work.
+    pub fn privilege(&self, method: &str) -> Option<Privilege> {
+        let write = |write: &Option<(Privilege, Write)>| write.as_ref().map(|(privilege, _)| *privilege);
+        match method {
+            "GET" | "HEAD" => self.get.as_ref().map(|(privilege, _)| *privilege),
+            "POST" => write(&self.post),
+            "PATCH" => write(&self.patch),
+            "DELETE" => write(&self.delete),
+            _ => None,
+        }
     }
 
     /// Everybody may read it.
@@ -267,12 +297,25 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/Chassis/{}/Drives/{}", Read::Node(drives::drive)),
     shows("/redfish/v1/Chassis/{}/Power", Read::Node(chassis::power)),
     shows("/redfish/v1/Chassis/{}/EnvironmentMetrics", Read::Node(chassis::environment_metrics)),
-    shows("/redfish/v1/SessionService", fresh!(sessions::service)),
+    shows("/redfish/v1/SessionService", fresh!(sessions::service))
+        .with_patch(Privilege::ConfigureManager, sessions::patch),
     shows("/redfish/v1/SessionService/Sessions", fresh!(sessions::collection))
         .with_post(Privilege::None, sessions::create),
     acts("/redfish/v1/SessionService/Sessions/Members", Privilege::None, sessions::create),
     shows("/redfish/v1/SessionService/Sessions/{}", fresh!(sessions::session))
+        .read_with(Privilege::ConfigureSelf)
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
+    shows("/redfish/v1/AccountService", fresh!(account_service::service))
+        .with_patch(Privilege::ConfigureUsers, account_service::patch),
+    shows("/redfish/v1/AccountService/Accounts", fresh!(accounts::collection))
+        .with_post(Privilege::ConfigureUsers, accounts::create),
+    acts("/redfish/v1/AccountService/Accounts/Members", Privilege::ConfigureUsers, accounts::create),
+    shows("/redfish/v1/AccountService/Accounts/{}", fresh!(accounts::account))
+        .read_with(Privilege::ConfigureSelf)
+        .with_patch(Privilege::ConfigureSelf, accounts::patch)
+        .with_delete(Privilege::ConfigureUsers, accounts::delete),
+    shows("/redfish/v1/AccountService/Roles", fresh!(roles::collection)),
+    shows("/redfish/v1/AccountService/Roles/{}", fresh!(roles::role)),
 ];
 
 /// The route of a path, with a trailing slash or without.

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::message;
+use crate::account::{Role, account_id};
 use crate::node::view::{Condition, NodeView};
 use crate::node::{Health, NodeId, Power};
 
@@ -21,6 +22,13 @@ pub const CHASSIS: &str = "/redfish/v1/Chassis";
 pub const SESSION_SERVICE: &str = "/redfish/v1/SessionService";
 /// The collection of sessions.
 pub const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+
+/// The account service.
+pub const ACCOUNT_SERVICE: &str = "/redfish/v1/AccountService";
+/// The collection of accounts.
+pub const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
+/// The collection of roles.
+pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
 
 /// The system of a node.
 pub fn system(id: &NodeId) -> String {
@@ -50,6 +58,16 @@ pub fn drive(id: &NodeId, index: usize) -> String {
 /// A session.
 pub fn session(id: &str) -> String {
     format!("{SESSIONS}/{id}")
+}
+
+/// The account with this name.
+pub fn account(name: &str) -> String {
+    format!("{ACCOUNTS}/{}", account_id(name))
+}
+
+/// A role.
+pub fn role(role: Role) -> String {
+    format!("{ROLES}/{role}")
 }
 
 /// A resource, ready to be sent.

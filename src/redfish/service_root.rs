@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::resource::{CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link};
+use super::resource::{ACCOUNT_SERVICE, CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link};
 use super::{Document, Seen};
 use crate::redfish::message::Fault;
 
@@ -37,6 +37,11 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("SessionService", "v1_2_0"),
     ("SessionCollection", ""),
     ("Session", "v1_8_0"),
+    ("AccountService", "v1_18_1"),
+    ("ManagerAccountCollection", ""),
+    ("ManagerAccount", "v1_14_1"),
+    ("RoleCollection", ""),
+    ("Role", "v1_3_3"),
 ];
 
 /// `GET /redfish/v1/`.
@@ -50,6 +55,7 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Managers": link(MANAGERS),
         "Chassis": link(CHASSIS),
         "SessionService": link(SESSION_SERVICE),
+        "AccountService": link(ACCOUNT_SERVICE),
         "Links": { "Sessions": link(SESSIONS) },
     });
     Ok(Resource::new(ROOT, "ServiceRoot.v1_20_0", "RootService", "Root Service", properties))
@@ -72,6 +78,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Chassis", CHASSIS),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),
+            entry("AccountService", ACCOUNT_SERVICE),
         ],
     })))
 }

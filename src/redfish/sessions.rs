@@ -1,47 +1,93 @@
 //! Schemas SessionService and Session.
 
-use serde_json::json;
+use secrecy::zeroize::Zeroizing;
+use serde_json::{Map, json};
 
-use super::body::text;
+use super::accounts::matches;
+use super::body::{Bad, Body, number, text};
+use super::exchange::not_let_in;
 use super::message::{Fault, Message};
 use super::resource::{self, Resource, SESSION_SERVICE, SESSIONS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
-use crate::account::SessionRecord;
-use crate::http::auth::{AuthError, Privilege, SESSION_TIMEOUT};
+use crate::account::{AccessRules, SessionRecord};
+use crate::http::auth::{AuthError, Privilege};
+
+/// Shortest and longest `SessionTimeout` in seconds (schema SessionService).
+const TIMEOUT_SECONDS: (u32, u32) = (30, 86_400);
+
+/// Longest `Context` of a session: it is kept with each.
+const CONTEXT_BYTES_MAX: usize = 256;
 
 /// `GET /redfish/v1/SessionService`.
-pub fn service(_: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    Ok(service_resource(&seen.service.access.rules()))
+}
+
+fn service_resource(rules: &AccessRules) -> Resource {
     let properties = json!({
+        "Description": "Logins that last, and how long without being used.",
         "ServiceEnabled": true,
-        "SessionTimeout": SESSION_TIMEOUT.as_secs(),
+        "SessionTimeout": rules.session_seconds,
         "Status": resource::present(),
         "Sessions": link(SESSIONS),
     });
-    Ok(Resource::new(SESSION_SERVICE, "SessionService.v1_2_0", "SessionService", "Session Service", properties))
+    Resource::new(SESSION_SERVICE, "SessionService.v1_2_0", "SessionService", "Session Service", properties)
+        .with_etag(format!("\"{:x}\"", rules.session_seconds))
 }
 
-/// `GET /redfish/v1/SessionService/Sessions`.
+/// `PATCH /redfish/v1/SessionService`: `SessionTimeout`.
+pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+    Box::pin(async move {
+        let access = &asked.seen.service.access;
+        let seen = access.rules();
+        let current = service_resource(&seen);
+        if !matches(asked.if_match, current.etag.as_deref().unwrap_or_default()) {
+            return Err(Fault::precondition_failed());
+        }
+        let mut body = Body::of(asked.body.object()?, &current.body);
+        let timeout = body.take("SessionTimeout", number(TIMEOUT_SECONDS.0, TIMEOUT_SECONDS.1));
+        body.finish()?;
+        let Some(session_seconds) = timeout else { return Err(Fault::new(400, Message::base("NoOperation", &[]))) };
+        let change = move |rules: AccessRules| AccessRules { session_seconds, ..rules };
+        let rules = access.change_rules(seen, asked.if_match.is_some(), change).await?;
+        let by = asked.seen.caller.name.as_ref();
+        tracing::info!(event = "session_service_changed", by, session_seconds, "the timeout of sessions was changed");
+        Ok(Reply::Document(Document::Resource(service_resource(&rules))))
+    })
+}
+
+/// `GET /redfish/v1/SessionService/Sessions`: those that the caller may look at.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let sessions = seen.service.access.sessions();
-    let members = sessions.iter().map(|session| resource::session(&session.id));
+    let members =
+        sessions.iter().filter(|session| may_see(seen, session)).map(|session| resource::session(&session.id));
     Ok(Resource::collection(SESSIONS, "SessionCollection", "Sessions", members))
+}
+
+fn may_see(seen: &Seen<'_>, session: &SessionRecord) -> bool {
+    seen.is_own_or(&session.username, &[Privilege::ConfigureManager])
 }
 
 fn find(seen: &Seen<'_>) -> Result<SessionRecord, Fault> {
     let id = seen.id(0);
-    seen.service.access.sessions().into_iter().find(|session| session.id == id).ok_or_else(|| seen.not_found())
+    let session = seen.service.access.sessions().into_iter().find(|session| session.id == id);
+    let session = session.ok_or_else(|| seen.not_found())?;
+    if may_see(seen, &session) { Ok(session) } else { Err(Fault::forbidden()) }
 }
 
 fn body(session: &SessionRecord) -> Resource {
     let properties = json!({
+        "Description": "A login that lasts.",
         "UserName": session.username,
+        "SessionType": "Redfish",
         "CreatedTime": session.created.to_string(),
         "ClientOriginIPAddress": session.origin,
+        "Context": session.context,
     });
     Resource::new(&resource::session(&session.id), "Session.v1_8_0", &session.id, "User Session", properties)
 }
 
-/// `GET /redfish/v1/SessionService/Sessions/{id}`.
+/// `GET /redfish/v1/SessionService/Sessions/{id}`: one's own with `ConfigureSelf`, anyone's with `ConfigureManager`.
 pub fn session(seen: &Seen<'_>) -> Result<Resource, Fault> {
     find(seen).map(|session| body(&session))
 }
@@ -50,25 +96,34 @@ pub fn session(seen: &Seen<'_>) -> Result<Resource, Fault> {
 pub fn create(asked: Asked<'_>) -> Pending<'_> {
     Box::pin(async move {
         let object = asked.body.object()?;
-        let wanted = |name: &str| {
-            let missing = || Fault::bad_request("PropertyMissing", &[name]);
-            let value = object.get(name).filter(|value| !value.is_null()).ok_or_else(missing)?;
-            // The value is not repeated: it may be a password.
-            text(value).map_err(|_| Fault::bad_request("PropertyValueTypeError", &["(hidden)", name]))
-        };
-        let (name, password) = (wanted("UserName")?, wanted("Password")?);
+        for name in ["UserName", "Password"] {
+            if !object.contains_key(name) {
+                return Err(Fault::bad_request("CreateFailedMissingReqProperties", &[name]));
+            }
+        }
+        let nothing = Map::new();
+        let mut given = Body::of(object, &nothing);
+        let (name, password) = (given.take("UserName", text), given.secret("Password"));
+        let context = given.take("Context", |value| {
+            text(value).and_then(|text| if text.len() > CONTEXT_BYTES_MAX { Err(Bad::OutOfRange) } else { Ok(text) })
+        });
+        given.finish()?;
+        let (name, password) = (name.unwrap_or_default(), Zeroizing::new(password.unwrap_or_default()));
         let access = &asked.seen.service.access;
-        let caller = access.login(&name, &password).await.map_err(|error| match error {
-            AuthError::Busy => Fault::later(None, std::time::Duration::from_secs(5)),
+        let session = access.log_in(&name, password, asked.origin, context).await.map_err(|error| match error {
             AuthError::Missing | AuthError::Wrong => {
                 let uri = resource::SESSIONS;
                 Fault::new(401, Message::base("ResourceAtUriUnauthorized", &[uri, "wrong user name or password"]))
             }
+            error => not_let_in(error),
         })?;
-        let (record, token) = access.open_session(&caller, asked.origin.map(|origin| origin.to_string()));
-        let location = resource::session(&record.id);
-        let document = Document::Resource(body(&record));
-        Ok(Reply::Created { location, document, token: Some(token) })
+        let mut resource = body(&session.record);
+        if session.caller.must_change_password {
+            let message = Message::password_change_required(&resource::account(&session.caller.name));
+            resource = resource.with("@Message.ExtendedInfo", json!([message.json()]));
+        }
+        let (location, token) = (resource::session(&session.record.id), Some(session.token));
+        Ok(Reply::Created { location, document: Document::Resource(resource), token })
     })
 }
 
@@ -77,10 +132,6 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
 pub fn delete(asked: Asked<'_>) -> Pending<'_> {
     Box::pin(async move {
         let session = find(&asked.seen)?;
-        let own = session.username == asked.seen.caller.name.as_ref();
-        if !own && !asked.seen.caller.may(Privilege::ConfigureManager) {
-            return Err(Fault::forbidden());
-        }
         asked.seen.service.access.end_session(&session.id);
         Ok(Reply::NoContent)
     })

@@ -6,12 +6,15 @@ use super::inbox::Weight;
 use super::record::{Content, Key};
 use super::state::{Change, Entry};
 use super::{Store, put_entry, size};
-use crate::account::{AccountBook, AccountError, AccountFuture, AccountRecord, SessionRecord};
+use crate::account::{AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SessionRecord};
 use crate::node::journal::JournalFuture;
 
 /// Sessions that are kept. Above it the one that was used the longest time ago goes: a client that makes a session for
 /// each request would fill the disk otherwise.
 pub const SESSIONS_MAX: usize = 4096;
+
+/// The name of the value with the rules about logins.
+const RULES: &str = "access";
 
 impl AccountBook for Store {
     /// The accounts in the order of their names.
@@ -28,6 +31,19 @@ impl AccountBook for Store {
     /// Makes it durable that there is no such account, and ends its sessions.
     fn delete_account(&self, username: &str) -> AccountFuture {
         or_why(self.put(Change::DeleteAccount(username.into())))
+    }
+
+    /// How logins are judged; the defaults where nothing was set.
+    fn rules(&self) -> AccessRules {
+        self.value(RULES).and_then(|rules| serde_json::from_value(rules).ok()).unwrap_or_default()
+    }
+
+    /// Makes other rules durable.
+    fn put_rules(&self, rules: AccessRules) -> AccountFuture {
+        match serde_json::to_value(rules) {
+            Ok(rules) => or_why(self.put_value(RULES, rules)),
+            Err(error) => Box::pin(async move { Err(AccountError(error.to_string())) }),
+        }
     }
 
     /// The sessions.

@@ -191,6 +191,7 @@ mod tests {
             token_hash: String::new(),
             username: "admin".into(),
             origin: None,
+            context: None,
             created: Wall(0),
             last_used: Wall(0),
         };

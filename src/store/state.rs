@@ -217,6 +217,7 @@ mod tests {
                 token_hash: String::new(),
                 username: username.into(),
                 origin: None,
+                context: None,
                 created: Wall(0),
                 last_used: Wall(0),
             };

@@ -11,6 +11,7 @@
 )]
 
 mod able;
+mod accounts;
 mod amt;
 mod commands;
 mod crash;

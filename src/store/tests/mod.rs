@@ -91,6 +91,7 @@ fn session(id: &str, username: &str) -> SessionRecord {
         token_hash: "00".repeat(32),
         username: username.into(),
         origin: Some("192.0.2.7".into()),
+        context: None,
         created: Wall(1),
         last_used: Wall(2),
     }

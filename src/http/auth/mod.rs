@@ -1,0 +1,318 @@
+//! Who is asking: accounts, passwords, sessions.
+//!
+//! Basic authentication comes with every request, and a password hash is slow on purpose; so a right password is
+//! remembered under a keyed digest for as long as it is used, and costs a look into a table from then on. Passwords are
+//! checked on a blocking thread, one at a time, and an address that sends wrong ones has to wait (`guesses.rs`): guesses
+//! cannot take the CPU from those who are in. Who is in stays in: a session, and Basic credentials that were right
+//! before, are affected neither by somebody else's guesses nor by the lock of the account that these lead to.
+
+mod accounts;
+mod guesses;
+mod password;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use secrecy::zeroize::Zeroizing;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::account::{AccessRules, AccountBook, AccountRecord, Role};
+use crate::clock::{Clock, Mono, secret_bytes};
+pub use accounts::{ACCOUNTS_MAX, AccountChange, AccountRefusal};
+use guesses::{Lockout, Throttle};
+pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
+pub use sessions::{NewSession, SESSIONS_MAX};
+
+/// How long right credentials are remembered after their last use. A changed or disabled account ends it at once.
+const VERDICT_LIFE: Duration = Duration::from_secs(3600);
+
+/// Credentials remembered at once; clients use a handful of accounts.
+const VERDICTS_MAX: usize = 256;
+
+/// How long a password check may wait for its turn.
+const CHECK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The account's name.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: Role,
+    /// The session it uses, if it uses one.
+    pub session: Option<String>,
+    /// It has to change its password before it may do anything else.
+    pub must_change_password: bool,
+}
+
+/// What a role may do (DSP0266, "Privilege model").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// Nothing is needed, not even a login.
+    None,
+    /// `Login`: read.
+    Login,
+    /// `ConfigureSelf`: one's own session and password.
+    ConfigureSelf,
+    /// `ConfigureComponents`: power and boot.
+    ConfigureComponents,
+    /// `ConfigureManager`: the service itself.
+    ConfigureManager,
+    /// `ConfigureUsers`: accounts.
+    ConfigureUsers,
+}
+
+impl Privilege {
+    /// The name as Redfish spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Privilege::None => "NoAuth",
+            Privilege::Login => "Login",
+            Privilege::ConfigureSelf => "ConfigureSelf",
+            Privilege::ConfigureComponents => "ConfigureComponents",
+            Privilege::ConfigureManager => "ConfigureManager",
+            Privilege::ConfigureUsers => "ConfigureUsers",
+        }
+    }
+
+    /// The privileges of a role: those that DSP0266 assigns to the three standard ones.
+    pub const fn of(role: Role) -> &'static [Privilege] {
+        use Privilege::{ConfigureComponents, ConfigureManager, ConfigureSelf, ConfigureUsers, Login};
+        match role {
+            Role::Administrator => &[Login, ConfigureManager, ConfigureUsers, ConfigureSelf, ConfigureComponents],
+            Role::Operator => &[Login, ConfigureComponents, ConfigureSelf],
+            Role::ReadOnly => &[Login, ConfigureSelf],
+        }
+    }
+}
+
+impl Caller {
+    /// The one who asks where no login is wanted.
+    pub fn anyone() -> Caller {
+        let name = "anonymous".into();
+        Caller { name, role: Role::Administrator, session: None, must_change_password: false }
+    }
+
+    fn of(account: &AccountRecord, session: Option<String>) -> Caller {
+        Caller {
+            name: account.username.as_str().into(),
+            role: account.role,
+            session,
+            must_change_password: account.password_change_required,
+        }
+    }
+
+    /// Whether the caller's role has this privilege.
+    pub fn may(&self, privilege: Privilege) -> bool {
+        privilege == Privilege::None || Privilege::of(self.role).contains(&privilege)
+    }
+}
+
+/// Why a request is not let in.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum AuthError {
+    /// No credentials.
+    #[error("no credentials")]
+    Missing,
+    /// Wrong ones, whichever part of them.
+    #[error("wrong credentials")]
+    Wrong,
+    /// Too many checks wait already.
+    #[error("too many logins at once")]
+    Busy,
+    /// Too many wrong ones came from this address.
+    #[error("too many wrong credentials from this address; the next ones are looked at in {0:?}")]
+    Slowed(Duration),
+}
+
+#[derive(Clone)]
+struct Verdict {
+    /// The account as it was; another one in its place ends the verdict.
+    account: Arc<AccountRecord>,
+    until: Mono,
+}
+
+type Key = [u8; 32];
+
+/// The tables of who may come in.
+pub struct Access {
+    book: Arc<dyn AccountBook>,
+    clock: Clock,
+    required: bool,
+    accounts: RwLock<HashMap<String, Arc<AccountRecord>>>,
+    rules: RwLock<AccessRules>,
+    sessions: RwLock<HashMap<Key, Arc<sessions::Session>>>,
+    verdicts: RwLock<HashMap<Key, Verdict>>,
+    salt: Key,
+    checking: Arc<Semaphore>,
+    lockout: Mutex<Lockout>,
+    throttle: Mutex<Throttle>,
+    /// One change of accounts at a time, from the look at what is there to its place in the tables.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Access {
+    /// The tables as the book has them. Without `required`, everybody is let in.
+    pub fn new(book: Arc<dyn AccountBook>, clock: Clock, required: bool) -> Access {
+        let accounts = book.accounts().into_iter().map(|account| (account.username.clone(), Arc::new(account)));
+        Access {
+            accounts: RwLock::new(accounts.collect()),
+            rules: RwLock::new(book.rules()),
+            sessions: RwLock::new(sessions::load(book.as_ref())),
+            verdicts: RwLock::default(),
+            salt: secret_bytes(),
+            checking: Arc::new(Semaphore::new(1)),
+            lockout: Mutex::default(),
+            throttle: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            book,
+            clock,
+            required,
+        }
+    }
+
+    /// Who sends a request with these headers from this address.
+    pub async fn check(
+        &self,
+        token: Option<&[u8]>,
+        authorization: Option<&[u8]>,
+        origin: Option<IpAddr>,
+    ) -> Result<Caller, AuthError> {
+        if !self.required {
+            return Ok(Caller::anyone());
+        }
+        if let Some(token) = token {
+            return self.session_of(token).ok_or(AuthError::Wrong);
+        }
+        let (name, password) = basic(authorization.ok_or(AuthError::Missing)?).ok_or(AuthError::Wrong)?;
+        let key = self.digest(&name, &password);
+        let account = match self.remembered(&key) {
+            Some(account) => account,
+            None => self.prove(key, &name, password, origin).await?,
+        };
+        Ok(Caller::of(&account, None))
+    }
+
+    /// The account whose name and password these are. Slow, and counted when they are wrong.
+    async fn prove(
+        &self,
+        key: Key,
+        name: &str,
+        password: Zeroizing<String>,
+        origin: Option<IpAddr>,
+    ) -> Result<Arc<AccountRecord>, AuthError> {
+        self.throttle().take(origin, self.clock.now().mono).map_err(AuthError::Slowed)?;
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(busy) => {
+                self.throttle().give_back(origin);
+                return Err(busy);
+            }
+        };
+        // Another request of the same client may have asked the same a moment ago.
+        if let Some(account) = self.remembered(&key).filter(|_| !self.is_locked(name)) {
+            self.throttle().give_back(origin);
+            return Ok(account);
+        }
+        let account = read(&self.accounts).get(name).filter(|account| account.enabled).cloned();
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let check = move || {
+            let right = password::is_right(&password, hash.as_ref());
+            drop(turn);
+            right
+        };
+        let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
+        let account = account.ok_or(AuthError::Wrong)?;
+        if right && !self.is_locked(name) {
+            self.throttle().give_back(origin);
+            self.lockout().forget(name);
+            self.remember(key, account.clone());
+            return Ok(account);
+        }
+        if !right && self.lockout().failed(name, &self.rules(), self.clock.now().mono) {
+            tracing::warn!(
+                event = "account_locked",
+                account = name,
+                "too many wrong passwords; it takes none for a while"
+            );
+        }
+        Err(AuthError::Wrong)
+    }
+
+    /// Whether too many wrong passwords have locked the account of this name.
+    pub fn is_locked(&self, name: &str) -> bool {
+        self.lockout().is_locked(name, self.clock.now().mono)
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
+        let turn = self.clock.limit(CHECK_DEADLINE, self.checking.clone().acquire_owned()).await;
+        turn.and_then(Result::ok).ok_or(AuthError::Busy)
+    }
+
+    fn digest(&self, name: &str, password: &str) -> Key {
+        let whole = Sha256::new().chain_update(self.salt).chain_update(name.len().to_le_bytes());
+        whole.chain_update(name).chain_update(password).finalize().into()
+    }
+
+    fn remembered(&self, key: &Key) -> Option<Arc<AccountRecord>> {
+        let now = self.clock.now().mono;
+        let verdict = read(&self.verdicts).get(key).filter(|verdict| now < verdict.until).cloned()?;
+        let current = read(&self.accounts).get(&verdict.account.username).cloned();
+        current.filter(|current| current.enabled && Arc::ptr_eq(current, &verdict.account))?;
+        if verdict.until.since(now) < VERDICT_LIFE / 2
+            && let Some(verdict) = write(&self.verdicts).get_mut(key)
+        {
+            verdict.until = now + VERDICT_LIFE;
+        }
+        Some(verdict.account)
+    }
+
+    fn remember(&self, key: Key, account: Arc<AccountRecord>) {
+        let now = self.clock.now().mono;
+        let mut verdicts = write(&self.verdicts);
+        if verdicts.len() >= VERDICTS_MAX {
+            verdicts.retain(|_, verdict| now < verdict.until);
+        }
+        if verdicts.len() >= VERDICTS_MAX {
+            verdicts.clear();
+        }
+        verdicts.insert(key, Verdict { account, until: now + VERDICT_LIFE });
+    }
+
+    fn lockout(&self) -> MutexGuard<'_, Lockout> {
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `Basic dXNlcjpwYXNz`.
+fn basic(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
+    let (scheme, rest) = header.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let bytes = Zeroizing::new(BASE64_STANDARD.decode(rest.trim_ascii()).ok()?);
+    let text = std::str::from_utf8(&bytes).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), Zeroizing::new(password.to_owned())))
+}

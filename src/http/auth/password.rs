@@ -1,0 +1,60 @@
+//! Passwords: hashed slowly, compared slowly, and never kept.
+
+use std::sync::LazyLock;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::clock::secret_bytes;
+
+/// `AccountService.MinPasswordLength`: fewer characters are guessed.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+
+/// `AccountService.MaxPasswordLength`: what clients may set.
+pub const PASSWORD_CHARS_MAX: usize = 128;
+
+/// Longest password that is compared: nodes.yaml may have set a longer one than clients may, and hashing more is work
+/// for nothing.
+const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Compared when there is no such account, so that the time it takes does not tell.
+static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody knows this one").unwrap_or_default());
+
+/// argon2id with 7 MiB and 5 passes: one of OWASP's equal choices, and the one that fits a small box.
+fn argon2() -> Argon2<'static> {
+    let params = Params::new(7 * 1024, 5, 1, None).unwrap_or_default();
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+/// A password as a PHC string, as `password_hash` in nodes.yaml wants it. Takes some hundredths of a second.
+pub fn hash_password(password: &str) -> Result<String, argon2::password_hash::Error> {
+    let salt = secret_bytes::<16>();
+    Ok(argon2().hash_password_with_salt(password.as_bytes(), &salt)?.to_string())
+}
+
+/// Whether this is the password behind the hash. Takes as long when there is no hash.
+pub(super) fn is_right(password: &str, hash: Option<&String>) -> bool {
+    if password.len() > PASSWORD_BYTES_MAX {
+        return false;
+    }
+    match PasswordHash::new(hash.unwrap_or(&NOBODY)) {
+        Ok(parsed) => argon2().verify_password(password.as_bytes(), &parsed).is_ok() && hash.is_some(),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_password_itself_is_right() {
+        let hash = hash_password("one").unwrap();
+        assert!(is_right("one", Some(&hash)) && !is_right("two", Some(&hash)));
+        assert!(!is_right("nobody knows this one", None), "nobody can be nobody");
+        assert!(!is_right("one", Some(&"plain".to_owned())));
+        let long = "x".repeat(PASSWORD_BYTES_MAX + 1);
+        assert!(!is_right(&long, Some(&hash_password(&long).unwrap())));
+    }
+}

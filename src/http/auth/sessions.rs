@@ -1,0 +1,169 @@
+//! Sessions: a token for each, known only by its hash, over when it was not used for a while.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use secrecy::zeroize::Zeroizing;
+use sha2::{Digest, Sha256};
+
+use super::{Access, AuthError, Caller, Key, read, write};
+use crate::account::{AccountBook, AccountRecord, SessionRecord};
+use crate::clock::{Wall, secret_bytes};
+
+/// Sessions at once. Ironic leaves sessions behind when it is killed; the one idle for longest makes room.
+pub const SESSIONS_MAX: usize = 64;
+
+/// How often the last use of a session is written down.
+pub(super) const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) struct Session {
+    record: SessionRecord,
+    last_used: AtomicI64,
+    /// The last use that the book knows of.
+    noted: AtomicI64,
+}
+
+/// A session that has just begun.
+pub struct NewSession {
+    /// What is kept of it.
+    pub record: SessionRecord,
+    /// Its token, which is not kept.
+    pub token: String,
+    /// Who may use it for what.
+    pub caller: Caller,
+}
+
+/// The sessions of the book by the hashes of their tokens.
+pub(super) fn load(book: &dyn AccountBook) -> HashMap<Key, Arc<Session>> {
+    let session = |record: SessionRecord| {
+        let key = <Key>::try_from(hex::decode(&record.token_hash).ok()?).ok()?;
+        Some((key, Arc::new(Session::new(record))))
+    };
+    book.sessions().into_iter().filter_map(session).collect()
+}
+
+impl Session {
+    fn new(record: SessionRecord) -> Session {
+        let used = || AtomicI64::new(record.last_used.0);
+        Session { last_used: used(), noted: used(), record }
+    }
+
+    fn is_over(&self, now: Wall, timeout: Duration) -> bool {
+        now.since(Wall(self.last_used.load(Ordering::Relaxed))) > timeout
+    }
+}
+
+fn token_key(token: &[u8]) -> Key {
+    Sha256::digest(token).into()
+}
+
+impl Access {
+    /// Checks a name and a password and begins a session. `context` is what the client calls it.
+    pub async fn log_in(
+        &self,
+        name: &str,
+        password: Zeroizing<String>,
+        origin: Option<IpAddr>,
+        context: Option<String>,
+    ) -> Result<NewSession, AuthError> {
+        let key = self.digest(name, &password);
+        // What was right a while ago is right; but a locked account begins no session.
+        let known = self.remembered(&key).filter(|_| !self.is_locked(name));
+        let account = match known {
+            Some(account) => account,
+            None => self.prove(key, name, password, origin).await?,
+        };
+        let origin = origin.map(|origin| origin.to_canonical().to_string());
+        self.open_session(&account, origin, context).ok_or(AuthError::Wrong)
+    }
+
+    /// None when the account was changed since it was looked at.
+    fn open_session(
+        &self,
+        account: &Arc<AccountRecord>,
+        origin: Option<String>,
+        context: Option<String>,
+    ) -> Option<NewSession> {
+        let token = hex::encode(secret_bytes::<16>());
+        let key = token_key(token.as_bytes());
+        let now = self.clock.now().wall;
+        let record = SessionRecord {
+            id: hex::encode(secret_bytes::<8>()),
+            token_hash: hex::encode(key),
+            username: account.username.clone(),
+            origin,
+            context,
+            created: now,
+            last_used: now,
+        };
+        let mut sessions = write(&self.sessions);
+        let current = read(&self.accounts).get(&account.username).cloned();
+        current.filter(|current| Arc::ptr_eq(current, account))?;
+        let timeout = self.session_timeout();
+        let over = sessions.iter().filter(|(_, session)| session.is_over(now, timeout));
+        let mut gone: Vec<Key> = over.map(|(key, _)| *key).collect();
+        while sessions.len() - gone.len() >= SESSIONS_MAX {
+            let still_there = sessions.iter().filter(|(key, _)| !gone.contains(*key));
+            let idle_longest = still_there.min_by_key(|(_, session)| session.last_used.load(Ordering::Relaxed));
+            let Some((key, _)) = idle_longest else { break };
+            gone.push(*key);
+        }
+        for session in gone.iter().filter_map(|key| sessions.remove(key)) {
+            self.book.delete_session(&session.record.id);
+        }
+        sessions.insert(key, Arc::new(Session::new(record.clone())));
+        self.book.put_session(record.clone());
+        let caller = Caller::of(account, Some(record.id.clone()));
+        Some(NewSession { record, token, caller })
+    }
+
+    /// Who uses the session of this token, if it is one.
+    pub(super) fn session_of(&self, token: &[u8]) -> Option<Caller> {
+        let session = read(&self.sessions).get(&token_key(token)).cloned()?;
+        let now = self.clock.now().wall;
+        let account = read(&self.accounts).get(&session.record.username).cloned().filter(|account| account.enabled)?;
+        if session.is_over(now, self.session_timeout()) {
+            return None;
+        }
+        session.last_used.store(now.0, Ordering::Relaxed);
+        let noted = session.noted.load(Ordering::Relaxed);
+        if now.since(Wall(noted)) >= TOUCH_EVERY || noted > now.0 {
+            session.noted.store(now.0, Ordering::Relaxed);
+            self.book.put_session(SessionRecord { last_used: now, ..session.record.clone() });
+        }
+        Some(Caller::of(&account, Some(session.record.id.clone())))
+    }
+
+    /// All sessions that are not over, the oldest first.
+    pub fn sessions(&self) -> Vec<SessionRecord> {
+        let (now, timeout) = (self.clock.now().wall, self.session_timeout());
+        let live = read(&self.sessions);
+        let live = live.values().filter(|session| !session.is_over(now, timeout));
+        let mut records: Vec<SessionRecord> = live.map(|session| session.record.clone()).collect();
+        records.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        records
+    }
+
+    /// Ends a session.
+    pub fn end_session(&self, id: &str) {
+        self.end_sessions(|session| session.id == id);
+    }
+
+    /// Ends the sessions that `over` names.
+    pub(super) fn end_sessions(&self, over: impl Fn(&SessionRecord) -> bool) {
+        write(&self.sessions).retain(|_, session| {
+            let ends = over(&session.record);
+            if ends {
+                self.book.delete_session(&session.record.id);
+            }
+            !ends
+        });
+    }
+
+    fn session_timeout(&self) -> Duration {
+        Duration::from_secs(self.rules().session_seconds.into())
+    }
+}

@@ -1,0 +1,77 @@
+//! Schema AccountService: how passwords are judged, and the way to accounts and roles.
+
+use serde_json::json;
+
+use super::accounts::matches;
+use super::body::{Body, number};
+use super::message::{Fault, Message};
+use super::resource::{self, ACCOUNT_SERVICE, ACCOUNTS, ROLES, Resource, link};
+use super::{Asked, Document, Pending, Reply, Seen};
+use crate::account::AccessRules;
+use crate::http::auth::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
+
+/// Highest `AccountLockoutThreshold`: more wrong passwords than that are no mistakes.
+const THRESHOLD_MAX: u32 = 100;
+
+/// Longest lock, in seconds: a day. An administrator may end it.
+const LOCK_SECONDS_MAX: u32 = 86_400;
+
+/// `GET /redfish/v1/AccountService`.
+pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    Ok(resource(&seen.service.access.rules()))
+}
+
+fn resource(rules: &AccessRules) -> Resource {
+    let properties = json!({
+        "Description": "Who may log in, and how passwords are judged.",
+        "ServiceEnabled": true,
+        "Status": resource::present(),
+        "HTTPBasicAuth": "Enabled",
+        "LocalAccountAuth": "Enabled",
+        "SupportedAccountTypes": ["Redfish"],
+        "MinPasswordLength": PASSWORD_CHARS_MIN,
+        "MaxPasswordLength": PASSWORD_CHARS_MAX,
+        "AccountLockoutThreshold": rules.lockout_threshold,
+        "AccountLockoutDuration": rules.lockout_seconds,
+        "AccountLockoutCounterResetAfter": rules.lockout_reset_seconds,
+        "Accounts": link(ACCOUNTS),
+        "Roles": link(ROLES),
+    });
+    Resource::new(ACCOUNT_SERVICE, "AccountService.v1_18_1", "AccountService", "Account Service", properties)
+        .with_etag(etag(rules))
+}
+
+/// Made of what a client can write, and of nothing else.
+fn etag(rules: &AccessRules) -> String {
+    format!("\"{:x}-{:x}-{:x}\"", rules.lockout_threshold, rules.lockout_seconds, rules.lockout_reset_seconds)
+}
+
+/// `PATCH /redfish/v1/AccountService`: when an account is locked.
+pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+    Box::pin(async move {
+        let access = &asked.seen.service.access;
+        let seen = access.rules();
+        if !matches(asked.if_match, &etag(&seen)) {
+            return Err(Fault::precondition_failed());
+        }
+        let current = resource(&seen).body;
+        let mut body = Body::of(asked.body.object()?, &current);
+        let threshold = body.take("AccountLockoutThreshold", number(0, THRESHOLD_MAX));
+        let duration = body.take("AccountLockoutDuration", number(0, LOCK_SECONDS_MAX));
+        let reset = body.take("AccountLockoutCounterResetAfter", number(1, LOCK_SECONDS_MAX));
+        body.finish()?;
+        if threshold.is_none() && duration.is_none() && reset.is_none() {
+            return Err(Fault::new(400, Message::base("NoOperation", &[])));
+        }
+        let change = move |rules: AccessRules| AccessRules {
+            lockout_threshold: threshold.unwrap_or(rules.lockout_threshold),
+            lockout_seconds: duration.unwrap_or(rules.lockout_seconds),
+            lockout_reset_seconds: reset.unwrap_or(rules.lockout_reset_seconds),
+            ..rules
+        };
+        let rules = access.change_rules(seen, asked.if_match.is_some(), change).await?;
+        let by = asked.seen.caller.name.as_ref();
+        tracing::info!(event = "account_service_changed", by, ?rules, "the rules about wrong passwords were changed");
+        Ok(Reply::Document(Document::Resource(resource(&rules))))
+    })
+}

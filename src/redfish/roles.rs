@@ -1,0 +1,31 @@
+//! Schema Role: the three standard roles. They cannot be changed, and there are no others.
+
+use serde_json::json;
+
+use super::Seen;
+use super::message::Fault;
+use super::resource::{self, ROLES, Resource};
+use crate::account::Role;
+use crate::http::auth::Privilege;
+
+/// `GET /redfish/v1/AccountService/Roles`.
+pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
+    Ok(Resource::collection(ROLES, "RoleCollection", "Roles", Role::ALL.into_iter().map(resource::role)))
+}
+
+/// `GET /redfish/v1/AccountService/Roles/{id}`.
+pub fn role(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let role: Role = seen.id(0).parse().map_err(|_| seen.not_found())?;
+    let privileges: Vec<&str> = Privilege::of(role).iter().map(|privilege| privilege.name()).collect();
+    let properties = json!({
+        "Description": match role {
+            Role::Administrator => "May do everything, accounts included.",
+            Role::Operator => "May switch nodes and set their boot source.",
+            Role::ReadOnly => "May look only.",
+        },
+        "RoleId": role.name(),
+        "IsPredefined": true,
+        "AssignedPrivileges": privileges,
+    });
+    Ok(Resource::new(&resource::role(role), "Role.v1_3_3", role.name(), &format!("{role} Role"), properties))
+}
