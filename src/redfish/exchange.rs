@@ -79,6 +79,7 @@ async fn exchange(
         let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
         allowed(&seen, method, privilege)?;
         return match read {
+            Read::Stream(open) => open(&seen, request),
             Read::Any(read) => Ok(document_response(StatusCode::OK, read(&seen)?, route)),
             Read::Node(read) => {
                 let view = seen.node()?.view().clone();

@@ -9,6 +9,9 @@ pub mod body;
 pub mod chassis;
 pub mod drives;
 pub mod ethernet_interfaces;
+pub mod event_destinations;
+pub mod event_service;
+pub mod events;
 pub mod exchange;
 pub mod log_services;
 pub mod managers;
@@ -17,6 +20,7 @@ pub mod message;
 #[cfg(test)]
 mod privileges;
 pub mod processors;
+pub mod query;
 pub mod rendered;
 pub mod resource;
 pub mod roles;
@@ -30,6 +34,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -38,6 +43,7 @@ use crate::http::auth::{Access, Caller, Privilege};
 use crate::node::fleet::{Fleet, NodeEntry};
 use crate::node::view::NodeView;
 use crate::telemetry::Metrics;
+use events::Events;
 use message::Fault;
 use resource::Resource;
 
@@ -53,6 +59,8 @@ pub struct Service {
     pub uuid: Uuid,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What happens, and who is told.
+    pub events: Arc<Events>,
 }
 
 /// A request as a reader sees it.
@@ -158,6 +166,8 @@ pub enum Read {
     Any(fn(&Seen<'_>) -> Result<Document, Fault>),
     /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.
     Node(fn(&NodeView, &Seen<'_>) -> Result<Resource, Fault>),
+    /// No document: the response is written for as long as the client reads it.
+    Stream(fn(&Seen<'_>, &HttpRequest) -> Result<HttpResponse, Fault>),
 }
 
 type Write = for<'a> fn(Asked<'a>) -> Pending<'a>;
@@ -305,6 +315,30 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/SessionService/Sessions/{}", fresh!(sessions::session))
         .read_with(Privilege::ConfigureSelf)
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
+    shows("/redfish/v1/EventService", fresh!(event_service::service))
+        .with_patch(Privilege::ConfigureManager, event_service::patch),
+    acts(
+        "/redfish/v1/EventService/Actions/EventService.SubmitTestEvent",
+        Privilege::ConfigureManager,
+        event_service::submit_test_event,
+    ),
+    shows("/redfish/v1/EventService/SSE", Read::Stream(event_service::stream)),
+    shows("/redfish/v1/EventService/Subscriptions", fresh!(event_destinations::collection))
+        .with_post(Privilege::ConfigureComponents, event_destinations::create),
+    acts("/redfish/v1/EventService/Subscriptions/Members", Privilege::ConfigureComponents, event_destinations::create),
+    shows("/redfish/v1/EventService/Subscriptions/{}", fresh!(event_destinations::destination))
+        .with_patch(Privilege::ConfigureSelf, event_destinations::patch)
+        .with_delete(Privilege::ConfigureSelf, event_destinations::delete),
+    acts(
+        "/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.SuspendSubscription",
+        Privilege::ConfigureSelf,
+        event_destinations::suspend,
+    ),
+    acts(
+        "/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.ResumeSubscription",
+        Privilege::ConfigureSelf,
+        event_destinations::resume,
+    ),
     shows("/redfish/v1/AccountService", fresh!(account_service::service))
         .with_patch(Privilege::ConfigureUsers, account_service::patch),
     shows("/redfish/v1/AccountService/Accounts", fresh!(accounts::collection))

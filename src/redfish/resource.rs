@@ -30,6 +30,18 @@ pub const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
 /// The collection of roles.
 pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
 
+/// The event service.
+pub const EVENT_SERVICE: &str = "/redfish/v1/EventService";
+/// The stream of server-sent events.
+pub const EVENT_STREAM: &str = "/redfish/v1/EventService/SSE";
+/// The collection of subscriptions to events.
+pub const SUBSCRIPTIONS: &str = "/redfish/v1/EventService/Subscriptions";
+
+/// A subscription to events.
+pub fn subscription(id: &str) -> String {
+    format!("{SUBSCRIPTIONS}/{id}")
+}
+
 /// The system of a node.
 pub fn system(id: &NodeId) -> String {
     format!("{SYSTEMS}/{id}")

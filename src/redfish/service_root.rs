@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::resource::{ACCOUNT_SERVICE, CHASSIS, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link};
+use super::resource::{
+    ACCOUNT_SERVICE, CHASSIS, EVENT_SERVICE, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link,
+};
 use super::{Document, Seen};
 use crate::redfish::message::Fault;
 
@@ -34,6 +36,9 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("LogService", "v1_9_0"),
     ("LogEntryCollection", ""),
     ("LogEntry", "v1_21_0"),
+    ("EventService", "v1_12_0"),
+    ("EventDestinationCollection", ""),
+    ("EventDestination", "v1_16_0"),
     ("SessionService", "v1_2_0"),
     ("SessionCollection", ""),
     ("Session", "v1_8_0"),
@@ -54,6 +59,7 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Systems": link(SYSTEMS),
         "Managers": link(MANAGERS),
         "Chassis": link(CHASSIS),
+        "EventService": link(EVENT_SERVICE),
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
         "Links": { "Sessions": link(SESSIONS) },
@@ -76,6 +82,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Systems", SYSTEMS),
             entry("Managers", MANAGERS),
             entry("Chassis", CHASSIS),
+            entry("EventService", EVENT_SERVICE),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),
             entry("AccountService", ACCOUNT_SERVICE),

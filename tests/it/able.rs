@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use plugfish::clock::{Clock, Wall};
+use plugfish::daemon::shelf::StoreShelf;
 use plugfish::http::auth::Access;
 use plugfish::http::server;
 use plugfish::node::actor::Surroundings;
@@ -19,6 +20,7 @@ use plugfish::node::journal::Journal;
 use plugfish::node::{
     Architecture, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power, Processor,
 };
+use plugfish::redfish::events::Events;
 use plugfish::redfish::{Service, exchange};
 use plugfish::store::Store;
 use plugfish::telemetry::Metrics;
@@ -193,7 +195,8 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 .await;
             let fleet = keeper.fleet();
             let access = Arc::new(Access::new(store.clone(), clock.clone(), false));
-            let service = Data::new(Service { fleet, access, clock, uuid: store.service_uuid(), metrics });
+            let events = Events::start(Arc::new(StoreShelf(store.clone())), clock.clone(), metrics.clone());
+            let service = Data::new(Service { fleet, access, clock, uuid: store.service_uuid(), metrics, events });
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
             let app = move |config: &mut actix_web::web::ServiceConfig| exchange::mount(config, &service);
