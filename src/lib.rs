@@ -65,6 +65,10 @@
 //!   the serial numbers there; its interoperability profile would also have controllers and volumes.
 //! - **A System is never answered with 304**: its ETag moves only with what a client can write, and so does not speak for
 //!   its power state.
+//! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic
+//!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
+//!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
+//! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.
 //! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made.
 //! - **Rendered bodies are kept per worker until the view is exchanged**: a read costs about what a bare handler costs
 //!   (`cargo bench --bench reads`). Price: some memory, bounded.

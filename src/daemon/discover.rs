@@ -158,20 +158,22 @@ fn plug(found: &tapo::discovery::Found) -> Finding {
     if found.factory_default {
         notes.push("not set up in the Tapo app yet".to_owned());
     } else if found.tpap {
-        notes.push("Third-Party Compatibility is off".into());
+        notes.push("third-party access off".into());
     }
     notes.extend(found.encrypt_type.clone());
     let strip = matches!(found.model.as_deref(), Some("P300" | "P304M" | "P306" | "P316M"));
     if strip {
-        notes.push("a strip: one node for each outlet".into());
+        notes.push("a node for each outlet".into());
     }
     let mac = found.mac.map(|mac| mac.to_string());
     let end = mac.as_ref().map_or_else(|| found.address.to_string(), |mac| mac.replace(':', ""));
     let id: String = end.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let at = mac.as_ref().map_or_else(String::new, |mac| format!(", mac: \"{mac}\""));
     let outlet = if strip { ", outlet: 0" } else { "" };
+    // Real plugs listen on 80.
+    let port = found.port.filter(|port| *port != 80).map_or_else(String::new, |port| format!(":{port}"));
     Finding {
-        entry: format!("  - {{ id: tapo-{id}, tapo: {{ address: \"{}\"{at}{outlet} }} }}\n", found.address),
+        entry: format!("  - {{ id: tapo-{id}, tapo: {{ address: \"{}{port}\"{at}{outlet} }} }}\n", found.address),
         cells: [
             "Tapo".into(),
             found.address.to_string(),
@@ -195,17 +197,28 @@ async fn machine(clock: &Clock, address: Ipv4Addr, metrics: &Arc<Metrics>) -> Op
     if !plain && !tls {
         return None;
     }
-    let (trust, key) = if plain { (Tls::Off, "") } else { (Tls::Insecure, ", tls: insecure") };
     // It has no node yet; the name is for the logs.
     let node: NodeId = "discover".parse().ok()?;
     let gate = RequestGate::new(clock.clone(), Pace::AMT);
     let context = DeviceContext { meters: metrics.device(node.as_str()), node, clock: clock.clone(), gate };
-    let found = amt::probe::probe(&address.to_string(), None, trust, context, PROBE).await;
+    let host = address.to_string();
+    let ask = async |trust| amt::probe::probe(&host, None, trust, context.clone(), PROBE).await;
+    let found = ask(if plain { Tls::Off } else { Tls::Insecure }).await;
+    let pin = match (&found, plain) {
+        // Nobody's fingerprint: the refusal names the real one.
+        (Ok(_), false) => ask(Tls::Pin([0; 32])).await.err().and_then(|fault| fingerprint_in(&fault.text)),
+        _ => None,
+    };
+    let key = match (plain, pin) {
+        (true, _) => String::new(),
+        (false, Some(pin)) => format!(", tls: {{ pin: \"{pin}\" }}"),
+        (false, None) => ", tls: insecure".into(),
+    };
     let note = match (&found, plain, tls) {
         (Err(fault), ..) => format!("listens, but: {fault}"),
-        (Ok(_), true, true) => "set up; plain and TLS".into(),
-        (Ok(_), true, false) => "set up; plain only".into(),
-        (Ok(_), false, _) => "set up; TLS only: pin its certificate in nodes.yaml".into(),
+        (Ok(_), true, true) => "set up, plain and TLS".into(),
+        (Ok(_), true, false) => "set up, plain only".into(),
+        (Ok(_), false, _) => "set up, TLS only".into(),
     };
     let version = found.ok().and_then(|found| found.version).unwrap_or_else(|| "-".into());
     let id = address.to_string().replace('.', "-");
@@ -213,6 +226,12 @@ async fn machine(clock: &Clock, address: Ipv4Addr, metrics: &Arc<Metrics>) -> Op
         entry: format!("  - {{ id: amt-{id}, amt: {{ address: \"{address}\"{key} }} }}\n"),
         cells: ["AMT".into(), address.to_string(), version, "-".into(), note],
     })
+}
+
+/// `sha256:` and 64 hex digits, somewhere in a sentence.
+fn fingerprint_in(text: &str) -> Option<String> {
+    const LENGTH: usize = "sha256:".len() + 64;
+    Some(text.get(text.find("sha256:")?..)?.get(..LENGTH)?.to_owned())
 }
 
 #[cfg(test)]

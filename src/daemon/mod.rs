@@ -125,6 +125,7 @@ impl Running {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
         first_account::make(&store, &plan, clock.now().wall).await?;
+        server::raise_file_limit();
         let listeners = server::bind(&plan.listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let certificate = certificate(&plan)?;
@@ -157,6 +158,7 @@ impl Running {
             uuid: store.service_uuid(),
             metrics: metrics.clone(),
             events: events.clone(),
+            certificate: certificate.clone(),
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });

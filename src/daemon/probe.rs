@@ -34,9 +34,15 @@ pub async fn probe(nodes: &[NodePlan]) -> Result<()> {
         futures_util::stream::iter(asks).buffered(AT_ONCE).collect().await;
     let failed = answers.iter().filter(|(_, answer)| answer.is_err()).count();
     let rows: Vec<Vec<String>> = answers.iter().map(|(node, answer)| row(node, answer)).collect();
-    print(&table(&["NODE", "POWER", "MODEL", "PROTOCOL", "WATTS", "NOTE"], &rows));
+    print(&table(&["NODE", "POWER", "MODEL", "FIRMWARE", "PROTOCOL", "WATTS"], &rows));
     for (node, error) in answers.iter().filter_map(|(node, answer)| Some((node, answer.as_ref().err()?))) {
         print(&format!("\n{}: {}: {error}\n", node.spec.id, node.spec.device));
+    }
+    for (node, seen) in answers.iter().filter_map(|(node, answer)| Some((node, answer.as_ref().ok()?))) {
+        let notices = seen.notices.iter().map(|notice| notice.text.as_str());
+        for text in seen.about.setup.as_deref().into_iter().chain(notices) {
+            print(&format!("\n{}: {}: {text}\n", node.spec.id, node.spec.device));
+        }
     }
     if failed > 0 {
         bail!("{failed} of {} devices did not answer as they should", nodes.len());
@@ -51,22 +57,17 @@ fn too_slow() -> crate::node::device::DeviceError {
 
 fn row(node: &NodePlan, answer: &Result<Observation, String>) -> Vec<String> {
     let name = node.spec.id.to_string();
-    match answer {
-        Err(_) => vec![name, "-".into(), "-".into(), "-".into(), "-".into(), "see below".into()],
-        Ok(seen) => {
-            let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-            let watts = seen.milliwatts.and_then(|milliwatts| u32::try_from(milliwatts).ok());
-            let watts = watts.map_or_else(|| "-".into(), |watts| format!("{:.1}", f64::from(watts) / 1000.0));
-            let notes: Vec<&str> = seen.notices.iter().map(|notice| notice.text.as_str()).collect();
-            let (model, protocol) = (said(&seen.about.model), said(&seen.about.protocol));
-            vec![
-                name,
-                seen.power.map_or_else(|| "-".into(), |power| power.to_string()),
-                model,
-                protocol,
-                watts,
-                notes.join("; "),
-            ]
-        }
-    }
+    let nothing = || "-".to_owned();
+    let Ok(seen) = answer else {
+        return vec![name, nothing(), nothing(), nothing(), nothing(), nothing()];
+    };
+    let about = &seen.about;
+    let said = |text: &Option<String>| text.clone().unwrap_or_else(nothing);
+    // `1.3.0 Build 230905 Rel.152200`: the first word tells enough.
+    let firmware = about.firmware.as_deref().and_then(|text| text.split_whitespace().next());
+    let watts = seen.milliwatts.and_then(|milliwatts| u32::try_from(milliwatts).ok());
+    let watts = watts.map_or_else(nothing, |watts| format!("{:.1}", f64::from(watts) / 1000.0));
+    let power = seen.power.map_or_else(nothing, |power| power.to_string());
+    let firmware = firmware.map_or_else(nothing, str::to_owned);
+    vec![name, power, said(&about.model), firmware, said(&about.protocol), watts]
 }

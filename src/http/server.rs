@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
@@ -42,6 +43,15 @@ pub struct BindError {
     pub address: SocketAddr,
     /// What to do about it.
     pub why: String,
+}
+
+/// Allows this process as many open files as the system lets it: each connection is one, and the usual 1024 would be all
+/// taken by clients that only hold connections open. What cannot be had is done without.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, current = limit.current, "the limit of open files stays as it is");
+    }
 }
 
 /// Opens the listeners, all or none.

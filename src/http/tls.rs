@@ -1,18 +1,47 @@
 //! The certificate of the service: read from files or made by itself, and replaceable while serving.
+//!
+//! Files that nodes.yaml names belong to whoever maintains them (certbot, cert-manager, a person): they are read, again at
+//! SIGHUP, and never written, so a client cannot replace what they say. The certificate that the service made by itself
+//! can be replaced by a client; the new one is kept in the state directory and serves from then on, after restarts too.
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
+
+/// What a client put in the place of the self-signed certificate: key and chain in one file, so that there is never one
+/// without the other.
+const REPLACED: &str = "replaced.pem";
+
+/// Why a certificate is not replaced. Says nothing of the key but that it does not fit.
+#[derive(Debug, Error)]
+pub enum ReplaceError {
+    /// It comes from files of the configuration.
+    #[error("the certificate is that of the files under server.tls in nodes.yaml; replace these, and send SIGHUP")]
+    FromFiles,
+    /// The text is not what is needed.
+    #[error("the text {0}")]
+    Unusable(String),
+    /// The disk did not take it.
+    #[error("cannot keep the certificate in {path}: {why}; the one in use stays")]
+    CannotWrite {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+}
 
 /// Why there is no certificate to serve with.
 #[derive(Debug, Error)]
@@ -45,28 +74,42 @@ pub enum TlsError {
 
 /// The certificate in use. Exchanging it does not touch connections that are open.
 #[derive(Debug)]
-pub struct Certificate(ArcSwap<CertifiedKey>);
+pub struct Certificate {
+    current: ArcSwap<CertifiedKey>,
+    /// Where one that replaces it is kept; `None` where it comes from files of the configuration.
+    home: Option<PathBuf>,
+    replacing: Mutex<()>,
+}
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.current.load_full())
     }
 }
 
 impl Certificate {
     /// Reads a certificate chain and its key from PEM files.
     pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Certificate>, TlsError> {
-        Ok(Arc::new(Certificate(ArcSwap::from_pointee(read(certificate, key)?))))
+        Ok(Certificate::of(read(certificate, key)?, None))
+    }
+
+    fn of(certified: CertifiedKey, home: Option<PathBuf>) -> Arc<Certificate> {
+        Arc::new(Certificate { current: ArcSwap::from_pointee(certified), home, replacing: Mutex::default() })
     }
 
     /// Reads them again. When they are not usable the ones in use stay.
     pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-        self.0.store(Arc::new(read(certificate, key)?));
+        self.current.store(Arc::new(read(certificate, key)?));
         Ok(())
     }
 
     /// The self-signed certificate of this state directory; it is made at the first start, so that its fingerprint stays.
+    /// Where a client has replaced it, the one that it put there.
     pub fn self_signed(state_dir: &Path, names: Vec<String>) -> Result<Arc<Certificate>, TlsError> {
+        let replaced = state_dir.join(REPLACED);
+        if replaced.exists() {
+            return Ok(Certificate::of(read(&replaced, &replaced)?, Some(state_dir.into())));
+        }
         let (certificate, key) = (state_dir.join("self-signed.crt"), state_dir.join("self-signed.key"));
         if !(certificate.exists() && key.exists()) {
             let failed = |why: String| TlsError::SelfSigned { path: state_dir.into(), why };
@@ -74,7 +117,37 @@ impl Certificate {
             write_private(&key, &made.signing_key.serialize_pem()).map_err(|error| failed(error.to_string()))?;
             write_private(&certificate, &made.cert.pem()).map_err(|error| failed(error.to_string()))?;
         }
-        Certificate::load(&certificate, &key)
+        Ok(Certificate::of(read(&certificate, &key)?, Some(state_dir.into())))
+    }
+
+    /// Whether a client may replace it.
+    pub fn is_replaceable(&self) -> bool {
+        self.home.is_some()
+    }
+
+    /// Puts another one in its place: a chain and its key as PEM. It is on the disk before anybody sees it. Blocks.
+    pub fn replace(&self, pem: &str) -> Result<(), ReplaceError> {
+        let home = self.home.as_ref().ok_or(ReplaceError::FromFiles)?;
+        let text = Path::new("");
+        let certified = parse(pem.as_bytes(), pem.as_bytes(), (text, text)).map_err(|error| match error {
+            TlsError::Unusable { why, .. } => ReplaceError::Unusable(why),
+            error => ReplaceError::Unusable(error.to_string()),
+        })?;
+        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (path, new) = (home.join(REPLACED), home.join(format!("{REPLACED}.new")));
+        let write = || {
+            write_private(&new, pem)?;
+            fs::rename(&new, &path)?;
+            fs::File::open(home)?.sync_all()
+        };
+        write().map_err(|error| ReplaceError::CannotWrite { path: path.clone(), why: error.to_string() })?;
+        self.current.store(Arc::new(certified));
+        Ok(())
+    }
+
+    /// The certificates in use, each as DER, the service's own one first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.current.load().cert.clone()
     }
 
     /// What the listener needs: TLS 1.2 and 1.3 with this certificate.
@@ -89,21 +162,38 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// A certificate as PEM.
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = BASE64_STANDARD.encode(certificate);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().map(|byte| char::from(*byte)));
+        pem.push('\n');
+    }
+    pem + "-----END CERTIFICATE-----\n"
+}
+
 fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let bytes =
         |path: &Path| fs::read(path).map_err(|error| TlsError::Read { path: path.into(), why: error.to_string() });
+    parse(&bytes(certificate)?, &bytes(key)?, (certificate, key))
+}
+
+/// A chain and its key from PEM; the paths are where they come from.
+fn parse(chain: &[u8], private: &[u8], (certificate, key): (&Path, &Path)) -> Result<CertifiedKey, TlsError> {
     let unusable = |path: &Path, why: String| TlsError::Unusable { path: path.into(), why };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes(certificate)?)
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<_, _>>()
         .map_err(|error| unusable(certificate, format!("is no PEM file of certificates: {error}")))?;
     if chain.is_empty() {
         return Err(unusable(certificate, "has no certificate in it".into()));
     }
-    let private = PrivateKeyDer::from_pem_slice(&bytes(key)?)
+    let private = PrivateKeyDer::from_pem_slice(private)
         .map_err(|error| unusable(key, format!("has no usable private key in it: {error}")))?;
     let provider = rustls::crypto::ring::default_provider();
     let certified = CertifiedKey::from_der(chain, private, &provider).map_err(|error| {
-        unusable(key, format!("does not belong to the certificate in {}: {error}", certificate.display()))
+        let of = if key == certificate { "beside it".into() } else { format!("in {}", certificate.display()) };
+        unusable(key, format!("has a private key that does not belong to the certificate {of}: {error}"))
     })?;
     Ok(certified)
 }
@@ -126,6 +216,48 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("self-signed.crt")).unwrap(), first);
         let mode = fs::metadata(dir.path().join("self-signed.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    fn made() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(names()).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn a_replaced_certificate_stays_and_a_bad_one_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let certificate = Certificate::self_signed(dir.path(), names()).unwrap();
+        let first = certificate.chain();
+        let ((chain, key), (_, other)) = (made(), made());
+        for (bad, why) in [
+            (chain.clone(), "has no usable private key"),
+            (key.clone(), "has no certificate"),
+            (format!("{chain}{other}"), "does not belong to the certificate beside it"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned() + &key, "does not belong"),
+            (String::new(), "has no certificate"),
+        ] {
+            let error = certificate.replace(&bad).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+            assert_eq!(certificate.chain(), first);
+        }
+        certificate.replace(&format!("{chain}{key}")).unwrap();
+        assert_eq!(pem(&certificate.chain()[0]).lines().collect::<String>(), chain.lines().collect::<String>());
+        let again = Certificate::self_signed(dir.path(), names()).unwrap();
+        assert_eq!(again.chain(), certificate.chain());
+        fs::remove_dir_all(dir.path()).unwrap();
+        assert!(
+            certificate.replace(&format!("{chain}{key}")).unwrap_err().to_string().contains("the one in use stays")
+        );
+    }
+
+    #[test]
+    fn a_certificate_from_files_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, (chain, key)) = (dir.path().join("both.pem"), made());
+        fs::write(&path, format!("{chain}{key}")).unwrap();
+        let certificate = Certificate::load(&path, &path).unwrap();
+        let error = certificate.replace(&format!("{chain}{key}")).unwrap_err().to_string();
+        assert!(!certificate.is_replaceable() && error.contains("SIGHUP"), "{error}");
     }
 
     #[test]

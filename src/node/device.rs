@@ -157,6 +157,8 @@ pub struct AboutDevice {
     pub nickname: Option<String>,
     /// The protocol in use: `KLAP v2`.
     pub protocol: Option<String>,
+    /// How it was set up, in words, where that decides what it can do: `admin control mode`.
+    pub setup: Option<String>,
     /// It measures watts.
     pub meter: bool,
     /// The identity of the machine, where the device is part of one. Another one than before is another machine, which

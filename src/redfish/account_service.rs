@@ -5,7 +5,7 @@ use serde_json::json;
 use super::accounts::matches;
 use super::body::{Body, number};
 use super::message::{Fault, Message};
-use super::resource::{self, ACCOUNT_SERVICE, ACCOUNTS, ROLES, Resource, link};
+use super::resource::{self, ACCOUNT_SERVICE, ACCOUNTS, Etag, ROLES, Resource, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::account::AccessRules;
 use crate::http::auth::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
@@ -38,7 +38,7 @@ fn resource(rules: &AccessRules) -> Resource {
         "Roles": link(ROLES),
     });
     Resource::new(ACCOUNT_SERVICE, "AccountService.v1_18_1", "AccountService", "Account Service", properties)
-        .with_etag(etag(rules))
+        .with_etag(Etag::OfAll(etag(rules)))
 }
 
 /// Made of what a client can write, and of nothing else.

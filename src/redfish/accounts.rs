@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::body::{Body, choice, flag, text};
 use super::exchange::not_let_in;
 use super::message::{Fault, Message};
-use super::resource::{self, ACCOUNTS, Resource, link};
+use super::resource::{self, ACCOUNTS, Etag, Resource, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::account::{AccountRecord, Role, account_id, is_plain_name};
 use crate::clock::Wall;
@@ -49,7 +49,7 @@ fn resource(account: &AccountRecord, seen: &Seen<'_>) -> Resource {
     let (uri, id) = (resource::account(&account.username), account_id(&account.username));
     Resource::new(&uri, "ManagerAccount.v1_14_1", &id, "User Account", properties)
         .with("Password", Value::Null)
-        .with_etag(etag(account, locked))
+        .with_etag(Etag::OfAll(etag(account, locked)))
 }
 
 /// Never the same again: a new account with an old name was made at another time.
@@ -120,7 +120,7 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let seen = &asked.seen;
         let account = find(seen)?;
         let current = resource(&account, seen);
-        if !matches(asked.if_match, current.etag.as_deref().unwrap_or_default()) {
+        if !matches(asked.if_match, current.etag.as_ref().map_or("", Etag::text)) {
             return Err(Fault::precondition_failed());
         }
         let mut body = Body::of(asked.body.object()?, &current.body);

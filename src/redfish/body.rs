@@ -22,7 +22,11 @@ pub struct Body<'a> {
     left: Vec<(&'a str, &'a Value)>,
     current: Option<&'a Map<String, Value>>,
     path: String,
+    is_empty: bool,
+    /// Values that are wrong.
     problems: Vec<Message>,
+    /// Properties that cannot be written here, whatever their value.
+    strangers: Vec<Message>,
 }
 
 impl<'a> Body<'a> {
@@ -35,7 +39,14 @@ impl<'a> Body<'a> {
     fn at(object: &'a Map<String, Value>, current: Option<&'a Map<String, Value>>, path: String) -> Body<'a> {
         // Annotations are no properties: a client may send back what it read.
         let left = object.iter().filter(|(name, _)| !name.contains('@')).map(|(name, value)| (name.as_str(), value));
-        Body { left: left.collect(), current, path, problems: Vec::new() }
+        Body {
+            left: left.collect(),
+            current,
+            path,
+            is_empty: object.is_empty(),
+            problems: Vec::new(),
+            strangers: Vec::new(),
+        }
     }
 
     fn pull(&mut self, name: &str) -> Option<&'a Value> {
@@ -86,7 +97,9 @@ impl<'a> Body<'a> {
                 let current = self.current.and_then(|current| current.get(name)).and_then(Value::as_object);
                 let mut inner = Body::at(object, current, path);
                 read(&mut inner);
-                self.problems.append(&mut inner.problems());
+                inner.sort_out();
+                self.problems.append(&mut inner.problems);
+                self.strangers.append(&mut inner.strangers);
             }
             other => {
                 let args = [&clip(&other.to_string()) as &str, name];
@@ -95,20 +108,42 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn problems(mut self) -> Vec<Message> {
+    /// Whatever was not taken is not known here, or cannot be written.
+    fn sort_out(&mut self) {
         for (name, _) in std::mem::take(&mut self.left) {
             let is_there = self.current.is_some_and(|current| current.contains_key(name));
             let key = if is_there { "PropertyNotWritable" } else { "PropertyUnknown" };
             let message = Message::base(key, &[&clip(name)]).about(self.full(name));
-            self.problems.push(message);
+            self.strangers.push(message);
         }
-        self.problems
     }
 
     /// Everything was asked for: whatever is left is a problem.
-    pub fn finish(self) -> Result<(), Fault> {
-        let messages = self.problems();
-        if messages.is_empty() { Ok(()) } else { Err(Fault { messages, ..Fault::bad_request("GeneralError", &[]) }) }
+    pub fn finish(mut self) -> Result<(), Fault> {
+        self.sort_out();
+        self.problems.append(&mut self.strangers);
+        self.refuse()
+    }
+
+    /// The same for a PATCH, which may be done in part (DSP0266, "PATCH"): what cannot be written at all is left out and
+    /// told with the answer, as long as there is something to do besides. A wrong value still stops everything: half of
+    /// what belongs together would be worse than nothing.
+    pub fn finish_in_part(mut self, has_something_to_do: bool) -> Result<Vec<Message>, Fault> {
+        self.sort_out();
+        if has_something_to_do && self.problems.is_empty() {
+            return Ok(self.strangers);
+        }
+        let nothing = if self.is_empty { "EmptyJSON" } else { "NoOperation" };
+        self.problems.append(&mut self.strangers);
+        self.refuse()?;
+        if has_something_to_do { Ok(Vec::new()) } else { Err(Fault::bad_request(nothing, &[])) }
+    }
+
+    fn refuse(self) -> Result<(), Fault> {
+        match self.problems {
+            problems if problems.is_empty() => Ok(()),
+            messages => Err(Fault { messages, ..Fault::bad_request("GeneralError", &[]) }),
+        }
     }
 }
 
@@ -182,6 +217,26 @@ mod tests {
         reader.inner("Boot", |boot| speed = boot.take("Speed", choice(&[1u8, 2], |n| if n == 1 { "1" } else { "2" })));
         let problems = reader.finish().map_err(|fault| fault.messages.iter().map(|m| m.text().into()).collect());
         (speed, problems)
+    }
+
+    fn patch(body: Value) -> Result<Vec<String>, Vec<String>> {
+        let current = json!({ "Speed": 1, "Name": "x" });
+        let (Value::Object(body), Value::Object(current)) = (body, current) else { panic!() };
+        let mut reader = Body::of(&body, &current);
+        let speed = reader.take("Speed", choice(&[1u8], |_| "1"));
+        let texts = |messages: &[Message]| messages.iter().map(|message| message.text().into()).collect();
+        reader.finish_in_part(speed.is_some()).map(|left| texts(&left)).map_err(|fault| texts(&fault.messages))
+    }
+
+    #[test]
+    fn a_patch_is_done_in_part_where_the_rest_can_never_be_written() {
+        assert_eq!(patch(json!({ "Speed": "1" })), Ok(vec![]));
+        let left = patch(json!({ "Speed": "1", "Name": "y", "Odd": 1 })).unwrap().join("\n");
+        assert!(left.contains("Name is a read-only") && left.contains("Odd is not in"), "{left}");
+        assert_eq!(patch(json!({ "Speed": "2", "Name": "y" })).unwrap_err().len(), 2);
+        assert_eq!(patch(json!({ "Name": "y" })).unwrap_err().len(), 1);
+        assert!(patch(json!({ "@odata.id": "/x" })).unwrap_err()[0].contains("no data to act upon"));
+        assert!(patch(json!({})).unwrap_err()[0].contains("empty JSON object"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::events::stream::Stream;
 use super::events::subscription::{Policy, Selection, Subscription};
 use super::events::{EventRefusal, Shown};
 use super::message::{Fault, Message};
-use super::resource::{self, CHASSIS, MANAGERS, Resource, SUBSCRIPTIONS, SYSTEMS, link};
+use super::resource::{self, CHASSIS, Etag, MANAGERS, Resource, SUBSCRIPTIONS, SYSTEMS, link};
 use super::{Asked, Document, Pending, Reply, Seen, Service};
 use crate::http::auth::Privilege;
 
@@ -77,7 +77,8 @@ fn delivery(service: &Service, subscription: &Subscription, failing: bool) -> Re
     });
     Resource::new(&uri, "EventDestination.v1_16_0", &subscription.id, "Event Subscription", properties)
         .with("Context", json!(subscription.context))
-        .with_etag(etag(subscription))
+        // Its health moves without a client.
+        .with_etag(Etag::OfWrites(etag(subscription)))
 }
 
 fn open_stream(stream: &Stream) -> Resource {
@@ -207,17 +208,14 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let current = delivery(asked.seen.service, &subscription, failing);
         let mut body = Body::of(asked.body.object()?, &current.body);
         let changes = Changes::read(&mut body);
-        body.finish()?;
-        if changes == Changes::default() {
-            return Err(Fault::bad_request("NoOperation", &[]));
-        }
+        let left_out = body.finish_in_part(changes != Changes::default())?;
         let mut wanted = Subscription::clone(&subscription);
         changes.apply(&mut wanted);
         check_size(&wanted)?;
         let edit = |subscription: &mut Subscription| changes.apply(subscription);
         let changed = asked.seen.service.events.change(&subscription.id, at, edit).await?;
         log(&asked, "subscription_changed", &changed.id);
-        Ok(Reply::Document(Document::Resource(delivery(asked.seen.service, &changed, failing))))
+        Ok(Reply::Document(Document::Resource(delivery(asked.seen.service, &changed, failing).with_remarks(&left_out))))
     })
 }
 

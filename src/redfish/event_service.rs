@@ -15,7 +15,7 @@ use super::events::record::{EVENT_TYPES, FORMAT, REGISTRIES, RESOURCE_TYPES};
 use super::message::{Fault, Message};
 use super::query::filter::Filter;
 use super::rendered::head;
-use super::resource::{self, EVENT_SERVICE, EVENT_STREAM, Resource, SUBSCRIPTIONS, link};
+use super::resource::{self, EVENT_SERVICE, EVENT_STREAM, Etag, Resource, SUBSCRIPTIONS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 
 /// `DeliveryRetryAttempts`: beyond this, `RetryForever` is what is meant.
@@ -71,7 +71,7 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
         },
     });
     let resource = Resource::new(EVENT_SERVICE, "EventService.v1_12_0", "EventService", "Event Service", properties);
-    Ok(resource.with_etag(etag(seen)))
+    Ok(resource.with_etag(Etag::OfAll(etag(seen))))
 }
 
 /// `Severities`.
@@ -88,17 +88,14 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let mut body = Body::of(asked.body.object()?, &current.body);
         let attempts = body.take("DeliveryRetryAttempts", number(0, ATTEMPTS_MAX));
         let interval = body.take("DeliveryRetryIntervalSeconds", number(1, INTERVAL_MAX));
-        body.finish()?;
-        if attempts.is_none() && interval.is_none() {
-            return Err(Fault::bad_request("NoOperation", &[]));
-        }
+        let left_out = body.finish_in_part(attempts.is_some() || interval.is_some())?;
         let at = asked.if_match.filter(|tags| tags.trim() != "*").map(|_| settings.change);
         let edit = |settings: &mut super::events::subscription::Settings| {
             settings.attempts = attempts.unwrap_or(settings.attempts);
             settings.interval_s = interval.unwrap_or(settings.interval_s);
         };
         events.set(at, edit).await?;
-        Ok(Reply::Document(Document::Resource(service(&asked.seen)?)))
+        Ok(Reply::Document(Document::Resource(service(&asked.seen)?.with_remarks(&left_out))))
     })
 }
 

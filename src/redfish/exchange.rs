@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+    IF_NONE_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, BytesMut, Data, ServiceConfig};
@@ -13,9 +13,10 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
 use super::message::{Fault, Message};
+use super::query::{self, Query};
 use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
 use super::resource;
-use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, route};
+use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, json, route};
 use crate::http::auth::{AuthError, Caller};
 
 /// Longest body that is read. The largest request that makes sense here has a few hundred bytes.
@@ -65,7 +66,7 @@ async fn exchange(
     service: &Service,
     found: Option<(&'static Route, Vec<&str>)>,
 ) -> Result<HttpResponse, Fault> {
-    check_head(request)?;
+    check_size(request)?;
     let method = request.method();
     let read = matches!(*method, Method::GET | Method::HEAD);
     // Who asks is judged before anything else is said, also about what is not there.
@@ -73,38 +74,44 @@ async fn exchange(
         if read { route.is_open() } else { *method == Method::POST && matches!(route.post, Some((Privilege::None, _))) }
     });
     let caller = if needs_nobody { Caller::anyone() } else { who(request, service).await? };
+    check_version(request.headers())?;
     let Some((route, ids)) = found else { return Err(Fault::not_found(request.path())) };
-    let seen = Seen { service, path: request.path(), query: request.query_string(), ids, caller: &caller };
+    let seen = Seen { service, path: request.path(), ids, caller: &caller };
     if read {
-        let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
-        allowed(&seen, method, privilege)?;
-        return match read {
-            Read::Stream(open) => open(&seen, request),
-            Read::Any(read) => Ok(document_response(StatusCode::OK, read(&seen)?, route)),
-            Read::Node(read) => {
-                let view = seen.node()?.view().clone();
-                let make = || Ok(Rendered::of(read(&view, &seen)?, route));
-                Ok(rendered::serve(request.path(), &view, make)?.response(StatusCode::OK))
-            }
+        if let Some((privilege, Read::Stream(open))) = route.get {
+            allowed(&seen, method, privilege)?;
+            return open(&seen, request);
+        }
+        let answer = match Query::parse(request.query_string())? {
+            None => plain(&seen, route)?,
+            Some(query) => queried(&query, &seen, route, request).await?,
         };
+        check_accept(request.headers(), answer.content_type())?;
+        let is_known = answer.is_known(request.headers().get_all(IF_NONE_MATCH));
+        return Ok(answer.response(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK }));
     }
     let write = match *method {
         Method::POST => route.post,
         Method::PATCH => route.patch,
         Method::DELETE => route.delete,
-        _ => None,
+        Method::PUT | Method::OPTIONS | Method::TRACE | Method::CONNECT => None,
+        _ => return Err(Fault { status: 501, ..Fault::not_allowed(route.allow()) }),
     };
     let Some((privilege, write)) = write else { return Err(Fault::not_allowed(route.allow())) };
     allowed(&seen, method, privilege)?;
+    check_accept(request.headers(), &JSON)?;
+    if Query::parse(request.query_string())?.is_some() {
+        return Err(Fault::bad_request("QueryNotSupportedOnOperation", &[]));
+    }
     let body = if *method == Method::DELETE { Payload(None) } else { body(request, payload, service).await? };
     let if_match = request.headers().get(IF_MATCH).map(|value| value.to_str().unwrap_or("\"?\""));
     let origin = request.peer_addr().map(|address| address.ip());
     let reply = write(Asked { seen, body, if_match, origin }).await?;
     Ok(match reply {
         Reply::NoContent => head(StatusCode::NO_CONTENT).finish(),
-        Reply::Document(document) => document_response(StatusCode::OK, document, route),
+        Reply::Document(document) => Rendered::of(document, route).response(StatusCode::OK),
         Reply::Created { location, document, token } => {
-            let mut response = document_response(StatusCode::CREATED, document, route);
+            let mut response = Rendered::of(document, route).response(StatusCode::CREATED);
             // Our own URIs and hex digits: always fit for a header.
             if let Ok(location) = HeaderValue::from_str(&location) {
                 response.headers_mut().insert(LOCATION, location);
@@ -131,20 +138,94 @@ fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(),
     if caller.may(privilege) { Ok(()) } else { Err(Fault::forbidden()) }
 }
 
-fn check_head(request: &HttpRequest) -> Result<(), Fault> {
-    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len()) > HEAD_BYTES_MAX {
-        let mut fault = Fault::new(431, Message::base("HeaderInvalid", &["(all)"]));
-        if let Some(message) = fault.messages.first_mut() {
-            message.advise("Send less than 16 KiB of path and headers.");
+/// What a route shows to the caller, whole: the one way to a resource, for what was asked for and for what a query looks up.
+fn whole(seen: &Seen<'_>, route: &Route) -> Result<Document, Fault> {
+    let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
+    allowed(seen, &Method::GET, privilege)?;
+    match read {
+        Read::Any(read) => read(seen),
+        Read::Stream(_) => Err(Fault::bad_request("QueryNotSupportedOnResource", &[])),
+        Read::Node(read) => Ok(Document::Resource(read(&seen.node()?.view(), seen)?)),
+    }
+}
+
+/// The same, as much of it as one answer holds.
+fn show(seen: &Seen<'_>, route: &Route) -> Result<Document, Fault> {
+    Ok(match whole(seen, route)? {
+        Document::Resource(resource) => Document::Resource(query::first_page(resource)),
+        other => other,
+    })
+}
+
+/// Most reads have no query, and are answered with what was kept of the last one.
+fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
+    let make = || Ok(Rendered::of(show(seen, route)?, route));
+    match route.get {
+        Some((privilege, Read::Node(_))) => {
+            allowed(seen, &Method::GET, privilege)?;
+            rendered::serve(seen.path, &seen.node()?.view(), make)
         }
-        return Err(fault);
+        _ => make(),
     }
-    // DSP0266, "Request headers": another version of OData is not spoken here.
-    if request.headers().get(&ODATA_VERSION).is_some_and(|version| version != "4.0") {
-        return Err(Fault::new(412, Message::base("HeaderInvalid", &["OData-Version"])));
+}
+
+/// A read with a query. Whoever reads an open document without a login is shown nothing that needs one.
+async fn queried(query: &Query, seen: &Seen<'_>, route: &Route, request: &HttpRequest) -> Result<Rendered, Fault> {
+    let caller = if route.is_open() { who(request, seen.service).await.ok() } else { Some(seen.caller.clone()) };
+    let look_up = |uri: &str| {
+        let path = uri.split('?').next().unwrap_or(uri);
+        let (route, ids) = super::route(path)?;
+        let caller = caller.as_ref()?;
+        match show(&Seen { service: seen.service, path, ids, caller }, route) {
+            Ok(Document::Resource(resource)) => Some(resource),
+            _ => None,
+        }
+    };
+    let Document::Resource(resource) = whole(seen, route)? else {
+        return Err(Fault::bad_request("QueryNotSupportedOnResource", &[]));
+    };
+    Ok(Rendered::of(Document::Resource(query.apply(resource, &look_up)?), route))
+}
+
+/// A request is neither read nor kept beyond this size.
+fn check_size(request: &HttpRequest) -> Result<(), Fault> {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len()) <= HEAD_BYTES_MAX {
+        return Ok(());
     }
-    Ok(())
+    Err(bad_header(431, "(all)", "Send less than 16 KiB of path and headers."))
+}
+
+fn bad_header(status: u16, name: &str, advice: &str) -> Fault {
+    let mut message = Message::base("HeaderInvalid", &[name]);
+    message.advise(advice);
+    Fault::new(status, message)
+}
+
+/// DSP0266, "Request headers": another version of OData is not spoken here.
+fn check_version(headers: &HeaderMap) -> Result<(), Fault> {
+    match headers.get(&ODATA_VERSION) {
+        Some(version) if version != "4.0" => Err(bad_header(412, "OData-Version", "Send 4.0, or leave it out.")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the client takes what would be sent to it.
+fn check_accept(headers: &HeaderMap, kind: &HeaderValue) -> Result<(), Fault> {
+    let kind = kind.to_str().unwrap_or("").split(';').next().unwrap_or("");
+    let (group, _) = kind.split_once('/').unwrap_or((kind, ""));
+    let fits = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let range = parts.next().unwrap_or("").to_ascii_lowercase();
+        let is_refused = parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)));
+        !is_refused && (range == "*/*" || range == kind || range.strip_suffix("/*") == Some(group))
+    };
+    let mut given = headers.get_all(ACCEPT).peekable();
+    let takes_anything = given.peek().is_none();
+    if takes_anything || given.any(|accept| accept.to_str().is_ok_and(|accept| accept.split(',').any(fits))) {
+        return Ok(());
+    }
+    Err(bad_header(406, "Accept", &format!("This is sent as {kind} and in no other way.")))
 }
 
 async fn who(request: &HttpRequest, service: &Service) -> Result<Caller, Fault> {
@@ -188,10 +269,9 @@ async fn body(request: &HttpRequest, mut payload: web::Payload, service: &Servic
         return Ok(Payload(Some(Map::new())));
     }
     check_content_type(request.headers())?;
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(object)) => Ok(Payload(Some(object))),
-        Ok(_) => Err(Fault::bad_request("UnrecognizedRequestBody", &[])),
-        Err(_) => Err(Fault::bad_request("MalformedJSON", &[])),
+    match json::read(&bytes)? {
+        Value::Object(object) => Ok(Payload(Some(object))),
+        _ => Err(Fault::bad_request("UnrecognizedRequestBody", &[])),
     }
 }
 
@@ -202,23 +282,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Fault> {
     if kind == "application/json" {
         return Ok(());
     }
-    let mut fault = Fault::new(415, Message::base("HeaderInvalid", &["Content-Type"]));
-    if let Some(message) = fault.messages.first_mut() {
-        message.advise("Send the body as application/json.");
-    }
-    Err(fault)
-}
-
-fn document_response(status: StatusCode, document: Document, route: &Route) -> HttpResponse {
-    let (kind, body) = match document {
-        Document::Resource(resource) => return Rendered::of(resource, route).response(status),
-        Document::Json(body) => (JSON, to_bytes(&body)),
-        Document::Xml(text) => (HeaderValue::from_static("application/xml;charset=utf-8"), text.into()),
-    };
-    let mut response = head(status);
-    response.insert_header((ALLOW, route.allow()));
-    response.insert_header((CONTENT_TYPE, kind));
-    response.body(body)
+    Err(bad_header(415, "Content-Type", "Send the body as application/json."))
 }
 
 /// An error response.

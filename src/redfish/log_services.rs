@@ -1,9 +1,6 @@
 //! Schemas LogService and LogEntry: the logs that a device keeps. The log of the machine hangs on its system, the log of
 //! who did what to the device on its manager; each only where the device has it and it was read.
 
-use std::collections::HashMap;
-
-use actix_web::web::Query;
 use serde_json::{Value, json};
 
 use super::Seen;
@@ -11,9 +8,6 @@ use super::message::Fault;
 use super::resource::{self, MANAGERS, Resource, link};
 use crate::node::device::LogEntry;
 use crate::node::view::NodeView;
-
-/// Entries in one answer: some 20 KB. A client that wants more follows `Members@odata.nextLink`.
-const PAGE: usize = 50;
 
 /// The one log that the owner named by a path has.
 struct Log<'v> {
@@ -79,33 +73,12 @@ pub fn service(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     Ok(Resource::new(&log.uri(), "LogService.v1_9_0", log.id, log.name, properties))
 }
 
-/// `GET .../LogServices/{log}/Entries`, with `$skip` and `$top`; the newest entry first.
-pub fn entries(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = seen.node()?.view().clone();
-    let log = log(&view, seen)?;
-    let query = Query::<HashMap<String, String>>::from_query(seen.query).map(Query::into_inner).unwrap_or_default();
-    let skip = number(&query, "$skip")?.unwrap_or(0);
-    let top = number(&query, "$top")?;
-    let size = top.map_or(PAGE, |top| top.min(PAGE));
-    let members = log.entries.iter().skip(skip).take(size).map(|entry| Value::Object(log.entry(entry).body));
-    let members: Vec<Value> = members.collect();
-    let next = skip.saturating_add(members.len());
-    let more = !members.is_empty() && next < log.entries.len();
-    let uri = log.entries_uri();
-    let collection = Resource::collection(&uri, "LogEntryCollection", "Log Entries", std::iter::empty())
-        .with("Members", json!(members))
-        .with("Members@odata.count", json!(log.entries.len()));
-    if !more {
-        return Ok(collection);
-    }
-    let top = top.map_or_else(String::new, |top| format!("&$top={top}"));
-    Ok(collection.with("Members@odata.nextLink", json!(format!("{uri}?$skip={next}{top}"))))
-}
-
-/// A query parameter that is a number.
-fn number(query: &HashMap<String, String>, name: &str) -> Result<Option<usize>, Fault> {
-    let wrong = |text: &String| Fault::bad_request("QueryParameterValueTypeError", &[text, name]);
-    query.get(name).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+/// `GET .../LogServices/{log}/Entries`, whole; the newest entry first.
+pub fn entries(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let log = log(view, seen)?;
+    let members: Vec<Value> = log.entries.iter().map(|entry| Value::Object(log.entry(entry).body)).collect();
+    let collection = Resource::collection(&log.entries_uri(), "LogEntryCollection", "Log Entries", std::iter::empty());
+    Ok(collection.with("Members@odata.count", json!(members.len())).with("Members", json!(members)))
 }
 
 /// `GET .../LogServices/{log}/Entries/{entry}`.

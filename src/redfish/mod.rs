@@ -6,6 +6,7 @@
 pub mod account_service;
 pub mod accounts;
 pub mod body;
+pub mod certificates;
 pub mod chassis;
 pub mod drives;
 pub mod ethernet_interfaces;
@@ -13,6 +14,7 @@ pub mod event_destinations;
 pub mod event_service;
 pub mod events;
 pub mod exchange;
+pub mod json;
 pub mod log_services;
 pub mod managers;
 pub mod memory;
@@ -40,6 +42,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::http::auth::{Access, Caller, Privilege};
+use crate::http::tls::Certificate;
 use crate::node::fleet::{Fleet, NodeEntry};
 use crate::node::view::NodeView;
 use crate::telemetry::Metrics;
@@ -61,6 +64,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// What happens, and who is told.
     pub events: Arc<Events>,
+    /// The certificate that is served with; `None` without TLS.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// A request as a reader sees it.
@@ -69,8 +74,6 @@ pub struct Seen<'a> {
     pub service: &'a Service,
     /// The path of the request.
     pub path: &'a str,
-    /// What follows its `?`.
-    pub query: &'a str,
     /// The parts of the path where the sitemap has `{}`.
     pub ids: Vec<&'a str>,
     /// Who asks.
@@ -292,14 +295,14 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/Systems/{}/EthernetInterfaces/{}", Read::Node(ethernet_interfaces::interface)),
     shows("/redfish/v1/Systems/{}/LogServices", Read::Node(log_services::collection)),
     shows("/redfish/v1/Systems/{}/LogServices/{}", Read::Node(log_services::service)),
-    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Systems/{}/LogServices/{}/Entries", Read::Node(log_services::entries)),
     shows("/redfish/v1/Systems/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
     shows("/redfish/v1/Managers", fresh!(managers::collection)),
     shows("/redfish/v1/Managers/{}", fresh!(managers::manager)),
     acts("/redfish/v1/Managers/{}/Actions/Manager.Reset", Privilege::ConfigureManager, managers::reset),
     shows("/redfish/v1/Managers/{}/LogServices", Read::Node(log_services::collection)),
     shows("/redfish/v1/Managers/{}/LogServices/{}", Read::Node(log_services::service)),
-    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries", fresh!(log_services::entries)),
+    shows("/redfish/v1/Managers/{}/LogServices/{}/Entries", Read::Node(log_services::entries)),
     shows("/redfish/v1/Managers/{}/LogServices/{}/Entries/{}", Read::Node(log_services::entry)),
     shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
     shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),
@@ -348,6 +351,18 @@ pub static SITEMAP: &[Route] = &[
         .read_with(Privilege::ConfigureSelf)
         .with_patch(Privilege::ConfigureSelf, accounts::patch)
         .with_delete(Privilege::ConfigureUsers, accounts::delete),
+    shows("/redfish/v1/CertificateService", fresh!(certificates::service)),
+    shows("/redfish/v1/CertificateService/CertificateLocations", fresh!(certificates::locations))
+        .read_with(Privilege::ConfigureManager),
+    acts(
+        "/redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate",
+        Privilege::ConfigureManager,
+        certificates::replace,
+    ),
+    shows("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates", fresh!(certificates::collection))
+        .read_with(Privilege::ConfigureManager),
+    shows("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates/{}", fresh!(certificates::certificate))
+        .read_with(Privilege::ConfigureManager),
     shows("/redfish/v1/AccountService/Roles", fresh!(roles::collection)),
     shows("/redfish/v1/AccountService/Roles/{}", fresh!(roles::role)),
 ];

@@ -13,10 +13,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LINK};
 use actix_web::web::Bytes;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use super::Route;
 use super::message::Fault;
-use super::resource::Resource;
+use super::resource::Etag;
+use super::{Document, Route};
 use crate::node::view::NodeView;
 
 /// Bodies kept by one worker. A System has about 2 KB, so this is 1 MB; a larger fleet makes some of them anew.
@@ -25,16 +26,22 @@ const KEPT_MAX: usize = 512;
 /// The type of almost every answer.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// The type of `$metadata`.
+const XML: HeaderValue = HeaderValue::from_static("application/xml;charset=utf-8");
+
 /// The version of OData that Redfish is built on, `4.0`.
 pub const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
 
-/// A resource with its headers, ready to be sent.
+/// A document with its headers, ready to be sent.
 #[derive(Clone)]
 pub struct Rendered {
     body: Bytes,
+    kind: HeaderValue,
     allow: HeaderValue,
     link: Option<HeaderValue>,
     etag: Option<HeaderValue>,
+    /// As long as the ETag stays the same, so does the body.
+    etag_speaks_for_all: bool,
 }
 
 struct Kept {
@@ -66,30 +73,61 @@ pub fn serve(
 }
 
 impl Rendered {
-    /// A resource made ready.
-    pub fn of(resource: Resource, route: &Route) -> Rendered {
+    /// A document made ready. One without an ETag of its own gets a digest of its body.
+    pub fn of(document: Document, route: &Route) -> Rendered {
         // Our own names and numbers: always fit for a header.
         let header = |text: String| HeaderValue::from_maybe_shared(Bytes::from(text)).ok();
-        Rendered {
-            allow: header(route.allow()).unwrap_or(HeaderValue::from_static("GET, HEAD")),
-            link: header(described_by(resource.schema)),
-            etag: resource.etag.and_then(header),
-            body: to_bytes(&Value::Object(resource.body)),
-        }
+        let allow = header(route.allow()).unwrap_or(HeaderValue::from_static("GET, HEAD"));
+        let (kind, body, link, own_etag) = match document {
+            Document::Resource(resource) => {
+                let link = header(described_by(resource.schema));
+                (JSON, to_bytes(&Value::Object(resource.body)), link, resource.etag)
+            }
+            Document::Json(body) => (JSON, to_bytes(&body), None, None),
+            Document::Xml(text) => (XML, text.into(), None, None),
+        };
+        let (etag, etag_speaks_for_all) = match own_etag {
+            None => (digest(&body), true),
+            Some(Etag::OfAll(etag)) => (etag, true),
+            Some(Etag::OfWrites(etag)) => (etag, false),
+        };
+        let etag = header(etag);
+        Rendered { body, kind, allow, link, etag, etag_speaks_for_all }
+    }
+
+    /// Its media type.
+    pub fn content_type(&self) -> &HeaderValue {
+        &self.kind
+    }
+
+    /// Whether a client that sends these `If-None-Match` has it already.
+    pub fn is_known<'a>(&self, mut if_none_match: impl Iterator<Item = &'a HeaderValue>) -> bool {
+        let Some(etag) = self.etag.as_ref().filter(|_| self.etag_speaks_for_all) else { return false };
+        let matches = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes();
+        if_none_match.any(|tags| tags.to_str().is_ok_and(|tags| tags.split(',').any(|tag| matches(tag.trim()))))
     }
 
     /// The response.
     pub fn response(self, status: StatusCode) -> HttpResponse {
         let mut response = head(status);
-        response.insert_header((CONTENT_TYPE, JSON));
         response.insert_header((ALLOW, self.allow));
         for (name, value) in [(LINK, self.link), (ETAG, self.etag)] {
             if let Some(value) = value {
                 response.insert_header((name, value));
             }
         }
+        if status == StatusCode::NOT_MODIFIED {
+            return response.finish();
+        }
+        response.insert_header((CONTENT_TYPE, self.kind));
         response.body(self.body)
     }
+}
+
+/// A strong ETag of what is sent. Eight bytes are plenty where nobody gains by making two that are equal.
+fn digest(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    format!("\"{}\"", hex::encode(digest.get(..8).unwrap_or_default()))
 }
 
 /// A response with the headers that every answer has.

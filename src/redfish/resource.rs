@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::message;
+use super::message::{self, Message};
 use crate::account::{Role, account_id};
 use crate::node::view::{Condition, NodeView};
 use crate::node::{Health, NodeId, Power};
@@ -30,6 +30,8 @@ pub const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
 /// The collection of roles.
 pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
 
+/// The certificate service.
+pub const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
 /// The event service.
 pub const EVENT_SERVICE: &str = "/redfish/v1/EventService";
 /// The stream of server-sent events.
@@ -90,7 +92,25 @@ pub struct Resource {
     /// The body.
     pub body: Map<String, Value>,
     /// The ETag, when a client can write to the resource.
-    pub etag: Option<String>,
+    pub etag: Option<Etag>,
+}
+
+/// An ETag that a resource gives itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Etag {
+    /// It moves with everything that the resource shows.
+    OfAll(String),
+    /// It moves only with what a client can write: good for `If-Match`, but it does not say that nothing else has changed.
+    OfWrites(String),
+}
+
+impl Etag {
+    /// As it stands in the header, with its quotes.
+    pub fn text(&self) -> &str {
+        match self {
+            Etag::OfAll(text) | Etag::OfWrites(text) => text,
+        }
+    }
 }
 
 impl Resource {
@@ -128,10 +148,18 @@ impl Resource {
     }
 
     /// The same with an ETag, which is also shown as a property.
-    pub fn with_etag(mut self, etag: String) -> Resource {
-        self.body.insert("@odata.etag".into(), json!(etag));
+    pub fn with_etag(mut self, etag: Etag) -> Resource {
+        self.body.insert("@odata.etag".into(), json!(etag.text()));
         self.etag = Some(etag);
         self
+    }
+
+    /// The same with what is to be said about the request that it answers, if there is anything.
+    pub fn with_remarks(self, remarks: &[Message]) -> Resource {
+        match remarks {
+            [] => self,
+            remarks => self.with("@Message.ExtendedInfo", remarks.iter().map(Message::json).collect()),
+        }
     }
 }
 

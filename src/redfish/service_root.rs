@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use super::query::LEVELS_MAX;
 use super::resource::{
-    ACCOUNT_SERVICE, CHASSIS, EVENT_SERVICE, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, link,
+    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, EVENT_SERVICE, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS,
+    SYSTEMS, link,
 };
 use super::{Document, Seen};
 use crate::redfish::message::Fault;
@@ -47,6 +49,10 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("ManagerAccount", "v1_14_1"),
     ("RoleCollection", ""),
     ("Role", "v1_3_3"),
+    ("CertificateService", "v1_2_1"),
+    ("CertificateLocations", "v1_0_4"),
+    ("CertificateCollection", ""),
+    ("Certificate", "v1_11_0"),
 ];
 
 /// `GET /redfish/v1/`.
@@ -62,6 +68,20 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "EventService": link(EVENT_SERVICE),
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
+        "CertificateService": seen.service.certificate.as_ref().map(|_| link(CERTIFICATE_SERVICE)),
+        "ProtocolFeaturesSupported": {
+            "ExpandQuery": { "ExpandAll": true, "NoLinks": true, "Links": true, "Levels": true, "MaxLevels": LEVELS_MAX },
+            "FilterQuery": true,
+            "FilterQueryComparisonOperations": true,
+            "FilterQueryCompoundOperations": true,
+            "SelectQuery": true,
+            "TopSkipQuery": true,
+            "OnlyMemberQuery": true,
+            "ExcerptQuery": false,
+            "IncludeOriginOfConditionQuery": false,
+            "MultipleHTTPRequests": true,
+            "DeepOperations": { "DeepPATCH": false, "DeepPOST": false },
+        },
         "Links": { "Sessions": link(SESSIONS) },
     });
     Ok(Resource::new(ROOT, "ServiceRoot.v1_20_0", "RootService", "Root Service", properties))

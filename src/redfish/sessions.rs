@@ -7,7 +7,7 @@ use super::accounts::matches;
 use super::body::{Bad, Body, number, text};
 use super::exchange::not_let_in;
 use super::message::{Fault, Message};
-use super::resource::{self, Resource, SESSION_SERVICE, SESSIONS, link};
+use super::resource::{self, Etag, Resource, SESSION_SERVICE, SESSIONS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::account::{AccessRules, SessionRecord};
 use crate::http::auth::{AuthError, Privilege};
@@ -32,7 +32,7 @@ fn service_resource(rules: &AccessRules) -> Resource {
         "Sessions": link(SESSIONS),
     });
     Resource::new(SESSION_SERVICE, "SessionService.v1_2_0", "SessionService", "Session Service", properties)
-        .with_etag(format!("\"{:x}\"", rules.session_seconds))
+        .with_etag(Etag::OfAll(format!("\"{:x}\"", rules.session_seconds)))
 }
 
 /// `PATCH /redfish/v1/SessionService`: `SessionTimeout`.
@@ -41,7 +41,7 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let access = &asked.seen.service.access;
         let seen = access.rules();
         let current = service_resource(&seen);
-        if !matches(asked.if_match, current.etag.as_deref().unwrap_or_default()) {
+        if !matches(asked.if_match, current.etag.as_ref().map_or("", Etag::text)) {
             return Err(Fault::precondition_failed());
         }
         let mut body = Body::of(asked.body.object()?, &current.body);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::body::{Bad, Body, choice, text};
 use super::message::{Fault, Message};
-use super::resource::{self, Resource, SYSTEMS, link};
+use super::resource::{self, Etag, Resource, SYSTEMS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::node::view::NodeView;
 use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Inventory, Power, ResetType};
@@ -76,8 +76,8 @@ fn state(view: &NodeView) -> &'static str {
 }
 
 /// Moves only with what a client can write, so that a PATCH with `If-Match` is not refused for a change of power.
-fn etag(view: &NodeView) -> String {
-    format!("\"{:x}\"", view.writes)
+fn etag(view: &NodeView) -> Etag {
+    Etag::OfWrites(format!("\"{:x}\"", view.writes))
 }
 
 /// The change numbers that an `If-Match` header accepts; `None` when it accepts anything.
@@ -206,16 +206,13 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
                 patch.http_boot_uri = boot.take("HttpBootUri", boot_uri);
             }
         });
-        body.finish()?;
+        let left_out = body.finish_in_part(patch != BootPatch::default())?;
         if lacks_uri(&patch, &view.boot) {
             let message = Message::base("PropertyMissing", &["HttpBootUri"]).about("Boot/HttpBootUri");
             return Err(Fault::new(400, message));
         }
-        if patch == BootPatch::default() {
-            return Err(Fault::new(400, Message::base("NoOperation", &[])));
-        }
         asked.seen.service.fleet.patch_boot(&node, patch, numbers).await?;
-        Ok(Reply::Document(Document::Resource(resource(&node.view()))))
+        Ok(Reply::Document(Document::Resource(resource(&node.view()).with_remarks(&left_out))))
     })
 }
 

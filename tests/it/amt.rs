@@ -83,9 +83,9 @@ async fn switched(rig: Rig, node: &str) {
     order(&rig, node, "ForceRestart").await;
     rig.until(20, || async { machine.boots().len() == boots + 2 }).await;
     machine.press_button();
-    rig.until(10, || async { rig.power(node).await == "Off" }).await;
+    rig.until(20, || async { rig.power(node).await == "Off" }).await;
     machine.press_button();
-    rig.until(10, || async { rig.power(node).await == "On" }).await;
+    rig.until(20, || async { rig.power(node).await == "On" }).await;
     assert_eq!(machine.boots().len(), boots + 3, "nobody restarts what a person has started");
     check_manners(machine);
 }
@@ -153,6 +153,7 @@ async fn continuous_is_used_by_every_boot_until_it_is_disabled() {
     order(&rig, "n", "ForceRestart").await;
     rig.until(20, || async { machine.boots().len() == before + 2 }).await;
     assert_eq!(rig.system("n").await["Boot"]["BootSourceOverrideEnabled"], "Continuous");
+    tokio::time::sleep(Duration::from_secs(4)).await; // or the next restart would join the one that is being read back
     assert!(patch_boot(&rig, "n", "Pxe", "Disabled").await.0.is_success());
     order(&rig, "n", "ForceRestart").await;
     rig.until(20, || async { machine.boots().len() == before + 3 }).await;
@@ -173,21 +174,21 @@ async fn every_boot_target_is_used_as_it_is_called() {
         let boot = BootOverride { http_boot_uri: Some(uri.clone()), ..once(target) };
         async move {
             let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt16("n") }).await;
-            let targets = device.read().await.unwrap().abilities.unwrap().boot_targets.clone();
-            if !targets.contains(&target) {
-                let error = device.order(Order::On, boot).await.unwrap_err();
-                assert_eq!((error.class, machine.boots().len()), (FailureClass::Refused, 0), "{error}");
-                return target;
-            }
+            let offered = device.read().await.unwrap().abilities.unwrap();
+            assert!(offered.boot_targets.contains(&target), "{offered:?}");
             device.order(Order::On, boot).await.unwrap();
             machine_is(&machine, Computer::On).await;
             assert_eq!(sources(&machine), [source], "{target:?}");
-            assert_eq!(machine.contexts_open(), 0);
-            BootTarget::None
         }
     };
-    let lacking = futures_util::future::join_all(expected.map(one)).await;
-    assert_eq!(lacking.iter().filter(|target| **target != BootTarget::None).count(), 1, "no CD drive: {lacking:?}");
+    futures_util::future::join_all(expected.map(one)).await;
+
+    let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt12("old") }).await;
+    device.read().await.unwrap();
+    let error = device.order(Order::On, BootOverride { http_boot_uri: Some(uri), ..once(BootTarget::UefiHttp) }).await;
+    let error = error.unwrap_err();
+    assert_eq!((error.class, machine.boots().len()), (FailureClass::Refused, 0), "{error}");
+    assert!(error.text.contains("has no boot source UefiHttp"), "{error}");
 }
 
 async fn machine_is(machine: &Machine, power: Computer) {
@@ -244,6 +245,19 @@ async fn an_answer_that_is_lost_keeps_the_override_of_the_boot_that_began() {
 }
 
 #[tokio::test]
+async fn a_restart_whose_answer_is_lost_is_not_given_twice() {
+    let rig = settled([amt12("n")]).await;
+    let machine = rig.machine("n");
+    let before = machine.boots().len();
+    assert!(patch_boot(&rig, "n", "Pxe", "Once").await.0.is_success());
+    assert!(machine.add_fault(Fault::once(Selector::Kind(Kind::PowerWrite), Action::LoseAnswer)));
+    order(&rig, "n", "ForceRestart").await;
+    rig.until(10, || async { rig.system("n").await["Boot"]["BootSourceOverrideEnabled"] == "Disabled" }).await;
+    tokio::time::sleep(Duration::from_secs(12)).await; // a second one would have come when the firmware had settled
+    assert_eq!(sources(machine)[before..], [BootSource::Pxe]);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_the_state_is_said_with_the_state() {
     let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt12("n") }).await;
     device.order(Order::Off, BootOverride::default()).await.unwrap();
@@ -257,8 +271,8 @@ async fn what_does_not_fit_the_state_is_said_with_the_state() {
 async fn an_engine_that_sleeps_or_blacks_out_is_waited_for() {
     let timings = Timings {
         blackout: Duration::from_secs(3),
-        me_sleep_after: Some(Duration::from_secs(1)),
-        me_wake: Duration::from_secs(4),
+        me_sleep_after: Some(Duration::from_secs(5)),
+        me_wake: Duration::from_secs(2),
         ..Timings::quick()
     };
     let (_rack, machine, mut device) = alone(MachineConfig { timings, ..amt12("n") }).await;
@@ -266,7 +280,7 @@ async fn an_engine_that_sleeps_or_blacks_out_is_waited_for() {
     device.order(Order::Off, BootOverride::default()).await.unwrap();
     machine_is(&machine, Computer::SoftOff).await;
     assert_eq!(device.read().await.unwrap().power, Some(Power::Off), "in the middle of the blackout");
-    tokio::time::sleep(Duration::from_millis(1500)).await; // the engine falls asleep
+    tokio::time::sleep(Duration::from_millis(5500)).await; // the engine falls asleep
     device.order(Order::On, BootOverride::default()).await.unwrap();
     machine_is(&machine, Computer::On).await;
 }
@@ -317,16 +331,13 @@ async fn nonsense_leaves_the_state_and_is_recovered_from() {
     tokio::time::sleep(Duration::from_secs(6)).await; // several polls of each
     for (name, action) in names.iter().zip(&nonsense) {
         assert_eq!(rig.power(name).await, "On", "{action:?}");
-        let health = rig.system(name).await["Status"]["Health"].clone();
-        assert_ne!(health, "OK", "{action:?}");
         rig.machine(name).clear_faults();
         rig.machine(name).set_power(Computer::SoftOff);
     }
-    for (name, action) in names.iter().zip(&nonsense) {
+    for name in &names {
         rig.until(45, || async { rig.power(name).await == "Off" }).await;
         rig.until(20, || async { rig.system(name).await["Status"]["Health"] == "OK" }).await;
         check_manners(rig.machine(name));
-        assert_eq!(rig.machine(name).contexts_open(), 0, "{action:?}");
     }
 }
 

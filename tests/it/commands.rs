@@ -1,6 +1,9 @@
 //! What people type against a running daemon: the real program as its own client.
 
+use std::net::Ipv4Addr;
 use std::process::{Command, Output};
+
+use plugfish::sim::{AMT_PORT, AMT_TLS_PORT, MachineConfig, Model, PlugConfig, Profile, Rack, RackConfig, Variant};
 
 use crate::rig::{PASSWORD, Rig, USER, klap};
 
@@ -61,4 +64,50 @@ async fn errors_say_what_to_do() {
     assert!(nobody.1.contains("no plugfish answers at http://127.0.0.1:9"), "{nobody:?}");
     assert_eq!(said(program().args(["power", "a", "sideways"])).0, Some(2));
     assert_eq!(said(program().args(["check", "--config", "/nowhere/nodes.yaml"])).0, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
+    let plug = PlugConfig {
+        address: Some(Ipv4Addr::new(127, 51, 0, 1)),
+        discovery_port: Some(20002),
+        ..PlugConfig::new("p", Model::P110, Variant::KlapV2)
+    };
+    let machine = |name: &str, profile, tls, last| MachineConfig {
+        address: Some(Ipv4Addr::new(127, 51, 0, last)),
+        port: if tls { AMT_TLS_PORT } else { AMT_PORT },
+        tls,
+        ..MachineConfig::new(name, profile)
+    };
+    let config = RackConfig::new(7).with(plug);
+    let config = config.with_machine(machine("old", Profile::Amt12, false, 2));
+    let rack = Rack::start(config.with_machine(machine("new", Profile::Amt16, true, 3))).await.unwrap();
+    let program = |arguments: &[&str]| {
+        let output = tokio::task::block_in_place(|| {
+            Command::new(env!("CARGO_BIN_EXE_plugfish")).args(arguments).output().unwrap()
+        });
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, err) = program(&["discover", "--network", "127.51.0.0/29", "--wait", "1"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    for words in
+        ["Tapo  127.51.0.1  P110", "AMT   127.51.0.2  12.0.67", "plain only", "AMT   127.51.0.3  16.1.25", "TLS only"]
+    {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    assert!(out.contains(&rack.machine("new").unwrap().fingerprint().unwrap()), "{out}");
+
+    // What it prints is a configuration, but for the passwords.
+    let entries = out.split_once("nodes:\n").unwrap().1;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nodes.yaml");
+    let logins = "defaults:\n  amt: { password: Plugfish-Demo1 }\n  tapo: { username: owner@example.com, password: plugfish-demo }";
+    std::fs::write(&file, format!("{logins}\nnodes:\n{entries}")).unwrap();
+    let (code, out, err) = program(&["check", "--probe", "--config", file.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("Intel AMT  16.1.25.1424  WS-Man over TLS  -"), "{out}");
+    assert_eq!(out.matches(": admin control mode").count(), 2, "{out}");
+    assert!(out.contains("12.0.67") && out.contains("KLAP"), "{out}");
+    rack.stop().await;
 }

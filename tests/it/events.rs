@@ -52,7 +52,10 @@ impl Listener {
 
     /// The next delivery: its head and its body.
     async fn next(&mut self) -> (String, Value) {
-        tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await.expect("nothing was delivered").unwrap()
+        let heard = tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await;
+        let heard = heard.expect("nothing was delivered").unwrap();
+        assert_eq!(crate::schemas::faults(&heard.1), Vec::<String>::new(), "{:#}", heard.1);
+        heard
     }
 }
 
@@ -371,5 +374,5 @@ async fn subscribers_manage_their_own_and_managers_all() {
     assert_eq!(rig.send(patch).await.1["Context"], "new");
     assert_eq!(rig.send(rig.request(Method::DELETE, own)).await.0, StatusCode::NO_CONTENT);
     crate::redfish::compare(&rig, &[("event_service", SERVICE)]).await;
-    assert!(crate::redfish::crawl(&rig).await.contains(&admins));
+    assert!(crate::crawl::crawl(&rig).await.contains(&admins));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plugfish::account::Role;
 use plugfish::clock::{Clock, Mono};
-use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running};
+use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use plugfish::driver::DriverConfig;
 use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
@@ -34,6 +34,7 @@ pub struct Rig {
     pub clock: Clock,
     pub state: PathBuf,
     nodes: Vec<NodePlan>,
+    tls: Option<TlsPlan>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
     // Last, so that the directory outlives the daemon.
@@ -66,6 +67,16 @@ impl Rig {
         machines: impl IntoIterator<Item = MachineConfig>,
         change: impl Fn(&mut NodePlan),
     ) -> Rig {
+        Rig::over(None, plugs, machines, change).await
+    }
+
+    /// The same over TLS; the client of the rig believes any certificate.
+    pub async fn over(
+        tls: Option<TlsPlan>,
+        plugs: impl IntoIterator<Item = PlugConfig>,
+        machines: impl IntoIterator<Item = MachineConfig>,
+        change: impl Fn(&mut NodePlan),
+    ) -> Rig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = RackConfig::new(7);
         config.plugs.extend(plugs);
@@ -76,10 +87,26 @@ impl Rig {
         nodes.iter_mut().for_each(change);
         let scratch = tempfile::tempdir().unwrap();
         let state = scratch.path().join("state");
-        let (address, stop, thread) = serve(state.clone(), nodes.clone()).await;
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        let (address, stop, thread) = serve(state.clone(), nodes.clone(), tls.clone()).await;
+        let client = Client::builder()
+            .tls_danger_accept_invalid_certs(true)
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build()
+            .unwrap();
         let clock = Clock::system();
-        Rig { rack, address, client, clock, state, nodes, stop: Some(stop), thread: Some(thread), _scratch: scratch }
+        Rig {
+            rack,
+            address,
+            client,
+            clock,
+            state,
+            nodes,
+            tls,
+            stop: Some(stop),
+            thread: Some(thread),
+            _scratch: scratch,
+        }
     }
 
     /// A rig without a rack, on what `serve` serves until the sender is dropped.
@@ -116,7 +143,12 @@ impl Rig {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.address)).basic_auth(USER, Some(PASSWORD))
+        self.client.request(method, self.url(path)).basic_auth(USER, Some(PASSWORD))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     pub async fn send(&self, request: RequestBuilder) -> (StatusCode, Value) {
@@ -176,7 +208,7 @@ impl Rig {
     /// Starts the daemon again on the same state.
     pub async fn restart(&mut self) {
         self.stop();
-        let (address, stop, thread) = serve(self.state.clone(), self.nodes.clone()).await;
+        let (address, stop, thread) = serve(self.state.clone(), self.nodes.clone(), self.tls.clone()).await;
         (self.address, self.stop, self.thread) = (address, Some(stop), Some(thread));
     }
 }
@@ -197,14 +229,14 @@ impl Drop for Rig {
 pub type Served = (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>);
 
 /// Runs a daemon in a thread until the sender is dropped.
-async fn serve(state_dir: PathBuf, nodes: Vec<NodePlan>) -> Served {
+async fn serve(state_dir: PathBuf, nodes: Vec<NodePlan>, tls: Option<TlsPlan>) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::spawn(move || {
         actix::System::new().block_on(async move {
             let plan = Plan {
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
-                tls: None,
+                tls,
                 auth_required: true,
                 metrics: MetricsAccess::Public,
                 state_dir,

@@ -67,7 +67,7 @@ async fn a_stream_is_a_subscriber_for_as_long_as_it_is_open() {
     let uri = streams(&rig).await[0]["@odata.id"].as_str().unwrap().to_owned();
     let shown = rig.get(&uri).await.1;
     assert_eq!((&shown["SubscriptionType"], &shown["Context"]), (&json!("SSE"), &shown["Id"]));
-    assert!(crate::redfish::crawl(&rig).await.contains(&uri));
+    assert!(crate::crawl::crawl(&rig).await.contains(&uri));
     let patch = rig.request(Method::PATCH, &uri).json(&json!({ "Context": "x" }));
     assert_eq!(rig.send(patch).await.0, StatusCode::METHOD_NOT_ALLOWED);
 

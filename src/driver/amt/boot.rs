@@ -108,7 +108,7 @@ pub fn has_recovery(capabilities: &Instance) -> bool {
 
 /// What one override means for AMT.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
+pub struct Plan {
     /// CIM_BootSourceSetting, without its prefix.
     source: Option<&'static str>,
     setup: bool,
@@ -117,7 +117,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(boot: &BootOverride) -> Result<Plan, Fault> {
+    /// The plan for an override, if it makes sense.
+    pub fn of(boot: &BootOverride) -> Result<Plan, Fault> {
         let source = |name| Plan { source: Some(name), ..Plan::default() };
         Ok(match boot.in_force() {
             BootTarget::None => Plan::default(),
@@ -186,8 +187,7 @@ fn is_set(settings: &Instance) -> bool {
 }
 
 /// Sets the source of the next boot. What fails in the middle leaves something behind: [`clear`] it then.
-pub async fn apply(ws: &mut WsMan, boot: &BootOverride) -> Result<(), Fault> {
-    let plan = Plan::of(boot)?;
+pub async fn apply(ws: &mut WsMan, plan: &Plan) -> Result<(), Fault> {
     let read = ws.get(OP, SETTINGS, &[]).await?;
     if plan.parameters.is_some() {
         if read.boolean("UEFIHTTPSBootEnabled") == Some(false) {

@@ -61,7 +61,8 @@ pub struct Facts {
     pub mac: Option<MacAddress>,
     /// The boot targets that it has.
     pub boot_targets: Option<Vec<BootTarget>>,
-    client_control: bool,
+    /// 0 not set up, 1 client control, 2 admin control.
+    control_mode: Option<u32>,
     consent_for_all: bool,
     unreachable_when_off: bool,
     /// What is still to be asked, and how often it was.
@@ -115,11 +116,16 @@ impl Facts {
             Piece::Control => {
                 let service = there(ws.get(OP, "IPS_HostBasedSetupService", &[]).await)?;
                 let mode: Option<u32> = service.and_then(|service| service.number("CurrentControlMode"));
-                self.client_control = match mode {
-                    Some(mode) => mode == 1,
-                    // Before AMT 6.2.
-                    None => there(ws.get(OP, SETUP, &[]).await)?
-                        .is_some_and(|setup| setup.number("ProvisioningMode") == Some(4)),
+                self.control_mode = match mode {
+                    Some(mode) => Some(mode),
+                    // Before AMT 6.2: 1 admin control, 4 client control.
+                    None => {
+                        match there(ws.get(OP, SETUP, &[]).await)?.and_then(|setup| setup.number("ProvisioningMode")) {
+                            Some(1) => Some(2),
+                            Some(4) => Some(1),
+                            _ => None,
+                        }
+                    }
                 };
             }
             Piece::Consent => {
@@ -144,9 +150,19 @@ impl Facts {
         Ok(())
     }
 
+    /// How it was set up, in words.
+    pub const fn setup(&self) -> Option<&'static str> {
+        match self.control_mode {
+            Some(0) => Some("not set up"),
+            Some(1) => Some("client control mode"),
+            Some(2) => Some("admin control mode"),
+            _ => None,
+        }
+    }
+
     /// What an operator should know of it.
     pub fn notices(&self) -> impl Iterator<Item = Notice> {
-        let consent = match (self.client_control, self.consent_for_all) {
+        let consent = match (self.control_mode == Some(1), self.consent_for_all) {
             (true, _) => Some("AMT is in client control mode"),
             (false, true) => Some("AMT is set to require user consent for everything"),
             (false, false) => None,
@@ -274,3 +290,6 @@ fn uuid(bytes: &[u8]) -> Option<Uuid> {
     let none = [[0; 16], [0xFF; 16]].contains(&bytes);
     (!none).then(|| Uuid::from_bytes_le(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::AmtConfig;
-use super::boot;
+use super::boot::{self, Plan};
 use super::connection::{Repeat, WsMan};
 use super::facts::{Facts, Identity};
 use super::fault::{Fault, Kind};
@@ -54,8 +54,18 @@ const READ_MAX: Duration = Duration::from_secs(25);
 /// Longest time for an order.
 const ORDER_MAX: Duration = Duration::from_secs(32);
 
-/// Longest time for a look into one corner of the machine.
+/// A machine that is well answers within this, also over a bad line. What is asked just when the power changes is lost for
+/// good, so a first try is not given more; one that is slower is found out by the second try.
+const QUICK: Duration = Duration::from_secs(4);
+
+/// Longest time for a look into one corner of the machine: a command may be waiting.
+const STUDY_QUICK: Duration = Duration::from_secs(6);
+
+/// The same for a corner that took too long this many times.
 const STUDY_MAX: Duration = Duration::from_secs(25);
+
+/// How often a look may take too long before it is given [`STUDY_MAX`].
+const STUDY_TRIES: u32 = 2;
 
 /// Longest time for taking back an override that was not used.
 const CLEAR_MAX: Duration = Duration::from_secs(6);
@@ -71,6 +81,8 @@ pub struct AmtMachine {
     facts: Facts,
     identity: Identity,
     study: Study,
+    /// How often in a row a look into a corner took too long.
+    study_late: u32,
     uuid: Option<Uuid>,
     /// The version in the headers when the facts were asked for.
     version: Option<String>,
@@ -78,6 +90,8 @@ pub struct AmtMachine {
     enumerates_power: bool,
     about: Arc<AboutDevice>,
     abilities: Arc<Abilities>,
+    /// It took long to answer last time.
+    slow: bool,
     /// The state that was read last.
     last: Option<Power>,
     /// When the last power request was made.
@@ -104,11 +118,13 @@ impl AmtMachine {
             facts: Facts::default(),
             identity: Identity::default(),
             study: Study::new(),
+            study_late: 0,
             uuid: None,
             version: None,
             enumerates_power: false,
             about: Arc::default(),
             abilities: Arc::default(),
+            slow: false,
             last: None,
             requested: None,
             settled_at: None,
@@ -140,16 +156,28 @@ impl AmtMachine {
 
     /// Reads the power. Silence that is to be expected is waited out.
     async fn look(&mut self, op: &'static str) -> Result<PowerReading, Fault> {
+        let clock = self.ws.context().clock.clone();
         let begun = self.now();
+        let mut quick = !self.slow;
         loop {
-            let silent = match self.look_once(op).await {
+            let asked = self.now();
+            let limit = if quick { QUICK } else { READ_MAX };
+            let result = clock.limit(limit, self.look_once(op)).await;
+            let silent = match result.unwrap_or_else(|| Err(silence(limit))) {
                 Err(fault) if matches!(fault.kind, Kind::Unreachable | Kind::Unanswered) => fault,
-                result => return result,
+                Err(fault) => return Err(fault),
+                Ok(reading) => {
+                    self.slow = self.now().since(asked) >= QUICK / 2;
+                    return Ok(reading);
+                }
             };
+            if std::mem::take(&mut quick) {
+                continue;
+            }
             if !self.expects_silence() || self.now().since(begun) >= self.times.silence {
                 return Err(silent);
             }
-            self.ws.context().clock.sleep(self.times.silence_pause).await;
+            clock.sleep(self.times.silence_pause).await;
         }
     }
 
@@ -172,13 +200,13 @@ impl AmtMachine {
         let clock = self.ws.context().clock.clone();
         let (reading, uuid) = match clock.limit(READ_MAX, self.look_who()).await {
             Some(result) => result?,
-            None => return Err(too_long("reading", READ_MAX)),
+            None => return Err(silence(READ_MAX).into()),
         };
-        if uuid != self.uuid {
+        let before = std::mem::replace(&mut self.uuid, uuid);
+        if before.is_some() && before != uuid {
             // Another machine, whose boots are none of our business as long as the core has not accepted it.
             (self.clear_at, self.not_cleared) = (None, None);
             (self.facts, self.study) = (Facts::default(), Study::new());
-            self.uuid = uuid;
         }
         let version = self.ws.server_version().map(str::to_owned);
         if version != self.version {
@@ -206,6 +234,7 @@ impl AmtMachine {
             firmware: self.facts.firmware.clone().or_else(|| self.version.clone()),
             mac: self.facts.mac,
             protocol: Some(self.protocol.into()),
+            setup: self.facts.setup().map(str::to_owned),
             uuid: self.uuid,
             ..AboutDevice::default()
         };
@@ -257,7 +286,15 @@ impl AmtMachine {
             // Until the machine says otherwise it may be booting, and then the override is in use.
             self.clear_at = Some(self.now() + UNCERTAIN_BOOT);
         }
-        let result = self.request(order).await;
+        let mut result = self.request(order).await;
+        if result.as_ref().is_err_and(may_be_taken)
+            && order.is_pulse()
+            && let Ok(after) = self.look("order").await
+            && after.shows_taken(order, &reading)
+        {
+            // No reading of the state would tell, and given again it would restart the machine twice.
+            result = Ok(());
+        }
         match &result {
             Ok(()) if overridden => self.clear_at = None,
             Err(fault) if overridden && !may_be_taken(fault) => self.clear_at = Some(self.now()),
@@ -284,8 +321,9 @@ impl AmtMachine {
             let text = format!("the machine has no boot source {}, so it was not booted", target.name());
             return Err(DeviceError::new(FailureClass::Refused, text));
         }
+        let plan = Plan::of(boot).map_err(|fault| boot_error(target, fault))?;
         self.clear_at = Some(self.now());
-        boot::apply(&mut self.ws, boot).await.map_err(|fault| boot_error(target, fault))?;
+        boot::apply(&mut self.ws, &plan).await.map_err(|fault| boot_error(target, fault))?;
         self.not_cleared = None;
         Ok(())
     }
@@ -305,7 +343,11 @@ impl AmtMachine {
         };
         match &result {
             Err(fault) if !may_be_taken(fault) => self.requested = before,
-            _ => self.settled_at = order.boots().then(|| self.now() + self.times.settle),
+            _ => {
+                self.settled_at = order.boots().then(|| self.now() + self.times.settle);
+                // The network passes between machine and engine now: what is sent on the old connection may get lost.
+                self.ws.forget();
+            }
         }
         result
     }
@@ -342,8 +384,8 @@ fn boot_error(target: BootTarget, fault: Fault) -> DeviceError {
     DeviceError::new(class, format!("{what}, so the machine was not booted: {fault}"))
 }
 
-fn too_long(what: &str, limit: Duration) -> DeviceError {
-    DeviceError::new(FailureClass::Timeout, format!("no end of the {what} within {} s", limit.as_secs()))
+fn silence(limit: Duration) -> Fault {
+    Fault::new(Kind::Unanswered, format!("no answer within {} s", limit.as_secs()))
 }
 
 impl PowerDevice for AmtMachine {
@@ -356,7 +398,7 @@ impl PowerDevice for AmtMachine {
             let clock = self.ws.context().clock.clone();
             let result = match clock.limit(ORDER_MAX, self.carry_out(order, &boot)).await {
                 Some(result) => result,
-                None => Err(too_long("order", ORDER_MAX)),
+                None => Err(silence(ORDER_MAX).into()),
             };
             if self.clear_at.is_some_and(|at| at <= self.now()) {
                 self.take_back().await;
@@ -368,9 +410,14 @@ impl PowerDevice for AmtMachine {
     fn study(&mut self) -> DeviceFuture<'_, Findings> {
         Box::pin(async move {
             let clock = self.ws.context().clock.clone();
-            match clock.limit(STUDY_MAX, self.study.step(&mut self.ws)).await {
+            let quick = self.study_late < STUDY_TRIES;
+            let limit = if quick { STUDY_QUICK } else { STUDY_MAX };
+            let step = clock.limit(limit, self.study.step(&mut self.ws)).await;
+            self.study_late = if step.is_none() && quick { self.study_late + 1 } else { 0 };
+            match step {
                 Some(findings) => Ok(findings?),
-                None => Err(too_long("look into the machine", STUDY_MAX)),
+                None if quick => Ok(Findings { more: true, ..Findings::default() }),
+                None => Err(silence(limit).into()),
             }
         })
     }
@@ -382,3 +429,6 @@ impl PowerDevice for AmtMachine {
         self.identity.ask_anew();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,8 @@ impl State {
 pub struct PowerReading {
     /// `PowerState`.
     pub number: u32,
+    /// `RequestedPowerState`: the number of the last request that was taken.
+    pub requested: Option<u32>,
     /// The orders in `AvailableRequestedPowerStates`, always in the same order; `None` where the machine has no such list.
     pub offered: Option<Vec<Order>>,
 }
@@ -79,7 +81,11 @@ impl PowerReading {
         const LIST: &str = "AvailableRequestedPowerStates";
         let listed: Vec<u32> = instance.list(LIST).filter_map(|text| text.parse().ok()).collect();
         let offered = || ORDERS.into_iter().filter(|order| listed.contains(&number_of(*order))).collect();
-        Some(PowerReading { number: instance.number("PowerState")?, offered: instance.has(LIST).then(offered) })
+        Some(PowerReading {
+            number: instance.number("PowerState")?,
+            requested: instance.number("RequestedPowerState"),
+            offered: instance.has(LIST).then(offered),
+        })
     }
 
     /// What its number means.
@@ -103,6 +109,12 @@ impl PowerReading {
             Some(power) => format!("it is {power} and offers {offers}"),
             None => format!("its PowerState is {} and it offers {offers}", self.number),
         }
+    }
+
+    /// This reading, made after a request for this order, shows that it was taken, which `before` did not.
+    pub fn shows_taken(&self, order: Order, before: &PowerReading) -> bool {
+        let number = Some(number_of(order));
+        self.requested == number && before.requested != number
     }
 
     /// What to make of a failed request for this order, made after this reading.

@@ -304,6 +304,7 @@ fn about(own: &DeviceInfo, whole: &DeviceInfo, protocol: Option<&str>, meter: bo
         mac: whole.mac,
         nickname: own.nickname.clone(),
         protocol: protocol.map(Into::into),
+        setup: None,
         meter,
         uuid: None,
     }

@@ -207,6 +207,9 @@ impl Machine {
 
     /// The device took an order.
     pub(super) fn taken(&mut self, order: Order, now: Mono) {
+        // A poll that was due meanwhile would come when the device is busy with the order.
+        let first_look = self.spec.kind.verify_after.first().copied().unwrap_or_default();
+        self.next_poll = self.next_poll.max(now + first_look);
         if !order.is_pulse() {
             self.unsettled = Some((order.leads_to(), now));
         }

@@ -1,0 +1,157 @@
+//! Schemas CertificateService, CertificateLocations and Certificate: the one certificate that the service shows to its
+//! clients. All managers share it, since all of them are reached by the same listeners.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::message::{Fault, Message};
+use super::resource::{self, CERTIFICATE_SERVICE, Resource, link};
+use super::{Asked, Document, Pending, Reply, Seen};
+use crate::http::tls::{Certificate, ReplaceError, pem};
+use crate::node::NodeId;
+
+const ACTION: &str = "CertificateService.ReplaceCertificate";
+
+fn collection_uri(manager: &NodeId) -> String {
+    format!("{}/NetworkProtocol/HTTPS/Certificates", resource::manager(manager))
+}
+
+fn uri(manager: &NodeId) -> String {
+    format!("{}/1", collection_uri(manager))
+}
+
+/// `HTTPS.Certificates` of a manager's NetworkProtocol: a link where clients can replace the certificate. Without TLS
+/// there is none, and one from files is not for clients to replace, so it is not offered there.
+pub fn link_of(seen: &Seen<'_>, manager: &NodeId) -> Option<Value> {
+    let certificate = seen.service.certificate.as_ref()?;
+    certificate.is_replaceable().then(|| link(&collection_uri(manager)))
+}
+
+fn in_use<'a>(seen: &Seen<'a>) -> Result<&'a Arc<Certificate>, Fault> {
+    seen.service.certificate.as_ref().ok_or_else(|| seen.not_found())
+}
+
+/// `GET /redfish/v1/CertificateService`.
+pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let replace = in_use(seen)?.is_replaceable().then(|| {
+        json!({
+            "#CertificateService.ReplaceCertificate": {
+                "target": format!("{CERTIFICATE_SERVICE}/Actions/{ACTION}"),
+                "CertificateType@Redfish.AllowableValues": TYPES,
+            },
+        })
+    });
+    let properties = json!({
+        "Description": "The certificate that this service shows to its clients.",
+        "CertificateLocations": link(&format!("{CERTIFICATE_SERVICE}/CertificateLocations")),
+        "Actions": replace,
+    });
+    let (schema, id) = ("CertificateService.v1_2_1", "CertificateService");
+    Ok(Resource::new(CERTIFICATE_SERVICE, schema, id, "Certificate Service", properties))
+}
+
+/// `GET /redfish/v1/CertificateService/CertificateLocations`.
+pub fn locations(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    in_use(seen)?;
+    let table = seen.service.fleet.table();
+    let certificates: Vec<Value> = table.keys().map(|manager| link(&uri(manager))).collect();
+    let properties = json!({
+        "Description": "Where the certificate is shown: with each manager, since all of them are reached in the same way.",
+        "Links": { "Certificates@odata.count": certificates.len(), "Certificates": certificates },
+    });
+    let (schema, id) = ("CertificateLocations.v1_0_4", "CertificateLocations");
+    let uri = format!("{CERTIFICATE_SERVICE}/CertificateLocations");
+    Ok(Resource::new(&uri, schema, id, "Certificate Locations", properties))
+}
+
+/// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates`.
+pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    in_use(seen)?;
+    let manager = &seen.node()?.id;
+    let members = std::iter::once(uri(manager));
+    Ok(Resource::collection(&collection_uri(manager), "CertificateCollection", "HTTPS Certificates", members))
+}
+
+/// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates/{id}`.
+pub fn certificate(seen: &Seen<'_>) -> Result<Resource, Fault> {
+    let certificate = in_use(seen)?;
+    let node = seen.node()?;
+    if seen.id(1) == "1" { Ok(resource(certificate, &node.id)) } else { Err(seen.not_found()) }
+}
+
+/// `CertificateType` of a single certificate, and of one with those that lead to its authority.
+const TYPES: [&str; 2] = ["PEM", "PEMchain"];
+
+fn resource(certificate: &Certificate, manager: &NodeId) -> Resource {
+    let chain = certificate.chain();
+    let [single, several] = TYPES;
+    let fingerprint = chain.first().map(|own| {
+        let bytes = Sha256::digest(own);
+        bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+    });
+    let properties = json!({
+        "Description": "The certificate that this service shows to its clients.",
+        "CertificateString": chain.iter().map(pem).collect::<String>(),
+        "CertificateType": if chain.len() > 1 { several } else { single },
+        "CertificateUsageTypes": ["Web"],
+        "Fingerprint": fingerprint,
+        "FingerprintHashAlgorithm": "TPM_ALG_SHA256",
+    });
+    Resource::new(&uri(manager), "Certificate.v1_11_0", "1", "HTTPS Certificate", properties)
+}
+
+/// `POST /redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate`.
+pub fn replace(asked: Asked<'_>) -> Pending<'_> {
+    Box::pin(async move {
+        let seen = &asked.seen;
+        let certificate = in_use(seen)?.clone();
+        let object = asked.body.object()?;
+        if let Some(odd) = object.keys().find(|name| !PARAMETERS.contains(&name.as_str()) && !name.contains('@')) {
+            return Err(Fault::bad_request("ActionParameterUnknown", &[ACTION, odd]));
+        }
+        let parameter =
+            |name| object.get(name).ok_or_else(|| Fault::bad_request("ActionParameterMissing", &[ACTION, name]));
+        let [text, kind, place] = PARAMETERS;
+        let (pem, kind_given, place_given) = (parameter(text)?, parameter(kind)?, parameter(place)?);
+        // The text is not repeated: there is a private key in it.
+        let wrong = |name, shown: &str| Fault::bad_request("ActionParameterValueTypeError", &[shown, name, ACTION]);
+        let pem = pem.as_str().ok_or_else(|| wrong(text, "(hidden)"))?.to_owned();
+        let kind_given = kind_given.as_str().ok_or_else(|| wrong(kind, "(no text)"))?;
+        let place_given =
+            place_given.get("@odata.id").and_then(Value::as_str).ok_or_else(|| wrong(place, "(no link)"))?;
+        let unknown = |value: &str, name| {
+            Fault::bad_request("ActionParameterValueNotInList", &[&super::body::clip(value), name, ACTION])
+        };
+        if !TYPES.contains(&kind_given) {
+            return Err(unknown(kind_given, kind));
+        }
+        let table = seen.service.fleet.table();
+        let manager =
+            table.keys().find(|manager| uri(manager) == place_given).ok_or_else(|| unknown(place_given, place))?;
+        let changed = certificate.clone();
+        let replaced = actix_web::web::block(move || changed.replace(&pem)).await;
+        replaced.map_err(|_| Fault::later(None, std::time::Duration::from_secs(1)))?.map_err(refused)?;
+        let by = seen.caller.name.as_ref();
+        tracing::info!(event = "certificate_replaced", by, "another certificate is shown from now on");
+        let document = Document::Resource(resource(&certificate, manager));
+        Ok(Reply::Created { location: uri(manager), document, token: None })
+    })
+}
+
+const PARAMETERS: [&str; 3] = ["CertificateString", "CertificateType", "CertificateUri"];
+
+fn refused(error: ReplaceError) -> Fault {
+    let words = error.to_string();
+    let mut message = match error {
+        ReplaceError::FromFiles => Message::base("ActionNotSupported", &[ACTION]),
+        ReplaceError::Unusable(_) => Message::base("ActionParameterValueError", &["CertificateString", ACTION]),
+        ReplaceError::CannotWrite { .. } => return Fault::new(507, Message::ours("CannotWrite", &[&words])),
+    };
+    message.advise(&format!("Send a PEM text of one private key and its certificates: {words}."));
+    if matches!(error, ReplaceError::FromFiles) {
+        message.advise(&format!("It cannot be replaced here: {words}."));
+    }
+    Fault::new(400, message)
+}
