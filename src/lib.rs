@@ -69,7 +69,12 @@
 //!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
 //!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
 //! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.
-//! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made.
+//! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made. What nobody
+//!   writes to has a digest of its body for an ETag, and is answered with 304.
+//! - **A PATCH is done in part** where the rest can never be written (the answer says what was left out); a wrong value stops
+//!   all of it, since half of a boot override would boot the wrong thing.
+//! - **Queries are answered beside the kept bodies**, from the same resources; `$expand` stops at 1000 of them, at four levels,
+//!   and at what the caller may read.
 //! - **Rendered bodies are kept per worker until the view is exchanged**: a read costs about what a bare handler costs
 //!   (`cargo bench --bench reads`). Price: some memory, bounded.
 //! - **The core speaks of orders, not of relays**: a device says at each reading what it can do now
