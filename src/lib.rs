@@ -93,7 +93,8 @@
 //!   is told that something is missing. Price: none, with less than a thousand events in a second.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client wants to be sent along are never shown; they lie in the state directory as they are.
-//! - **There is no TaskService**: nothing here is a task. A command is answered when it is durable, and its end is an event.
+//! - **The TaskService is always empty**: nothing here is a task. A command is answered when it is durable, and its end is an
+//!   event.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
 //!   `state.json` backup and our own fsync. Price: about 3 MB.
 

@@ -30,6 +30,7 @@ pub mod service_root;
 pub mod sessions;
 pub mod storage;
 pub mod systems;
+pub mod task_service;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -318,6 +319,8 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/SessionService/Sessions/{}", fresh!(sessions::session))
         .read_with(Privilege::ConfigureSelf)
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
+    shows("/redfish/v1/TaskService", fresh!(task_service::service)),
+    shows("/redfish/v1/TaskService/Tasks", fresh!(task_service::collection)),
     shows("/redfish/v1/EventService", fresh!(event_service::service))
         .with_patch(Privilege::ConfigureManager, event_service::patch),
     acts(

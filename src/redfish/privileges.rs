@@ -60,6 +60,8 @@ const ENTITIES: &[(&str, &str)] = &[
     ("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates/{}", "Certificate"),
     ("/redfish/v1/AccountService/Roles", "RoleCollection"),
     ("/redfish/v1/AccountService/Roles/{}", "Role"),
+    ("/redfish/v1/TaskService", "TaskService"),
+    ("/redfish/v1/TaskService/Tasks", "TaskCollection"),
     ("/redfish/v1/EventService", "EventService"),
     ("/redfish/v1/EventService/Actions/EventService.SubmitTestEvent", "EventService"),
     ("/redfish/v1/EventService/SSE", "EventService"),

@@ -32,6 +32,10 @@ pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
 
 /// The certificate service.
 pub const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
+/// The task service.
+pub const TASK_SERVICE: &str = "/redfish/v1/TaskService";
+/// The collection of tasks.
+pub const TASKS: &str = "/redfish/v1/TaskService/Tasks";
 /// The event service.
 pub const EVENT_SERVICE: &str = "/redfish/v1/EventService";
 /// The stream of server-sent events.

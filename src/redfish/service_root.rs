@@ -5,7 +5,7 @@ use serde_json::json;
 use super::query::LEVELS_MAX;
 use super::resource::{
     ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, EVENT_SERVICE, MANAGERS, ROOT, Resource, SESSION_SERVICE, SESSIONS,
-    SYSTEMS, link,
+    SYSTEMS, TASK_SERVICE, link,
 };
 use super::{Document, Seen};
 use crate::redfish::message::Fault;
@@ -38,6 +38,8 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("LogService", "v1_9_0"),
     ("LogEntryCollection", ""),
     ("LogEntry", "v1_21_0"),
+    ("TaskService", "v1_3_0"),
+    ("TaskCollection", ""),
     ("EventService", "v1_12_0"),
     ("EventDestinationCollection", ""),
     ("EventDestination", "v1_16_0"),
@@ -65,6 +67,7 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Systems": link(SYSTEMS),
         "Managers": link(MANAGERS),
         "Chassis": link(CHASSIS),
+        "Tasks": link(TASK_SERVICE),
         "EventService": link(EVENT_SERVICE),
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
@@ -102,6 +105,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Systems", SYSTEMS),
             entry("Managers", MANAGERS),
             entry("Chassis", CHASSIS),
+            entry("Tasks", TASK_SERVICE),
             entry("EventService", EVENT_SERVICE),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),
