@@ -243,6 +243,11 @@ impl Machine {
         }
     }
 
+    /// Its pictures are numbered on from those of the machine before it.
+    pub fn number_on_from(&mut self, change: u64) {
+        self.change = change + 1;
+    }
+
     /// Takes in what happened and says what to do about it.
     pub fn step(&mut self, input: Input, moment: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
