@@ -224,7 +224,8 @@ impl Command {
         self.failures += 1;
         self.retry_at = not_before.unwrap_or(now + pause);
         self.must_read = true;
-        self.taken = None;
+        // Whatever can be told of a restart that was taken, it is not made a second time.
+        self.taken = self.taken.filter(|_| self.order.is_pulse());
     }
 
     /// A reading did not say in which state the node is.
