@@ -38,6 +38,10 @@ use seen::Seen;
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
 
+/// Clients that may wait for the same durable write of a command. A stuck disk holds them for as long as it is stuck, also
+/// those that have given up meanwhile and ask again.
+const JOINED_MAX: usize = 64;
+
 /// An order that was sent this long ago is not on its way any more: no request to a device lives so long.
 const ORDER_LIFE: Duration = Duration::from_secs(30);
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::command::{Command, Next, plan};
-use super::{Effect, Failed, Machine, Moment, Op, SAVES_MAX, Save, Saving, Ticket};
+use super::{Effect, Failed, JOINED_MAX, Machine, Moment, Op, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::node::device::{Abilities, DeviceError, FailureClass};
 use crate::node::event::Happening;
@@ -39,8 +39,14 @@ impl Machine {
         if let Some(Saving::Accept { command, tickets }) = self.newest_accept()
             && command.serves(reset, abilities)
         {
-            tickets.push(ticket);
-            out.push(Effect::Count(reset, "coalesced"));
+            if tickets.len() < JOINED_MAX {
+                tickets.push(ticket);
+                out.push(Effect::Count(reset, "coalesced"));
+            } else {
+                let node = self.spec.id.clone();
+                out.push(Effect::Count(reset, "refused"));
+                out.push(Effect::Answer(ticket, Err(Refusal::Overloaded { node })));
+            }
             return;
         }
         if self.newest_accept().is_none()

@@ -401,6 +401,16 @@ fn a_flood_of_changes_is_bounded() {
 }
 
 #[test]
+fn clients_that_join_a_command_on_a_stuck_disk_are_bounded() {
+    let mut world = World::settled(Power::On);
+    (0..500).for_each(|ticket| world.reset(ticket, ResetType::ForceOff));
+    let refused = world.answers.iter().filter(|(_, a)| matches!(a, Err(Refusal::Overloaded { .. }))).count();
+    assert_eq!((refused, world.answers.len(), world.saves.len()), (500 - JOINED_MAX, 500 - JOINED_MAX, 1));
+    world.run(secs(5));
+    assert_eq!((world.answers.len(), world.relay), (500, Power::Off));
+}
+
+#[test]
 fn stopping_takes_no_new_commands_and_leaves_a_cycle_as_an_intent() {
     let mut world = World::settled(Power::On);
     world.reset(1, ResetType::PowerCycle);
