@@ -159,12 +159,15 @@ impl State {
         let cut = stage != Stage::Accepted;
         let owed = |(_, landed): &(Duration, Intent)| landed.number == intent.number && landed.stage == Stage::Cutting;
         let owed = self.pages[node].landed.iter().any(owed);
+        // Another device may be in another state.
+        let known = &self.nodes[node];
+        let other = known.current.as_ref().is_some_and(|current| known.disturbed >= current.since);
         use ResetType as R;
         let fits = match (intent.reset, order) {
             (R::On | R::ForceOn, Order::On) | (R::ForceOff, Order::Off) => true,
             (R::GracefulShutdown, Order::GracefulOff) => true,
             (R::PowerCycle | R::ForceRestart, Order::Off) => stage == Stage::Cutting,
-            (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off,
+            (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off || other,
             (R::PowerCycle, Order::Cycle) | (R::ForceRestart, Order::Reset) => cut,
             (R::GracefulRestart, Order::GracefulReset) => cut,
             (R::Nmi, Order::On) => owed,

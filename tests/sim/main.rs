@@ -27,18 +27,43 @@ use world::Shape;
 /// A small fleet with trouble at every corner.
 const TROUBLED: Shape = Shape {
     nodes: 24,
-    length: Duration::from_secs(2 * 3600),
-    every: Duration::from_secs(180),
-    life: Duration::from_secs(1200),
+    length: Duration::from_secs(3600),
+    every: Duration::from_secs(150),
+    life: Duration::from_secs(900),
     sweep: Duration::from_secs(2),
+    patient: true,
     test: "one_seed",
 };
 
+/// A large fleet, for as long as `cargo test` may take.
+const LARGE: Shape = Shape {
+    nodes: 1000,
+    length: Duration::from_secs(120),
+    every: Duration::from_secs(300),
+    life: Duration::from_secs(60),
+    sweep: Duration::from_secs(10),
+    patient: false,
+    test: "a_large_fleet",
+};
+
+/// The same for as long as a real run may take.
+const LARGER: Shape = Shape {
+    nodes: 3000,
+    length: Duration::from_secs(2 * 3600),
+    every: Duration::from_secs(600),
+    life: Duration::from_secs(1800),
+    ..LARGE
+};
+
 /// The last of the fixed seeds.
-const FIXED: u64 = 8;
+const FIXED: u64 = 7;
 
 fn seed_asked_for() -> Option<u64> {
     std::env::var("PLUGFISH_SIM_SEED").ok().map(|seed| seed.parse().unwrap())
+}
+
+fn seeds_asked_for() -> u64 {
+    std::env::var("PLUGFISH_SIM_SEEDS").map_or(0, |count| count.parse().unwrap())
 }
 
 /// Runs a seed and says what it came to; fails with the words of the broken law.
@@ -90,9 +115,24 @@ fn fixed_seeds() {
 /// As many fresh seeds as `PLUGFISH_SIM_SEEDS` says.
 #[test]
 fn fresh_seeds() {
-    let count: u64 = std::env::var("PLUGFISH_SIM_SEEDS").map_or(0, |count| count.parse().unwrap());
     let first = u64::from_le_bytes(plugfish::clock::secret_bytes::<8>()) >> 24;
-    for seed in first..first + count {
+    for seed in first..first + seeds_asked_for() {
         live(seed, TROUBLED);
     }
+}
+
+/// Thousands of nodes; with `PLUGFISH_SIM_SEEDS` for hours.
+#[test]
+fn a_large_fleet() {
+    live(seed_asked_for().unwrap_or(1), if seeds_asked_for() > 0 { LARGER } else { LARGE });
+}
+
+/// A seed is of use only if it says all.
+#[test]
+fn a_seed_repeats_to_the_last_step() {
+    let shape = Shape { length: Duration::from_secs(900), ..TROUBLED };
+    quiet();
+    let (first, second, other) = (run(99, shape), run(99, shape), run(100, shape));
+    assert_eq!((first.digest, &first.counts), (second.digest, &second.counts));
+    assert_ne!(first.digest, other.digest);
 }

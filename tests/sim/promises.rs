@@ -329,6 +329,9 @@ impl State {
         self.sweep();
         for node in 0..self.nodes.len() {
             let Some(view) = self.view(node) else { continue };
+            if view.link.held_until.is_some() && !self.shape.patient {
+                continue;
+            }
             let known = &self.nodes[node];
             let device = &self.devices[known.device];
             let once = view.boot.enabled == BootEnabled::Once && device.make == Make::Engine;

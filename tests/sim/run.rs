@@ -193,7 +193,7 @@ async fn calm(world: &Arc<World>, keeper: &mut Keeper) {
         let state = world.lock();
         (0..state.nodes.len()).any(|node| state.view(node).is_some_and(|view| view.link.held_until.is_some()))
     };
-    if held {
+    if held && world.lock().shape.patient {
         watch(world, keeper, now + HELD + FOUND + CALM).await;
     }
     world.lock().at_the_end();

@@ -35,6 +35,8 @@ pub struct Shape {
     pub life: Duration,
     /// How often the laws about all nodes are checked.
     pub sweep: Duration,
+    /// At the end, wait for logins that were refused: half an hour more.
+    pub patient: bool,
     /// The test that runs it, to repeat it.
     pub test: &'static str,
 }
