@@ -9,10 +9,10 @@
 //! # Rooms, and who may know whom
 //!
 //! ```text
-//! main -> cli -> daemon -> redfish -> http -> node <- driver <- { tapo, amt }
-//!                   |-> config                 ^        ^
-//!                   |-> store  ----------------/        |  (same wire, no shared code)
-//!                   \-> sim  . . . . . . . . . . . . . ./
+//! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
+//!                   |-> config                         ^        ^
+//!                   |-> store  ------------------------/        |  (same wire, no shared code)
+//!                   \-> sim  . . . . . . . . . . . . . . . . . ./
 //! clock, telemetry, account: leaves.
 //! ```
 //!
@@ -26,6 +26,7 @@
 //! | [`store`] | what survives a power cut: intents, boot overrides, accounts, sessions. sled with a belt |
 //! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
 //! | [`http`] | listeners, TLS, who is asking, `/metrics`, `/healthz`, `/readyz` |
+//! | [`page`] | the status page at `/`: a Redfish client in the browser, and one document of its own |
 //! | [`sim`] | a rack of simulated plugs and AMT machines on real sockets, written apart from the drivers |
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
@@ -117,6 +118,7 @@ pub mod daemon;
 pub mod driver;
 pub mod http;
 pub mod node;
+pub mod page;
 pub mod redfish;
 pub mod sim;
 pub mod store;

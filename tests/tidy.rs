@@ -21,11 +21,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["clock", "node", "account"]),
     ("http", &["clock", "telemetry", "node", "account"]),
     ("redfish", &["clock", "telemetry", "node", "account", "http"]),
+    ("page", &["clock", "node", "http", "redfish"]),
     ("sim", &["clock"]),
     ("cli", &["clock", "telemetry", "config", "http", "daemon"]),
     (
         "daemon",
-        &["account", "cli", "clock", "config", "driver", "http", "node", "redfish", "sim", "store", "telemetry"],
+        &["account", "cli", "clock", "config", "driver", "http", "node", "page", "redfish", "sim", "store", "telemetry"],
     ),
     ("lib", &[]),
     ("main", &[]),
