@@ -146,7 +146,7 @@ fn node<'a>(entry: &'a NodeEntry, view: &'a NodeView, now: Now, after: Option<Mo
     Node {
         id: view.id.as_str(),
         system: crate::redfish::resource::system(&view.id),
-        machine: words([&inventory.manufacturer, &inventory.model].map(Option::as_deref)),
+        machine: machine(inventory.manufacturer.as_deref(), inventory.model.as_deref()),
         device: &view.device,
         about: about.and_then(|about| words([&about.model, &about.protocol, &about.firmware].map(Option::as_deref))),
         is_outlet: view.is_outlet,
@@ -187,6 +187,12 @@ fn boot(view: &NodeView) -> Option<String> {
         .then(|| format!("{}, {}", boot.target.name(), boot.enabled.name()))
 }
 
+/// Many a model's name begins with its manufacturer's.
+fn machine(manufacturer: Option<&str>, model: Option<&str>) -> Option<String> {
+    let twice = manufacturer.zip(model).is_some_and(|(manufacturer, model)| model.starts_with(manufacturer));
+    words([manufacturer.filter(|_| !twice), model])
+}
+
 /// What is known of these, one after the other.
 fn words<const N: usize>(parts: [Option<&str>; N]) -> Option<String> {
     let known: Vec<&str> = parts.into_iter().flatten().collect();
@@ -218,6 +224,13 @@ mod tests {
         for other in ["", "after=", "after=ab", "after=cd.1500", "after=ab.-1", "after=ab.x", "before=ab.1"] {
             assert_eq!(after(other, "ab"), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_manufacturer_is_named_once() {
+        assert_eq!(machine(Some("HP"), Some("HP Mini")).as_deref(), Some("HP Mini"));
+        assert_eq!(machine(Some("Dell"), Some("OptiPlex")).as_deref(), Some("Dell OptiPlex"));
+        assert_eq!((machine(None, Some("X")).as_deref(), machine(None, None)), (Some("X"), None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const RETRY_FIRST = 1000;
 const RETRY_LONGEST = 15000;
 const CURVE_MAX = 120;
 /** A curve is at least this wide, in seconds. */
-const CURVE_SPAN = 300;
+const CURVE_SPAN = 120;
 const NEWS_MAX = 40;
 
 const $ = id => document.getElementById(id);
@@ -88,6 +88,8 @@ function span(ms) {
 }
 
 const whole = at => new Date(at).toLocaleString();
+/** The time of day, with the date where it is another one. */
+const short = at => (new Date(at).toDateString() === new Date().toDateString() ? new Date(at).toLocaleTimeString() : whole(at));
 /** The service's wall clock, now. */
 const serviceNow = () => Date.now() + state.skew;
 
@@ -485,17 +487,16 @@ function drawCurve(curve, draw) {
 function makeCard(node) {
   const parts = {
     title: make('h3', { textContent: node.id }), machine: make('p', { className: 'machine' }), badge: make('span', { className: 'badge' }),
-    watts: make('b'), curveBox: make('div', { className: 'curve' }), note: make('p', { className: 'note' }),
+    figure: make('b'), unit: make('small'), curveBox: make('div', { className: 'curve' }), note: make('p', { className: 'note' }),
     seen: make('span', { className: 'seen' }), quick: make('button', { type: 'button', hidden: true }),
     more: make('button', { type: 'button', textContent: 'Details', '$aria-label': `Details of ${node.id}`, '$aria-haspopup': 'dialog' }),
   };
   const curve = makeCurve();
   parts.curveBox.append(curve.svg);
-  const box = make('div', { className: 'draw' }, parts.watts, parts.curveBox);
+  const box = make('div', { className: 'draw' }, make('p', {}, parts.figure, ' ', parts.unit), parts.curveBox);
   const actions = make('div', { className: 'actions' }, parts.quick, parts.more);
   const article = make('article', { className: 'card' },
-    make('header', {}, make('div', {}, parts.title, parts.machine), parts.badge),
-    box, parts.note, make('footer', {}, parts.seen, actions));
+    make('header', {}, parts.title, parts.badge, parts.machine, parts.seen), box, parts.note, make('footer', {}, actions));
   const card = { id: node.id, node, item: make('li', {}, article), article, box, curve, ...parts };
   parts.more.addEventListener('click', () => openDetail(card.id));
   parts.quick.addEventListener('click', () => confirm(card.node, card.quick.dataset.reset));
@@ -529,15 +530,9 @@ function paint(card) {
   card.box.className = metered ? 'draw' : 'draw none';
   card.curveBox.hidden = !metered;
   if (metered) {
-    const value = node.watts === null ? '–' : watts(node.watts).slice(0, -2);
-    if (card.shownWatts !== value) {
-      card.shownWatts = value;
-      card.watts.replaceChildren(value, make('small', { textContent: ' W' }));
-    }
+    write(card.figure, node.watts === null ? '–' : watts(node.watts).slice(0, -2));
+    write(card.unit, 'W');
     drawCurve(card.curve, node.draw);
-  } else {
-    card.shownWatts = null;
-    write(card.watts, 'no meter');
   }
   const quick = state.maySwitch ? quickReset(node) : null;
   card.quick.hidden = !quick;
@@ -557,6 +552,10 @@ function paintTimes(card) {
   write(card.note, note);
   mark(card.note, 'data-tone', tone);
   write(card.seen, seenWords(node));
+  if (card.box.classList.contains('none')) {
+    write(card.figure, node.up && node.since !== null ? span(serviceNow() - node.since) : '–');
+    write(card.unit, node.up && node.power ? `${node.power.toLowerCase()}, no meter` : 'no meter');
+  }
   mark(card.seen, 'data-old', node.up || node.power === null ? null : '');
 }
 
@@ -625,7 +624,7 @@ $('shown').addEventListener('click', click => {
 
 function newsItem(event, id) {
   const words = id ? [make('b', { textContent: id }), ` ${event.text}`] : [event.text];
-  const time = make('time', { dateTime: new Date(event.at).toISOString(), title: whole(event.at), textContent: whole(event.at) });
+  const time = make('time', { dateTime: new Date(event.at).toISOString(), title: whole(event.at), textContent: short(event.at) });
   return make('li', { '$data-tone': event.tone }, ...words, time);
 }
 
@@ -772,7 +771,8 @@ const THEMES = ['auto', 'light', 'dark'];
 function setTheme(theme) {
   if (theme === 'auto') delete root.dataset.theme;
   else root.dataset.theme = theme;
-  write($('theme'), `Theme: ${theme}`);
+  write($('theme-words'), theme);
+  mark($('theme'), 'aria-label', `Theme: ${theme}`);
 }
 
 $('theme').addEventListener('click', () => {
