@@ -496,7 +496,7 @@ function makeCard(node) {
   const box = make('div', { className: 'draw' }, make('p', {}, parts.figure, ' ', parts.unit), parts.curveBox);
   const actions = make('div', { className: 'actions' }, parts.quick, parts.more);
   const article = make('article', { className: 'card' },
-    make('header', {}, parts.title, parts.badge, parts.machine, parts.seen), box, parts.note, make('footer', {}, actions));
+    make('header', {}, make('div', {}, parts.title, parts.badge), make('div', {}, parts.machine, parts.seen)), box, parts.note, make('footer', {}, actions));
   const card = { id: node.id, node, item: make('li', {}, article), article, box, curve, ...parts };
   parts.more.addEventListener('click', () => openDetail(card.id));
   parts.quick.addEventListener('click', () => confirm(card.node, card.quick.dataset.reset));
