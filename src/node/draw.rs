@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::view::NodeView;
 use crate::clock::Mono;
 
 /// Measurements kept of a node: half an hour at the usual 15 s between two polls, 3 KB.
@@ -30,10 +29,10 @@ impl Draw {
         self.0.load_full()
     }
 
-    /// Takes over what a new picture of the node has measured. Only from the arbiter of the actors, so that nothing is lost
-    /// between two writers.
-    pub(super) fn note(&self, view: &NodeView) {
-        let (Some(at), Some(milliwatts)) = (view.seen_mono, view.milliwatts) else { return };
+    /// Takes over what was measured when the node was last seen. Only from the arbiter of the actors, so that nothing is
+    /// lost between two writers.
+    pub(super) fn note(&self, seen: Option<Mono>, milliwatts: Option<u64>) {
+        let (Some(at), Some(milliwatts)) = (seen, milliwatts) else { return };
         let before = self.0.load();
         if before.last().is_some_and(|last| last.at >= at) {
             return;
@@ -41,5 +40,28 @@ impl Draw {
         let surplus = (before.len() + 1).saturating_sub(MEASUREMENTS_MAX);
         let kept = before.iter().skip(surplus).copied();
         self.0.store(Arc::new(kept.chain([Measurement { at, milliwatts }]).collect()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_ring_keeps_the_newest_and_each_reading_once() {
+        let at = |seconds| Some(Mono::after_start(Duration::from_secs(seconds)));
+        let draw = Draw::default();
+        draw.note(None, Some(1));
+        draw.note(at(1), None);
+        assert_eq!(draw.load().capacity(), 0, "nothing is allocated without a meter");
+        for second in 1..=200 {
+            // A view is exchanged more often than the device is read.
+            draw.note(at(second), Some(second));
+            draw.note(at(second), Some(second));
+        }
+        let kept: Vec<u64> = draw.load().iter().map(|one| one.milliwatts).collect();
+        assert_eq!(kept, (81..=200).collect::<Vec<u64>>());
     }
 }

@@ -100,7 +100,7 @@ impl NodeEntry {
     }
 
     pub(super) fn publish(&self, view: NodeView, now: Mono) {
-        self.draw.note(&view);
+        self.draw.note(view.seen_mono, view.milliwatts);
         self.view.store(Arc::new(view));
         self.published.store(u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }
