@@ -9,6 +9,8 @@ const path = require('node:path');
 const { assert, json, launch, until, Visitor } = require('./page_browser.js');
 
 const PLUGFISH = path.resolve(process.env.CARGO_TARGET_DIR ?? 'target', 'debug/plugfish');
+/** Words that would harm a page that took them for markup. */
+const MODEL = '<img src=x onerror=alert(1)>';
 const children = [];
 
 function start(...words) {
@@ -39,16 +41,14 @@ async function rack() {
 }
 
 function configure(folder, port, plugs, auth) {
-  const node = (plug, index) => {
-    const [address, at] = plug.address.split(':');
-    return `  - { id: node-${index + 1}, tapo: { address: ${address}, port: ${at} } }\n`;
-  };
+  const node = (plug, index) => `  - { id: node-${index + 1}, tapo: { address: "${plug.address}" }, inventory: { model: "${MODEL}" } }\n`;
   fs.writeFileSync(path.join(folder, 'nodes.yaml'), `server: { listen: ["127.0.0.1:${port}"], auth: ${auth} }
 state_dir: ${folder}/state
 accounts:
   - { username: admin, password: { file: pass }, role: Administrator }
 defaults:
-  tapo: { username: owner@example.com, password: { file: pass }, poll_interval: 5s }
+  tapo: { username: owner@example.com, password: { file: pass } }
+  poll_interval: 5s
 nodes:
 ${plugs.map(node).join('')}`);
 }
@@ -62,8 +62,7 @@ async function serve(folder, url) {
   return child;
 }
 
-async function main() {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plugfish-page-'));
+async function main(folder) {
   fs.writeFileSync(path.join(folder, 'pass'), 'plugfish-demo', { mode: 0o600 });
   const [plugs, port] = [await rack(), await freePort()];
   const url = `http://127.0.0.1:${port}`;
@@ -75,6 +74,8 @@ async function main() {
     await visitor.logIn('admin', 'plugfish-demo');
     await visitor.badge('node-1', 'On', 20);
     await visitor.badge('node-2', 'On', 20);
+    assert.equal(await visitor.card('node-1').locator('.machine').textContent(), MODEL);
+    assert.equal(await visitor.page.locator('main img[src=x]').count(), 0);
     visitor.excused = text => /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|503/.test(text);
     await stop(daemon);
     await until('the loss is told', 15, () => visitor.page.getByText('There is no connection to plugfish.').isVisible());
@@ -101,12 +102,14 @@ async function main() {
     console.log('the status page survives a restart');
   } finally {
     await browser.close();
-    for (const child of children) if (child.exitCode === null) await stop(child);
-    fs.rmSync(folder, { recursive: true });
   }
 }
 
-main().catch(error => {
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plugfish-page-'));
+main(folder).catch(error => {
   console.error(error);
-  process.exit(1);
+  process.exitCode = 1;
+}).finally(async () => {
+  for (const child of children) if (child.exitCode === null && child.signalCode === null) await stop(child);
+  fs.rmSync(folder, { recursive: true });
 });

@@ -1,6 +1,6 @@
 // What a visitor of the status page does and sees, on the demonstration. Run by tests/foreign/page.
 'use strict';
-const { assert, json, launch, until, Visitor } = require('./page_browser.js');
+const { assert, json, launch, pause, until, Visitor } = require('./page_browser.js');
 
 const [url, control, user, password] = process.argv.slice(2);
 const NODES = 6;
@@ -201,6 +201,8 @@ async function main() {
     await staysQuick(visitor);
     await visitor.badge('node-3', 'Last known: On', 60);
     assert.match(await visitor.card('node-3').textContent(), /Tapo plug at [0-9.:]+ does not answer/);
+    // For the documents, a while longer: curves want time.
+    if (process.env.PLUGFISH_PAGE_PICTURE) await pause(90000);
     for (const look of ['light', 'dark', 'phone']) await looks(browser, look);
     await visitor.close([password]);
     console.log('the status page is as it should be');

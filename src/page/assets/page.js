@@ -137,8 +137,8 @@ async function ask(method, url, body, signal = AbortSignal.timeout(ANSWER_LIMIT)
       headers: headers(body ? { 'Content-Type': 'application/json' } : {}),
       body: body && JSON.stringify(body),
     });
-  } catch (error) {
-    throw new Refusal(0, 'plugfish does not answer.', error);
+  } catch {
+    throw new Refusal(0, 'plugfish does not answer.');
   }
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => null);
