@@ -19,6 +19,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use sha2::{Digest, Sha256};
 
 use crate::clock::secret_bytes;
+use crate::http::ops::Ops;
 use crate::redfish::Service;
 use crate::redfish::exchange::{fault_response, reader};
 
@@ -56,6 +57,7 @@ impl Asset {
 /// What the page is made of.
 pub struct Page {
     service: Data<Service>,
+    ops: Data<Ops>,
     /// Names this process, so that a reader sees that its cursor is of another one.
     run: String,
     assets: Vec<Asset>,
@@ -63,7 +65,7 @@ pub struct Page {
 
 impl Page {
     /// The page of a service.
-    pub fn new(service: Data<Service>) -> Page {
+    pub fn new(service: Data<Service>, ops: Data<Ops>) -> Page {
         let (wanted, none) = LOGIN_WANTED;
         let html = if service.access.wants_login() { HTML.into() } else { HTML.replace(wanted, none) };
         let assets = vec![
@@ -74,7 +76,7 @@ impl Page {
             // Some browsers ask for it whatever the page says.
             Asset::new("/favicon.ico", "image/svg+xml", ICON),
         ];
-        Page { service, run: hex::encode(secret_bytes::<4>()), assets }
+        Page { service, ops, run: hex::encode(secret_bytes::<4>()), assets }
     }
 }
 
@@ -122,7 +124,8 @@ async fn document(request: HttpRequest, page: Data<Page>) -> HttpResponse {
         Ok(caller) => caller,
         Err(fault) => return fault_response(&fault),
     };
-    let body = nodes::document(&page.service, &page.run, &caller, request.query_string());
+    let notes = page.ops.config_notes.load();
+    let body = nodes::document(&page.service, &notes, &page.run, &caller, request.query_string());
     answer(StatusCode::OK)
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((CONTENT_TYPE, "application/json"))

@@ -36,8 +36,8 @@ struct Document<'a> {
     clock: f64,
     version: &'static str,
     caller: Who<'a>,
-    /// Why the configuration on disk is not the one that runs, in words.
-    config_problem: Option<String>,
+    /// What is not as the configuration file says, in sentences.
+    config_notes: &'a [String],
     nodes: Vec<Node<'a>>,
 }
 
@@ -103,7 +103,7 @@ struct Told {
 }
 
 /// The document for this caller, as JSON.
-pub fn document(service: &Service, run: &str, caller: &Caller, query: &str) -> Vec<u8> {
+pub fn document(service: &Service, config_notes: &[String], run: &str, caller: &Caller, query: &str) -> Vec<u8> {
     let now = service.clock.now();
     let after = after(query, run);
     let table = service.fleet.table();
@@ -122,7 +122,7 @@ pub fn document(service: &Service, run: &str, caller: &Caller, query: &str) -> V
             role: caller.role.name(),
             may_switch: caller.may(Privilege::ConfigureComponents),
         },
-        config_problem: None,
+        config_notes,
         nodes: touched.iter().map(|(entry, view)| node(entry, view, now, after)).collect(),
     };
     // Numbers, texts and lists of them: this cannot fail.

@@ -89,6 +89,13 @@ async function main(folder) {
     await visitor.page.getByRole('button', { name: 'Turn off node-1' }).click();
     await visitor.page.locator('#confirm-yes').click();
     await visitor.badge('node-1', 'Off', 20);
+    fs.appendFileSync(path.join(folder, 'nodes.yaml'), 'nonsense: 1\n');
+    const banner = visitor.page.locator('#config');
+    await until('the bad file is told', 20, async () => /nonsense[^]*stays/.test(await banner.textContent()));
+    await visitor.axe('the bad file');
+    await visitor.picture('config');
+    configure(folder, port, plugs, 'required');
+    await until('the good one is taken', 20, async () => !(await banner.isVisible()));
     await visitor.close(['plugfish-demo']);
 
     await stop(daemon);

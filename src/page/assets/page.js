@@ -647,8 +647,8 @@ function showWho(found) {
   $('who').hidden = !wantsLogin;
   $('log-out').hidden = !wantsLogin;
   write($('who'), `${found.caller.name} · ${found.caller.role}`);
-  $('config').hidden = !found.config_problem;
-  write($('config'), found.config_problem ? `The configuration on disk was not taken over: ${found.config_problem}` : '');
+  $('config').hidden = found.config_notes.length === 0;
+  write($('config'), found.config_notes.join('\n'));
   state.about = `plugfish ${found.version}`;
 }
 
