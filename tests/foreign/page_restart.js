@@ -89,6 +89,7 @@ async function main(folder) {
     await visitor.page.getByRole('button', { name: 'Turn off node-1' }).click();
     await visitor.page.locator('#confirm-yes').click();
     await visitor.badge('node-1', 'Off', 20);
+    await until('what happens after the restart is told', 5, () => visitor.page.locator('#news').getByText('ForceOff asked for by admin').isVisible());
     fs.appendFileSync(path.join(folder, 'nodes.yaml'), 'nonsense: 1\n');
     const banner = visitor.page.locator('#config');
     await until('the bad file is told', 20, async () => /nonsense[^]*stays/.test(await banner.textContent()));

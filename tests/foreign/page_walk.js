@@ -129,6 +129,13 @@ async function onlyLooks(browser) {
   await visitor.card('node-5').getByRole('button').click();
   assert.equal(await visitor.page.locator('#detail-actions').isVisible(), false);
   assert.equal(await visitor.page.locator('#detail-actions button').count(), 0);
+
+  // Somebody ends the session while the page is open.
+  const { uri } = await visitor.page.evaluate(() => JSON.parse(sessionStorage.getItem('plugfish.session')));
+  visitor.excused = is401;
+  assert.equal((await fetch(url + uri, { method: 'DELETE', headers: { Authorization: basic } })).status, 204);
+  await until('the end of the session is told', 10, () => visitor.page.getByText('Your session has ended.').isVisible());
+  assert.equal(await visitor.page.locator('.card').count(), 0);
   await visitor.close();
 }
 

@@ -470,7 +470,8 @@ function drawCurve(curve, draw) {
       close();
       first = x;
     }
-    line += `${jump ? 'M' : 'L'}${x} ${y}`;
+    // A point of its own is seen as one.
+    line += `${jump ? 'M' : 'L'}${x} ${y}${jump ? 'h0' : ''}`;
     area += `${jump ? 'M' : 'L'}${x} ${y}`;
     last = x;
   });
@@ -631,12 +632,12 @@ function newsItem(event, id) {
 function showNews(nodes, all) {
   const news = nodes.flatMap(node => node.events.map(event => ({ ...event, id: node.id })));
   const fresh = news.filter(event => all || event.number > state.news).sort((a, b) => a.number - b.number).slice(-NEWS_MAX);
-  if (fresh.length === 0) return;
+  // Numbers begin anew when the service does.
+  state.news = fresh.at(-1)?.number ?? (all ? 0 : state.news);
   if (!all) {
     const loud = fresh.filter(event => event.tone !== 'plain' || event.text.startsWith('is '));
     if (loud.length) say(loud.slice(-3).map(event => `${event.id} ${event.text}`).join('; '));
   }
-  state.news = fresh.at(-1).number;
   const items = fresh.reverse().map(event => newsItem(event, event.id));
   if (all) $('news').replaceChildren(...items);
   else $('news').prepend(...items);
