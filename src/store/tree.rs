@@ -30,7 +30,7 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// sled's unit of writing. The database keeps four or five of them: 0.5 MiB on the card instead of the 2.4 MiB of
 /// sled's own 512 KiB, at the same speed, and a torn end costs 128 KiB of records at most. Values must stay far below a
 /// quarter of it. It cannot be changed for a database that exists.
-const SEGMENT_BYTES: usize = 128 * 1024;
+pub const SEGMENT_BYTES: usize = 128 * 1024;
 
 /// How often sled writes by itself, and syncs.
 const FLUSH_EVERY_MS: u64 = 500;
