@@ -320,6 +320,20 @@ mod tests {
     }
 
     #[test]
+    fn an_exchange_that_was_stopped_in_the_middle_is_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::take(dir.path(), Wall(0)).unwrap();
+        let open = || place.open_database(Aside::IfDamaged, Wall(0)).unwrap();
+        let (tree, ..) = open();
+        tree.write(vec![(b"a".to_vec(), Some(b"1".to_vec()))]).unwrap();
+        tree.close().unwrap();
+        fs::rename(place.database(), tree::copy_of(&place.database())).unwrap();
+        let (_tree, pairs, rescue) = open();
+        assert_eq!(pairs, [(b"a".to_vec(), b"1".to_vec())]);
+        assert_eq!(rescue, Rescue::default());
+    }
+
+    #[test]
     fn a_directory_that_was_removed_is_made_again_and_stays_ours() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
