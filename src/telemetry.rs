@@ -90,6 +90,11 @@ struct OpLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RedfishLabels {
     route: &'static str,
     method: &'static str,
@@ -110,6 +115,7 @@ pub struct Metrics {
     store_sync_seconds: Histogram,
     store_errors: Counter,
     config_ok: Gauge,
+    events: Family<OutcomeLabel, Counter>,
 }
 
 /// From a healthy plug's 20 ms to the request deadline.
@@ -133,6 +139,7 @@ impl Metrics {
             store_sync_seconds: Histogram::new([0.000_25, 0.001, 0.004, 0.016, 0.064, 0.25, 1.0]),
             store_errors: Counter::default(),
             config_ok: Gauge::default(),
+            events: Family::default(),
         };
         metrics.config_ok.set(1);
         metrics.register();
@@ -183,6 +190,11 @@ impl Metrics {
             "1 while the running configuration is the one in the file",
             self.config_ok.clone(),
         );
+        registry.register(
+            "events",
+            "Events for subscribers: delivered, streamed, failed (a try), given_up, dropped (their queue was full)",
+            self.events.clone(),
+        );
         registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 
@@ -219,6 +231,11 @@ impl Metrics {
     pub fn redfish_request(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
         self.redfish_requests.get_or_create(&RedfishLabels { route, method, status }).inc();
         self.redfish_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What became of an event for one subscriber.
+    pub fn event(&self, outcome: &'static str) {
+        self.events.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// The configuration was read again: whether it is the running one now.

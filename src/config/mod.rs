@@ -38,7 +38,7 @@ pub use self::load::{FILE_BYTES_MAX, load, load_in};
 pub use self::shape::schema;
 pub use self::surroundings::{Host, Surroundings};
 use crate::account::Role;
-use crate::node::{BootMode, Inventory, MacAddress, NodeId, Rules};
+use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Rules};
 
 /// Where the configuration is looked for when nobody says where it is.
 pub const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
@@ -145,6 +145,8 @@ pub struct NodeConfig {
     pub rules: Rules,
     /// The firmware interface with which it boots, when it is said.
     pub boot_mode: Option<BootMode>,
+    /// What the network boot of a node behind a plug can lead to, when it is said.
+    pub boot_targets: Option<Vec<BootTarget>>,
     /// What switches its power.
     pub device: DeviceConfig,
 }

@@ -9,6 +9,7 @@ pub mod discover;
 mod first_account;
 pub mod probe;
 pub mod serve;
+pub mod shelf;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use anyhow::{Context, Result};
 
+use self::shelf::StoreShelf;
 use crate::account::{AccountBook, Role};
 use crate::clock::Clock;
 use crate::driver::{DriverConfig, Drivers};
@@ -33,6 +35,7 @@ use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
+use crate::redfish::events::Events;
 use crate::redfish::{self, Service};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -110,6 +113,7 @@ pub struct Running {
     wires: Wires,
     certificate: Option<Arc<Certificate>>,
     ops: Data<Ops>,
+    events: Arc<Events>,
     server: ServerHandle,
     store: Arc<Store>,
     clock: Clock,
@@ -127,21 +131,27 @@ impl Running {
         let port = addresses.first().map_or(0, SocketAddr::port);
         let certificate = certificate(&plan)?;
 
+        let bus = EventBus::new();
         let around = Surroundings {
             clock: clock.clone(),
             journal: store.clone() as Arc<dyn Journal>,
-            events: EventBus::new(),
+            events: bus.clone(),
             metrics: metrics.clone(),
         };
         let mut keeper = Keeper::new(around);
         let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone()));
         let mut wires = Wires { drivers, known: HashMap::new() };
         keeper.apply(wires.setups(&plan.nodes)).await;
+        // No node has been asked for anything yet, so nothing is missed.
+        let heard = bus.listen();
         let fleet = keeper.fleet();
         metrics.add_collector(Box::new(ViewMetrics { fleet: fleet.clone(), clock: clock.clone() }));
 
         let book = store.clone() as Arc<dyn AccountBook>;
         let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        let shelf = Arc::new(StoreShelf(store.clone()));
+        let events = Events::start(shelf, clock.clone(), metrics.clone());
+        actix::spawn(events.clone().run(heard));
         let service = Data::new(Service {
             fleet: fleet.clone(),
             access: access.clone(),
@@ -149,6 +159,7 @@ impl Running {
             uuid: store.service_uuid(),
             metrics: metrics.clone(),
             port,
+            events: events.clone(),
             certificate: certificate.clone(),
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
@@ -163,7 +174,7 @@ impl Running {
             server::run(listeners, certificate.as_ref(), workers, app).context("cannot start serving")?;
         actix::spawn(running);
         ops.ready.store(true, Ordering::Relaxed);
-        Ok(Running { addresses, fleet, metrics, keeper, wires, certificate, ops, server, store, clock })
+        Ok(Running { addresses, fleet, metrics, keeper, wires, certificate, ops, events, server, store, clock })
     }
 
     /// Makes the fleet what `nodes` say; what did not change is not touched.
@@ -179,6 +190,8 @@ impl Running {
     /// Ends everything, in order, within about five seconds.
     pub async fn stop(mut self) {
         self.ops.ready.store(false, Ordering::Relaxed);
+        // Streams never end by themselves, and an answer under way is waited for.
+        self.events.stop();
         let (ended, ()) = futures_util::future::join(self.keeper.stop(FLEET_STOP), self.server.stop(true)).await;
         if !ended {
             tracing::warn!(event = "stop_cut_short", "some operations did not end in time; what they were for is kept");

@@ -184,5 +184,6 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     let device = driver.label().into();
     let (id, inventory, rules) = (node.id.clone(), node.inventory.clone(), node.rules.clone());
     let (kind, boot_mode) = (driver.kind(), node.boot_mode);
-    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode }, driver }
+    let boot_targets = node.boot_targets.as_deref().map(Into::into);
+    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode, boot_targets }, driver }
 }

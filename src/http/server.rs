@@ -26,6 +26,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How long a client may take for the head of a request: a slow one holds nothing but its own connection.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a client may leave unread, or unconfirmed, what was sent to it; then its connection is cut.
+const SEND_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How long answers under way may take when the service stops.
 const STOP_SECONDS: u64 = 2;
 
@@ -64,6 +67,9 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
+    #[cfg(target_os = "linux")]
+    // The connections that come of it inherit this.
+    socket.set_tcp_user_timeout(Some(SEND_DEADLINE))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())

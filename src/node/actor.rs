@@ -11,7 +11,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use tokio::sync::oneshot;
 
 use super::device::{DeviceError, FailureClass, PowerDevice};
-use super::event::EventBus;
+use super::event::{EventBus, Happening};
 use super::fleet::{DropGuard, NodeEntry};
 use super::journal::Journal;
 use super::machine::{Effect, Input, Machine, Moment, Op, Outcome, Save, Ticket};
@@ -129,9 +129,14 @@ impl NodeActor {
         let clock = &self.around.clock;
         let moment = Moment { now: clock.now(), swing: clock.swing() };
         let effects = self.machine.step(input, moment);
-        self.entry.publish(self.machine.view());
+        let (view, before) = (self.machine.view(), self.entry.view().health);
+        let health = view.health;
+        self.entry.publish(view);
         for effect in effects {
             self.run(effect, moment, ctx);
+        }
+        if health != before {
+            self.around.events.tell(&self.entry.id, moment.now.wall, Happening::HealthChanged(health));
         }
         self.set_alarm(ctx);
         if self.machine.is_idle()

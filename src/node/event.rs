@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::{BootOverride, NodeId, Power, ResetType};
+use super::{BootOverride, Health, NodeId, Power, ResetType};
 use crate::clock::Wall;
 
 /// How many events a slow listener may fall behind: several for each node of a large rack that loses its network at once.
@@ -118,6 +118,12 @@ pub enum Happening {
     },
     /// The actor of the node was rebuilt after a fault in it.
     Revived,
+    /// The node is as well as this now.
+    HealthChanged(Health),
+    /// The node was added to the configuration of the running service.
+    Added,
+    /// The node was taken out of it.
+    Removed,
 }
 
 /// Where events are sent and heard.
@@ -203,5 +209,17 @@ fn log(node: &NodeId, what: &Happening) {
         }
         Happening::Noticed { text } => tracing::warn!(event = "noticed", node, "{text}"),
         Happening::Revived => tracing::warn!(event = "revived", node, "the node's actor was rebuilt"),
+        // The reason is logged by itself.
+        Happening::HealthChanged(health) => {
+            tracing::info!(
+                event = "health_changed",
+                node,
+                health = health.name(),
+                "the health is {} now",
+                health.name()
+            );
+        }
+        Happening::Added => tracing::info!(event = "node_added", node, "the node was added"),
+        Happening::Removed => tracing::info!(event = "node_removed", node, "the node was removed"),
     }
 }

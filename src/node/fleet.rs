@@ -202,6 +202,8 @@ pub struct Keeper {
     /// What is to be built anew, and when.
     revivals: Vec<(Mono, NodeId)>,
     generations: u64,
+    /// The first configuration was applied.
+    has_started: bool,
 }
 
 impl Keeper {
@@ -216,6 +218,7 @@ impl Keeper {
             falls: mpsc::unbounded_channel(),
             revivals: Vec::new(),
             generations: 0,
+            has_started: false,
         }
     }
 
@@ -240,13 +243,28 @@ impl Keeper {
         }
         new.sort_by(|a, b| a.spec.id.cmp(&b.spec.id));
         let count = new.len();
+        let added: Vec<NodeId> = new.iter().map(|setup| setup.spec.id.clone()).collect();
         for (index, setup) in new.into_iter().enumerate() {
             let first_poll =
                 self.around.clock.now().mono + first_poll_after(index, count, setup.spec.rules.poll_interval);
             self.start(setup, first_poll);
         }
         self.publish_table();
+        self.tell_changes(&gone, &added);
         await_ends(&self.around.clock, ends, END_DEADLINE).await;
+    }
+
+    /// Tells who came and went with a reload; the nodes of the start were always there.
+    fn tell_changes(&mut self, gone: &[NodeId], added: &[NodeId]) {
+        if std::mem::replace(&mut self.has_started, true) {
+            let now = self.around.clock.now().wall;
+            for node in gone {
+                self.around.events.tell(node, now, Happening::Removed);
+            }
+            for node in added {
+                self.around.events.tell(node, now, Happening::Added);
+            }
+        }
     }
 
     fn start(&mut self, setup: NodeSetup, first_poll: Mono) {

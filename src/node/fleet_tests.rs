@@ -121,6 +121,7 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup {
             device: format!("plug of {name}").into(),
             kind: &DeviceKind::PLUG,
             boot_mode: None,
+            boot_targets: None,
         },
         device: Arc::new(move || {
             plug.devices.fetch_add(1, Ordering::SeqCst);
@@ -219,6 +220,7 @@ fn a_panic_in_one_node_is_healed_and_touches_no_other() {
 fn a_reload_touches_only_what_changed() {
     on_virtual_time(|mut keeper, clock| async move {
         let plugs: Vec<Arc<Plug>> = (0..4).map(|_| Arc::new(Plug::default())).collect();
+        let mut heard = keeper.around.events.listen();
         keeper
             .apply(vec![setup("keep", &plugs[0], 1), setup("rewire", &plugs[1], 1), setup("drop", &plugs[2], 1)])
             .await;
@@ -237,6 +239,13 @@ fn a_reload_touches_only_what_changed() {
         let devices: Vec<usize> = plugs.iter().map(|plug| plug.devices.load(Ordering::SeqCst)).collect();
         assert_eq!(devices, [1, 2, 1, 1]);
         assert_eq!(plugs[1].busiest.load(Ordering::SeqCst), 1, "the operation under way was finished first");
+        let mut told = Vec::new();
+        while let Ok(event) = heard.try_recv() {
+            if matches!(event.what, Happening::Added | Happening::Removed) {
+                told.push((event.node.to_string(), event.what));
+            }
+        }
+        assert_eq!(told, [("drop".into(), Happening::Removed), ("new".into(), Happening::Added)]);
     });
 }
 

@@ -81,8 +81,8 @@ impl<'a> Body<'a> {
         let key = match bad {
             Bad::Type => "PropertyValueTypeError",
             Bad::NotInList => "PropertyValueNotInList",
-            Bad::OutOfRange => "PropertyValueOutOfRange",
             Bad::Format => "PropertyValueFormatError",
+            Bad::OutOfRange => "PropertyValueOutOfRange",
         };
         let message = Message::base(key, &[shown, name]).about(self.full(name));
         self.problems.push(message);

@@ -78,6 +78,10 @@ async fn exchange(
     let Some((route, ids)) = found else { return Err(Fault::not_found(request.path())) };
     let seen = Seen { service, path: request.path(), ids, caller: &caller };
     if read {
+        if let Some((privilege, Read::Stream(open))) = route.get {
+            allowed(&seen, method, privilege)?;
+            return open(&seen, request);
+        }
         let answer = match Query::parse(request.query_string())? {
             None => plain(&seen, route)?,
             Some(query) => queried(&query, &seen, route, request).await?,
@@ -140,6 +144,7 @@ fn whole(seen: &Seen<'_>, route: &Route) -> Result<Document, Fault> {
     allowed(seen, &Method::GET, privilege)?;
     match read {
         Read::Any(read) => read(seen),
+        Read::Stream(_) => Err(Fault::bad_request("QueryNotSupportedOnResource", &[])),
         Read::Node(read) => Ok(Document::Resource(read(&seen.node()?.view(), seen)?)),
     }
 }

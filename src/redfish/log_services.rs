@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Seen;
+use super::events::record::news;
 use super::message::{Fault, Message};
 use super::resource::{self, MANAGERS, Resource, link};
 use crate::node::NodeId;
 use crate::node::device::LogEntry;
-use crate::node::event::{Cause, Event, Happening};
+use crate::node::event::Event;
 use crate::node::fleet::HAPPENINGS_MAX;
 
 /// A log of the owner that a path names.
@@ -86,36 +87,6 @@ impl Log {
     }
 }
 
-/// What a happening is called in our registry, if it is of interest later on.
-fn told(event: &Event) -> Option<Message> {
-    let node = &event.node;
-    let (key, words) = match &event.what {
-        Happening::PowerChanged { from: Some(_), to, cause: Cause::Outside } => {
-            ("PowerChangedOutside", format!("{node} is {to} now, and nobody here asked for it"))
-        }
-        Happening::OnTimeRestarted => (
-            "PowerCycledOutside",
-            format!("the power of {node} was cycled, or its device restarted, and nobody here asked for it"),
-        ),
-        Happening::CommandAccepted { reset, by } => {
-            ("CommandAccepted", format!("{reset} for {node} was accepted from {by}"))
-        }
-        Happening::CommandDone { reset, took } => {
-            ("CommandDone", format!("{reset} of {node} is done after {} ms", took.as_millis()))
-        }
-        Happening::CommandSuperseded { reset, by } => {
-            ("CommandSuperseded", format!("{by} took the place of {reset} of {node}"))
-        }
-        Happening::CommandFailed { why, .. } => ("CommandFailed", why.clone()),
-        Happening::CommandOverdue { why, .. } => ("CommandOverdue", why.clone()),
-        Happening::DeviceLost { why } => ("DeviceAway", why.clone()),
-        Happening::LoginRefused { why, .. } => ("LoginRefused", why.clone()),
-        Happening::Noticed { text } => ("DeviceNotice", text.clone()),
-        _ => return None,
-    };
-    Some(Message::ours(key, &[&words]))
-}
-
 /// The logs of the owner that the path names.
 fn logs(seen: &Seen<'_>) -> Result<Vec<Log>, Fault> {
     let node = seen.node()?;
@@ -127,7 +98,7 @@ fn logs(seen: &Seen<'_>) -> Result<Vec<Log>, Fault> {
     let logs: Vec<Log> = if seen.path.starts_with(MANAGERS) {
         let owner = resource::manager(&view.id);
         let happenings = node.happenings();
-        let told = happenings.iter().filter_map(|event| Some((event.clone(), told(event)?))).collect();
+        let told = happenings.iter().filter_map(|event| Some((event.clone(), news(event).pop()?.message))).collect();
         let own = log(owner.clone(), "Log", "What happened to the node", Entries::Own(view.id.clone(), told));
         std::iter::once(own).chain(device(&owner, "AuditLog", "Audit log", &view.audit_log)).collect()
     } else {

@@ -15,11 +15,17 @@ use crate::node::Refusal;
 /// DMTF's Base registry, as published.
 const BASE: &str = include_str!("registries/Base.1.22.1.json");
 
+/// DMTF's registry of what happens to resources, as published.
+const RESOURCE_EVENT: &str = include_str!("registries/ResourceEvent.1.4.3.json");
+
+/// DMTF's registry of what happens to tasks, as published; for the task service, which is empty so far.
+const TASK_EVENT: &str = include_str!("registries/TaskEvent.1.0.5.json");
+
 /// Our own.
 const OURS: &str = include_str!("registries/Plugfish.1.0.0.json");
 
 /// The registries as they are served.
-pub const REGISTRIES: &[&str] = &[BASE, OURS];
+pub const REGISTRIES: &[&str] = &[BASE, RESOURCE_EVENT, TASK_EVENT, OURS];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -57,6 +63,7 @@ impl Registry {
 }
 
 static BASE_REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::read(BASE));
+static EVENT_REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::read(RESOURCE_EVENT));
 static OUR_REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::read(OURS));
 
 /// One message with its arguments (schema Message).
@@ -74,6 +81,11 @@ impl Message {
     /// A message of the Base registry.
     pub fn base(key: &str, args: &[&str]) -> Message {
         Message::of(&BASE_REGISTRY, key, args)
+    }
+
+    /// A message of the ResourceEvent registry.
+    pub fn event(key: &str, args: &[&str]) -> Message {
+        Message::of(&EVENT_REGISTRY, key, args)
     }
 
     /// A message of our own registry.
@@ -112,6 +124,16 @@ impl Message {
     /// Replaces the registry's advice by a better one.
     pub fn advise(&mut self, resolution: &str) {
         self.resolution = resolution.into();
+    }
+
+    /// `ResourceEvent.1.4.ResourcePoweredOn`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// `OK`, `Warning` or `Critical`.
+    pub fn severity(&self) -> &str {
+        &self.severity
     }
 
     /// Its text.

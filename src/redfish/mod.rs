@@ -10,6 +10,9 @@ pub mod certificates;
 pub mod chassis;
 pub mod drives;
 pub mod ethernet_interfaces;
+pub mod event_destinations;
+pub mod event_service;
+pub mod events;
 pub mod exchange;
 pub mod json;
 pub mod log_services;
@@ -32,12 +35,14 @@ pub mod service_root;
 pub mod sessions;
 pub mod simple_storage;
 pub mod systems;
+pub mod task_service;
 
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -47,6 +52,7 @@ use crate::http::tls::Certificate;
 use crate::node::fleet::{Fleet, NodeEntry};
 use crate::node::view::NodeView;
 use crate::telemetry::Metrics;
+use events::Events;
 use message::Fault;
 use resource::Resource;
 
@@ -64,6 +70,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// The TCP port on which it listens; the first one where there are several.
     pub port: u16,
+    /// What happens, and who is told.
+    pub events: Arc<Events>,
     /// The certificate that is served with; `None` without TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -169,6 +177,8 @@ pub enum Read {
     Any(fn(&Seen<'_>) -> Result<Document, Fault>),
     /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.
     Node(fn(&NodeView, &Seen<'_>) -> Result<Resource, Fault>),
+    /// No document: the response is written for as long as the client reads it.
+    Stream(fn(&Seen<'_>, &HttpRequest) -> Result<HttpResponse, Fault>),
 }
 
 type Write = for<'a> fn(Asked<'a>) -> Pending<'a>;
@@ -333,6 +343,32 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/SessionService/Sessions/{}", fresh!(sessions::session))
         .read_with(Privilege::ConfigureSelf)
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
+    shows("/redfish/v1/TaskService", fresh!(task_service::service)),
+    shows("/redfish/v1/TaskService/Tasks", fresh!(task_service::collection)),
+    shows("/redfish/v1/EventService", fresh!(event_service::service))
+        .with_patch(Privilege::ConfigureManager, event_service::patch),
+    acts(
+        "/redfish/v1/EventService/Actions/EventService.SubmitTestEvent",
+        Privilege::ConfigureManager,
+        event_service::submit_test_event,
+    ),
+    shows("/redfish/v1/EventService/SSE", Read::Stream(event_service::stream)),
+    shows("/redfish/v1/EventService/Subscriptions", fresh!(event_destinations::collection))
+        .with_post(Privilege::ConfigureComponents, event_destinations::create),
+    acts("/redfish/v1/EventService/Subscriptions/Members", Privilege::ConfigureComponents, event_destinations::create),
+    shows("/redfish/v1/EventService/Subscriptions/{}", fresh!(event_destinations::destination))
+        .with_patch(Privilege::ConfigureSelf, event_destinations::patch)
+        .with_delete(Privilege::ConfigureSelf, event_destinations::delete),
+    acts(
+        "/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.SuspendSubscription",
+        Privilege::ConfigureSelf,
+        event_destinations::suspend,
+    ),
+    acts(
+        "/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.ResumeSubscription",
+        Privilege::ConfigureSelf,
+        event_destinations::resume,
+    ),
     shows("/redfish/v1/AccountService", fresh!(account_service::service))
         .with_patch(Privilege::ConfigureUsers, account_service::patch),
     shows("/redfish/v1/AccountService/Accounts", fresh!(accounts::collection))

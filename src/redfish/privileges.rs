@@ -77,6 +77,16 @@ const ENTITIES: &[(&str, &str)] = &[
     ("/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates/{}", "Certificate"),
     ("/redfish/v1/AccountService/Roles", "RoleCollection"),
     ("/redfish/v1/AccountService/Roles/{}", "Role"),
+    ("/redfish/v1/TaskService", "TaskService"),
+    ("/redfish/v1/TaskService/Tasks", "TaskCollection"),
+    ("/redfish/v1/EventService", "EventService"),
+    ("/redfish/v1/EventService/Actions/EventService.SubmitTestEvent", "EventService"),
+    ("/redfish/v1/EventService/SSE", "EventService"),
+    ("/redfish/v1/EventService/Subscriptions", "EventDestinationCollection"),
+    ("/redfish/v1/EventService/Subscriptions/Members", "EventDestinationCollection"),
+    ("/redfish/v1/EventService/Subscriptions/{}", "EventDestination"),
+    ("/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.SuspendSubscription", "EventDestination"),
+    ("/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.ResumeSubscription", "EventDestination"),
 ];
 
 /// Where a route asks for less than the registry's table says, and why that is right.

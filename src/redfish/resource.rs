@@ -36,6 +36,21 @@ pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
 
 /// The certificate service.
 pub const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
+/// The task service.
+pub const TASK_SERVICE: &str = "/redfish/v1/TaskService";
+/// The collection of tasks.
+pub const TASKS: &str = "/redfish/v1/TaskService/Tasks";
+/// The event service.
+pub const EVENT_SERVICE: &str = "/redfish/v1/EventService";
+/// The stream of server-sent events.
+pub const EVENT_STREAM: &str = "/redfish/v1/EventService/SSE";
+/// The collection of subscriptions to events.
+pub const SUBSCRIPTIONS: &str = "/redfish/v1/EventService/Subscriptions";
+
+/// A subscription to events.
+pub fn subscription(id: &str) -> String {
+    format!("{SUBSCRIPTIONS}/{id}")
+}
 
 /// The system of a node.
 pub fn system(id: &NodeId) -> String {

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::query::LEVELS_MAX;
 use super::resource::{
-    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, MANAGERS, POWER_EQUIPMENT, REGISTRIES, ROOT, Resource,
-    SESSION_SERVICE, SESSIONS, SYSTEMS, link,
+    ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, EVENT_SERVICE, MANAGERS, POWER_EQUIPMENT, REGISTRIES, ROOT,
+    Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, TASK_SERVICE, link,
 };
 use super::{Document, Seen, power_equipment};
 use crate::redfish::message::Fault;
@@ -53,6 +53,11 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("LogService", "v1_9_0"),
     ("LogEntryCollection", ""),
     ("LogEntry", "v1_21_0"),
+    ("TaskService", "v1_3_0"),
+    ("TaskCollection", ""),
+    ("EventService", "v1_12_0"),
+    ("EventDestinationCollection", ""),
+    ("EventDestination", "v1_16_0"),
     ("SessionService", "v1_2_0"),
     ("SessionCollection", ""),
     ("Session", "v1_8_0"),
@@ -79,6 +84,8 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Chassis": link(CHASSIS),
         "PowerEquipment": power_equipment::is_there(seen).then(|| link(POWER_EQUIPMENT)),
         "Registries": link(REGISTRIES),
+        "Tasks": link(TASK_SERVICE),
+        "EventService": link(EVENT_SERVICE),
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
         "CertificateService": seen.service.certificate.as_ref().map(|_| link(CERTIFICATE_SERVICE)),
@@ -116,6 +123,8 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Managers", MANAGERS),
             entry("Chassis", CHASSIS),
             entry("Registries", REGISTRIES),
+            entry("Tasks", TASK_SERVICE),
+            entry("EventService", EVENT_SERVICE),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),
             entry("AccountService", ACCOUNT_SERVICE),

@@ -183,6 +183,16 @@ impl Store {
         self.put_record(&Key::Value(name.into()), &content, Change::PutValue(name.into(), value))
     }
 
+    /// The small values whose names begin with this, in the order of their names.
+    pub fn values(&self, prefix: &str) -> Vec<(String, serde_json::Value)> {
+        self.inbox.lock().state.values(prefix)
+    }
+
+    /// Makes it durable that there is no such small value.
+    pub fn delete_value(&self, name: &str) -> JournalFuture {
+        self.put(Change::DeleteValue(name.into()))
+    }
+
     /// Resolves when all that was noted before it survives a power cut.
     pub fn sync(&self) -> JournalFuture {
         self.inbox.hurry();

@@ -44,6 +44,8 @@ pub enum Change {
     DeleteAccount(String),
     /// A small value of the service.
     PutValue(String, serde_json::Value),
+    /// A small value of the service gone.
+    DeleteValue(String),
     /// The whole state exchanged.
     Replace(BTreeMap<Key, Content>),
     /// Nothing: whoever waits for it knows that all before it is durable.
@@ -57,15 +59,16 @@ impl Change {
             Change::Intent(..) => "intent",
             Change::Boot(..) => "boot",
             Change::PutAccount(_) | Change::DeleteAccount(_) => "account",
-            Change::PutValue(..) => "value",
+            Change::PutValue(..) | Change::DeleteValue(_) => "value",
             Change::Replace(_) => "restore",
             Change::Barrier => "sync",
         }
     }
 
-    /// Whether the backup is to follow at once: a deleted account or an old password must not come back from it.
+    /// Whether the backup is to follow at once: what was deleted, or an old password, must not come back from it.
     pub fn wants_backup(&self) -> bool {
-        matches!(self, Change::PutAccount(_) | Change::DeleteAccount(_) | Change::Replace(_))
+        use Change::{DeleteAccount, DeleteValue, PutAccount, Replace};
+        matches!(self, PutAccount(_) | DeleteAccount(_) | DeleteValue(_) | Replace(_))
     }
 }
 
@@ -119,6 +122,18 @@ impl State {
         }
     }
 
+    /// The small values whose names begin with this.
+    pub fn values(&self, prefix: &str) -> Vec<(String, serde_json::Value)> {
+        let from = self.entries.range(Key::Value(prefix.into())..);
+        let values = from.map_while(|(key, entry)| match (key, &entry.content) {
+            (Key::Value(name), Content::Value(value)) if name.starts_with(prefix) => {
+                Some((name.clone(), value.clone()))
+            }
+            _ => None,
+        });
+        values.collect()
+    }
+
     /// Adds to `plan` what `change` does to the state, seen after what `plan` does already.
     pub fn plan(&self, change: &Change, plan: &mut Plan) {
         match change {
@@ -144,6 +159,7 @@ impl State {
             Change::PutValue(name, value) => {
                 plan.insert(Key::Value(name.clone()), Some(Content::Value(value.clone())));
             }
+            Change::DeleteValue(name) => drop(plan.insert(Key::Value(name.clone()), None)),
             Change::Replace(records) => {
                 plan.extend(self.entries.keys().map(|key| (key.clone(), None)));
                 plan.extend(records.iter().map(|(key, content)| (key.clone(), Some(content.clone()))));
@@ -241,6 +257,19 @@ mod tests {
         state.adopt(plan, 3);
         assert_eq!(state.accounts(), []);
         assert_eq!(state.sessions().iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["2"]);
+    }
+
+    #[test]
+    fn values_are_found_by_the_beginning_of_their_names() {
+        let mut state = State::default();
+        let mut plan = Plan::new();
+        for name in ["a", "b/1", "b/2", "b0", "c"] {
+            state.plan(&Change::PutValue(name.into(), name.into()), &mut plan);
+        }
+        state.plan(&Change::DeleteValue("b/1".into()), &mut plan);
+        state.adopt(plan, 1);
+        assert_eq!(state.values("b/"), [("b/2".to_owned(), "b/2".into())]);
+        assert_eq!(state.values("d"), []);
     }
 
     #[test]

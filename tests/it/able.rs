@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use plugfish::clock::{Clock, Wall};
+use plugfish::daemon::shelf::StoreShelf;
 use plugfish::http::auth::Access;
 use plugfish::http::server;
 use plugfish::node::actor::Surroundings;
@@ -20,6 +21,7 @@ use plugfish::node::{
     Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power,
     Processor,
 };
+use plugfish::redfish::events::Events;
 use plugfish::redfish::{Service, exchange};
 use plugfish::store::Store;
 use plugfish::telemetry::Metrics;
@@ -191,16 +193,25 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             };
             let device = "Intel AMT at 192.0.2.12".into();
             let (id, inventory) = ("pc".parse().unwrap(), Arc::default());
-            let spec = NodeSpec { id, inventory, rules, device, kind: &KIND, boot_mode: Some(BootMode::Legacy) };
+            let spec = NodeSpec {
+                id,
+                inventory,
+                rules,
+                device,
+                kind: &KIND,
+                boot_mode: Some(BootMode::Legacy),
+                boot_targets: None,
+            };
             keeper
                 .apply(vec![NodeSetup { spec, wiring: 0, device: Arc::new(move || Box::new(Fake(pc.clone()))) }])
                 .await;
             let fleet = keeper.fleet();
             let access = Arc::new(Access::new(store.clone(), clock.clone(), false));
+            let events = Events::start(Arc::new(StoreShelf(store.clone())), clock.clone(), metrics.clone());
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
             let (uuid, port, certificate) = (store.service_uuid(), address.port(), None);
-            let service = Data::new(Service { fleet, access, clock, uuid, metrics, port, certificate });
+            let service = Data::new(Service { fleet, access, clock, uuid, metrics, events, port, certificate });
             let app = move |config: &mut actix_web::web::ServiceConfig| exchange::mount(config, &service);
             let (running, handle) = server::run(listeners, None, 1, app).unwrap();
             actix::spawn(running);

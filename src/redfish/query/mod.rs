@@ -4,7 +4,7 @@
 //! They work in the order that the specification gives: `$filter`, `$skip`, `$top`, then `$expand`, then `$select`.
 
 mod expand;
-mod filter;
+pub mod filter;
 mod select;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,358 @@
+//! The hub of events: what happens in the fleet goes in, and every subscriber gets what it wants through a queue of its
+//! own. A subscriber that is slow or away loses its own oldest events, and slows nobody.
+//!
+//! It knows where subscriptions are kept only as a [`Shelf`].
+
+pub mod delivery;
+pub mod queue;
+pub mod record;
+pub mod stream;
+pub mod subscription;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::AbortHandle;
+
+use crate::clock::{Clock, secret_bytes};
+use crate::node::event::Event;
+use crate::telemetry::Metrics;
+use queue::Queue;
+use record::Record;
+use stream::Stream;
+use subscription::{Settings, Subscription};
+
+/// Events that can be replayed to a stream that was cut off: as many as it can be given at once. They have some 700 bytes each.
+const REPLAY_MAX: usize = queue::QUEUE_MAX;
+
+/// Subscriptions at once. Each has a task and may keep a connection open.
+const SUBSCRIPTIONS_MAX: usize = 32;
+
+/// Streams at once, over all workers.
+const STREAMS_MAX: usize = 32;
+
+/// Under which name settings are kept.
+const SETTINGS: &str = "event_service";
+
+/// What the names of subscriptions begin with where they are kept.
+const SUBSCRIPTION: &str = "subscription/";
+
+/// A write to the shelf. When it resolves to `Ok` the change survives a power cut; the error says in words why it does not.
+pub type ShelfFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// Where small values are kept. Reading is from memory and never waits for a disk.
+pub trait Shelf: Send + Sync {
+    /// The values whose names begin with this.
+    fn values(&self, prefix: &str) -> Vec<(String, Value)>;
+
+    /// Makes a value durable, in the place of the one with its name.
+    fn put(&self, name: &str, value: Value) -> ShelfFuture;
+
+    /// Makes it durable that there is no such value.
+    fn delete(&self, name: &str) -> ShelfFuture;
+}
+
+/// Why something is not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventRefusal {
+    /// There are as many as there can be.
+    #[error("there are as many subscribers as there can be; delete one first")]
+    Full,
+    /// Somebody else changed it since the client read it.
+    #[error("it was changed in the meantime; read it again")]
+    Changed,
+    /// It is not there.
+    #[error("there is no such subscription")]
+    Gone,
+    /// The disk did not take it.
+    #[error("the change was not made: {0}")]
+    CannotWrite(String),
+}
+
+/// Whom events go to.
+enum Want {
+    /// Somebody to whom they are sent.
+    Delivery { subscription: Arc<Subscription>, failing: bool, task: AbortHandle },
+    /// Somebody who reads them from a connection.
+    Stream(Arc<Stream>),
+}
+
+struct Subscriber {
+    queue: Arc<Queue>,
+    want: Want,
+}
+
+/// A subscriber, as clients see it.
+pub enum Shown {
+    /// A subscription, and whether its last delivery failed.
+    Delivery(Arc<Subscription>, bool),
+    /// A stream.
+    Stream(Arc<Stream>),
+}
+
+struct State {
+    /// The id of the next event.
+    next: u64,
+    recent: VecDeque<Arc<Record>>,
+    subscribers: BTreeMap<String, Subscriber>,
+    settings: Settings,
+    stopped: bool,
+}
+
+/// See the top of the file.
+pub struct Events {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    shelf: Arc<dyn Shelf>,
+    runtime: Handle,
+    state: Mutex<State>,
+    /// Held over a durable change, so that its condition still holds when it is made.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Events {
+    /// The hub as the shelf has it. Deliveries run on the runtime on which this is called.
+    pub fn start(shelf: Arc<dyn Shelf>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Events> {
+        // reqwest looks for it; a second start (tests in one process) keeps the first one's.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let stored = |value: Value| serde_json::from_value::<Settings>(value).ok();
+        let settings = shelf.values(SETTINGS).into_iter().find_map(|(_, value)| stored(value)).unwrap_or_default();
+        let subscriptions = shelf.values(SUBSCRIPTION);
+        // Counting on from the clock, ids grow over restarts too, as long as there are less than a thousand events in a second.
+        let next = u64::try_from(clock.now().wall.0).unwrap_or(0);
+        let state = State { next, recent: VecDeque::new(), subscribers: BTreeMap::new(), settings, stopped: false };
+        let (runtime, changing) = (Handle::current(), tokio::sync::Mutex::default());
+        let events = Arc::new(Events { clock, metrics, shelf, runtime, state: Mutex::new(state), changing });
+        for (name, value) in subscriptions {
+            match serde_json::from_value::<Subscription>(value) {
+                Ok(subscription) => events.add(subscription),
+                Err(error) => tracing::error!(event = "subscription_lost", name, "it cannot be read: {error}"),
+            }
+        }
+        events
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes on what is heard, until the hub is stopped or the bus is gone.
+    pub async fn run(self: Arc<Events>, mut heard: Receiver<Event>) {
+        loop {
+            match heard.recv().await {
+                Ok(event) => {
+                    let news = record::news(&event);
+                    self.publish(news.len(), |index, id, group| {
+                        news.get(index).map(|news| Record::of(news, id, group, event.at))
+                    });
+                }
+                Err(RecvError::Lagged(lost)) => {
+                    tracing::warn!(event = "events_dropped", lost, "events came faster than they could be passed on");
+                    self.lock().subscribers.values().for_each(|subscriber| subscriber.queue.lose(lost));
+                }
+                Err(RecvError::Closed) => return,
+            }
+            if self.lock().stopped {
+                return;
+            }
+        }
+    }
+
+    /// Passes on an event with the body of a client.
+    pub fn publish_free(&self, body: Map<String, Value>) {
+        self.publish(1, |_, id, group| Some(Record::free(body.clone(), id, group)));
+    }
+
+    /// Gives ids to records, and puts them into the queues of those who want them.
+    fn publish(&self, count: usize, make: impl Fn(usize, u64, u64) -> Option<Record>) {
+        let mut state = self.lock();
+        let group = state.next;
+        for record in (0..count).zip(group..).filter_map(|(index, id)| make(index, id, group)) {
+            let record = Arc::new(record);
+            state.next = record.id + 1;
+            if state.recent.len() >= REPLAY_MAX {
+                state.recent.pop_front();
+            }
+            state.recent.push_back(record.clone());
+            state.subscribers.retain(|id, subscriber| {
+                if !subscriber.want.takes(&record) {
+                    return true;
+                }
+                let had_room = subscriber.queue.push(record.clone());
+                if !had_room {
+                    self.metrics.event("dropped");
+                }
+                let is_cut = !had_room && matches!(subscriber.want, Want::Stream(_));
+                if is_cut {
+                    tracing::warn!(event = "stream_cut", stream = id, "its client reads too slowly");
+                    subscriber.queue.close();
+                }
+                !is_cut
+            });
+        }
+    }
+
+    /// Lets a subscription live: its queue and its task.
+    fn add(self: &Arc<Events>, subscription: Subscription) {
+        let queue = Arc::new(Queue::default());
+        let id = subscription.id.clone();
+        let task = self.runtime.spawn(delivery::deliver(self.clone(), id.clone(), queue.clone())).abort_handle();
+        let want = Want::Delivery { subscription: Arc::new(subscription), failing: false, task };
+        self.lock().subscribers.insert(id, Subscriber { queue, want });
+    }
+
+    /// Makes a subscription, durably. Its id and change are given here.
+    pub async fn subscribe(
+        self: &Arc<Events>,
+        mut subscription: Subscription,
+    ) -> Result<Arc<Subscription>, EventRefusal> {
+        let _turn = self.changing.lock().await;
+        let is_delivery = |subscriber: &&Subscriber| matches!(subscriber.want, Want::Delivery { .. });
+        if self.lock().subscribers.values().filter(is_delivery).count() >= SUBSCRIPTIONS_MAX {
+            return Err(EventRefusal::Full);
+        }
+        subscription.id = hex::encode(secret_bytes::<8>());
+        subscription.change = 1;
+        self.put(&subscription).await?;
+        self.add(subscription.clone());
+        Ok(Arc::new(subscription))
+    }
+
+    async fn put(&self, subscription: &Subscription) -> Result<(), EventRefusal> {
+        let value = serde_json::to_value(subscription).map_err(|error| EventRefusal::CannotWrite(error.to_string()))?;
+        let name = format!("{SUBSCRIPTION}{}", subscription.id);
+        self.shelf.put(&name, value).await.map_err(EventRefusal::CannotWrite)
+    }
+
+    /// Changes a subscription, durably; only if it is at this change, where one is given.
+    pub async fn change(
+        &self,
+        id: &str,
+        at: Option<u64>,
+        edit: impl FnOnce(&mut Subscription),
+    ) -> Result<Arc<Subscription>, EventRefusal> {
+        let _turn = self.changing.lock().await;
+        let old = self.subscription(id).ok_or(EventRefusal::Gone)?;
+        if at.is_some_and(|at| at != old.change) {
+            return Err(EventRefusal::Changed);
+        }
+        let mut new = Subscription::clone(&old);
+        edit(&mut new);
+        new.change += 1;
+        self.put(&new).await?;
+        let new = Arc::new(new);
+        let mut state = self.lock();
+        let Some(subscriber) = state.subscribers.get_mut(id) else { return Err(EventRefusal::Gone) };
+        if new.suspended {
+            subscriber.queue.clear();
+        }
+        if let Want::Delivery { subscription, .. } = &mut subscriber.want {
+            *subscription = new.clone();
+        }
+        Ok(new)
+    }
+
+    /// Ends a subscription, durably, or a stream; only if it is at this change, where one is given.
+    pub async fn end(&self, id: &str, at: Option<u64>) -> Result<(), EventRefusal> {
+        let _turn = self.changing.lock().await;
+        if let Some(subscription) = self.subscription(id) {
+            if at.is_some_and(|at| at != subscription.change) {
+                return Err(EventRefusal::Changed);
+            }
+            self.shelf.delete(&format!("{SUBSCRIPTION}{id}")).await.map_err(EventRefusal::CannotWrite)?;
+        }
+        let gone = self.lock().subscribers.remove(id).ok_or(EventRefusal::Gone)?;
+        gone.end();
+        Ok(())
+    }
+
+    /// A subscriber took nothing for as long as it was to be tried: its subscription is deleted, or suspended.
+    async fn give_up(&self, id: &str, terminate: bool, why: &str) {
+        tracing::error!(event = "subscriber_lost", subscription = id, terminate, "given up, since {why}");
+        let done = match terminate {
+            true => self.end(id, None).await,
+            false => self.change(id, None, |subscription| subscription.suspended = true).await.map(drop),
+        };
+        if let Err(error) = done {
+            tracing::error!(event = "subscriber_not_given_up", subscription = id, "{error}");
+        }
+    }
+
+    /// Changes the settings of the service, durably; only if they are at this change, where one is given.
+    pub async fn set(&self, at: Option<u64>, edit: impl FnOnce(&mut Settings)) -> Result<(), EventRefusal> {
+        let _turn = self.changing.lock().await;
+        let mut settings = self.settings();
+        if at.is_some_and(|at| at != settings.change) {
+            return Err(EventRefusal::Changed);
+        }
+        edit(&mut settings);
+        settings.change += 1;
+        let value = serde_json::to_value(settings).map_err(|error| EventRefusal::CannotWrite(error.to_string()))?;
+        self.shelf.put(SETTINGS, value).await.map_err(EventRefusal::CannotWrite)?;
+        self.lock().settings = settings;
+        Ok(())
+    }
+
+    /// The settings of the service.
+    pub fn settings(&self) -> Settings {
+        self.lock().settings
+    }
+
+    /// The ids of all subscribers.
+    pub fn ids(&self) -> Vec<String> {
+        self.lock().subscribers.keys().cloned().collect()
+    }
+
+    /// A subscriber.
+    pub fn find(&self, id: &str) -> Option<Shown> {
+        self.lock().subscribers.get(id).map(|subscriber| match &subscriber.want {
+            Want::Delivery { subscription, failing, .. } => Shown::Delivery(subscription.clone(), *failing),
+            Want::Stream(stream) => Shown::Stream(stream.clone()),
+        })
+    }
+
+    fn subscription(&self, id: &str) -> Option<Arc<Subscription>> {
+        match self.find(id) {
+            Some(Shown::Delivery(subscription, _)) => Some(subscription),
+            _ => None,
+        }
+    }
+
+    fn note_failing(&self, id: &str, now: bool) {
+        let mut state = self.lock();
+        if let Some(Want::Delivery { failing, .. }) = state.subscribers.get_mut(id).map(|found| &mut found.want) {
+            *failing = now;
+        }
+    }
+
+    /// Ends all streams and all deliveries; what waits is forgotten, subscriptions stay.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        std::mem::take(&mut state.subscribers).into_values().for_each(Subscriber::end);
+    }
+}
+
+impl Want {
+    fn takes(&self, record: &Record) -> bool {
+        match self {
+            Want::Delivery { subscription, .. } => !subscription.suspended && subscription.selection.takes(record),
+            Want::Stream(stream) => stream.takes(record),
+        }
+    }
+}
+
+impl Subscriber {
+    fn end(self) {
+        self.queue.close();
+        if let Want::Delivery { task, .. } = self.want {
+            task.abort();
+        }
+    }
+}

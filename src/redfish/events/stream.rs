@@ -1,0 +1,107 @@
+//! Server-sent events: a connection on which events are written as they happen. It counts as a subscriber for as long as
+//! it is open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use futures_util::stream;
+
+use super::queue::{Next, Queue};
+use super::record::{Record, payload};
+use super::{EventRefusal, Events, STREAMS_MAX, Subscriber, Want};
+use crate::clock::secret_bytes;
+use crate::redfish::query::filter::Filter;
+
+/// How often something is written where nothing happens: connections that are silent for longer get cut by what lies
+/// between, and a client that is gone is noticed by it.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// A stream that is open.
+#[derive(Debug)]
+pub struct Stream {
+    /// The last part of its URI.
+    pub id: String,
+    /// Who reads it.
+    pub owner: String,
+    filter: Option<Filter>,
+}
+
+impl Stream {
+    /// Whether its client wants this event.
+    pub fn takes(&self, record: &Record) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.holds(&record.facts))
+    }
+}
+
+/// Takes the stream off the hub when its connection is gone.
+struct Open {
+    events: Arc<Events>,
+    stream: Arc<Stream>,
+    queue: Arc<Queue>,
+    greeted: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.events.lock().subscribers.remove(&self.stream.id);
+    }
+}
+
+impl Events {
+    /// Opens a stream. With `after`, what has happened since the event with that id comes first, as far as it is still
+    /// known.
+    pub fn open_stream(
+        self: &Arc<Events>,
+        owner: String,
+        filter: Option<Filter>,
+        after: Option<u64>,
+    ) -> Result<impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + use<>, EventRefusal> {
+        let stream = Arc::new(Stream { id: hex::encode(secret_bytes::<8>()), owner, filter });
+        let queue = Arc::new(Queue::default());
+        let mut state = self.lock();
+        let is_stream = |subscriber: &&Subscriber| matches!(subscriber.want, Want::Stream(_));
+        if state.stopped || state.subscribers.values().filter(is_stream).count() >= STREAMS_MAX {
+            return Err(EventRefusal::Full);
+        }
+        if let Some(after) = after {
+            // With the id of another process, or of too long ago, nobody knows how many are missing: at least one.
+            let first = state.recent.front().map_or(state.next, |record| record.id);
+            if after < state.next && after + 1 < first {
+                queue.lose(1);
+            }
+            let missed = state.recent.iter().filter(|record| record.id > after && stream.takes(record));
+            for record in missed {
+                queue.push(record.clone());
+            }
+        }
+        state
+            .subscribers
+            .insert(stream.id.clone(), Subscriber { queue: queue.clone(), want: Want::Stream(stream.clone()) });
+        drop(state);
+        let open = Open { events: self.clone(), stream, queue, greeted: false };
+        Ok(stream::unfold(open, |mut open| async move {
+            let text = open.next().await?;
+            Some((Ok(Bytes::from(text)), open))
+        }))
+    }
+}
+
+impl Open {
+    /// What is written next; `None` ends the stream.
+    async fn next(&mut self) -> Option<String> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            // Lets the headers go out at once.
+            return Some(": this stream is open\n\n".into());
+        }
+        match self.events.clock.limit(KEEP_ALIVE_EVERY, self.queue.next()).await {
+            None => Some(": still here\n\n".into()),
+            Some(None) => None,
+            Some(Some(Next { record, lost })) => {
+                self.events.metrics.event("streamed");
+                let event = payload(&record, lost, Some(&self.stream.id));
+                Some(format!("id: {}\ndata: {event}\n\n", record.id))
+            }
+        }
+    }
+}

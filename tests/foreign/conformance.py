@@ -1,0 +1,44 @@
+"""Keeps the tables of docs/conformance.md, which are made from what the judges found.
+
+A judge gives its rows; `settle` writes them, or checks that the document says the same but for cells that are numbers,
+which may differ from run to run. A cell that has to be right to the digit is text: "none" or "2 known", not "2".
+"""
+
+import difflib
+import re
+import sys
+
+DOCUMENT = "docs/conformance.md"
+
+
+def rendered(rows):
+    head, *rest = rows
+    lines = [head, ["---"] * len(head), *rest]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+def without_numbers(text):
+    return [re.sub(r"(?<=\| )\d+(?= \|)", "#", line) for line in text.splitlines()]
+
+
+def settle(name, rows, write):
+    """Writes the table called NAME, or ends with what is not true in it. Says whether all is well."""
+    with open(DOCUMENT, encoding="utf-8") as file:
+        text = file.read()
+    table = rendered(rows)
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, found, rest = text.partition(start)
+    old, closed, after = rest.partition(end)
+    if not found or not closed:
+        print(f"{DOCUMENT} has no place for the table {name}", file=sys.stderr)
+        return False
+    if write:
+        with open(DOCUMENT, "w", encoding="utf-8") as file:
+            file.write(before + start + table + end + after)
+        return True
+    said, is_so = without_numbers(old), without_numbers(table)
+    if said == is_so:
+        return True
+    print(f"{DOCUMENT} is not true any more; make it anew with tests/foreign/{name} --table:", file=sys.stderr)
+    print("\n".join(difflib.unified_diff(said, is_so, "the document", "this run", lineterm="")), file=sys.stderr)
+    return False
