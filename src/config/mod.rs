@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema; `diff` says
-//! what a reload changes. This room knows what a node is and what a role is. It knows no driver: the daemon turns
+//! what a reload changes, `watch` when one is due. This room knows what a node is and what a role is. It knows no driver: the daemon turns
 //! [`DeviceConfig`] into one.
 
 mod check;
@@ -21,6 +21,7 @@ pub mod shape;
 mod surroundings;
 mod tree;
 mod values;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
