@@ -107,6 +107,9 @@
 //!   is told that something is missing. Price: none, with less than a thousand events in a second.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client wants to be sent along are never shown; they lie in the state directory as they are.
+//! - **The status page logs in, switches and listens over Redfish, and reads one document beside it** (`/page/nodes`): curves,
+//!   ages and the last words of every node would be four reads of each. Price: a format that is nobody's standard, and that
+//!   nobody but the page is told to use.
 //! - **The TaskService is always empty**: nothing here is a task. A command is answered when it is durable, and its end is an
 //!   event.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
