@@ -1,12 +1,14 @@
 //! `plugfish serve`: from nodes.yaml to a running daemon, signals, reload, end.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use super::notify::Notify;
+use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
 use crate::cli::ConfigFile;
 use crate::clock::Clock;
 use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
@@ -24,14 +26,37 @@ pub async fn serve(file: &ConfigFile) -> Result<()> {
     let config = load(&path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let open = config.server.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
-    if let (None, Some(address)) = (&config.server.tls, open) {
+    let plan = with_sockets(plan(&config)?, sockets::given()?)?;
+    if let (None, Some(address)) = (&plan.tls, open_to_others(&plan.listen)) {
         tracing::warn!(event = "plain_http", "passwords cross the network of {address} in clear; set server.tls");
     }
-    let running = Running::start(plan(&config)?, Clock::system()).await?;
+    let running = Running::start(plan, Clock::system()).await?;
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
     look_after(running, Some((path, config))).await
+}
+
+/// The first address that other machines can reach.
+fn open_to_others(listen: &[SocketAddr]) -> Option<SocketAddr> {
+    listen.iter().copied().find(|address| !address.ip().to_canonical().is_loopback())
+}
+
+/// Sockets from systemd take the place of `server.listen`, except that a service without a login must not be opened by
+/// them to others: who wants that says it in the file.
+fn with_sockets(plan: Plan, sockets: Vec<TcpListener>) -> Result<Plan> {
+    if sockets.is_empty() {
+        return Ok(plan);
+    }
+    let listen: Vec<SocketAddr> =
+        sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().context("a socket has no address")?;
+    if let (false, Some(address), None) = (plan.auth_required, open_to_others(&listen), open_to_others(&plan.listen)) {
+        anyhow::bail!(
+            "the socket unit listens on {address}, which others can reach, while server.auth is none: set it to \
+             required, or write {address} into server.listen with allow_insecure: true"
+        );
+    }
+    tracing::info!(event = "sockets_given", "systemd opened the sockets; server.listen is not used");
+    Ok(Plan { listen, sockets, ..plan })
 }
 
 /// Looks after a daemon without a file until told to stop.
@@ -54,6 +79,8 @@ async fn look_after(mut running: Running, mut file: Option<(PathBuf, Config)>) -
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let stop = told_to_stop();
     tokio::pin!(stop);
+    let mut systemd = Notify::from_env(running.clock.clone());
+    systemd.ready(&running);
     loop {
         tokio::select! {
             told = &mut stop => {
@@ -62,13 +89,17 @@ async fn look_after(mut running: Running, mut file: Option<(PathBuf, Config)>) -
             }
             _ = hang_up.recv() => {
                 if let Some((path, config)) = file.as_mut() {
+                    systemd.reloading();
                     reload(&mut running, path, config).await;
+                    systemd.ready(&running);
                 }
             }
+            () = systemd.due() => systemd.beat(&mut running).await,
             () = running.watch() => {}
         }
     }
     tracing::info!(event = "stopping", "told to stop");
+    systemd.stopping();
     running.stop().await;
     tracing::info!(event = "stopped", "stopped");
     Ok(())
@@ -134,6 +165,7 @@ fn plan(config: &Config) -> Result<Plan> {
     };
     Ok(Plan {
         listen: config.server.listen.clone(),
+        sockets: Vec::new(),
         tls: config.server.tls.as_ref().map(|tls| match tls {
             TlsConfig::Files { certificate, key } => {
                 TlsPlan::Files { certificate: certificate.clone(), key: key.clone() }
