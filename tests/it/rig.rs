@@ -286,6 +286,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
                 device: driver.label().into(),
                 kind: driver.kind(),
                 boot_mode: None,
+                boot_targets: None,
             },
             driver,
         }
@@ -321,6 +322,7 @@ fn node_of(machine: &Machine) -> NodePlan {
             device: driver.label().into(),
             kind: driver.kind(),
             boot_mode: None,
+            boot_targets: None,
         },
         driver,
     }
