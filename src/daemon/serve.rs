@@ -239,3 +239,37 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     let boot_targets = node.boot_targets.as_deref().map(Into::into);
     NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode, boot_targets }, driver }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_does_not_open_a_service_without_a_login() {
+        let plan = |listen: &str, auth_required| Plan {
+            listen: vec![listen.parse().unwrap()],
+            sockets: Vec::new(),
+            tls: None,
+            auth_required,
+            metrics: MetricsAccess::Off,
+            state_dir: PathBuf::new(),
+            accounts: Vec::new(),
+            nodes: Vec::new(),
+        };
+        let sockets = |address: &str| vec![TcpListener::bind(address).unwrap()];
+        let refused = with_sockets(plan("127.0.0.1:8000", false), sockets("0.0.0.0:0")).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("server.auth is none"), "{refused}");
+        for (plan, address) in [
+            (plan("127.0.0.1:8000", false), "127.0.0.1:0"),
+            (plan("127.0.0.1:8000", true), "0.0.0.0:0"),
+            (plan("0.0.0.0:8000", false), "0.0.0.0:0"),
+        ] {
+            let taken = with_sockets(plan, sockets(address)).unwrap();
+            assert_eq!(taken.listen, [taken.sockets[0].local_addr().unwrap()]);
+        }
+        assert_eq!(
+            with_sockets(plan("127.0.0.1:8000", true), Vec::new()).unwrap().listen,
+            ["127.0.0.1:8000".parse().unwrap()]
+        );
+    }
+}

@@ -33,3 +33,4 @@ mod schemas;
 mod sim;
 mod soak;
 mod streams;
+mod systemd;
