@@ -26,7 +26,7 @@ The state, under systemd. Accounts, sessions and unfinished commands are in it.
 .SH ENVIRONMENT
 .TP
 RUST_LOG
-What is logged, such as debug or plugfish::driver=debug,info.
+What is logged, such as debug, or info,plugfish=debug.
 .TP
 NO_COLOR
 No colours on a terminal, whatever its value.
