@@ -112,6 +112,11 @@
 //!   nobody but the page is told to use.
 //! - **The TaskService is always empty**: nothing here is a task. A command is answered when it is durable, and its end is an
 //!   event.
+//! - **systemd's watchdog is fed while the daemon can still do its work**: every actor answers, or is about to be built anew; every
+//!   HTTP worker turns. No request to ourselves: it would reach one worker, and none while strangers hold all connections. A
+//!   device or a disk that is away does not count, since a restart helps neither.
+//! - **Sockets from systemd take the place of `server.listen`**, all of it: two lists would have to agree.
+//! - **A configuration without nodes is one**, with a warning: a package starts its service before anybody wrote down a node.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
 //!   `state.json` backup and our own fsync. Price: about 3 MB.
 //! - **The database is opened twice at each start**, and what was written between must be there: with one damaged place sled

@@ -19,6 +19,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+/// What the names of our fields in the journal begin with: `journalctl PLUGFISH_NODE=node-1`.
+const JOURNAL_PREFIX: &str = "PLUGFISH";
+
 /// Where log lines go and how they look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -54,7 +57,9 @@ pub fn start_logging(format: LogFormat, default_levels: &str) {
         LogFormat::Text => text().boxed(),
         LogFormat::Json => text().json().flatten_event(true).with_target(true).boxed(),
         LogFormat::Journald => match tracing_journald::layer() {
-            Ok(journal) => journal.with_syslog_identifier("plugfish".into()).boxed(),
+            Ok(journal) => {
+                journal.with_syslog_identifier("plugfish".into()).with_field_prefix(Some(JOURNAL_PREFIX.into())).boxed()
+            }
             Err(_) => text().boxed(),
         },
     };
@@ -241,6 +246,11 @@ impl Metrics {
     /// The configuration was read again: whether it is the running one now.
     pub fn config_loaded(&self, ok: bool) {
         self.config_ok.set(i64::from(ok));
+    }
+
+    /// Whether the running configuration is the one in the file.
+    pub fn config_is_loaded(&self) -> bool {
+        self.config_ok.get() == 1
     }
 
     /// A durable write to the store ended.

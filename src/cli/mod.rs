@@ -4,6 +4,7 @@
 //! only prints).
 
 pub mod client;
+mod manual;
 pub mod output;
 mod run;
 
@@ -51,6 +52,13 @@ pub enum Command {
     Schema,
     /// Read a password and print its hash, for `accounts` in nodes.yaml.
     HashPassword,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
 /// Where the configuration is.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::output::print;
-use super::{Check, Cli, Command, client};
+use super::{Check, Cli, Command, client, manual};
 use crate::config;
 use crate::daemon::{demo, discover, probe, serve};
 use crate::http::auth::hash_password;
@@ -57,6 +57,14 @@ fn dispatch(command: Command) -> Result<()> {
             return Ok(());
         }
         Command::HashPassword => return hash(),
+        Command::Completions { shell } => {
+            print(&manual::completions(shell));
+            return Ok(());
+        }
+        Command::Man => {
+            print(&manual::page().context("cannot write the manual page")?);
+            return Ok(());
+        }
         _ => {}
     }
     actix::System::new().block_on(async move {
@@ -69,7 +77,7 @@ fn dispatch(command: Command) -> Result<()> {
             Command::Status(options) => client::status(&options).await,
             Command::Power(options) => client::power(&options).await,
             Command::Boot(options) => client::boot(&options).await,
-            Command::Schema | Command::HashPassword => Ok(()),
+            Command::Schema | Command::HashPassword | Command::Completions { .. } | Command::Man => Ok(()),
         }
     })
 }

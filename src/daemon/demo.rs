@@ -96,6 +96,7 @@ impl DemoRack {
         let hash = hash_password(PASSWORD).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
         let plan = Plan {
             listen: vec![options.listen],
+            sockets: Vec::new(),
             tls: options.tls.then_some(TlsPlan::SelfSigned),
             auth_required: true,
             metrics: MetricsAccess::Public,

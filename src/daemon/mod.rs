@@ -7,12 +7,14 @@
 pub mod demo;
 pub mod discover;
 mod first_account;
+mod notify;
 pub mod probe;
 pub mod serve;
 pub mod shelf;
+mod sockets;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +31,7 @@ use crate::clock::Clock;
 use crate::driver::{DriverConfig, Drivers};
 use crate::http::auth::Access;
 use crate::http::ops::{self, MetricsAccess, Ops, ViewMetrics};
+use crate::http::pulse::Pulse;
 use crate::http::server;
 use crate::http::tls::Certificate;
 use crate::node::actor::Surroundings;
@@ -56,6 +59,8 @@ const WORKERS_MAX: usize = 4;
 pub struct Plan {
     /// Where Redfish is served.
     pub listen: Vec<SocketAddr>,
+    /// Listeners at these addresses that systemd has opened already; without any they are opened here.
+    pub sockets: Vec<TcpListener>,
     /// With which certificate; plain HTTP without.
     pub tls: Option<TlsPlan>,
     /// A login is wanted.
@@ -117,18 +122,20 @@ pub struct Running {
     ops: Data<Ops>,
     events: Arc<Events>,
     server: ServerHandle,
+    workers: Workers,
     store: Arc<Store>,
     clock: Clock,
 }
 
 impl Running {
     /// Starts everything. Must be called on the arbiter on which the actors are to live.
-    pub async fn start(plan: Plan, clock: Clock) -> Result<Running> {
+    pub async fn start(mut plan: Plan, clock: Clock) -> Result<Running> {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
         first_account::make(&store, &plan, clock.now().wall).await?;
         server::raise_file_limit();
-        let listeners = server::bind(&plan.listen)?;
+        let given = std::mem::take(&mut plan.sockets);
+        let listeners = if given.is_empty() { server::bind(&plan.listen)? } else { given };
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let port = addresses.first().map_or(0, SocketAddr::port);
         let certificate = certificate(&plan)?;
@@ -168,17 +175,35 @@ impl Running {
         let config_notes = ArcSwap::default();
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready, config_notes });
         let mounted = (ops.clone(), Data::new(Page::new(service.clone(), ops.clone())), service);
+        let pulse = Pulse::new(clock.clone());
+        let workers_pulse = pulse.clone();
         let app = move |config: &mut actix_web::web::ServiceConfig| {
+            workers_pulse.begin();
             ops::mount(config, &mounted.0);
             page::mount(config, &mounted.1);
             redfish::exchange::mount(config, &mounted.2);
         };
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+        let beats = workers * listeners.len();
         let (running, server) =
             server::run(listeners, certificate.as_ref(), workers, app).context("cannot start serving")?;
         actix::spawn(running);
         ops.ready.store(true, Ordering::Relaxed);
-        Ok(Running { addresses, fleet, metrics, keeper, wires, certificate, ops, events, server, store, clock })
+        let workers = Workers { pulse, beats };
+        Ok(Running {
+            addresses,
+            fleet,
+            metrics,
+            keeper,
+            wires,
+            certificate,
+            ops,
+            events,
+            server,
+            workers,
+            store,
+            clock,
+        })
     }
 
     /// Makes the fleet what `nodes` say; what did not change is not touched.
@@ -195,6 +220,18 @@ impl Running {
     /// Looks after the fleet. Never ends by itself; drop it to do something else, and call it again.
     pub async fn watch(&mut self) {
         self.keeper.watch().await;
+    }
+
+    /// What has stopped living and will not come back by itself; nothing, as a rule. That this returns at all says that
+    /// the arbiter of the actors and the keeper turn. A device that is away is no ailment.
+    pub async fn ailment(&mut self) -> Option<String> {
+        let silent = self.keeper.silent().await;
+        if let Some(first) = silent.first() {
+            return Some(format!("{} actors are silent and are not built anew, that of {first} first", silent.len()));
+        }
+        let Workers { pulse, beats } = &self.workers;
+        let turning = pulse.count();
+        (turning < *beats).then(|| format!("{} of {beats} HTTP workers hang", beats - turning))
     }
 
     /// Ends everything, in order, within about five seconds.
@@ -215,6 +252,13 @@ impl Running {
             );
         }
     }
+}
+
+/// The threads that answer clients.
+struct Workers {
+    pulse: Arc<Pulse>,
+    /// How many there are: one for each worker and listener.
+    beats: usize,
 }
 
 async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<Store>> {

@@ -2,5 +2,6 @@
 
 pub mod auth;
 pub mod ops;
+pub mod pulse;
 pub mod server;
 pub mod tls;

@@ -72,6 +72,11 @@ pub enum Ask {
     },
     /// Drop the device's session and read it now.
     Renew,
+    /// Say that you are alive. Whoever will never do anything again by himself does not answer.
+    Pulse {
+        /// Whom to tell.
+        answer: oneshot::Sender<()>,
+    },
     /// End when nothing is under way.
     Stop {
         /// Whom to tell.
@@ -287,6 +292,13 @@ impl Handler<Ask> for NodeActor {
                 None => self.reconfigure = Some((*spec, device)),
             },
             Ask::Renew => self.step(Input::Renew, ctx),
+            Ask::Pulse { answer } => {
+                // An operation and a write end by themselves, and wake the machine when they do.
+                if self.wake.is_some() || self.device.is_none() || self.saving {
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(());
+                }
+            }
             Ask::Stop { done } => {
                 self.stopped = Some(done);
                 self.step(Input::Stop, ctx);

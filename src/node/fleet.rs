@@ -41,6 +41,12 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a reload waits for the operations under way on nodes that are taken away.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long all actors together may take to say that they are alive. They do nothing that takes longer than milliseconds.
+const PULSE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// An actor that is silent for longer will not come back: twice the longest pause before one is built anew.
+const SILENCE: Duration = Duration::from_secs(120);
+
 /// How much of what happened to a node is remembered: a month of a quiet node, a day of a busy one, some 40 KB.
 pub const HAPPENINGS_MAX: usize = 200;
 
@@ -205,6 +211,8 @@ struct Kept {
     entry: Arc<NodeEntry>,
     generation: u64,
     started: Mono,
+    /// When it last said that it is alive.
+    heard: Mono,
     falls: u32,
 }
 
@@ -296,7 +304,8 @@ impl Keeper {
             happenings: ArcSwap::default(),
             actor: ArcSwapOption::empty(),
         });
-        let kept = Kept { setup, entry, generation: self.generations, started: self.around.clock.now().mono, falls: 0 };
+        let started = self.around.clock.now().mono;
+        let kept = Kept { setup, entry, generation: self.generations, started, heard: started, falls: 0 };
         self.launch(&kept, machine);
         self.nodes.insert(id, kept);
     }
@@ -336,6 +345,30 @@ impl Keeper {
                 () = alarm => self.revive_due(),
             }
         }
+    }
+
+    /// Asks every actor whether it is alive, and names those that have been silent for too long. A device that does not
+    /// answer is none of this: its actor does.
+    pub async fn silent(&mut self) -> Vec<NodeId> {
+        let clock = self.around.clock.clone();
+        let asked = self.nodes.iter().map(|(id, kept)| {
+            let (answer, alive) = oneshot::channel();
+            if let Some(actor) = kept.entry.actor.load().as_ref() {
+                // Where the mailbox is full or closed there is no answer, which is what is to be known.
+                let _ = actor.try_send(Ask::Pulse { answer });
+            }
+            let (id, clock) = (id.clone(), &clock);
+            async move { clock.limit(PULSE_DEADLINE, alive).await.and_then(Result::ok).map(|()| id) }
+        });
+        let answers = futures_util::future::join_all(asked.collect::<Vec<_>>()).await;
+        let now = clock.now().mono;
+        for id in answers.into_iter().flatten() {
+            if let Some(kept) = self.nodes.get_mut(&id) {
+                kept.heard = now;
+            }
+        }
+        let silent = self.nodes.iter().filter(|(_, kept)| now.since(kept.heard.max(kept.started)) > SILENCE);
+        silent.map(|(id, _)| id.clone()).collect()
     }
 
     /// An actor fell: it is to be built anew after a pause.

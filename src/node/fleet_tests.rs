@@ -217,6 +217,25 @@ fn a_panic_in_one_node_is_healed_and_touches_no_other() {
 }
 
 #[test]
+fn silent_is_who_fell_and_is_not_built_anew_and_nobody_whose_device_is_away() {
+    on_virtual_time(|mut keeper, clock| async move {
+        let (bad, away) = (Arc::new(Plug::default()), Arc::new(Plug::default()));
+        *away.away.lock().unwrap() = true;
+        keeper.apply(vec![setup("bad", &bad, 1), setup("away", &away, 1)]).await;
+        bad.panics.store(1, Ordering::SeqCst);
+        clock.sleep(SILENCE / 2).await;
+        assert!(keeper.silent().await.is_empty(), "it may still be built anew");
+        clock.sleep(SILENCE).await;
+        assert_eq!(keeper.silent().await, ["bad".parse().unwrap()], "nobody looked after the fleet");
+        run(&mut keeper, &clock, 5).await;
+        assert!(keeper.silent().await.is_empty());
+        away.slow_ms.store(40_000, Ordering::SeqCst);
+        run(&mut keeper, &clock, 600).await;
+        assert!(keeper.silent().await.is_empty(), "an operation that takes long is life");
+    });
+}
+
+#[test]
 fn a_reload_touches_only_what_changed() {
     on_virtual_time(|mut keeper, clock| async move {
         let plugs: Vec<Arc<Plug>> = (0..4).map(|_| Arc::new(Plug::default())).collect();

@@ -34,3 +34,4 @@ mod schemas;
 mod sim;
 mod soak;
 mod streams;
+mod systemd;

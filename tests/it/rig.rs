@@ -236,6 +236,7 @@ async fn serve(state_dir: PathBuf, nodes: Vec<NodePlan>, tls: Option<TlsPlan>) -
         actix::System::new().block_on(async move {
             let plan = Plan {
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
+                sockets: Vec::new(),
                 tls,
                 auth_required: true,
                 metrics: MetricsAccess::Public,
