@@ -13,7 +13,7 @@
 //!                   |-> config                 ^        ^
 //!                   |-> store  ----------------/        |  (same wire, no shared code)
 //!                   \-> sim  . . . . . . . . . . . . . ./
-//! clock, telemetry, account: leaves.
+//! clock, telemetry, account, recorder: leaves.
 //! ```
 //!
 //! | room | its job |
@@ -29,6 +29,7 @@
 //! | [`sim`] | a rack of simulated plugs and AMT machines on real sockets, written apart from the drivers |
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
+//! | [`recorder`] | the flight recorder: the last exchanges with each device, without secrets |
 //! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
 //!
 //! What is *not* there holds the house together, and `tests/tidy.rs` checks it: `node` knows no HTTP, no bytes of a device
@@ -117,6 +118,7 @@ pub mod daemon;
 pub mod driver;
 pub mod http;
 pub mod node;
+pub mod recorder;
 pub mod redfish;
 pub mod sim;
 pub mod store;

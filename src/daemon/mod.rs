@@ -11,7 +11,7 @@ pub mod probe;
 pub mod serve;
 pub mod shelf;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
+use crate::recorder::FlightRecorder;
 use crate::redfish::events::Events;
 use crate::redfish::{self, Service};
 use crate::store::Store;
@@ -139,8 +140,9 @@ impl Running {
             metrics: metrics.clone(),
         };
         let mut keeper = Keeper::new(around);
-        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone()));
-        let mut wires = Wires { drivers, known: HashMap::new() };
+        let recorder = Arc::new(FlightRecorder::default());
+        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone()));
+        let mut wires = Wires { drivers, recorder: recorder.clone(), known: HashMap::new() };
         keeper.apply(wires.setups(&plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
         let heard = bus.listen();
@@ -161,6 +163,7 @@ impl Running {
             port,
             events: events.clone(),
             certificate: certificate.clone(),
+            recorder,
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });
@@ -234,6 +237,7 @@ fn certificate(plan: &Plan) -> Result<Option<Arc<Certificate>>> {
 /// How the nodes are wired to their devices, to know at a reload which of them changed.
 struct Wires {
     drivers: Arc<Drivers>,
+    recorder: Arc<FlightRecorder>,
     /// Each node's device, and how often it was changed.
     known: HashMap<NodeId, (DriverConfig, u64)>,
 }
@@ -253,6 +257,8 @@ impl Wires {
             NodeSetup { spec: node.spec.clone(), wiring, device: Arc::new(move || drivers.open(&id, &driver)) }
         });
         let setups = setups.collect();
+        let names: HashSet<&str> = known.keys().map(NodeId::as_str).collect();
+        self.recorder.keep(|node| names.contains(node));
         self.known = known;
         setups
     }

@@ -31,3 +31,4 @@ mod schemas;
 mod sim;
 mod soak;
 mod streams;
+mod trace;
