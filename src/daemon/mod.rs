@@ -10,6 +10,7 @@ mod first_account;
 pub mod probe;
 pub mod serve;
 pub mod shelf;
+pub mod state;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

@@ -31,4 +31,5 @@ mod schemas;
 mod sim;
 mod soak;
 mod streams;
+mod tools;
 mod trace;

@@ -147,7 +147,7 @@ async fn a_failure_is_there_with_its_words_and_only_an_administrator_sees_it() {
                 && e["remark"].as_str().is_some_and(|r| r.contains("no connection"))
         })
     };
-    rig.until(10, || failed()).await;
+    rig.until(10, failed).await;
     let as_whom = |name: &str, password: &str| {
         rig.client
             .request(Method::GET, rig.url("/trace/n"))
