@@ -18,8 +18,8 @@
 //!
 //! | room | its job |
 //! | --- | --- |
-//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`, `boot`) |
-//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover` |
+//! | [`cli`] | what can be typed, the client of a running daemon (`status`, `events`, `power`, `boot`), and files into files (`generate`, `import`) |
+//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover`, `export`, `restore` |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
@@ -107,6 +107,11 @@
 //!   headers that a client wants to be sent along are never shown; they lie in the state directory as they are.
 //! - **The TaskService is always empty**: nothing here is a task. A command is answered when it is durable, and its end is an
 //!   event.
+//! - **The flight recorder shows of a device's words only what is known to be harmless**: texts by a list of keys, so that a
+//!   field of a firmware to come tells nothing. Price: a new field has to be put on the list before a bug report shows it.
+//! - **`/status` and `/trace/{node}` stand beside Redfish**: no schema has the age of a state or an exchange with a device, and
+//!   `plugfish status` costs one read however many nodes there are. Price: a shape of our own to keep (`docs/commands.md`).
+//! - **`export` and `restore` want the daemon stopped**: the lock of the state directory then says that nobody writes.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
 //!   `state.json` backup and our own fsync. Price: about 3 MB.
 

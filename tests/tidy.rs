@@ -187,8 +187,10 @@ fn commands(page: &str) -> Vec<String> {
 fn every_plugfish_command_of_the_readme_exists() {
     use clap::Parser;
     let mut tried = 0;
-    for command in commands("README.md") {
-        let words: Vec<&str> = command.split_whitespace().skip_while(|word| word.contains('=')).collect();
+    for command in ["README.md", "docs/commands.md"].into_iter().flat_map(commands) {
+        // What a shell does with the output is its own business.
+        let typed = command.split(" > ").next().unwrap_or(&command);
+        let words: Vec<&str> = typed.split_whitespace().skip_while(|word| word.contains('=')).collect();
         let typed = match words.as_slice() {
             ["plugfish", rest @ ..] => rest,
             ["cargo", "run", "--release", "--", rest @ ..] => rest,

@@ -127,7 +127,7 @@ SUSHY_EMULATOR_TAPO_SYSTEMS = [
     },
     {
         'uuid': 'node-3', 'name': 'three', 'address': '192.0.2.13', 'amt': False,
-        'tapo_username': 'other@example.org', 'tapo_password': 'another', 'nics': [],
+        'tapo_username': 'other@example.org', 'tapo_password': 'third secret', 'nics': [],
     },
 ]
 ";
@@ -139,7 +139,7 @@ fn what_sushy_tools_had_becomes_nodes_yaml_that_passes_the_check() {
     std::fs::write(path("sushy.conf"), SUSHY).unwrap();
     let (code, out, err) = plugfish(folder.path(), &["import", "sushy", "sushy.conf"]);
     assert_eq!(code, Some(0), "{err}");
-    for secret in ["it's secret", "Passw0rd!", "another"] {
+    for secret in ["it's secret", "Passw0rd!", "third secret"] {
         assert!(!out.contains(secret) && !err.contains(secret), "{out}{err}");
     }
     for told in [
@@ -151,7 +151,8 @@ fn what_sushy_tools_had_becomes_nodes_yaml_that_passes_the_check() {
     ] {
         assert!(err.contains(told), "{told}: {err}");
     }
-    for (file, password) in [("tapo.pass", "it's secret\n"), ("amt.pass", "Passw0rd!\n"), ("node-3.pass", "another\n")]
+    for (file, password) in
+        [("tapo.pass", "it's secret\n"), ("amt.pass", "Passw0rd!\n"), ("node-3.pass", "third secret\n")]
     {
         assert_eq!(std::fs::read_to_string(path(file)).unwrap(), password);
         assert_eq!(std::fs::metadata(path(file)).unwrap().permissions().mode() & 0o777, 0o600);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plugfish::daemon::NodePlan;
 use plugfish::driver::DriverConfig;
-use plugfish::sim::{AMT_PORT, AMT_TLS_PORT, MachineConfig, Model, Profile, Variant};
+use plugfish::sim::{MachineConfig, Model, Profile, Variant};
 use regex_lite::Regex;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -22,15 +22,15 @@ type Wiretap = Arc<Mutex<Vec<u8>>>;
 
 /// Puts a proxy before the device of a node.
 fn tap(wiretap: &Wiretap, node: &mut NodePlan) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let at = listener.local_addr().unwrap();
     let (host, port) = match &mut node.driver {
-        DriverConfig::Tapo(config) => (&mut config.host, &mut config.port),
-        DriverConfig::Amt(config) => (&mut config.host, &mut config.port),
+        DriverConfig::Tapo(config) => (&mut config.host, config.port.unwrap()),
+        DriverConfig::Amt(config) => (&mut config.host, config.port.unwrap()),
     };
-    let device = format!("{host}:{}", port.unwrap());
-    (*host, *port) = (at.ip().to_string(), Some(at.port()));
+    let device = format!("{host}:{port}");
+    // On the same port, since TPAP names the plug's; nobody else uses this address.
+    *host = "127.53.0.1".into();
+    let listener = std::net::TcpListener::bind((host.as_str(), port)).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let (listener, wiretap) = (TcpListener::from_std(listener).unwrap(), wiretap.clone());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
@@ -78,11 +78,7 @@ async fn it_shows_what_was_said_and_no_secret() {
         plug("klap2", Model::P110, Variant::KlapV2),
         plug("tpap", Model::P110, Variant::Tpap),
     ];
-    let machine = |name: &str, profile, tls| MachineConfig {
-        port: if tls { AMT_TLS_PORT } else { AMT_PORT },
-        tls,
-        ..MachineConfig::new(name, profile)
-    };
+    let machine = |name: &str, profile, tls| MachineConfig { tls, ..MachineConfig::new(name, profile) };
     let machines = [machine("plain", Profile::Amt12, false), machine("tls", Profile::Amt16, true)];
     let rig = Rig::with_machines(plugs, machines, |node| tap(&wiretap, node)).await;
     rig.all_seen().await;
@@ -98,7 +94,7 @@ async fn it_shows_what_was_said_and_no_secret() {
         let order = if names[4..].contains(&name) { "PowerState=8" } else { "{\"device_on\":false}" };
         let is_order = |exchange: &&Value| exchange["sent"].as_str().is_some_and(|sent| sent.contains(order));
         let sent = exchanges.iter().find(is_order).unwrap_or_else(|| panic!("{trace:#}"));
-        assert_eq!((sent["op"].as_str(), sent["outcome"].as_str()), (Some("set"), Some("ok")), "{sent:#}");
+        assert!(matches!(sent["op"].as_str(), Some("set" | "order")) && sent["outcome"] == "ok", "{sent:#}");
         assert!(
             sent["answered"]
                 .as_str()
