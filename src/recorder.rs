@@ -31,7 +31,7 @@ const REMARK_BYTES_MAX: usize = 192;
 pub struct Exchange {
     /// When it ended.
     pub at: Wall,
-    /// What it was for: `login`, `read`, `set`, `order`, `discover`.
+    /// What it was for: `login`, `read`, `study`, `set`, `order`, `discover`.
     pub op: &'static str,
     /// Which step of the protocol: `handshake1`, `Get`.
     pub step: &'static str,
@@ -54,7 +54,7 @@ pub struct Exchange {
 impl Exchange {
     /// Of a device that is well there are many of these.
     fn is_plain_reading(&self) -> bool {
-        self.op == "read" && self.outcome == "ok" && self.remark.is_none()
+        matches!(self.op, "read" | "study") && self.outcome == "ok" && self.remark.is_none()
     }
 }
 

@@ -188,11 +188,12 @@ fn row(node: &Value) -> Vec<(String, Colour)> {
         "Warning" => Colour::Yellow,
         _ => Colour::Red,
     };
-    let wanted = node.pointer("/command/reset").and_then(Value::as_str).map_or("-".into(), word_for);
+    let wanted = node.pointer("/command/reset").and_then(Value::as_str);
+    let wanted = wanted.map_or(("-".into(), Colour::Plain), |reset| (word_for(reset), Colour::Yellow));
     vec![
         (cut(text(node, "/node"), NAME_WIDTH_MAX), Colour::Plain),
         (power.to_owned(), power_colour),
-        (wanted, Colour::Yellow),
+        wanted,
         (watts, Colour::Plain),
         (age.map_or("-".into(), span), age_colour),
         (device.trim_start_matches("login-").to_owned(), device_colour),

@@ -17,6 +17,7 @@ const HIDDEN: &[&str] = &[
     "cookie",
     "digest",
     "key",
+    "macaddress",
     "mail",
     "nonce",
     "owner",
@@ -27,12 +28,16 @@ const HIDDEN: &[&str] = &[
     "secret",
     "serial",
     "ssid",
+    "tag",
     "token",
     "uri",
     "url",
     "user",
     "uuid",
 ];
+
+/// The same for numbers.
+const HIDDEN_NUMBERS: &[&str] = &["code", "context", "key", "nonce", "pass", "secret", "serial", "tag", "token"];
 
 /// Longest value that is shown.
 const VALUE_BYTES_MAX: usize = 48;
@@ -75,12 +80,18 @@ fn write(text: &mut String, node: Node<'_, '_>) {
         text.push_str("} ");
         return;
     }
-    let small = name.to_ascii_lowercase();
     let _ = match text_of(node) {
         "" => write!(text, " "),
-        value if is_plain(value) && !HIDDEN.iter().any(|part| small.contains(part)) => write!(text, "={value} "),
+        value if is_plain(value) && !is_hidden(name, value) => write!(text, "={value} "),
         _ => write!(text, "=*** "),
     };
+}
+
+/// Whether a value of this name is not to be shown. Of numbers only those that could open something.
+fn is_hidden(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let list = if value.bytes().all(|byte| byte.is_ascii_digit()) { HIDDEN_NUMBERS } else { HIDDEN };
+    list.iter().any(|part| name.contains(part))
 }
 
 /// A number, a version, a word: nothing that could be an address of a person or a place to go to.
@@ -98,11 +109,18 @@ mod tests {
     #[test]
     fn class_action_and_short_values_are_shown() {
         let request = Request { class: "CIM_PowerManagementService", selectors: &[], message_id: 7 };
-        let parameters =
-            [("PowerState", Value::from(8)), ("Password", Value::from("P1")), ("Owner", Value::from("me@x.org"))];
+        let parameters = [
+            ("PowerState", Value::from(8)),
+            ("Password", Value::from("P1")),
+            ("Owner", Value::from("me@x.org")),
+            ("MaxReadRecords", Value::from(390)),
+            ("OptInCode", Value::from(123_456)),
+            ("MACAddress", Value::from("8c-04-ba-50-7d-fa")),
+        ];
         let text = shown(request.invoke("RequestPowerStateChange", &parameters).as_bytes()).unwrap();
         let expect = "RequestPowerStateChange CIM_PowerManagementService \
-             RequestPowerStateChange_INPUT{PowerState=8 Password=*** Owner=***}";
+             RequestPowerStateChange_INPUT{PowerState=8 Password=*** Owner=*** \
+             MaxReadRecords=390 OptInCode=*** MACAddress=***}";
         assert_eq!(text, expect);
         assert_eq!(shown(request.pull("7B000000").as_bytes()).unwrap().matches("7B000000").count(), 0);
         assert_eq!(shown(identify().as_bytes()).unwrap(), "Identify");

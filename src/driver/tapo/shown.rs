@@ -12,6 +12,7 @@ const SHOWN: &[&str] = &[
     "category",
     "charging_status",
     "encrypt_type",
+    "encryption",
     "fw_ver",
     "hw_ver",
     "id",
@@ -36,7 +37,7 @@ const HIDDEN: &[&str] = &["latitude", "longitude", "time_diff", "start_seq", "se
 /// Longest text that is shown; a longer one is none of the words that the list means.
 const WORD_BYTES_MAX: usize = 48;
 
-/// What stands in the place of what is not shown.
+/// What stands in the place of what is not shown; in an object, how often it would.
 const STARS: &str = "***";
 
 /// The text of an answer or a request for the recorder.
@@ -50,25 +51,39 @@ pub(super) fn shown_bytes(bytes: &[u8]) -> Option<String> {
 }
 
 fn reduced(key: Option<&str>, value: &Value) -> Value {
-    let is_in = |list: &[&str]| key.is_some_and(|key| list.contains(&key));
     match value {
         Value::Object(object) => {
-            // A key is text as well, and a plug may send any.
-            let harmless = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            let name =
-                |key: &str| key.len() <= WORD_BYTES_MAX && key.chars().all(|c| harmless(c) || c.is_ascii_uppercase());
-            let kept = object.iter().map(|(key, value)| match name(key) {
-                true => (key.clone(), reduced(Some(key), value)),
-                false => (STARS.into(), STARS.into()),
-            });
-            Value::Object(kept.collect::<Map<_, _>>())
+            let mut kept = Map::new();
+            for (key, value) in object.iter().filter(|(key, _)| is_word(key)) {
+                let value = reduced(Some(key), value);
+                if value != STARS {
+                    kept.insert(key.clone(), value);
+                }
+            }
+            // How many there are and not which: room is short, and what is shown is worth more.
+            let hidden = object.len() - kept.len();
+            if hidden > 0 {
+                kept.insert(STARS.into(), hidden.into());
+            }
+            Value::Object(kept)
         }
         Value::Array(items) => Value::Array(items.iter().map(|item| reduced(key, item)).collect()),
-        Value::String(text) if is_in(SHOWN) && text.len() <= WORD_BYTES_MAX && !text.contains('@') => value.clone(),
+        Value::String(text) if is_in(key, SHOWN) && text.len() <= WORD_BYTES_MAX && !text.contains('@') => {
+            value.clone()
+        }
         Value::String(_) => STARS.into(),
-        Value::Number(_) if is_in(HIDDEN) => STARS.into(),
+        Value::Number(_) if is_in(key, HIDDEN) => STARS.into(),
         Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
     }
+}
+
+fn is_in(key: Option<&str>, list: &[&str]) -> bool {
+    key.is_some_and(|key| list.contains(&key))
+}
+
+/// A key as plugs have them. A key is text as well, and a plug may send any.
+fn is_word(key: &str) -> bool {
+    key.len() <= WORD_BYTES_MAX && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -91,10 +106,7 @@ mod tests {
         let expect = json!({
             "error_code": 0,
             "result": {
-                "model": "P110", "device_on": true, "rssi": -51, "ssid": "***", "nickname": "***",
-                "latitude": "***", "longitude": "***", "region": "***", "time_diff": "***", "mac": "***",
-                "ip": "***", "stok": "***", "start_seq": "***", "owner": "***", "fw_ver": "1.3.0 Build 230905",
-                "new_in_this_firmware": "***", "type": "***", "***": "***", "list": ["***", 1],
+                "***": 14, "model": "P110", "device_on": true, "rssi": -51, "fw_ver": "1.3.0 Build 230905", "list": ["***", 1],
             },
         });
         assert_eq!(shown(&said), expect.to_string());
