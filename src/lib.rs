@@ -80,6 +80,8 @@
 //! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic
 //!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
 //!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
+//! - **Files are looked at each second instead of listened to**: that sees a link that leads elsewhere (Kubernetes) and a network
+//!   file system too, and is the same everywhere. Price: a second or two until a change is taken.
 //! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.
 //! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made. What nobody
 //!   writes to has a digest of its body for an ETag, and is answered with 304.

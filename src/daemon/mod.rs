@@ -22,6 +22,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, Role};
@@ -167,7 +168,8 @@ impl Running {
             recorder,
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
-        let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });
+        let config_notes = ArcSwap::default();
+        let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready, config_notes });
         let mounted = (ops.clone(), service);
         let app = move |config: &mut actix_web::web::ServiceConfig| {
             ops::mount(config, &mounted.0);
@@ -184,6 +186,12 @@ impl Running {
     /// Makes the fleet what `nodes` say; what did not change is not touched.
     pub async fn apply(&mut self, nodes: &[NodePlan]) {
         self.keeper.apply(self.wires.setups(nodes)).await;
+    }
+
+    /// Shows whether the running configuration is the one in the file, and what is not as the file says.
+    pub fn config_is(&self, ok: bool, notes: Vec<String>) {
+        self.metrics.config_loaded(ok);
+        self.ops.config_notes.store(Arc::new(notes));
     }
 
     /// Looks after the fleet. Never ends by itself; drop it to do something else, and call it again.

@@ -295,6 +295,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
                 device: driver.label().into(),
                 kind: driver.kind(),
                 boot_mode: None,
+                boot_targets: None,
             },
             driver,
         }
@@ -330,6 +331,7 @@ fn node_of(machine: &Machine) -> NodePlan {
             device: driver.label().into(),
             kind: driver.kind(),
             boot_mode: None,
+            boot_targets: None,
         },
         driver,
     }
