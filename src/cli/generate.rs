@@ -189,7 +189,7 @@ fn ironic(nodes: &[&NodeConfig], service: &Service, options: &Generate) -> Strin
 
 fn service_monitor(config: &Config, options: &Generate) -> Result<String> {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let mut endpoint = json!({ "port": scheme, "scheme": scheme, "path": "/metrics", "interval": "30s" });
+    let mut endpoint = json!({ "port": scheme, "scheme": scheme, "path": "/metrics", "interval": "15s" });
     let mut add = |key: &str, value: Value| endpoint.as_object_mut().map(|endpoint| endpoint.insert(key.into(), value));
     match config.server.metrics {
         MetricsSetting::Off => {
@@ -207,8 +207,9 @@ fn service_monitor(config: &Config, options: &Generate) -> Result<String> {
         add("tlsConfig", json!({ "insecureSkipVerify": true }));
     }
     Ok(format!(
-        "# Scrapes the Service with this label, at its port named {scheme}.\napiVersion: monitoring.coreos.com/v1\n\
-         kind: ServiceMonitor\n{}spec:\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: plugfish\n  \
+        "# Scrapes the Service with this label, at its port named {scheme}. The alerts take the job to be called plugfish.\n\
+         apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\n{}  labels:\n    app.kubernetes.io/name: plugfish\n\
+         spec:\n  jobLabel: app.kubernetes.io/name\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: plugfish\n  \
          endpoints:\n  - {endpoint}\n",
         metadata("plugfish", options.namespace.as_ref())
     ))

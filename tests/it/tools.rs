@@ -101,6 +101,8 @@ fn ironic_and_prometheus_get_theirs() {
     let (code, out, _) = plugfish(folder.path(), &["generate", "servicemonitor"]);
     let monitor = &documents(&out)[0];
     assert_eq!((code, &monitor["kind"]), (Some(0), &"ServiceMonitor".into()));
+    assert_eq!(monitor["metadata"]["labels"], monitor["spec"]["selector"]["matchLabels"]);
+    assert_eq!(monitor["spec"]["jobLabel"], "app.kubernetes.io/name");
     let endpoint = &monitor["spec"]["endpoints"][0];
     assert_eq!((&endpoint["scheme"], &endpoint["tlsConfig"]["insecureSkipVerify"]), (&"https".into(), &true.into()));
     std::fs::write(&file, NODES.replace("server: {", "server: { metrics: off,")).unwrap();
