@@ -56,6 +56,12 @@ impl Exchange {
     fn is_plain_reading(&self) -> bool {
         matches!(self.op, "read" | "study") && self.outcome == "ok" && self.remark.is_none()
     }
+
+    /// The answer has what the others leave of the room.
+    fn fit(&mut self) {
+        let taken: usize = [&self.sent, &self.remark].into_iter().flatten().map(|text| text.len()).sum();
+        self.answered = self.answered.take().map(|text| clipped(&text, TEXT_BYTES_MAX.saturating_sub(taken)));
+    }
 }
 
 /// The last exchanges with one device, the newest last.
@@ -89,15 +95,15 @@ impl Tape {
         if let Some(sent) = sent {
             last.sent = Some(clipped(&sent, SENT_BYTES_MAX));
         }
-        if let Some(answered) = answered {
-            last.answered = Some(clipped(&answered, TEXT_BYTES_MAX - SENT_BYTES_MAX - REMARK_BYTES_MAX));
-        }
+        last.answered = answered.map(Into::into).or(last.answered.take());
+        last.fit();
     }
 
     /// Says what the last exchange was taken for.
     pub fn remark(&self, words: &str) {
         if let Some(last) = self.lock().back_mut() {
             last.remark = Some(clipped(words, REMARK_BYTES_MAX));
+            last.fit();
         }
     }
 
