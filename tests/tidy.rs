@@ -22,6 +22,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["clock", "node", "account"]),
     ("http", &["clock", "telemetry", "node", "account"]),
     ("redfish", &["clock", "telemetry", "node", "account", "http", "recorder"]),
+    ("page", &["clock", "node", "http", "redfish"]),
     ("sim", &["clock"]),
     ("cli", &["clock", "telemetry", "config", "http", "daemon"]),
     (
@@ -34,6 +35,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "driver",
             "http",
             "node",
+            "page",
             "recorder",
             "redfish",
             "sim",

@@ -22,6 +22,7 @@ mod edge;
 mod events;
 mod faults;
 mod hostile;
+mod page;
 mod program;
 mod protocol;
 mod redfish;
