@@ -13,13 +13,13 @@
 //!                   |-> config                         ^        ^
 //!                   |-> store  ------------------------/        |  (same wire, no shared code)
 //!                   \-> sim  . . . . . . . . . . . . . . . . . ./
-//! clock, telemetry, account: leaves.
+//! clock, telemetry, account, recorder: leaves.
 //! ```
 //!
 //! | room | its job |
 //! | --- | --- |
-//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`, `boot`) |
-//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover` |
+//! | [`cli`] | what can be typed, the client of a running daemon (`status`, `events`, `power`, `boot`), and files into files (`generate`, `import`) |
+//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover`, `export`, `restore` |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
@@ -30,6 +30,7 @@
 //! | [`sim`] | a rack of simulated plugs and AMT machines on real sockets, written apart from the drivers |
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
+//! | [`recorder`] | the flight recorder: the last exchanges with each device, without secrets |
 //! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
 //!
 //! What is *not* there holds the house together, and `tests/tidy.rs` checks it: `node` knows no HTTP, no bytes of a device
@@ -117,6 +118,11 @@
 //!   device or a disk that is away does not count, since a restart helps neither.
 //! - **Sockets from systemd take the place of `server.listen`**, all of it: two lists would have to agree.
 //! - **A configuration without nodes is one**, with a warning: a package starts its service before anybody wrote down a node.
+//! - **The flight recorder shows of a device's words only what is known to be harmless**: texts by a list of keys, so that a
+//!   field of a firmware to come tells nothing. Price: a new field has to be put on the list before a bug report shows it.
+//! - **`/status` and `/trace/{node}` stand beside Redfish**: no schema has the age of a state or an exchange with a device, and
+//!   `plugfish status` costs one read however many nodes there are. Price: a shape of our own to keep (`docs/commands.md`).
+//! - **`export` and `restore` want the daemon stopped**: the lock of the state directory then says that nobody writes.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
 //!   `state.json` backup and our own fsync. Price: about 3 MB.
 //! - **The database is opened twice at each start**, and what was written between must be there: with one damaged place sled
@@ -131,6 +137,7 @@ pub mod driver;
 pub mod http;
 pub mod node;
 pub mod page;
+pub mod recorder;
 pub mod redfish;
 pub mod sim;
 pub mod store;

@@ -12,8 +12,9 @@ pub mod probe;
 pub mod serve;
 pub mod shelf;
 mod sockets;
+pub mod state;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
 use crate::page::{self, Page};
+use crate::recorder::FlightRecorder;
 use crate::redfish::events::Events;
 use crate::redfish::{self, Service};
 use crate::store::Store;
@@ -148,8 +150,9 @@ impl Running {
             metrics: metrics.clone(),
         };
         let mut keeper = Keeper::new(around);
-        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone()));
-        let mut wires = Wires { drivers, known: HashMap::new() };
+        let recorder = Arc::new(FlightRecorder::default());
+        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone()));
+        let mut wires = Wires { drivers, recorder: recorder.clone(), known: HashMap::new() };
         keeper.apply(wires.setups(&plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
         let heard = bus.listen();
@@ -170,6 +173,7 @@ impl Running {
             port,
             events: events.clone(),
             certificate: certificate.clone(),
+            recorder,
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let config_notes = ArcSwap::default();
@@ -288,6 +292,7 @@ fn certificate(plan: &Plan) -> Result<Option<Arc<Certificate>>> {
 /// How the nodes are wired to their devices, to know at a reload which of them changed.
 struct Wires {
     drivers: Arc<Drivers>,
+    recorder: Arc<FlightRecorder>,
     /// Each node's device, and how often it was changed.
     known: HashMap<NodeId, (DriverConfig, u64)>,
 }
@@ -307,6 +312,8 @@ impl Wires {
             NodeSetup { spec: node.spec.clone(), wiring, device: Arc::new(move || drivers.open(&id, &driver)) }
         });
         let setups = setups.collect();
+        let names: HashSet<&str> = known.keys().map(NodeId::as_str).collect();
+        self.recorder.keep(|node| names.contains(node));
         self.known = known;
         setups
     }

@@ -35,3 +35,5 @@ mod sim;
 mod soak;
 mod streams;
 mod systemd;
+mod tools;
+mod trace;
