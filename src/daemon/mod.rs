@@ -24,10 +24,11 @@ use anyhow::{Context, Result};
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, Role};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
 use crate::http::auth::Access;
-use crate::http::ops::{self, MetricsAccess, Ops, ViewMetrics};
+use crate::http::ops::{self, MetricsAccess, Ops};
+use crate::http::readings::{SessionMetrics, ViewMetrics};
 use crate::http::server;
 use crate::http::tls::Certificate;
 use crate::node::actor::Surroundings;
@@ -35,7 +36,7 @@ use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
-use crate::redfish::events::Events;
+use crate::redfish::events::{Events, SubscriberMetrics};
 use crate::redfish::{self, Service};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -146,12 +147,15 @@ impl Running {
         let heard = bus.listen();
         let fleet = keeper.fleet();
         metrics.add_collector(Box::new(ViewMetrics { fleet: fleet.clone(), clock: clock.clone() }));
+        metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
         let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let shelf = Arc::new(StoreShelf(store.clone()));
         let events = Events::start(shelf, clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
+        metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let service = Data::new(Service {
             fleet: fleet.clone(),
             access: access.clone(),
@@ -180,6 +184,11 @@ impl Running {
     /// Makes the fleet what `nodes` say; what did not change is not touched.
     pub async fn apply(&mut self, nodes: &[NodePlan]) {
         self.keeper.apply(self.wires.setups(nodes)).await;
+    }
+
+    /// The configuration was read again: whether it is the running one now.
+    pub fn config_loaded(&self, ok: bool) {
+        self.metrics.config_loaded(ok, self.clock.now().wall.since(Wall(0)));
     }
 
     /// Looks after the fleet. Never ends by itself; drop it to do something else, and call it again.

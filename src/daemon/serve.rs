@@ -80,21 +80,21 @@ async fn reload(running: &mut Running, path: &Path, current: &mut Config) {
         Ok(config) => config,
         Err(error) => {
             tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
-            running.metrics.config_loaded(false);
+            running.config_loaded(false);
             return;
         }
     };
     let diff = config::diff(current, &config);
     if let Err(error) = renew_certificate(running, &config) {
         tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
-        running.metrics.config_loaded(false);
+        running.config_loaded(false);
         return;
     }
     for part in &diff.restart {
         tracing::warn!(event = "restart_needed", part, "{part} has changed; restart plugfish for it to take effect");
     }
     running.apply(&node_plans(&config)).await;
-    running.metrics.config_loaded(true);
+    running.config_loaded(true);
     tracing::info!(
         event = "config_reloaded",
         added = diff.added.len(),

@@ -2,5 +2,6 @@
 
 pub mod auth;
 pub mod ops;
+pub mod readings;
 pub mod server;
 pub mod tls;
