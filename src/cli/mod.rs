@@ -4,6 +4,7 @@
 //! only prints).
 
 pub mod client;
+pub mod health;
 pub mod output;
 mod run;
 
@@ -47,6 +48,8 @@ pub enum Command {
     Power(Power),
     /// Say from where a node of a running daemon is to boot.
     Boot(Boot),
+    /// Say whether a daemon answers: the health check of the container image.
+    Health(health::Health),
     /// Print the JSON schema of nodes.yaml, for editors.
     Schema,
     /// Read a password and print its hash, for `accounts` in nodes.yaml.

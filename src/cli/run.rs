@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::output::print;
-use super::{Check, Cli, Command, client};
+use super::{Check, Cli, Command, client, health};
 use crate::config;
 use crate::daemon::{demo, discover, probe, serve};
 use crate::http::auth::hash_password;
@@ -69,6 +69,7 @@ fn dispatch(command: Command) -> Result<()> {
             Command::Status(options) => client::status(&options).await,
             Command::Power(options) => client::power(&options).await,
             Command::Boot(options) => client::boot(&options).await,
+            Command::Health(options) => health::health(&options).await,
             Command::Schema | Command::HashPassword => Ok(()),
         }
     })
