@@ -161,3 +161,23 @@ fn rules_and_dashboard_name_what_there_is() {
         assert!(named.len() >= 8, "{file}: only {named:?}");
     }
 }
+
+/// The PrometheusRule of Kubernetes is the same rules, two columns to the right.
+#[test]
+fn kubernetes_gets_the_same_rules() {
+    let rules = fs::read_to_string(page("packaging/prometheus/rules.yaml")).unwrap();
+    let (_, groups) = rules.split_once("\ngroups:\n").unwrap();
+    let indented = groups.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("  {line}\n") });
+    let wanted = format!(
+        "# packaging/prometheus/rules.yaml for the Prometheus operator; a test keeps them the same.\n\
+         apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: plugfish\n  labels:\n    \
+         app.kubernetes.io/name: plugfish\nspec:\n  groups:\n{}",
+        indented.collect::<String>()
+    );
+    let file = page("packaging/kubernetes/monitoring/prometheusrule.yaml");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&file, &wanted).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(written == wanted, "{} differs from the rules; UPDATE_GOLDEN=1 writes it anew", file.display());
+}
