@@ -79,6 +79,8 @@
 //! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic
 //!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
 //!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
+//! - **Files are looked at each second instead of listened to**: that sees a link that leads elsewhere (Kubernetes) and a network
+//!   file system too, and is the same everywhere. Price: a second or two until a change is taken.
 //! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.
 //! - **The ETag of a node is a counter**: `If-Match` is checked again by the actor, where the change is made. What nobody
 //!   writes to has a digest of its body for an ETag, and is answered with 304.
@@ -108,6 +110,8 @@
 //!   event.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
 //!   `state.json` backup and our own fsync. Price: about 3 MB.
+//! - **The database is opened twice at each start**, and what was written between must be there: with one damaged place sled
+//!   takes writes, syncs them, and never finds them again. One that does is copied. Price: some tens of milliseconds.
 
 pub mod account;
 pub mod cli;

@@ -169,11 +169,55 @@ fn commands(page: &str) -> Vec<String> {
     found
 }
 
+/// README.md and the pages beside it.
+fn pages() -> Vec<String> {
+    let docs = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut pages: Vec<String> =
+        names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
+    pages.sort();
+    pages.insert(0, "README.md".into());
+    pages
+}
+
 #[test]
-fn every_plugfish_command_of_the_readme_exists() {
+fn every_page_is_reached_from_the_readme_and_leads_to_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(root.join(&page)).unwrap();
+        let folder = root.join(&page).parent().unwrap().to_owned();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
+            if !folder.join(link).exists() {
+                wrong.push(format!("{page} leads to {link}, which is not there"));
+            }
+        }
+        if page != "README.md" && !fs::read_to_string(root.join("README.md")).unwrap().contains(&format!("]({page})")) {
+            wrong.push(format!("README.md does not lead to {page}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_message_that_is_explained_is_one_that_is_said() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md");
+    let sources = files("src");
+    let mut tried = 0;
+    for line in fs::read_to_string(page).unwrap().lines() {
+        let Some((message, _)) = line.strip_prefix("| `").and_then(|rest| rest.split_once("` |")) else { continue };
+        assert!(sources.iter().any(|(_, text)| without_tests(text).contains(message)), "nothing says: {message}");
+        tried += 1;
+    }
+    assert!(tried > 20, "only {tried} messages found");
+}
+
+#[test]
+fn every_plugfish_command_of_the_pages_exists() {
     use clap::Parser;
     let mut tried = 0;
-    for command in commands("README.md") {
+    for command in pages().iter().flat_map(|page| commands(page)) {
         let words: Vec<&str> = command.split_whitespace().skip_while(|word| word.contains('=')).collect();
         let typed = match words.as_slice() {
             ["plugfish", rest @ ..] => rest,
@@ -184,7 +228,7 @@ fn every_plugfish_command_of_the_readme_exists() {
         assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
         tried += 1;
     }
-    assert!(tried >= 5, "only {tried} commands found");
+    assert!(tried >= 10, "only {tried} commands found");
     assert_eq!(commands("README.md").iter().filter(|command| *command == "cargo test").count(), 1);
 }
 

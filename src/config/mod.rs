@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema; `diff` says
-//! what a reload changes. This room knows what a node is and what a role is. It knows no driver: the daemon turns
+//! what a reload changes, `watch` when one is due. This room knows what a node is and what a role is. It knows no driver: the daemon turns
 //! [`DeviceConfig`] into one.
 
 mod check;
@@ -21,6 +21,7 @@ pub mod shape;
 mod surroundings;
 mod tree;
 mod values;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ pub use self::load::{FILE_BYTES_MAX, load, load_in};
 pub use self::shape::schema;
 pub use self::surroundings::{Host, Surroundings};
 use crate::account::Role;
-use crate::node::{BootMode, Inventory, MacAddress, NodeId, Rules};
+use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Rules};
 
 /// Where the configuration is looked for when nobody says where it is.
 pub const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
@@ -145,6 +146,8 @@ pub struct NodeConfig {
     pub rules: Rules,
     /// The firmware interface with which it boots, when it is said.
     pub boot_mode: Option<BootMode>,
+    /// What the network boot of a node behind a plug can lead to, when it is said.
+    pub boot_targets: Option<Vec<BootTarget>>,
     /// What switches its power.
     pub device: DeviceConfig,
 }

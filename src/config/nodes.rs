@@ -10,15 +10,25 @@ use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
 use super::cursor::{At, Keys, Read, Reported};
 use super::tree::{Spot, Value};
 use super::{AmtTls, DeviceConfig, NodeConfig, inventory, secret, values};
-use crate::node::{BootMode, Inventory, MacAddress, Rules};
+use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Rules};
 
 /// The keys of `defaults`.
 pub(super) const DEFAULTS: &[&str] = &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline"];
 /// The keys of `defaults.tapo` and `defaults.amt`.
 pub(super) const LOGIN: &[&str] = &["username", "password"];
 /// The keys of a node.
-pub(super) const NODE: &[&str] =
-    &["id", "tapo", "amt", "nics", "inventory", "boot_mode", "poll_interval", "off_dwell", "command_deadline"];
+pub(super) const NODE: &[&str] = &[
+    "id",
+    "tapo",
+    "amt",
+    "nics",
+    "inventory",
+    "boot_mode",
+    "boot_targets",
+    "poll_interval",
+    "off_dwell",
+    "command_deadline",
+];
 /// The keys of `tapo` in a node.
 pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "username", "password"];
 /// The keys of `amt` in a node.
@@ -30,6 +40,14 @@ pub(super) const AMT_PIN: &[&str] = &["pin"];
 
 /// The values of `boot_mode`.
 const BOOT_MODES: &[(&str, BootMode)] = &[("uefi", BootMode::Uefi), ("legacy", BootMode::Legacy)];
+
+/// The values of `boot_targets`: what a network boot can lead to.
+const BOOT_TARGETS: &[(&str, BootTarget)] = &[
+    (BootTarget::Pxe.name(), BootTarget::Pxe),
+    (BootTarget::Hdd.name(), BootTarget::Hdd),
+    (BootTarget::Cd.name(), BootTarget::Cd),
+    (BootTarget::UefiHttp.name(), BootTarget::UefiHttp),
+];
 
 /// What nodes fall back to.
 pub(super) struct Defaults {
@@ -167,10 +185,16 @@ impl Nodes {
             keys.optional("inventory", |at| inventory::inventory(at, &mut |uuid| self.taken.uuid(uuid, place)));
         let rules = rules(&keys, &self.defaults.rules);
         let boot_mode = keys.optional("boot_mode", |at| at.word(BOOT_MODES));
+        let boot_targets = keys.optional("boot_targets", |at| {
+            if keys.has("amt") {
+                return Err(at.problem("is for plugs; an AMT machine says itself what it can boot from"));
+            }
+            at.list(BOOT_TARGETS.len(), |at| at.word(BOOT_TARGETS))
+        });
         let device = self.device(&keys, place);
         let inventory = Inventory { nics: nics?.unwrap_or_default(), ..inventory?.unwrap_or_default() };
-        let (inventory, boot_mode) = (Arc::new(inventory), boot_mode?);
-        Ok(NodeConfig { id: id?, inventory, rules: rules?, boot_mode, device: device? })
+        let (inventory, boot_mode, boot_targets) = (Arc::new(inventory), boot_mode?, boot_targets?);
+        Ok(NodeConfig { id: id?, inventory, rules: rules?, boot_mode, boot_targets, device: device? })
     }
 
     fn device(&mut self, keys: &Keys<'_>, place: Place) -> Read<DeviceConfig> {

@@ -220,6 +220,10 @@ pub struct Node {
     /// With which firmware interface it boots: shown as the only `BootSourceOverrideMode`. Without it an AMT machine counts
     /// as `uefi`, and behind a plug clients may note down either.
     pub boot_mode: Option<BootMode>,
+    /// What the network boot of a machine behind a plug can lead to: the `BootSourceOverrideTarget`s that clients may note
+    /// down. Without it `Pxe` and `Hdd`.
+    #[schemars(length(max = 4))]
+    pub boot_targets: Option<Vec<BootTarget>>,
     /// How often the device is read when all is well; 5s to 1h.
     pub poll_interval: Option<Time>,
     /// How long the power stays off in a power cycle; 1s to 10m.
@@ -236,6 +240,19 @@ pub enum BootMode {
     Uefi,
     /// BIOS.
     Legacy,
+}
+
+/// What a network boot can lead to.
+#[derive(Deserialize, JsonSchema)]
+pub enum BootTarget {
+    /// The network.
+    Pxe,
+    /// The disk.
+    Hdd,
+    /// A CD.
+    Cd,
+    /// An image at `HttpBootUri`.
+    UefiHttp,
 }
 
 /// A TP-Link Tapo smart plug, or one outlet of a strip.

@@ -205,7 +205,8 @@ fn node(index: usize, inventory: Inventory, driver: DriverConfig) -> Result<Node
     let id: NodeId = format!("node-{}", index + 1).parse().context("the nodes of the rack have odd names")?;
     let device = driver.label().into();
     let inventory = Arc::new(inventory);
-    let spec = NodeSpec { id, inventory, rules: RULES, device, kind: driver.kind(), boot_mode: None };
+    let spec =
+        NodeSpec { id, inventory, rules: RULES, device, kind: driver.kind(), boot_mode: None, boot_targets: None };
     Ok(NodePlan { spec, driver })
 }
 

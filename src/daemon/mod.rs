@@ -21,6 +21,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, Role};
@@ -167,7 +168,8 @@ impl Running {
             certificate: certificate.clone(),
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
-        let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready });
+        let config_notes = ArcSwap::default();
+        let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready, config_notes });
         let mounted = (ops.clone(), service);
         let app = move |config: &mut actix_web::web::ServiceConfig| {
             ops::mount(config, &mounted.0);
@@ -186,9 +188,10 @@ impl Running {
         self.keeper.apply(self.wires.setups(nodes)).await;
     }
 
-    /// The configuration was read again: whether it is the running one now.
-    pub fn config_loaded(&self, ok: bool) {
+    /// Shows whether the running configuration is the one in the file, and what is not as the file says.
+    pub fn config_is(&self, ok: bool, notes: Vec<String>) {
         self.metrics.config_loaded(ok, self.clock.now().wall.since(Wall(0)));
+        self.ops.config_notes.store(Arc::new(notes));
     }
 
     /// Looks after the fleet. Never ends by itself; drop it to do something else, and call it again.

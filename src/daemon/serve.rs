@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use crate::cli::ConfigFile;
 use crate::clock::Clock;
+use crate::config::watch::{LOOK_EVERY, Watch};
 use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
@@ -20,23 +21,25 @@ use crate::node::NodeSpec;
 
 /// Runs the daemon until told to stop.
 pub async fn serve(file: &ConfigFile) -> Result<()> {
-    let path = config::find(file.config.clone())?;
-    let config = load(&path)?;
+    let (path, mut watch) = (config::find(file.config.clone())?, Watch::default());
+    let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let open = config.server.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
     if let (None, Some(address)) = (&config.server.tls, open) {
         tracing::warn!(event = "plain_http", "passwords cross the network of {address} in clear; set server.tls");
     }
-    let running = Running::start(plan(&config)?, Clock::system()).await?;
+    let clock = Clock::system();
+    let running = Running::start(plan(&config)?, clock.clone()).await?;
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
-    look_after(running, Some((path, config))).await
+    let source = Source { path, watch, started: config.clone(), current: config };
+    look_after(running, Some(source), clock).await
 }
 
 /// Looks after a daemon without a file until told to stop.
 pub async fn until_told_to_stop(running: Running) -> Result<()> {
-    look_after(running, None).await
+    look_after(running, None, Clock::system()).await
 }
 
 /// Ends with the first SIGTERM or SIGINT.
@@ -50,10 +53,21 @@ pub async fn told_to_stop() -> Result<()> {
     Ok(())
 }
 
-async fn look_after(mut running: Running, mut file: Option<(PathBuf, Config)>) -> Result<()> {
+/// The file behind a running daemon.
+struct Source {
+    path: PathBuf,
+    watch: Watch,
+    /// As it was at the start: what of it is not taken over while running is compared with this.
+    started: Config,
+    /// What runs.
+    current: Config,
+}
+
+async fn look_after(mut running: Running, mut source: Option<Source>, clock: Clock) -> Result<()> {
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let stop = told_to_stop();
     tokio::pin!(stop);
+    let mut next_look = clock.now().mono + LOOK_EVERY;
     loop {
         tokio::select! {
             told = &mut stop => {
@@ -61,8 +75,14 @@ async fn look_after(mut running: Running, mut file: Option<(PathBuf, Config)>) -
                 break;
             }
             _ = hang_up.recv() => {
-                if let Some((path, config)) = file.as_mut() {
-                    reload(&mut running, path, config).await;
+                if let Some(source) = source.as_mut() {
+                    reload(&mut running, source).await;
+                }
+            }
+            () = clock.sleep_until(next_look) => {
+                next_look = clock.now().mono + LOOK_EVERY;
+                if let Some(source) = source.as_mut() && source.watch.look() {
+                    reload(&mut running, source).await;
                 }
             }
             () = running.watch() => {}
@@ -75,26 +95,24 @@ async fn look_after(mut running: Running, mut file: Option<(PathBuf, Config)>) -
 }
 
 /// Reads the file again. A bad one changes nothing, and everything that is wrong with it is said.
-async fn reload(running: &mut Running, path: &Path, current: &mut Config) {
-    let config = match load(path) {
+async fn reload(running: &mut Running, source: &mut Source) {
+    // The certificate comes last among what can fail, and takes effect at once.
+    let checked =
+        load(&mut source.watch, &source.path).and_then(|config| renew_certificate(running, &config).map(|()| config));
+    let config = match checked {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
-            running.config_loaded(false);
-            return;
+            let note = format!("{error:#}; the running configuration stays");
+            tracing::error!(event = "config_rejected", "{note}");
+            return running.config_is(false, vec![note]);
         }
     };
-    let diff = config::diff(current, &config);
-    if let Err(error) = renew_certificate(running, &config) {
-        tracing::error!(event = "config_rejected", "{error:#}; the running configuration stays");
-        running.config_loaded(false);
-        return;
-    }
-    for part in &diff.restart {
-        tracing::warn!(event = "restart_needed", part, "{part} has changed; restart plugfish for it to take effect");
-    }
+    let (diff, since_start) = (config::diff(&source.current, &config), config::diff(&source.started, &config));
     running.apply(&node_plans(&config)).await;
-    running.config_loaded(true);
+    let note = |part: &&str| format!("{part} has changed; restart plugfish for it to take effect");
+    let notes: Vec<String> = since_start.restart.iter().map(note).collect();
+    notes.iter().for_each(|note| tracing::warn!(event = "restart_needed", "{note}"));
+    running.config_is(true, notes);
     tracing::info!(
         event = "config_reloaded",
         added = diff.added.len(),
@@ -102,7 +120,7 @@ async fn reload(running: &mut Running, path: &Path, current: &mut Config) {
         changed = diff.changed.len(),
         "the configuration was read again"
     );
-    *current = config;
+    source.current = config;
 }
 
 fn renew_certificate(running: &Running, config: &Config) -> Result<()> {
@@ -115,8 +133,8 @@ fn renew_certificate(running: &Running, config: &Config) -> Result<()> {
 }
 
 /// Reads the configuration; warnings go to the log.
-pub fn load(path: &Path) -> Result<Config> {
-    let loaded = config::load(path)?;
+fn load(watch: &mut Watch, path: &Path) -> Result<Config> {
+    let loaded = watch.load(path)?;
     for warning in &loaded.warnings {
         tracing::warn!(event = "config_warning", "{warning}");
     }
@@ -184,5 +202,6 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     let device = driver.label().into();
     let (id, inventory, rules) = (node.id.clone(), node.inventory.clone(), node.rules.clone());
     let (kind, boot_mode) = (driver.kind(), node.boot_mode);
-    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode }, driver }
+    let boot_targets = node.boot_targets.as_deref().map(Into::into);
+    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode, boot_targets }, driver }
 }

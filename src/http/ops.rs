@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use arc_swap::ArcSwap;
 
 use super::auth::Access;
 use crate::telemetry::Metrics;
@@ -35,6 +36,8 @@ pub struct Ops {
     pub access: Arc<Access>,
     /// The fleet is up and the listeners are open; false again when the service is about to stop.
     pub ready: AtomicBool,
+    /// What is not as the configuration file says, in sentences.
+    pub config_notes: ArcSwap<Vec<String>>,
 }
 
 /// Adds the pages.
@@ -53,7 +56,9 @@ async fn healthz() -> &'static str {
 
 async fn readyz(ops: Data<Ops>) -> HttpResponse {
     if ops.ready.load(Ordering::Relaxed) {
-        HttpResponse::Ok().body("ready\n")
+        let notes = ops.config_notes.load();
+        HttpResponse::Ok()
+            .body(std::iter::once("ready\n").chain(notes.iter().flat_map(|note| [note, "\n"])).collect::<String>())
     } else {
         HttpResponse::ServiceUnavailable().body("not ready: starting or stopping\n")
     }

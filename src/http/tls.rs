@@ -1,7 +1,7 @@
 //! The certificate of the service: read from files or made by itself, and replaceable while serving.
 //!
-//! Files that nodes.yaml names belong to whoever maintains them (certbot, cert-manager, a person): they are read, again at
-//! SIGHUP, and never written, so a client cannot replace what they say. The certificate that the service made by itself
+//! Files that nodes.yaml names belong to whoever maintains them (certbot, cert-manager, a person): they are read, again
+//! when they change, and never written, so a client cannot replace what they say. The certificate that the service made by itself
 //! can be replaced by a client; the new one is kept in the state directory and serves from then on, after restarts too.
 
 use std::fs;
@@ -28,7 +28,9 @@ const REPLACED: &str = "replaced.pem";
 #[derive(Debug, Error)]
 pub enum ReplaceError {
     /// It comes from files of the configuration.
-    #[error("the certificate is that of the files under server.tls in nodes.yaml; replace these, and send SIGHUP")]
+    #[error(
+        "the certificate is that of the files under server.tls in nodes.yaml; replace these, and they are taken over"
+    )]
     FromFiles,
     /// The text is not what is needed.
     #[error("the text {0}")]

@@ -121,6 +121,7 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup {
             device: format!("plug of {name}").into(),
             kind: &DeviceKind::PLUG,
             boot_mode: None,
+            boot_targets: None,
         },
         device: Arc::new(move || {
             plug.devices.fetch_add(1, Ordering::SeqCst);

@@ -371,6 +371,9 @@ pub struct NodeSpec {
     pub kind: &'static device::DeviceKind,
     /// The firmware interface with which the machine boots, when the operator says so: nothing here can change it.
     pub boot_mode: Option<BootMode>,
+    /// What a client may choose for the next boot where the device knows nothing of it, when the operator says so. `None` of
+    /// Redfish is always there beside them.
+    pub boot_targets: Option<Arc<[BootTarget]>>,
 }
 
 #[cfg(test)]

@@ -193,7 +193,15 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             };
             let device = "Intel AMT at 192.0.2.12".into();
             let (id, inventory) = ("pc".parse().unwrap(), Arc::default());
-            let spec = NodeSpec { id, inventory, rules, device, kind: &KIND, boot_mode: Some(BootMode::Legacy) };
+            let spec = NodeSpec {
+                id,
+                inventory,
+                rules,
+                device,
+                kind: &KIND,
+                boot_mode: Some(BootMode::Legacy),
+                boot_targets: None,
+            };
             keeper
                 .apply(vec![NodeSetup { spec, wiring: 0, device: Arc::new(move || Box::new(Fake(pc.clone()))) }])
                 .await;

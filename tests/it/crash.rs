@@ -1,107 +1,16 @@
 //! The real program killed with SIGKILL at random moments, and started on damaged files: what was acknowledged comes true.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use plugfish::clock::Clock;
-use plugfish::sim::{Rack, RackConfig};
 use reqwest::{Client, StatusCode};
-use serde_json::{Value, json};
 
-use crate::rig::klap;
+use crate::program::{Daemon, configure, log, rack, spawn, until};
 
 /// Kills in an ordinary run; `PLUGFISH_CRASH_ROUNDS` asks for more.
 const ROUNDS: u64 = 8;
-
-struct Daemon {
-    child: Child,
-    url: String,
-    client: Client,
-}
-
-/// Starts the program.
-fn spawn(dir: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_plugfish"))
-        .args(["--log-format", "json", "serve", "--config"])
-        .arg(dir.join("nodes.yaml"))
-        .stderr(std::fs::OpenOptions::new().append(true).create(true).open(dir.join("log")).unwrap())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-impl Daemon {
-    /// Starts the program and waits until it is ready.
-    async fn start(dir: &Path) -> Daemon {
-        let mut child = spawn(dir);
-        let port = std::fs::read_to_string(dir.join("port")).unwrap();
-        let url = format!("http://127.0.0.1:{port}");
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-        for _ in 0..200 {
-            let ready = client.get(format!("{url}/readyz")).send().await;
-            if ready.is_ok_and(|answer| answer.status() == StatusCode::OK) {
-                return Daemon { child, url, client };
-            }
-            assert!(child.try_wait().unwrap().is_none(), "it ended: {}", log(dir));
-            tokio::time::sleep(Duration::from_millis(25)).await; // a real process starts
-        }
-        panic!("not ready after 5 s: {}", log(dir));
-    }
-
-    async fn system(&self) -> Value {
-        let request = self.client.get(format!("{}/redfish/v1/Systems/n", self.url)).basic_auth("admin", Some("secret"));
-        request.send().await.unwrap().json().await.unwrap()
-    }
-
-    async fn reset(&self, kind: &str) -> Option<StatusCode> {
-        let url = format!("{}/redfish/v1/Systems/n/Actions/ComputerSystem.Reset", self.url);
-        let body = json!({ "ResetType": kind });
-        let sent = self.client.post(url).basic_auth("admin", Some("secret")).json(&body).send().await;
-        sent.ok().map(|answer| answer.status())
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-fn log(dir: &Path) -> String {
-    std::fs::read_to_string(dir.join("log")).unwrap_or_default()
-}
-
-/// A directory with a configuration for this rack.
-fn configure(rack: &Rack) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    let config = format!(
-        "server: {{ listen: [\"127.0.0.1:{port}\"] }}\nstate_dir: state\n\
-         accounts: [{{ username: admin, password: secret, role: Administrator }}]\n\
-         defaults:\n  tapo: {{ username: owner@example.com, password: plugfish-demo }}\n  poll_interval: 5s\n  off_dwell: 1s\n\
-         nodes: [{{ id: n, tapo: {{ address: \"{}\" }} }}]\n",
-        rack.plugs()[0].address()
-    );
-    std::fs::write(dir.path().join("nodes.yaml"), config).unwrap();
-    std::fs::write(dir.path().join("port"), port.to_string()).unwrap();
-    dir
-}
-
-async fn rack() -> Rack {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Rack::start(RackConfig::new(3).with(klap("n"))).await.unwrap()
-}
-
-async fn until(secs: u64, what: &str, holds: impl AsyncFn() -> bool) {
-    for _ in 0..secs * 20 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // a real process at work
-    }
-    panic!("{what}: not within {secs} s");
-}
 
 #[tokio::test]
 async fn no_accepted_command_is_lost_to_a_kill_at_any_moment() {
@@ -242,31 +151,4 @@ async fn https_with_a_certificate_of_its_own_and_with_one_from_files() {
         .await;
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-#[tokio::test]
-async fn a_reload_keeps_sessions_and_a_bad_file_changes_nothing() {
-    let rack = rack().await;
-    let plug = rack.plug("n").unwrap();
-    let dir = configure(&rack);
-    let daemon = Daemon::start(dir.path()).await;
-    until(10, "first contact", async || daemon.system().await["PowerState"] == "On").await;
-    let hang_up = || {
-        let sent = Command::new("kill").args(["-HUP", &daemon.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    };
-    let file = dir.path().join("nodes.yaml");
-    let good = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{good}odd: 1\n")).unwrap();
-    hang_up();
-    until(5, "said", async || log(dir.path()).contains("config_rejected")).await;
-    std::fs::write(&file, good.replace("off_dwell: 1s", "off_dwell: 2s")).unwrap();
-    hang_up();
-    until(5, "reloaded", async || log(dir.path()).contains("config_reloaded")).await;
-    assert_eq!(daemon.reset("PowerCycle").await, Some(StatusCode::NO_CONTENT));
-    until(10, "cycled", async || plug.power_ons(1) == Some(1)).await;
-    let (off, on) = (plug.history(1)[1].at, plug.history(1)[2].at);
-    assert!(on.since(off) >= Duration::from_secs(2), "the new dwell holds");
-    assert_eq!(plug.counters().logins, 1, "the session lived on");
-    daemon.kill();
 }

@@ -1,7 +1,7 @@
 //! What plugs are beside switches (power equipment, sensors, supplies), what is left out where it would not be true, and
 //! the registries.
 
-use plugfish::node::BootMode;
+use plugfish::node::{BootMode, BootTarget};
 use plugfish::sim::{MachineConfig, Model, Profile, Variant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -94,6 +94,27 @@ async fn a_machine_with_amt_is_no_power_equipment_and_boots_as_its_operator_says
     let message = &answer["error"]["@Message.ExtendedInfo"][0];
     assert!(message["MessageId"].as_str().unwrap().ends_with(".PropertyValueNotInList"), "{message}");
     assert!(message["Message"].as_str().unwrap().contains("'UEFI'"), "{message}");
+}
+
+#[tokio::test]
+async fn a_plug_offers_the_boot_targets_that_its_operator_knows_the_network_boot_to_honour() {
+    const TARGETS: &str = "BootSourceOverrideTarget@Redfish.AllowableValues";
+    let said = [BootTarget::Cd, BootTarget::Pxe, BootTarget::Cd];
+    let rig = Rig::with_machines([klap("said"), klap("plain")], [], |node| {
+        node.spec.boot_targets = (node.spec.id.as_str() == "said").then(|| said.into());
+    });
+    let rig = rig.await;
+    assert_eq!(rig.system("plain").await["Boot"][TARGETS], json!(["None", "Pxe", "Hdd"]));
+    assert_eq!(rig.system("said").await["Boot"][TARGETS], json!(["None", "Pxe", "Cd"]));
+    for (node, target, status) in [
+        ("plain", "Cd", StatusCode::BAD_REQUEST),
+        ("said", "Hdd", StatusCode::BAD_REQUEST),
+        ("said", "Cd", StatusCode::OK),
+    ] {
+        let boot = json!({ "BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": "Once" });
+        let request = rig.request(Method::PATCH, &format!("/redfish/v1/Systems/{node}"));
+        assert_eq!(rig.send(request.json(&json!({ "Boot": boot }))).await.0, status, "{node} {target}");
+    }
 }
 
 #[tokio::test]

@@ -285,6 +285,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
                 device: driver.label().into(),
                 kind: driver.kind(),
                 boot_mode: None,
+                boot_targets: None,
             },
             driver,
         }
@@ -320,6 +321,7 @@ fn node_of(machine: &Machine) -> NodePlan {
             device: driver.label().into(),
             kind: driver.kind(),
             boot_mode: None,
+            boot_targets: None,
         },
         driver,
     }

@@ -288,8 +288,10 @@ fn every_word_of_the_schema_is_a_word_of_the_loader() {
     let schema = schema();
     let words = |kind: &str, key: &str| -> Vec<String> {
         let property = &schema["$defs"][kind]["properties"][key];
-        let named = property["$ref"].as_str().map(|name| &schema["$defs"][name.trim_start_matches("#/$defs/")]);
-        let of = named.unwrap_or(property);
+        // The words of a list are those of its items.
+        let one = property["items"].as_object().map_or(property, |_| &property["items"]);
+        let named = one["$ref"].as_str().map(|name| &schema["$defs"][name.trim_start_matches("#/$defs/")]);
+        let of = named.unwrap_or(one);
         let consts = of["oneOf"].as_array().map(|all| all.iter().map(|one| &one["const"]).collect::<Vec<_>>());
         let all = consts.unwrap_or_else(|| of["enum"].as_array().unwrap().iter().collect());
         all.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
@@ -311,7 +313,8 @@ fn every_word_of_the_schema_is_a_word_of_the_loader() {
     try_all(words("Drive", "media"), &|word| inventory(format!("drives: [{{ name: a, media: {word} }}]")));
     try_all(words("Drive", "protocol"), &|word| inventory(format!("drives: [{{ name: a, protocol: {word} }}]")));
     try_all(words("Node", "boot_mode"), &|word| format!("nodes: [{{ id: a, {device}, boot_mode: {word} }}]"));
-    assert_eq!(count, 2 + 3 + 3 + 7 + 3 + 5 + 2);
+    try_all(words("Node", "boot_targets"), &|word| format!("nodes: [{{ id: a, {device}, boot_targets: [{word}] }}]"));
+    assert_eq!(count, 2 + 3 + 3 + 7 + 3 + 5 + 2 + 4);
 }
 
 #[test]

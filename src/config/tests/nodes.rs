@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::node::BootMode;
+use crate::node::{BootMode, BootTarget};
 
 /// Behind this stands a list of nodes, from line 3 on. They lack nothing.
 const LOGIN: &str = "defaults: { tapo: { username: u, password: p } }\nnodes:\n";
@@ -53,6 +53,7 @@ nodes:
     off_dwell: 1s
     command_deadline: 1m30s
     boot_mode: legacy
+    boot_targets: [Hdd, Cd]
     nics: ['00:5c:52:31:3a:9c', 005c52313a9d]
 ",
     );
@@ -65,6 +66,7 @@ nodes:
     assert_eq!(plain.rules, rules(30, 60, 120));
     assert_eq!(own.rules, rules(5, 1, 90));
     assert_eq!((plain.boot_mode, own.boot_mode), (None, Some(BootMode::Legacy)));
+    assert_eq!((&plain.boot_targets, &own.boot_targets), (&None, &Some(vec![BootTarget::Hdd, BootTarget::Cd])));
     assert_eq!(
         plain.device,
         DeviceConfig::Tapo {
@@ -119,10 +121,24 @@ nodes:
             "10: nodes[1].tapo.address: \"http://192.0.2.1\" is not an address: write the host alone, without http:// and \
              without a path",
             "11: nodes[1].nics: must be a list, not a number",
-            "12: nodes[1].colour: unknown key; known here: id, tapo, amt, nics, inventory, boot_mode, poll_interval, \
-             off_dwell, command_deadline",
-            "13: nodes[2]: must be a group of keys (id, tapo, amt, nics, inventory, boot_mode, poll_interval, \
-             off_dwell, command_deadline), not a number",
+            "12: nodes[1].colour: unknown key; known here: id, tapo, amt, nics, inventory, boot_mode, boot_targets, \
+             poll_interval, off_dwell, command_deadline",
+            "13: nodes[2]: must be a group of keys (id, tapo, amt, nics, inventory, boot_mode, boot_targets, \
+             poll_interval, off_dwell, command_deadline), not a number",
+        ],
+    );
+}
+
+#[test]
+fn boot_targets_are_for_plugs_and_of_the_network() {
+    check_nodes(
+        "
+  - { id: a, tapo: { address: 192.0.2.1 }, boot_targets: [Pxe, BiosSetup] }
+  - { id: b, amt: { address: 192.0.2.2, password: p }, boot_targets: [Pxe] }
+",
+        &[
+            "4: nodes[0].boot_targets[1]: \"BiosSetup\" is not known here; it must be Pxe, Hdd, Cd or UefiHttp",
+            "5: nodes[1].boot_targets: is for plugs; an AMT machine says itself what it can boot from",
         ],
     );
 }

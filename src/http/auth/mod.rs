@@ -169,7 +169,7 @@ impl Access {
         Access {
             accounts: RwLock::new(accounts.collect()),
             rules: RwLock::new(book.rules()),
-            sessions: RwLock::new(sessions::load(book.as_ref())),
+            sessions: RwLock::new(sessions::load(book.as_ref(), clock.now())),
             verdicts: RwLock::default(),
             salt: secret_bytes(),
             checking: Arc::new(Semaphore::new(1)),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Access, AuthError, Caller, Key, read, write};
 use crate::account::{AccountBook, AccountRecord, SessionRecord};
-use crate::clock::{Wall, secret_bytes};
+use crate::clock::{Mono, Now, secret_bytes};
 
 /// Sessions at once. Ironic leaves sessions behind when it is killed; the one idle for longest makes room.
 pub const SESSIONS_MAX: usize = 64;
@@ -21,9 +21,18 @@ pub(super) const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct Session {
     record: SessionRecord,
+    /// The last use, in milliseconds of the clock that nobody sets; before its start for a session of an earlier process.
     last_used: AtomicI64,
     /// The last use that the book knows of.
     noted: AtomicI64,
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn moment(mono: Mono) -> i64 {
+    millis(mono.since_start())
 }
 
 /// A session that has just begun.
@@ -37,22 +46,22 @@ pub struct NewSession {
 }
 
 /// The sessions of the book by the hashes of their tokens.
-pub(super) fn load(book: &dyn AccountBook) -> HashMap<Key, Arc<Session>> {
+pub(super) fn load(book: &dyn AccountBook, now: Now) -> HashMap<Key, Arc<Session>> {
     let session = |record: SessionRecord| {
         let key = <Key>::try_from(hex::decode(&record.token_hash).ok()?).ok()?;
-        Some((key, Arc::new(Session::new(record))))
+        Some((key, Arc::new(Session::new(record, now))))
     };
     book.sessions().into_iter().filter_map(session).collect()
 }
 
 impl Session {
-    fn new(record: SessionRecord) -> Session {
-        let used = || AtomicI64::new(record.last_used.0);
+    fn new(record: SessionRecord, now: Now) -> Session {
+        let used = || AtomicI64::new(moment(now.mono).saturating_sub(millis(now.wall.since(record.last_used))));
         Session { last_used: used(), noted: used(), record }
     }
 
-    fn is_over(&self, now: Wall, timeout: Duration) -> bool {
-        now.since(Wall(self.last_used.load(Ordering::Relaxed))) > timeout
+    fn is_over(&self, now: Mono, timeout: Duration) -> bool {
+        moment(now).saturating_sub(self.last_used.load(Ordering::Relaxed)) > millis(timeout)
     }
 }
 
@@ -89,21 +98,21 @@ impl Access {
     ) -> Option<NewSession> {
         let token = hex::encode(secret_bytes::<16>());
         let key = token_key(token.as_bytes());
-        let now = self.clock.now().wall;
+        let now = self.clock.now();
         let record = SessionRecord {
             id: hex::encode(secret_bytes::<8>()),
             token_hash: hex::encode(key),
             username: account.username.clone(),
             origin,
             context,
-            created: now,
-            last_used: now,
+            created: now.wall,
+            last_used: now.wall,
         };
         let mut sessions = write(&self.sessions);
         let current = read(&self.accounts).get(&account.username).cloned();
         current.filter(|current| Arc::ptr_eq(current, account))?;
         let timeout = self.session_timeout();
-        let over = sessions.iter().filter(|(_, session)| session.is_over(now, timeout));
+        let over = sessions.iter().filter(|(_, session)| session.is_over(now.mono, timeout));
         let mut gone: Vec<Key> = over.map(|(key, _)| *key).collect();
         while sessions.len() - gone.len() >= SESSIONS_MAX {
             let still_there = sessions.iter().filter(|(key, _)| !gone.contains(*key));
@@ -114,7 +123,7 @@ impl Access {
         for session in gone.iter().filter_map(|key| sessions.remove(key)) {
             self.book.delete_session(&session.record.id);
         }
-        sessions.insert(key, Arc::new(Session::new(record.clone())));
+        sessions.insert(key, Arc::new(Session::new(record.clone(), now)));
         self.book.put_session(record.clone());
         let caller = Caller::of(account, Some(record.id.clone()));
         Some(NewSession { record, token, caller })
@@ -123,23 +132,23 @@ impl Access {
     /// Who uses the session of this token, if it is one.
     pub(super) fn session_of(&self, token: &[u8]) -> Option<Caller> {
         let session = read(&self.sessions).get(&token_key(token)).cloned()?;
-        let now = self.clock.now().wall;
+        let now = self.clock.now();
         let account = read(&self.accounts).get(&session.record.username).cloned().filter(|account| account.enabled)?;
-        if session.is_over(now, self.session_timeout()) {
+        if session.is_over(now.mono, self.session_timeout()) {
             return None;
         }
-        session.last_used.store(now.0, Ordering::Relaxed);
-        let noted = session.noted.load(Ordering::Relaxed);
-        if now.since(Wall(noted)) >= TOUCH_EVERY || noted > now.0 {
-            session.noted.store(now.0, Ordering::Relaxed);
-            self.book.put_session(SessionRecord { last_used: now, ..session.record.clone() });
+        let used = moment(now.mono);
+        session.last_used.store(used, Ordering::Relaxed);
+        if used.saturating_sub(session.noted.load(Ordering::Relaxed)) >= millis(TOUCH_EVERY) {
+            session.noted.store(used, Ordering::Relaxed);
+            self.book.put_session(SessionRecord { last_used: now.wall, ..session.record.clone() });
         }
         Some(Caller::of(&account, Some(session.record.id.clone())))
     }
 
     /// All sessions that are not over, the oldest first.
     pub fn sessions(&self) -> Vec<SessionRecord> {
-        let (now, timeout) = (self.clock.now().wall, self.session_timeout());
+        let (now, timeout) = (self.clock.now().mono, self.session_timeout());
         let live = read(&self.sessions);
         let live = live.values().filter(|session| !session.is_over(now, timeout));
         let mut records: Vec<SessionRecord> = live.map(|session| session.record.clone()).collect();

@@ -302,11 +302,12 @@ impl Machine {
             self.fail_command(why, now, out);
             return;
         }
-        let Intent { number, reset, accepted, .. } = command.intent;
+        let Intent { number, reset, .. } = command.intent;
+        let took = now.mono.since(command.since);
         self.command = None;
         out.push(Effect::ClearIntent(number));
         out.push(Effect::Count(reset, "done"));
-        out.push(Effect::Tell(Happening::CommandDone { reset, took: now.wall.since(accepted) }));
+        out.push(Effect::Tell(Happening::CommandDone { reset, took }));
     }
 
     /// It did not become what was asked.

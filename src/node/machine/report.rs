@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Machine;
 use crate::node::view::{Condition, NodeView};
-use crate::node::{BootMode, Health};
+use crate::node::{BootMode, BootTarget, Health};
 
 impl Machine {
     /// The picture of this moment.
@@ -36,13 +36,25 @@ impl Machine {
             health: conditions.iter().map(|condition| condition.severity).max().unwrap_or(Health::OK),
             conditions,
             resets: self.resets(),
-            boot_targets: self.abilities().map_or(self.spec.kind.boot_targets, |can| &can.boot_targets).into(),
+            boot_targets: self.boot_targets(),
             boot_modes,
             boot,
             writes: self.boot.writes,
             command: self.command.as_ref().map(super::Command::view),
             link,
             change: self.change,
+        }
+    }
+
+    /// What a client may choose for the next boot.
+    fn boot_targets(&self) -> Arc<[BootTarget]> {
+        match (self.abilities(), &self.spec.boot_targets) {
+            (Some(can), _) => can.boot_targets.as_slice().into(),
+            (None, Some(said)) => {
+                let is_there = |target: &BootTarget| *target == BootTarget::None || said.contains(target);
+                BootTarget::ALL.into_iter().filter(is_there).collect()
+            }
+            (None, None) => self.spec.kind.boot_targets.into(),
         }
     }
 

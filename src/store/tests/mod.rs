@@ -66,7 +66,7 @@ fn seen(n: usize) -> SeenRecord {
         since: Wall(1000),
         energy_wh: n as u64,
         energy_today_wh: Some(7),
-        device: Default::default(),
+        device: "Tapo plug at 192.0.2.123, 0123456789".into(),
         about: about.into(),
         abilities: None,
         inventory: None,

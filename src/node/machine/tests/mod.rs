@@ -97,6 +97,7 @@ impl World {
             device: "Tapo plug at 192.0.2.11".into(),
             kind,
             boot_mode: None,
+            boot_targets: None,
         };
         let moment = Moment { now: Now { mono: Mono::START, wall: START }, swing: 0.0 };
         let machine = Machine::new(spec.clone(), NodeRecord::default(), Mono::START, moment);
