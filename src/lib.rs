@@ -9,10 +9,10 @@
 //! # Rooms, and who may know whom
 //!
 //! ```text
-//! main -> cli -> daemon -> redfish -> http -> node <- driver <- { tapo, amt }
-//!                   |-> config                 ^        ^
-//!                   |-> store  ----------------/        |  (same wire, no shared code)
-//!                   \-> sim  . . . . . . . . . . . . . ./
+//! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
+//!                   |-> config                         ^        ^
+//!                   |-> store  ------------------------/        |  (same wire, no shared code)
+//!                   \-> sim  . . . . . . . . . . . . . . . . . ./
 //! clock, telemetry, account: leaves.
 //! ```
 //!
@@ -26,6 +26,7 @@
 //! | [`store`] | what survives a power cut: intents, boot overrides, accounts, sessions. sled with a belt |
 //! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
 //! | [`http`] | listeners, TLS, who is asking, `/metrics`, `/healthz`, `/readyz` |
+//! | [`page`] | the status page at `/`: a Redfish client in the browser, and one document of its own |
 //! | [`sim`] | a rack of simulated plugs and AMT machines on real sockets, written apart from the drivers |
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
@@ -106,6 +107,9 @@
 //!   is told that something is missing. Price: none, with less than a thousand events in a second.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client wants to be sent along are never shown; they lie in the state directory as they are.
+//! - **The status page logs in, switches and listens over Redfish, and reads one document beside it** (`/page/nodes`): curves,
+//!   ages and the last words of every node would be four reads of each. Price: a format that is nobody's standard, and that
+//!   nobody but the page is told to use.
 //! - **The TaskService is always empty**: nothing here is a task. A command is answered when it is durable, and its end is an
 //!   event.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
@@ -121,6 +125,7 @@ pub mod daemon;
 pub mod driver;
 pub mod http;
 pub mod node;
+pub mod page;
 pub mod redfish;
 pub mod sim;
 pub mod store;

@@ -37,6 +37,7 @@ use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
+use crate::page::{self, Page};
 use crate::redfish::events::{Events, SubscriberMetrics};
 use crate::redfish::{self, Service};
 use crate::store::Store;
@@ -170,10 +171,11 @@ impl Running {
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let config_notes = ArcSwap::default();
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready, config_notes });
-        let mounted = (ops.clone(), service);
+        let mounted = (ops.clone(), Data::new(Page::new(service.clone(), ops.clone())), service);
         let app = move |config: &mut actix_web::web::ServiceConfig| {
             ops::mount(config, &mounted.0);
-            redfish::exchange::mount(config, &mounted.1);
+            page::mount(config, &mounted.1);
+            redfish::exchange::mount(config, &mounted.2);
         };
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let (running, server) =

@@ -135,7 +135,7 @@ impl NodeActor {
         let effects = self.machine.step(input, moment);
         let (view, before) = (self.machine.view(), self.entry.view().health);
         let health = view.health;
-        self.entry.publish(view);
+        self.entry.publish(view, moment.now.mono);
         for effect in effects {
             self.run(effect, moment, ctx);
         }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::actor::{Answer, Ask, NodeActor, Surroundings};
 use super::device::PowerDevice;
+use super::draw::{Draw, Measurement};
 use super::event::{Event, Happening};
 use super::machine::{Machine, Moment};
 use super::view::{NodeView, ViewCell};
@@ -62,6 +63,9 @@ pub struct NodeEntry {
     /// Its name.
     pub id: NodeId,
     view: ViewCell,
+    /// When the view was exchanged last, in milliseconds of the monotonic clock.
+    published: AtomicU64,
+    draw: Draw,
     /// What happened to it lately, the newest first.
     happenings: ArcSwap<Vec<Arc<Event>>>,
     actor: ArcSwapOption<Addr<NodeActor>>,
@@ -92,8 +96,20 @@ impl NodeEntry {
         self.happenings.store(Arc::new(events.collect()));
     }
 
-    pub(super) fn publish(&self, view: NodeView) {
+    /// What was measured lately, the oldest first.
+    pub fn draw(&self) -> Arc<Vec<Measurement>> {
+        self.draw.load()
+    }
+
+    /// When the step began after which the picture was exchanged last.
+    pub fn published(&self) -> Mono {
+        Mono::after_start(Duration::from_millis(self.published.load(Ordering::Acquire)))
+    }
+
+    pub(super) fn publish(&self, view: NodeView, now: Mono) {
+        self.draw.note(view.seen_mono, view.milliwatts);
         self.view.store(Arc::new(view));
+        self.published.store(u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }
 }
 
@@ -300,6 +316,8 @@ impl Keeper {
         let entry = Arc::new(NodeEntry {
             id: id.clone(),
             view,
+            published: AtomicU64::default(),
+            draw: Draw::default(),
             happenings: ArcSwap::default(),
             actor: ArcSwapOption::empty(),
             waiting: AtomicUsize::new(0),

@@ -23,6 +23,7 @@ mod events;
 mod faults;
 mod hostile;
 mod metrics;
+mod page;
 mod program;
 mod protocol;
 mod redfish;
