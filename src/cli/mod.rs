@@ -6,6 +6,7 @@
 pub mod client;
 mod events;
 mod generate;
+pub mod health;
 mod import;
 mod manual;
 pub mod output;
@@ -63,6 +64,8 @@ pub enum Command {
     Export(Export),
     /// Put an export in the place of the state of a stopped daemon.
     Restore(Restore),
+    /// Say whether a daemon answers: the health check of the container image.
+    Health(health::Health),
     /// Print the JSON schema of nodes.yaml, for editors.
     Schema,
     /// Read a password and print its hash, for `accounts` in nodes.yaml.

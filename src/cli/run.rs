@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::output::print;
-use super::{Check, Cli, Command, client, events, generate, import, manual, status};
+use super::{Check, Cli, Command, client, events, generate, health, import, manual, status};
 use crate::config;
 use crate::daemon::{demo, discover, probe, serve, state};
 use crate::http::auth::hash_password;
@@ -78,6 +78,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Power(options) => run(client::power(&options)),
         Command::Boot(options) => run(client::boot(&options)),
         Command::Events(options) => run(events::events(&options)),
+        Command::Health(options) => run(health::health(&options)),
     }
 }
 

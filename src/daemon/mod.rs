@@ -28,11 +28,12 @@ use arc_swap::ArcSwap;
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, Role};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
 use crate::http::auth::Access;
-use crate::http::ops::{self, MetricsAccess, Ops, ViewMetrics};
+use crate::http::ops::{self, MetricsAccess, Ops};
 use crate::http::pulse::Pulse;
+use crate::http::readings::{SessionMetrics, ViewMetrics};
 use crate::http::server;
 use crate::http::tls::Certificate;
 use crate::node::actor::Surroundings;
@@ -42,7 +43,7 @@ use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
 use crate::page::{self, Page};
 use crate::recorder::FlightRecorder;
-use crate::redfish::events::Events;
+use crate::redfish::events::{Events, SubscriberMetrics};
 use crate::redfish::{self, Service};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -158,12 +159,15 @@ impl Running {
         let heard = bus.listen();
         let fleet = keeper.fleet();
         metrics.add_collector(Box::new(ViewMetrics { fleet: fleet.clone(), clock: clock.clone() }));
+        metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
         let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let shelf = Arc::new(StoreShelf(store.clone()));
         let events = Events::start(shelf, clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
+        metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let service = Data::new(Service {
             fleet: fleet.clone(),
             access: access.clone(),
@@ -217,7 +221,7 @@ impl Running {
 
     /// Shows whether the running configuration is the one in the file, and what is not as the file says.
     pub fn config_is(&self, ok: bool, notes: Vec<String>) {
-        self.metrics.config_loaded(ok);
+        self.metrics.config_loaded(ok, self.clock.now().wall.since(Wall(0)));
         self.ops.config_notes.store(Arc::new(notes));
     }
 

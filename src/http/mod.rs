@@ -3,5 +3,6 @@
 pub mod auth;
 pub mod ops;
 pub mod pulse;
+pub mod readings;
 pub mod server;
 pub mod tls;

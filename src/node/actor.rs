@@ -17,7 +17,7 @@ use super::journal::Journal;
 use super::machine::{Effect, Input, Machine, Moment, Op, Outcome, Save, Ticket};
 use super::{BootPatch, NodeSpec, Refusal, ResetType};
 use crate::clock::{Clock, Mono};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, NodeMeters};
 
 /// Requests that may wait for one node. Each is taken up within microseconds; a full mailbox means a flood.
 pub const MAILBOX: usize = 32;
@@ -88,6 +88,7 @@ pub enum Ask {
 pub struct NodeActor {
     machine: Machine,
     around: Surroundings,
+    meters: NodeMeters,
     entry: Arc<NodeEntry>,
     /// Not here while an operation is under way.
     device: Option<Box<dyn PowerDevice>>,
@@ -113,9 +114,12 @@ impl NodeActor {
         entry: Arc<NodeEntry>,
         guard: DropGuard,
     ) -> NodeActor {
+        let meters = around.metrics.node(entry.id.as_str());
+        ResetType::ALL.into_iter().for_each(|reset| meters.expect(reset.name()));
         NodeActor {
             machine,
             around,
+            meters,
             entry,
             device: Some(device),
             reconfigure: None,
@@ -174,8 +178,13 @@ impl NodeActor {
                     let _ = waiting.send(answer);
                 }
             }
-            Effect::Tell(what) => self.entry.note(self.around.events.tell(node, moment.now.wall, what)),
-            Effect::Count(reset, result) => self.around.metrics.transition(node.as_str(), reset.name(), result),
+            Effect::Tell(what) => {
+                if let Happening::CommandDone { reset, took } = &what {
+                    self.meters.done_after(reset.name(), *took);
+                }
+                self.entry.note(self.around.events.tell(node, moment.now.wall, what));
+            }
+            Effect::Count(reset, result) => self.meters.transition(reset.name(), result),
         }
     }
 

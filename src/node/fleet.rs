@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -75,6 +75,8 @@ pub struct NodeEntry {
     /// What happened to it lately, the newest first.
     happenings: ArcSwap<Vec<Arc<Event>>>,
     actor: ArcSwapOption<Addr<NodeActor>>,
+    /// Callers that asked something of the actor and have no answer yet.
+    waiting: AtomicUsize,
 }
 
 impl NodeEntry {
@@ -86,6 +88,11 @@ impl NodeEntry {
     /// What happened to the node while this process ran, the newest first; at most [`HAPPENINGS_MAX`].
     pub fn happenings(&self) -> Arc<Vec<Arc<Event>>> {
         self.happenings.load_full()
+    }
+
+    /// How many callers wait for an answer of the actor.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Remembers what happened. Only from the arbiter of the actors, so that nothing is lost between two writers.
@@ -156,6 +163,7 @@ impl Fleet {
 
     async fn ask(&self, entry: &NodeEntry, ask: impl FnOnce(Answer) -> Ask) -> Result<(), Refusal> {
         let (answer, waiting) = oneshot::channel();
+        let _counted = Waits::begin(&entry.waiting);
         self.send(entry, ask(answer))?;
         match self.clock.limit(ANSWER_DEADLINE, waiting).await {
             Some(Ok(answer)) => answer,
@@ -173,6 +181,22 @@ impl Fleet {
             // Full, or fallen and about to be built anew, or taken out of the configuration a moment ago.
             _ => Err(Refusal::Overloaded { node: node() }),
         }
+    }
+}
+
+/// One caller who waits, counted for as long as this lives: a caller may hang up.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Waits<'_> {
+    fn begin(count: &AtomicUsize) -> Waits<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waits(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -274,6 +298,7 @@ impl Keeper {
             self.start(setup, first_poll);
         }
         self.publish_table();
+        gone.iter().for_each(|node| self.around.metrics.forget(node.as_str()));
         self.tell_changes(&gone, &added);
         await_ends(&self.around.clock, ends, END_DEADLINE).await;
     }
@@ -303,6 +328,7 @@ impl Keeper {
             draw: Draw::default(),
             happenings: ArcSwap::default(),
             actor: ArcSwapOption::empty(),
+            waiting: AtomicUsize::new(0),
         });
         let started = self.around.clock.now().mono;
         let kept = Kept { setup, entry, generation: self.generations, started, heard: started, falls: 0 };
@@ -403,7 +429,7 @@ impl Keeper {
             kept.started = now.mono;
             let machine = self.machine(&kept.setup, now.mono);
             self.launch(&kept, machine);
-            self.around.metrics.node_restarted(node.as_str());
+            self.around.metrics.node(node.as_str()).restarted();
             kept.entry.note(self.around.events.tell(&node, now.wall, Happening::Revived));
             self.nodes.insert(node, kept);
         }

@@ -231,3 +231,19 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
     assert!(out.contains("12.0.67") && out.contains("KLAP"), "{out}");
     rack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_needs_no_password_and_no_trust() {
+    let tls = Some(plugfish::daemon::TlsPlan::SelfSigned);
+    let mut rig = Rig::over(tls, [], [], |_| {}).await;
+    let url = rig.url("");
+    let health = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_plugfish"));
+        let output = tokio::task::block_in_place(|| program.args(["health", "--url", &url]).output().unwrap());
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    assert_eq!(health(), (Some(0), "ok\n".into()));
+    rig.stop();
+    let (code, said) = health();
+    assert!(code == Some(1) && said.contains("no plugfish answers at https://127.0.0.1:"), "{said}");
+}

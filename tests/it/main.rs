@@ -22,6 +22,7 @@ mod edge;
 mod events;
 mod faults;
 mod hostile;
+mod metrics;
 mod page;
 mod program;
 mod protocol;
