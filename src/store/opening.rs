@@ -78,14 +78,15 @@ pub fn open(
     let backup = read_backup(&place, &mut notes)?;
     let (pairs, rescue) = open_database(&mut disk, &place, now).map_err(|error| unusable(error.why))?;
     let present = pairs.iter().map(|(key, _)| key.clone()).collect();
-    let found = Found::from_pairs(pairs);
+    let mut found = Found::from_pairs(pairs);
+    // A database that needed help may also be older than it was, and look whole.
+    found.dropped.extend(rescue.notes);
     if let Some(found) = found.newer_format() {
         return Err(StoreError::Newer { dir: dir.into(), found });
     }
     let ledger = found.ledger();
     let nothing = found.entries.is_empty() && backup.is_none();
     let settled = settle(found, backup);
-    notes.extend(rescue.notes);
     notes.extend(settled.notes);
     if nothing && notes.is_empty() && place.was_used() {
         notes.push("the directory was in use before, and nothing is left in it: everything was lost".into());

@@ -7,20 +7,14 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::StoreError;
 use super::record::FORMAT;
-use super::tree::{self, Fault, Pairs, Tree, TreeError};
+use super::tree::{self, Fault, LOCK_PAUSE, LOCK_TRIES, Pairs, Tree, TreeError};
 use crate::clock::Wall;
 
 /// Damaged databases that are kept for whoever wants to look into them; the oldest go first. A database is a few MiB.
 const QUARANTINES_MAX: usize = 3;
-
-/// How often a lock is tried for, and the pause between: together half a second, which is longer than a process takes to
-/// end, or sled to close a database, unless one of them hangs.
-const LOCK_TRIES: u32 = 10;
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The state directory, held by this process. All clones are one hold.
 #[derive(Clone, Debug)]
@@ -158,33 +152,49 @@ impl Place {
         self.write_format()
     }
 
-    /// Opens the database, with what helps against the usual damage: without its snapshot files; else put aside, and a
-    /// new one in its place.
+    /// Opens the database, with what helps against the usual damage: without its snapshot files; else put aside, and in
+    /// its place its copy, when it only forgets, or a new one.
     pub fn open_database(&self, aside: Aside, now: Wall) -> Result<(Tree, Pairs, Rescue), TreeError> {
         let path = self.database();
+        let system = |error| TreeError::system(&self.dir, &error);
         let mut rescue = Rescue::default();
+        // An exchange that was stopped in the middle is finished.
+        self.use_copy().map_err(system)?;
         if aside != Aside::Always {
-            let damaged = match open_patiently(&path) {
-                Err(error) if error.fault == Fault::Damaged => error,
-                other => return other.map(|(tree, pairs)| (tree, pairs, rescue)),
-            };
-            rescue.notes.push(format!("the database {} could not be opened: {damaged}", path.display()));
-            let snapshots = tree::delete_snapshots(&path);
-            match open_patiently(&path) {
-                Ok((tree, pairs)) => {
+            let mut opened = Tree::open(&path);
+            if let Err(TreeError { fault: Fault::Damaged, why }) = &opened {
+                rescue.notes.push(format!("the database {} could not be opened: {why}", path.display()));
+                let snapshots = tree::delete_snapshots(&path);
+                opened = Tree::open(&path).inspect(|_| {
                     rescue.notes.push(format!("it could be opened without its {snapshots} snapshot files"));
-                    return Ok((tree, pairs, rescue));
+                });
+            }
+            match opened {
+                Ok((tree, pairs)) => return Ok((tree, pairs, rescue)),
+                Err(error) if error.fault == Fault::Forgets => {
+                    rescue.notes.push(format!("the database {} is copied: {error}", path.display()));
                 }
                 Err(error) if error.fault == Fault::Damaged && aside == Aside::IfDamaged => {}
                 Err(error) => return Err(error),
             }
         }
-        if let Some(quarantine) = self.put_aside(now).map_err(|error| TreeError::system(&self.dir, &error))? {
+        if let Some(quarantine) = self.put_aside(now).map_err(system)? {
             rescue.notes.push(format!("it was put aside as {}", quarantine.display()));
             rescue.quarantine = Some(quarantine);
         }
-        let (tree, pairs) = open_patiently(&path)?;
+        self.use_copy().map_err(system)?;
+        let (tree, pairs) = Tree::open(&path)?;
         Ok((tree, pairs, rescue))
+    }
+
+    /// Puts the copy of a database that forgets in the place of it, when both are so far.
+    fn use_copy(&self) -> io::Result<()> {
+        let (path, copy) = (self.database(), tree::copy_of(&self.database()));
+        if path.exists() || !copy.exists() {
+            return Ok(());
+        }
+        fs::rename(copy, path)?;
+        File::open(&self.dir)?.sync_all()
     }
 
     /// Moves the database to quarantine, if there is one.
@@ -212,7 +222,7 @@ impl Place {
     }
 }
 
-/// Both run on the thread of `disk.rs`, which may sleep.
+/// Runs on the thread of `disk.rs`, which may sleep.
 fn lock_patiently(lock: &File) -> Result<(), TryLockError> {
     for _ in 1..LOCK_TRIES {
         match lock.try_lock() {
@@ -221,16 +231,6 @@ fn lock_patiently(lock: &File) -> Result<(), TryLockError> {
         }
     }
     lock.try_lock()
-}
-
-fn open_patiently(path: &Path) -> Result<(Tree, Pairs), TreeError> {
-    for _ in 1..LOCK_TRIES {
-        match Tree::open(path) {
-            Err(error) if error.fault == Fault::Locked => std::thread::sleep(LOCK_PAUSE),
-            other => return other,
-        }
-    }
-    Tree::open(path)
 }
 
 /// What the system said about a directory, with what to do.
@@ -317,6 +317,20 @@ mod tests {
         }
         let there: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
         assert_eq!(there, [false, false, true, true, true]);
+    }
+
+    #[test]
+    fn an_exchange_that_was_stopped_in_the_middle_is_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::take(dir.path(), Wall(0)).unwrap();
+        let open = || place.open_database(Aside::IfDamaged, Wall(0)).unwrap();
+        let (tree, ..) = open();
+        tree.write(vec![(b"a".to_vec(), Some(b"1".to_vec()))]).unwrap();
+        tree.close().unwrap();
+        fs::rename(place.database(), tree::copy_of(&place.database())).unwrap();
+        let (_tree, pairs, rescue) = open();
+        assert_eq!(pairs, [(b"a".to_vec(), b"1".to_vec())]);
+        assert_eq!(rescue, Rescue::default());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Found {
     pub entries: BTreeMap<Key, Entry>,
     /// The manifest and its revision.
     pub manifest: Option<(u64, Manifest)>,
-    /// The damaged ones, in words.
+    /// What is damaged, in words.
     pub dropped: Vec<String>,
 }
 

@@ -5,15 +5,22 @@
 //! own, and every failure is one [`TreeError`] after which the caller throws the tree away. This file knows nothing of
 //! what the bytes mean.
 //!
+//! sled also opens a database whose last segment has a damaged head, and goes on writing into that segment: its snapshot
+//! file says where the log ended, and the head is read only when the log is. All that is written from then on is on the
+//! disk, synced, and never found again. So a database is believed only when it is opened twice and what was written
+//! between is there.
+//!
 //! sled may also hang: when one of its threads has died, `flush` and even dropping the database wait for ever. That is
 //! why all of this runs on the thread of `disk.rs`, which can be left behind.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -23,10 +30,19 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// sled's unit of writing. The database keeps four or five of them: 0.5 MiB on the card instead of the 2.4 MiB of
 /// sled's own 512 KiB, at the same speed, and a torn end costs 128 KiB of records at most. Values must stay far below a
 /// quarter of it. It cannot be changed for a database that exists.
-const SEGMENT_BYTES: usize = 128 * 1024;
+pub const SEGMENT_BYTES: usize = 128 * 1024;
 
 /// How often sled writes by itself, and syncs.
 const FLUSH_EVERY_MS: u64 = 500;
+
+/// Where it is counted how often the database was opened, which is how it proves that it keeps what is written. Callers
+/// never see it.
+const OPENED: &[u8] = b"opened";
+
+/// How often a lock is tried for, and the pause between: together half a second, which is longer than a process takes to
+/// end, or sled to close a database, unless one of them hangs.
+pub const LOCK_TRIES: u32 = 100;
+pub const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Keys and values, as they are on the disk.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -51,6 +67,8 @@ pub enum Fault {
     System,
     /// The files are damaged or gone, or sled has fallen over them.
     Damaged,
+    /// What is written now would not be found again. All that can be read is in [`copy_of`] it.
+    Forgets,
     /// Somebody has it open: a tree of this process that was left behind.
     Locked,
 }
@@ -113,18 +131,7 @@ impl Tree {
             fs::create_dir(dir).map_err(system(dir))?;
         }
         fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(system(dir))?;
-        let config = sled::Config::new()
-            .path(dir)
-            .mode(sled::Mode::LowSpace)
-            .cache_capacity(CACHE_BYTES)
-            .segment_size(SEGMENT_BYTES)
-            .flush_every_ms(Some(FLUSH_EVERY_MS));
-        let db = config.open().map_err(TreeError::from_sled)?;
-        let mut pairs = Pairs::new();
-        for pair in &*db {
-            let (key, value) = pair.map_err(TreeError::from_sled)?;
-            pairs.push((key.to_vec(), value.to_vec()));
-        }
+        let (db, pairs) = start_twice(dir)?;
         let path = dir.join("db");
         let file = File::open(&path).map_err(system(&path))?;
         let meta = file.metadata().map_err(system(&path))?;
@@ -185,6 +192,71 @@ impl Tree {
     }
 }
 
+/// Opens the database, and reads what callers have put there.
+fn start(dir: &Path) -> Result<(sled::Db, Pairs), TreeError> {
+    let config = sled::Config::new()
+        .path(dir)
+        .mode(sled::Mode::LowSpace)
+        .cache_capacity(CACHE_BYTES)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(Some(FLUSH_EVERY_MS));
+    let mut tries = 1..LOCK_TRIES;
+    let db = loop {
+        match config.open().map_err(TreeError::from_sled) {
+            // Also from one that was closed just now: sled's threads let go a little later.
+            Err(error) if error.fault == Fault::Locked && tries.next().is_some() => thread::sleep(LOCK_PAUSE),
+            opened => break opened?,
+        }
+    };
+    let mut pairs = Pairs::new();
+    for pair in &*db {
+        let (key, value) = pair.map_err(TreeError::from_sled)?;
+        pairs.push((key.to_vec(), value.to_vec()));
+    }
+    pairs.retain(|(key, _)| key != OPENED);
+    Ok((db, pairs))
+}
+
+/// Opens the database, counts that, and opens it again: all must be there, the new count too.
+fn start_twice(dir: &Path) -> Result<(sled::Db, Pairs), TreeError> {
+    let (db, pairs) = start(dir)?;
+    let count = |db: &sled::Db| {
+        let bytes = db.get(OPENED).map_err(TreeError::from_sled)?;
+        Ok(bytes.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_le_bytes))
+    };
+    let next = count(&db)?.wrapping_add(1);
+    db.insert(OPENED, &next.to_le_bytes()).map_err(TreeError::from_sled)?;
+    db.flush().map_err(TreeError::from_sled)?;
+    drop(db);
+    let (db, again) = start(dir)?;
+    if (count(&db)?, &again) == (next, &pairs) {
+        return Ok((db, pairs));
+    }
+    copy(&pairs, &copy_of(dir))?;
+    Err(TreeError { fault: Fault::Forgets, why: "sled does not find again what it writes".into() })
+}
+
+/// Where the copy of a database is that [forgets](Fault::Forgets).
+pub fn copy_of(dir: &Path) -> PathBuf {
+    dir.with_extension("copy")
+}
+
+/// Makes a database of these pairs in the place of whatever is there.
+fn copy(pairs: &Pairs, dir: &Path) -> Result<(), TreeError> {
+    let system = |error: io::Error| TreeError::system(dir, &error);
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(system)?;
+    }
+    DirBuilder::new().mode(0o700).create(dir).map_err(system)?;
+    let (db, _) = start(dir)?;
+    for (key, value) in pairs {
+        db.insert(key, value.as_slice()).map_err(TreeError::from_sled)?;
+    }
+    db.flush().map_err(TreeError::from_sled)?;
+    drop(db);
+    [dir.join("db"), dir.into()].iter().try_for_each(|path| File::open(path)?.sync_all()).map_err(system)
+}
+
 /// Runs a call of sled; a panic becomes an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, TreeError>) -> Result<T, TreeError> {
     catch_unwind(AssertUnwindSafe(work))
@@ -233,14 +305,7 @@ mod tests {
         tree.write(put("b", "2")).unwrap();
         tree.write(vec![(b"a".to_vec(), None)]).unwrap();
         tree.close().unwrap();
-        let again = loop {
-            match Tree::open(&path) {
-                // A child that another test starts right now may hold the file, and with it the lock, for some milliseconds.
-                Err(TreeError { fault: Fault::Locked, .. }) => std::thread::sleep(std::time::Duration::from_millis(20)),
-                other => break other,
-            }
-        };
-        let (_tree, pairs) = again.unwrap();
+        let (_tree, pairs) = Tree::open(&path).unwrap();
         assert_eq!(pairs, [(b"b".to_vec(), b"2".to_vec())]);
     }
 

@@ -66,7 +66,7 @@ fn seen(n: usize) -> SeenRecord {
         since: Wall(1000),
         energy_wh: n as u64,
         energy_today_wh: Some(7),
-        device: Default::default(),
+        device: "Tapo plug at 192.0.2.123, 0123456789".into(),
         about: about.into(),
         abilities: None,
         inventory: None,
@@ -99,7 +99,7 @@ fn session(id: &str, username: &str) -> SessionRecord {
 
 /// How many durable writes of this kind there were.
 fn writes(metrics: &Metrics, kind: &str) -> u64 {
-    let name = format!("plugfish_store_writes_total{{op=\"{kind}\"}} ");
+    let name = format!("plugfish_store_writes_total{{kind=\"{kind}\"}} ");
     let text = metrics.render();
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }

@@ -1,0 +1,129 @@
+//! docs/configuration.md, the reference of nodes.yaml, is made from the schema: `UPDATE_DOCS=1 cargo test reference` writes it.
+
+use std::fmt::Write;
+use std::fs;
+
+use serde_json::Value;
+
+use super::super::shape;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+
+const HEAD: &str = "# Configuration: nodes.yaml
+
+Made from the schema, which `plugfish schema` prints for editors. [nodes.yaml](../nodes.yaml) is an example with comments. Everything but `nodes`
+has a default, unknown keys are errors, and paths are relative to the file. `plugfish check` says everything that is wrong at once:
+
+```console
+plugfish check
+plugfish schema
+```
+
+The file, the files of its secrets and its certificate are looked at each second. A change is checked as a whole and then taken over; nodes that
+did not change are not touched. With a mistake in it nothing changes, and the log, `/readyz`, `/metrics` and the status page say so.
+What is read at a start only is marked *(start)*.
+
+A **secret** is a text, `{ env: NAME }`, `{ file: PATH }` or `{ credential: NAME }` (systemd `LoadCredential=`). A **time** is `15s`, `2m` or `1h`.
+";
+
+/// What takes effect at a start only.
+const AT_START: &[&str] = &["server.listen", "server.tls", "server.auth", "server.metrics", "state_dir", "accounts"];
+
+/// The groups of keys: the heading, the definition in the schema, and the path before its keys.
+const GROUPS: &[(&str, &str, &str)] = &[
+    ("The file", "", ""),
+    ("server", "Server", "server."),
+    ("accounts", "Account", "accounts[]."),
+    ("defaults", "Defaults", "defaults."),
+    ("nodes", "Node", "nodes[]."),
+    ("tapo, of a node", "Tapo", "nodes[].tapo."),
+    ("amt, of a node", "Amt", "nodes[].amt."),
+    ("inventory, of a node", "Inventory", "nodes[].inventory."),
+    ("processors, of an inventory", "Processor", "nodes[].inventory.processors[]."),
+    ("drives, of an inventory", "Drive", "nodes[].inventory.drives[]."),
+];
+
+fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+/// The words of an enumeration, if this is one.
+fn words(of: &Value) -> Option<Vec<String>> {
+    let consts = of["oneOf"].as_array().map(|all| all.iter().map(|one| &one["const"]).collect::<Vec<_>>());
+    let all = consts.or_else(|| of["enum"].as_array().map(|all| all.iter().collect()))?;
+    let words: Option<Vec<String>> = all.iter().map(|word| word.as_str().map(|word| format!("`{word}`"))).collect();
+    words.filter(|words| !words.is_empty())
+}
+
+/// What may stand under a key.
+fn kind(schema: &Value, property: &Value) -> String {
+    if property["items"].is_object() {
+        return match kind(schema, &property["items"]).as_str() {
+            "group" => "list of groups".into(),
+            item => format!("list of {item}"),
+        };
+    }
+    let name = property["$ref"].as_str().map(|name| name.trim_start_matches("#/$defs/"));
+    match name {
+        Some("Secret") => "secret".into(),
+        Some("Time") => "time".into(),
+        Some("Mac") => "hardware address".into(),
+        Some("Label") => "text".into(),
+        Some("Tls") => "`{ certificate: PATH, key: PATH }` or `{ self_signed: true }`".into(),
+        Some("AmtTls") => "`off`, `verify`, `insecure` or `{ pin: \"sha256:...\" }`".into(),
+        Some(name) => match words(&schema["$defs"][name]) {
+            Some(words) => words.join(", "),
+            None => "group".into(),
+        },
+        None => {
+            let range = match (&property["minimum"], &property["maximum"]) {
+                (Value::Number(least), Value::Number(most)) => format!(" from {least} to {most}"),
+                _ => String::new(),
+            };
+            let word = match property["type"].as_str() {
+                Some("string") => "text",
+                Some("boolean") => "`true` or `false`",
+                Some("integer") => "whole number",
+                Some("number") => "number",
+                _ => "see the schema",
+            };
+            format!("{word}{range}")
+        }
+    }
+}
+
+fn reference() -> String {
+    let schema = shape::schema();
+    let schema: Value = serde_json::to_value(schema).unwrap();
+    let mut page = HEAD.to_owned();
+    for (heading, name, path) in GROUPS {
+        let group = if name.is_empty() { &schema } else { &schema["$defs"][name] };
+        let required: Vec<&str> =
+            group["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        write!(page, "\n## {heading}\n\n| key | value | default | what it is |\n| --- | --- | --- | --- |\n").unwrap();
+        for (key, property) in group["properties"].as_object().unwrap() {
+            let default = match &property["default"] {
+                Value::Null if required.contains(&key.as_str()) => "must be there".into(),
+                Value::Null => String::new(),
+                Value::String(text) => format!("`{text}`"),
+                other => format!("`{other}`"),
+            };
+            let start = if AT_START.contains(&format!("{path}{key}").as_str()) { " *(start)*" } else { "" };
+            let about = property["description"].as_str().unwrap_or_default();
+            assert!(!about.is_empty(), "{path}{key} is not described");
+            let (kind, about) = (cell(&kind(&schema, property)), cell(about));
+            writeln!(page, "| `{path}{key}`{start} | {kind} | {default} | {about} |").unwrap();
+        }
+    }
+    page
+}
+
+#[test]
+fn the_reference_says_what_the_schema_says() {
+    let page = reference();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(PAGE, &page).unwrap();
+    }
+    let written = fs::read_to_string(PAGE).unwrap_or_default();
+    assert!(written == page, "docs/configuration.md is not what the schema says: UPDATE_DOCS=1 cargo test reference");
+}
