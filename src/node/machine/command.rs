@@ -250,7 +250,10 @@ impl Command {
         }
         let reset = self.intent.reset;
         if power == Power::Off {
-            if !reset.is_composable() && self.intent.stage == Stage::Accepted {
+            // What is on record before an interrupt says nothing about the power.
+            let stage = self.intent.stage;
+            let cut = stage != Stage::Accepted && (stage, self.order) != (Stage::Restoring, Order::Nmi);
+            if !reset.is_composable() && !cut {
                 return Err(format!("{} was not done: the machine is off", self.in_words()));
             }
             self.order = Order::On;

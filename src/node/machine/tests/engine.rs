@@ -258,6 +258,18 @@ fn an_interrupt_does_not_turn_on_a_machine_that_goes_off_after_it() {
 }
 
 #[test]
+fn an_interrupt_that_was_not_taken_does_not_turn_on_a_machine_that_went_off() {
+    let mut world = engine(Power::On);
+    world.mood = Mood::NotReady;
+    world.reset(1, ResetType::Nmi);
+    world.run(secs(3));
+    world.turn(Power::Off);
+    world.mood = Mood::Well;
+    world.run(secs(60));
+    assert_eq!((world.relay, world.orders(), world.view().command), (Power::Off, vec![], None));
+}
+
+#[test]
 fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
     for (reset, order) in [(ResetType::ForceRestart, Order::Reset), (ResetType::Nmi, Order::Nmi)] {
         let mut world = engine(Power::On);
