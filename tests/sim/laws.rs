@@ -1,5 +1,5 @@
 //! The laws, first half: what must hold at each request, each operation and each write. `promises.rs` has the laws about
-//! commands and pictures, and the list of all of them stands in `main.rs`.
+//! commands and pictures, and docs/promises.md lists them all.
 
 use std::time::Duration;
 
@@ -161,6 +161,7 @@ impl State {
         let owed = self.pages[node].landed.iter().any(owed);
         // Another device may be in another state.
         let known = &self.nodes[node];
+        let restored = known.current.as_ref().is_some_and(|current| current.restored);
         let other = known.current.as_ref().is_some_and(|current| known.disturbed >= current.since);
         use ResetType as R;
         let fits = match (intent.reset, order) {
@@ -170,7 +171,7 @@ impl State {
             (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off || other,
             (R::PowerCycle, Order::Cycle) | (R::ForceRestart, Order::Reset) => cut,
             (R::GracefulRestart, Order::GracefulReset) => cut,
-            (R::Nmi, Order::On) => owed,
+            (R::Nmi, Order::On) => owed || restored,
             (R::Nmi, Order::Nmi) => stage == Stage::Restoring,
             _ => false,
         };

@@ -137,6 +137,10 @@ impl State {
     fn consumed(&mut self, node: usize) {
         self.collect_boots(node);
         let now = self.now();
+        let shown = self.view(node).is_some_and(|view| view.boot.enabled == BootEnabled::Once);
+        if shown && self.pages[node].boot_landed.0 != now {
+            self.broken(node, "boot-once", "an override is said to be used up and is still in force".into());
+        }
         let known = &mut self.nodes[node];
         known.consumed += 1;
         let device = &self.devices[known.device];
@@ -148,7 +152,7 @@ impl State {
                 known.used.iter().any(|(_, (count, _))| *count > 0) || !quiet || known.disturbed + FOUND > now
             }
         };
-        if !used && known.device == self.nodes[node].device {
+        if !used {
             self.broken(node, "boot-once", "an override is said to be used up, and no boot used it".into());
         }
     }

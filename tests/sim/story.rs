@@ -70,7 +70,7 @@ fn happens(world: &Arc<World>) {
         }
         870..900 => {
             state.devices[device].session = false;
-            state.devices[device].corners = 3;
+            state.devices[device].corners = if state.rng.random_bool(0.2) { 100 } else { 3 };
             state.trace(node, What::Note("its session is gone"));
         }
         900..930 => {

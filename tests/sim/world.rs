@@ -313,7 +313,7 @@ impl State {
         let traffic = &mut self.traffic[device];
         traffic.in_flight += 1;
         traffic.starts.push_back((life, now));
-        if traffic.starts.len() > 64 {
+        if traffic.starts.len() > 128 {
             traffic.starts.pop_front();
         }
         let fate = self.devices[device].meet(now, wire);
