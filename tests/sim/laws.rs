@@ -134,12 +134,9 @@ impl State {
             dead.tries += 1;
         }
         if let Op::Order(order, boot) = op {
-            match known.current.as_mut() {
-                Some(current) => {
-                    current.given.push(*order);
-                    current.taken.extend(well.then_some(*order));
-                }
-                None => {}
+            if let Some(current) = known.current.as_mut() {
+                current.given.push(*order);
+                current.taken.extend(well.then_some(*order));
             }
             if !well && boot.enabled == BootEnabled::Once {
                 known.used.entry(writes).or_default().1 += 1;
