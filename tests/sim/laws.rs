@@ -201,7 +201,9 @@ impl State {
                 && known.disturbed < *at
                 && device.outside.is_none_or(|outside| outside < *at)
         });
-        if ours && order == Order::On && device.power == Power::Off && now < device.turned + DWELL {
+        // An engine takes up to 4 s to follow; where that is not seen, the dwell counts from the order.
+        let dwell = if device.make == Make::Engine { DWELL - Duration::from_secs(4) } else { DWELL };
+        if ours && order == Order::On && device.power == Power::Off && now < device.turned + dwell {
             let words = format!("an order to turn on {:?} after it went off", now - device.turned);
             self.broken(node, "dwell", words);
         }
@@ -216,6 +218,8 @@ impl State {
             ResetType::On | ResetType::ForceOn => Power::On,
             _ => Power::Off,
         };
+        // A slow disk only makes a poll fall due while the command waits for it.
+        let calm = known.disturbed.max(self.devices[known.device].disturbed);
         let settled = known.last_order.is_none_or(|at| at + SETTLED < current.since);
         if current.accepted == now
             && !current.answered
@@ -223,7 +227,7 @@ impl State {
             && reading.power != first
             && settled
             && self.devices[known.device].make == Make::Plug
-            && self.calm_since(node) + FOUND < current.since
+            && calm + FOUND < current.since
             && self.view(node).is_some_and(|view| view.link.up() && view.command.is_some())
         {
             self.broken(node, "overtake", format!("a poll goes before {} of {}", current.reset, current.by));

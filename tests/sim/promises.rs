@@ -57,6 +57,15 @@ impl State {
             Happening::CommandFailed { reset, why } => {
                 let Some(current) = self.ends(node, reset) else { return };
                 self.nodes[node].expect = None;
+                let device = &self.devices[self.nodes[node].device];
+                let ours = device.outside.is_none_or(|at| at < current.since) && device.power == Power::Off;
+                if ours && current.taken.last() == Some(&Order::Off) && end_of(reset) == Some(Power::On) {
+                    return self.broken(
+                        node,
+                        "never-left-off",
+                        format!("{reset} cut the power and was given up: {why}"),
+                    );
+                }
                 let polite = matches!(reset, ResetType::GracefulShutdown | ResetType::GracefulRestart | ResetType::Nmi);
                 if !polite && !current.restored && self.calm_since(node) + FOUND < current.since {
                     self.broken(node, "done-or-reported", format!("all is well and {reset} fails: {why}"));
