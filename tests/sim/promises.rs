@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plugfish::node::event::{Event, Happening};
 use plugfish::node::fleet::HAPPENINGS_MAX;
+use plugfish::node::journal::Stage;
 use plugfish::node::view::NodeView;
 use plugfish::node::{BootEnabled, Order, Power, Refusal, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
@@ -24,6 +25,9 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(150 + 20 + 50);
 
 /// From acceptance to the first order, on a device that is well: the operation under way, a login, a reading, the gate.
 const FIRST_ORDER: Duration = Duration::from_secs(8);
+
+/// After so many failures in a row every device is given up: also an engine, whose silence is ordinary for a minute.
+const GIVEN_UP: u32 = 20;
 
 /// Clients that may wait for one node at once.
 const ASKING_MAX: usize = 128;
@@ -58,8 +62,13 @@ impl State {
                 let Some(current) = self.ends(node, reset) else { return };
                 self.nodes[node].expect = None;
                 let device = &self.devices[self.nodes[node].device];
-                let ours = device.outside.is_none_or(|at| at < current.since) && device.power == Power::Off;
-                if ours && current.taken.last() == Some(&Order::Off) && end_of(reset) == Some(Power::On) {
+                let mut landed = self.pages[node].landed.iter();
+                let cut = landed.find(|(_, intent)| intent.number == current.number && intent.stage == Stage::Cutting);
+                let ours = cut.is_some_and(|(at, _)| {
+                    device.turns.back().is_some_and(|(turned, order)| turned >= at && *order == Order::Off)
+                        && device.outside.is_none_or(|outside| outside < *at)
+                });
+                if ours && device.power == Power::Off && end_of(reset) == Some(Power::On) {
                     return self.broken(
                         node,
                         "never-left-off",
@@ -94,6 +103,9 @@ impl State {
             return self.broken(node, "done-or-reported", words);
         }
         let shuts_down = self.devices[self.nodes[node].device].shuts_down.is_some();
+        if self.view(node).is_some_and(|view| view.link.failures >= GIVEN_UP && view.link.held_until.is_none()) {
+            self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
+        }
         let known = &mut self.nodes[node];
         known.current = Some(current_of(&intent, now, false));
         known.expect = match end_of(reset) {

@@ -191,6 +191,18 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
     let mut state = world.lock();
     state.nodes[node].asking -= 1;
     state.answered(node, now, reset, &by, before, &answer);
+    // A device that dies in the middle of a cycle is the worst of them.
+    if answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0 {
+        let (pause, long) = (state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000));
+        let clock = state.clock();
+        drop(state);
+        clock.sleep(pause).await;
+        let mut state = world.lock();
+        let until = state.now() + long;
+        let device = state.nodes[node].device;
+        state.devices[device].fail(Fault::Silent, until);
+        state.trace(node, What::Fails(Fault::Silent, long));
+    }
 }
 
 /// A client that changes the boot override; two at once, sometimes.
