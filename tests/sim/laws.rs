@@ -154,7 +154,7 @@ impl State {
         let seen_off = self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Off);
         let stage = intent.stage;
         let cut = stage != Stage::Accepted;
-        let owed = |(_, landed): &(Duration, Intent)| landed.number == intent.number && landed.stage == Stage::Cutting;
+        let owed = |(_, landed): &(Duration, Intent)| landed.by == intent.by && landed.stage == Stage::Cutting;
         let owed = self.pages[node].landed.iter().any(owed);
         // Another device may be in another state.
         let known = &self.nodes[node];
@@ -253,7 +253,7 @@ impl State {
         self.trace(node, What::Note("the journal is read for it"));
         let known = &mut self.nodes[node];
         (known.loaded, known.disturbed) = (Some((now, record.seen.clone())), now);
-        known.reading = None;
+        (known.reading, known.dead) = (None, None);
         known.causes.push_back((now, false));
         known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
         known.writes = record.boot.as_ref().map_or(0, |boot| boot.writes);

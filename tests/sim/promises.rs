@@ -26,8 +26,11 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(150 + 20 + 50);
 /// From acceptance to the first order, on a device that is well: the operation under way, a login, a reading, the gate.
 const FIRST_ORDER: Duration = Duration::from_secs(8);
 
-/// After so many failures in a row every device is given up: also an engine, whose silence is ordinary for a minute.
-const GIVEN_UP: u32 = 20;
+/// After so many failures in a row ...
+const GIVEN_UP: u32 = 8;
+
+/// ... in this time every device is given up: also an engine, whose silence is ordinary for a minute.
+const SILENT: Duration = Duration::from_secs(140);
 
 /// Clients that may wait for one node at once.
 const ASKING_MAX: usize = 128;
@@ -63,7 +66,7 @@ impl State {
                 self.nodes[node].expect = None;
                 let device = &self.devices[self.nodes[node].device];
                 let mut landed = self.pages[node].landed.iter();
-                let cut = landed.find(|(_, intent)| intent.number == current.number && intent.stage == Stage::Cutting);
+                let cut = landed.find(|(_, intent)| intent.by == current.by && intent.stage == Stage::Cutting);
                 let ours = cut.is_some_and(|(at, _)| {
                     device.turns.back().is_some_and(|(turned, order)| turned >= at && *order == Order::Off)
                         && device.outside.is_none_or(|outside| outside < *at)
@@ -103,7 +106,9 @@ impl State {
             return self.broken(node, "done-or-reported", words);
         }
         let shuts_down = self.devices[self.nodes[node].device].shuts_down.is_some();
-        if self.view(node).is_some_and(|view| view.link.failures >= GIVEN_UP && view.link.held_until.is_none()) {
+        let dead = self.nodes[node].dead.is_some_and(|dead| dead.since + SILENT < now);
+        if dead && self.view(node).is_some_and(|view| view.link.failures >= GIVEN_UP && view.link.held_until.is_none())
+        {
             self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
         }
         let known = &mut self.nodes[node];
