@@ -188,14 +188,15 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         (by, now, state.nodes[node].current.as_ref().map(|current| current.reset))
     };
     let answer = fleet.reset(&entry, reset, by.clone()).await;
-    let mut state = world.lock();
-    state.nodes[node].asking -= 1;
-    state.answered(node, now, reset, &by, before, &answer);
-    // A device that dies in the middle of a cycle is the worst of them.
-    if answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0 {
-        let (pause, long) = (state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000));
-        let clock = state.clock();
-        drop(state);
+    let worst = {
+        let mut state = world.lock();
+        state.nodes[node].asking -= 1;
+        state.answered(node, now, reset, &by, before, &answer);
+        // A device that dies in the middle of a cycle is the worst of them.
+        let worst = answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0;
+        worst.then(|| (state.clock(), state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000)))
+    };
+    if let Some((clock, pause, long)) = worst {
         clock.sleep(pause).await;
         let mut state = world.lock();
         let until = state.now() + long;
