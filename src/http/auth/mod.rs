@@ -49,7 +49,7 @@ pub struct Caller {
     /// What it may do.
     pub role: Role,
     /// The session it uses, if it uses one.
-    pub session: Option<String>,
+    pub session: Option<Arc<str>>,
     /// It has to change its password before it may do anything else.
     pub must_change_password: bool,
 }
@@ -102,13 +102,9 @@ impl Caller {
         Caller { name, role: Role::Administrator, session: None, must_change_password: false }
     }
 
-    fn of(account: &AccountRecord, session: Option<String>) -> Caller {
-        Caller {
-            name: account.username.as_str().into(),
-            role: account.role,
-            session,
-            must_change_password: account.password_change_required,
-        }
+    /// `name` is the account's; whoever asks often keeps it.
+    fn of(account: &AccountRecord, name: Arc<str>, session: Option<Arc<str>>) -> Caller {
+        Caller { name, role: account.role, session, must_change_password: account.password_change_required }
     }
 
     /// Whether the caller's role has this privilege.
@@ -202,7 +198,7 @@ impl Access {
             return Ok(verdict.caller);
         }
         let account = self.prove(key, name, Zeroizing::new(password.to_owned()), origin).await?;
-        Ok(Caller::of(&account, None))
+        Ok(Caller::of(&account, name.into(), None))
     }
 
     /// The account whose name and password these are. Slow, and counted when they are wrong.
@@ -290,7 +286,7 @@ impl Access {
         if verdicts.len() >= VERDICTS_MAX {
             verdicts.clear();
         }
-        let caller = Caller::of(&account, None);
+        let caller = Caller::of(&account, account.username.as_str().into(), None);
         verdicts.insert(key, Verdict { account, caller, until: now + VERDICT_LIFE });
     }
 
