@@ -88,7 +88,7 @@ fn print(name: &str, mut took: Vec<Duration>) -> f64 {
 
 /// Counts with strace what the whole program does for a command.
 pub fn fsyncs() {
-    const COMMANDS: usize = 5;
+    const COMMANDS: usize = 3;
     let runtime = runtime();
     runtime.block_on(async {
         let rack = rack().await;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use plugfish::sim::{Model, PlugConfig, Rack, RackConfig, Variant};
 
-use crate::program::{log, spawn};
+use crate::program::{log, proc_status, spawn};
 use crate::runtime;
 
 /// Plugs of one process: its listeners and connections stay under the usual limits of open files.
@@ -103,11 +103,10 @@ fn look(nodes: usize) -> Row {
     let (before, begin) = (cpu(&daemon), Instant::now());
     std::thread::sleep(WINDOW);
     let cpu_percent = 100.0 * (cpu(&daemon) - before) / begin.elapsed().as_secs_f64();
-    let memory = |field| proc_figure(&daemon, "status", field) / 1024.0;
+    let memory = |field| proc_status(&daemon, field) as f64 / 1024.0;
     let (resident_mib, peak_mib) = (memory("VmRSS:"), memory("VmHWM:"));
     let metrics = get(port, "/metrics");
-    let known =
-        metrics.lines().filter(|line| line.starts_with("plugfish_node_health{") && line.ends_with(" 0")).count();
+    let known = metrics.lines().filter(|line| line.starts_with("plugfish_node_power_on{")).count();
     for child in racks.iter_mut().chain([&mut daemon]) {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -123,13 +122,6 @@ fn get(port: u16, path: &str) -> String {
         let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
     }
     answer
-}
-
-/// A figure of a file in /proc, in kB for memory.
-fn proc_figure(child: &Child, file: &str, field: &str) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)).expect(&text);
-    line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// Seconds on a processor.
