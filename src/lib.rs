@@ -9,26 +9,28 @@
 //! # Rooms, and who may know whom
 //!
 //! ```text
-//! main -> cli -> daemon -> redfish -> http -> node <- driver <- { tapo, amt }
-//!                   |-> config                 ^        ^
-//!                   |-> store  ----------------/        |  (same wire, no shared code)
-//!                   \-> sim  . . . . . . . . . . . . . ./
-//! clock, telemetry, account: leaves.
+//! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
+//!                   |-> config                         ^        ^
+//!                   |-> store  ------------------------/        |  (same wire, no shared code)
+//!                   \-> sim  . . . . . . . . . . . . . . . . . ./
+//! clock, telemetry, account, recorder: leaves.
 //! ```
 //!
 //! | room | its job |
 //! | --- | --- |
-//! | [`cli`] | what can be typed, and the client of a running daemon (`status`, `power`, `boot`) |
-//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover` |
+//! | [`cli`] | what can be typed, the client of a running daemon (`status`, `events`, `power`, `boot`), and files into files (`generate`, `import`) |
+//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover`, `export`, `restore` |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
 //! | [`store`] | what survives a power cut: intents, boot overrides, accounts, sessions. sled with a belt |
 //! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
 //! | [`http`] | listeners, TLS, who is asking, `/metrics`, `/healthz`, `/readyz` |
+//! | [`page`] | the status page at `/`: a Redfish client in the browser, and one document of its own |
 //! | [`sim`] | a rack of simulated plugs and AMT machines on real sockets, written apart from the drivers |
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
+//! | [`recorder`] | the flight recorder: the last exchanges with each device, without secrets |
 //! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
 //!
 //! What is *not* there holds the house together, and `tests/tidy.rs` checks it: `node` knows no HTTP, no bytes of a device
@@ -106,8 +108,21 @@
 //!   is told that something is missing. Price: none, with less than a thousand events in a second.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client wants to be sent along are never shown; they lie in the state directory as they are.
+//! - **The status page logs in, switches and listens over Redfish, and reads one document beside it** (`/page/nodes`): curves,
+//!   ages and the last words of every node would be four reads of each. Price: a format that is nobody's standard, and that
+//!   nobody but the page is told to use.
 //! - **The TaskService is always empty**: nothing here is a task. A command is answered when it is durable, and its end is an
 //!   event.
+//! - **systemd's watchdog is fed while the daemon can still do its work**: every actor answers, or is about to be built anew; every
+//!   HTTP worker turns. No request to ourselves: it would reach one worker, and none while strangers hold all connections. A
+//!   device or a disk that is away does not count, since a restart helps neither.
+//! - **Sockets from systemd take the place of `server.listen`**, all of it: two lists would have to agree.
+//! - **A configuration without nodes is one**, with a warning: a package starts its service before anybody wrote down a node.
+//! - **The flight recorder shows of a device's words only what is known to be harmless**: texts by a list of keys, so that a
+//!   field of a firmware to come tells nothing. Price: a new field has to be put on the list before a bug report shows it.
+//! - **`/status` and `/trace/{node}` stand beside Redfish**: no schema has the age of a state or an exchange with a device, and
+//!   `plugfish status` costs one read however many nodes there are. Price: a shape of our own to keep (`docs/commands.md`).
+//! - **`export` and `restore` want the daemon stopped**: the lock of the state directory then says that nobody writes.
 //! - **sled is a cache of knowledge that polling rebuilds, plus a few intents**: checksummed, with a manifest, a
 //!   `state.json` backup and our own fsync. Price: about 3 MB.
 //! - **The database is opened twice at each start**, and what was written between must be there: with one damaged place sled
@@ -121,6 +136,8 @@ pub mod daemon;
 pub mod driver;
 pub mod http;
 pub mod node;
+pub mod page;
+pub mod recorder;
 pub mod redfish;
 pub mod sim;
 pub mod store;

@@ -15,17 +15,33 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("telemetry", &[]),
     ("account", &["clock"]),
+    ("recorder", &["clock"]),
     ("node", &["clock", "telemetry"]),
-    ("driver", &["clock", "telemetry", "node"]),
+    ("driver", &["clock", "telemetry", "node", "recorder"]),
     ("store", &["clock", "telemetry", "node", "account"]),
     ("config", &["clock", "node", "account"]),
     ("http", &["clock", "telemetry", "node", "account"]),
-    ("redfish", &["clock", "telemetry", "node", "account", "http"]),
+    ("redfish", &["clock", "telemetry", "node", "account", "http", "recorder"]),
+    ("page", &["clock", "node", "http", "redfish"]),
     ("sim", &["clock"]),
     ("cli", &["clock", "telemetry", "config", "http", "daemon"]),
     (
         "daemon",
-        &["account", "cli", "clock", "config", "driver", "http", "node", "redfish", "sim", "store", "telemetry"],
+        &[
+            "account",
+            "cli",
+            "clock",
+            "config",
+            "driver",
+            "http",
+            "node",
+            "page",
+            "recorder",
+            "redfish",
+            "sim",
+            "store",
+            "telemetry",
+        ],
     ),
     ("lib", &[]),
     ("main", &[]),
@@ -218,7 +234,9 @@ fn every_plugfish_command_of_the_pages_exists() {
     use clap::Parser;
     let mut tried = 0;
     for command in pages().iter().flat_map(|page| commands(page)) {
-        let words: Vec<&str> = command.split_whitespace().skip_while(|word| word.contains('=')).collect();
+        // What a shell does with the output is its own business.
+        let typed = command.split(" > ").next().unwrap_or(&command);
+        let words: Vec<&str> = typed.split_whitespace().skip_while(|word| word.contains('=')).collect();
         let typed = match words.as_slice() {
             ["plugfish", rest @ ..] => rest,
             ["cargo", "run", "--release", "--", rest @ ..] => rest,

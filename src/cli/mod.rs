@@ -1,11 +1,18 @@
 //! The command line: what can be typed. One line of help for each.
 //!
-//! It parses; what a command does is in `daemon.rs` (what runs), `client.rs` (what asks a running daemon) and here (what
-//! only prints).
+//! It parses. What a command does is in `daemon` (what runs), in `client.rs`, `status.rs` and `events.rs` (what asks a
+//! running daemon), and in `generate.rs` and `import/` (what turns files into other files).
 
 pub mod client;
+mod events;
+mod generate;
+pub mod health;
+mod import;
+mod manual;
 pub mod output;
+mod remote;
 mod run;
+mod status;
 
 pub use run::Failure;
 
@@ -47,10 +54,29 @@ pub enum Command {
     Power(Power),
     /// Say from where a node of a running daemon is to boot.
     Boot(Boot),
+    /// Show what happened to the nodes of a running daemon.
+    Events(Events),
+    /// Print manifests for the nodes in nodes.yaml, for Metal3, Ironic or Prometheus.
+    Generate(Generate),
+    /// Turn the configuration of another program into nodes.yaml.
+    Import(Import),
+    /// Print the whole state of a stopped daemon as one JSON document.
+    Export(Export),
+    /// Put an export in the place of the state of a stopped daemon.
+    Restore(Restore),
+    /// Say whether a daemon answers: the health check of the container image.
+    Health(health::Health),
     /// Print the JSON schema of nodes.yaml, for editors.
     Schema,
     /// Read a password and print its hash, for `accounts` in nodes.yaml.
     HashPassword,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
 /// Where the configuration is.
@@ -164,8 +190,14 @@ pub enum OutputFormat {
 /// `plugfish status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Only this node.
+    /// Only this node, in detail.
     pub node: Option<String>,
+    /// Go on showing it until Ctrl-C: the table again and again at a terminal, a line for each change elsewhere.
+    #[arg(long)]
+    pub watch: bool,
+    /// Also show the last exchanges with the device of the node, for bug reports. Wants an Administrator.
+    #[arg(long, requires = "node", conflicts_with = "watch")]
+    pub trace: bool,
     /// How to reach the daemon.
     #[command(flatten)]
     pub remote: Remote,
@@ -274,6 +306,110 @@ impl BootSource {
             BootSource::Http => "UefiHttp",
         }
     }
+}
+
+/// `plugfish events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only those of this node.
+    pub node: Option<String>,
+    /// Go on with what happens from now on, until Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `plugfish generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// What for.
+    #[arg(value_enum)]
+    pub kind: ManifestKind,
+    /// Only these nodes.
+    pub nodes: Vec<String>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Where the others reach the daemon; else the first address of `server.listen`.
+    #[arg(long, value_name = "URL")]
+    pub service_url: Option<String>,
+    /// The Kubernetes namespace; none is written without.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The Kubernetes secret with the login for the daemon (keys `username` and `password`).
+    #[arg(long, default_value = "plugfish-login", value_name = "NAME")]
+    pub secret: String,
+    /// The account of the daemon that Ironic is to use.
+    #[arg(long, default_value = "ironic", value_name = "NAME")]
+    pub account: String,
+}
+
+/// What manifests are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ManifestKind {
+    /// Metal3: a BareMetalHost for each node.
+    Bmh,
+    /// Ironic without Metal3: a file for `openstack baremetal create`.
+    Ironic,
+    /// The Prometheus operator: a ServiceMonitor.
+    Servicemonitor,
+}
+
+/// `plugfish import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Whose configuration it is.
+    #[arg(value_enum)]
+    pub source: ImportSource,
+    /// The file.
+    pub file: PathBuf,
+    /// Where the files with the passwords are written, which nodes.yaml names; else here, and nodes.yaml belongs beside them.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub secrets: Option<PathBuf>,
+    /// Write the passwords into nodes.yaml itself, in clear.
+    #[arg(long, conflicts_with = "secrets")]
+    pub inline_passwords: bool,
+}
+
+/// Whose configuration is imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportSource {
+    /// sushy-tools with the Tapo driver: SUSHY_EMULATOR_TAPO_SYSTEMS.
+    Sushy,
+}
+
+/// Which state directory.
+#[derive(Debug, Args)]
+pub struct StateDir {
+    /// The state directory; else the one that the configuration names.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub state_dir: Option<PathBuf>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+}
+
+/// `plugfish export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Whose state.
+    #[command(flatten)]
+    pub place: StateDir,
+}
+
+/// `plugfish restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What `plugfish export` printed, or a state.json.
+    pub from: PathBuf,
+    /// Also where there is state already, which is lost.
+    #[arg(long)]
+    pub force: bool,
+    /// Whose state.
+    #[command(flatten)]
+    pub place: StateDir,
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::output::print;
-use super::{Check, Cli, Command, client};
+use super::{Check, Cli, Command, client, events, generate, health, import, manual, status};
 use crate::config;
-use crate::daemon::{demo, discover, probe, serve};
+use crate::daemon::{demo, discover, probe, serve, state};
 use crate::http::auth::hash_password;
 use crate::telemetry::{LogFormat, start_logging};
 
@@ -54,24 +54,36 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Schema => {
             print(&format!("{:#}\n", config::schema()));
-            return Ok(());
+            Ok(())
         }
-        Command::HashPassword => return hash(),
-        _ => {}
+        Command::HashPassword => hash(),
+        Command::Completions { shell } => {
+            print(&manual::completions(shell));
+            Ok(())
+        }
+        Command::Man => {
+            print(&manual::page().context("cannot write the manual page")?);
+            Ok(())
+        }
+        Command::Generate(options) => generate::generate(&options),
+        Command::Import(options) => import::import(&options),
+        Command::Export(options) => state::export(&options),
+        Command::Restore(options) => state::restore(&options),
+        Command::Serve(file) => run(serve::serve(&file)),
+        Command::Demo(options) => run(demo::demo(&options)),
+        Command::Sim(options) => run(demo::sim(&options)),
+        Command::Check(options) => run(check(&options)),
+        Command::Discover(options) => run(discover::discover(&options)),
+        Command::Status(options) => run(status::status(&options)),
+        Command::Power(options) => run(client::power(&options)),
+        Command::Boot(options) => run(client::boot(&options)),
+        Command::Events(options) => run(events::events(&options)),
+        Command::Health(options) => run(health::health(&options)),
     }
-    actix::System::new().block_on(async move {
-        match command {
-            Command::Serve(file) => serve::serve(&file).await,
-            Command::Demo(options) => demo::demo(&options).await,
-            Command::Sim(options) => demo::sim(&options).await,
-            Command::Check(options) => check(&options).await,
-            Command::Discover(options) => discover::discover(&options).await,
-            Command::Status(options) => client::status(&options).await,
-            Command::Power(options) => client::power(&options).await,
-            Command::Boot(options) => client::boot(&options).await,
-            Command::Schema | Command::HashPassword => Ok(()),
-        }
-    })
+}
+
+fn run(work: impl Future<Output = Result<()>>) -> Result<()> {
+    actix::System::new().block_on(work)
 }
 
 async fn check(options: &Check) -> Result<()> {

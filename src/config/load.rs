@@ -14,7 +14,7 @@ use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAcc
 use super::cursor::Reading;
 use super::surroundings::{Host, Surroundings};
 use super::tree::{Tree, Value};
-use super::{ConfigProblems, Loaded, Problem, service};
+use super::{Config, ConfigProblems, Loaded, Problem, service};
 
 /// Largest file that is read. 20,000 nodes with everything that can be said of them fit in; a log or an image does not.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
@@ -38,13 +38,20 @@ pub fn load_in(path: &Path, around: &dyn Surroundings) -> Result<Loaded, ConfigP
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let reading = Reading::new(around, whole.parent().unwrap_or(Path::new("/")));
     let config = service::config(&reading, &tree);
-    let warning = reading.inline_secret().filter(|_| around.everybody_reads(path));
+    let inline_secret = reading.inline_secret().filter(|_| around.everybody_reads(path));
     match (config, reading.into_problems()) {
         (Ok(config), problems) if problems.is_empty() => {
-            Ok(Loaded { config, warnings: warning.iter().map(|warning| warning.in_file(path)).collect() })
+            let warnings = inline_secret.into_iter().chain(no_node(&config));
+            Ok(Loaded { warnings: warnings.map(|warning| warning.in_file(path)).collect(), config })
         }
         (_, problems) => Err(fail(problems)),
     }
+}
+
+/// A service without nodes runs, so that a package can be installed before there are any; nobody means it to stay so.
+fn no_node(config: &Config) -> Option<Problem> {
+    let text = "has no node in it; add one: - { id: node-1, tapo: { address: 192.0.2.11 } }";
+    config.nodes.is_empty().then(|| Problem { path: "nodes".into(), line: None, text: text.into() })
 }
 
 fn read(path: &Path, around: &dyn Surroundings) -> Result<String, Problem> {

@@ -27,7 +27,7 @@ pub struct File {
     /// What every node falls back to.
     pub defaults: Option<Defaults>,
     /// The machines, each with the device that switches its power.
-    #[schemars(length(min = 1, max = NODES_MAX))]
+    #[schemars(length(max = NODES_MAX))]
     pub nodes: Vec<Node>,
 }
 

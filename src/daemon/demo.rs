@@ -96,6 +96,7 @@ impl DemoRack {
         let hash = hash_password(PASSWORD).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
         let plan = Plan {
             listen: vec![options.listen],
+            sockets: Vec::new(),
             tls: options.tls.then_some(TlsPlan::SelfSigned),
             auth_required: true,
             metrics: MetricsAccess::Public,
@@ -257,7 +258,7 @@ fn announce(options: &Demo, demo: &DemoRack) {
         rack.control().map_or_else(String::new, |at| format!("Tell the rack what to do at http://{at}/plugs\n"));
     print(&format!(
         "plugfish {version} on a simulated rack; nothing is kept when it ends (Ctrl-C).\n\n{plugs}\n{machines}\n{control}\
-         Redfish: {url}/redfish/v1/   login: {USERNAME} / {PASSWORD}\n\nTry, in another terminal:\n  \
+         Redfish: {url}/redfish/v1/   login: {USERNAME} / {PASSWORD}\nStatus page: {url}/\n\nTry, in another terminal:\n  \
          curl{insecure} -u {USERNAME}:{PASSWORD} {url}/redfish/v1/Systems/node-1\n  \
          curl{insecure} -u {USERNAME}:{PASSWORD} -H 'Content-Type: application/json' -d '{{\"ResetType\":\"ForceOff\"}}' \
          {url}/redfish/v1/Systems/node-1/Actions/ComputerSystem.Reset\n  \

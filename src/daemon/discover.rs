@@ -200,7 +200,8 @@ async fn machine(clock: &Clock, address: Ipv4Addr, metrics: &Arc<Metrics>) -> Op
     // It has no node yet; the name is for the logs.
     let node: NodeId = "discover".parse().ok()?;
     let gate = RequestGate::new(clock.clone(), Pace::AMT);
-    let context = DeviceContext { meters: metrics.device(node.as_str()), node, clock: clock.clone(), gate };
+    let (meters, tape) = (metrics.device(node.as_str()), Arc::default());
+    let context = DeviceContext { node, clock: clock.clone(), gate, meters, tape };
     let host = address.to_string();
     let ask = async |trust| amt::probe::probe(&host, None, trust, context.clone(), PROBE).await;
     let found = ask(if plain { Tls::Off } else { Tls::Insecure }).await;

@@ -7,12 +7,15 @@
 pub mod demo;
 pub mod discover;
 mod first_account;
+mod notify;
 pub mod probe;
 pub mod serve;
 pub mod shelf;
+mod sockets;
+pub mod state;
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,10 +28,12 @@ use arc_swap::ArcSwap;
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, Role};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
 use crate::http::auth::Access;
-use crate::http::ops::{self, MetricsAccess, Ops, ViewMetrics};
+use crate::http::ops::{self, MetricsAccess, Ops};
+use crate::http::pulse::Pulse;
+use crate::http::readings::{SessionMetrics, ViewMetrics};
 use crate::http::server;
 use crate::http::tls::Certificate;
 use crate::node::actor::Surroundings;
@@ -36,7 +41,9 @@ use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
 use crate::node::journal::Journal;
 use crate::node::{NodeId, NodeSpec};
-use crate::redfish::events::Events;
+use crate::page::{self, Page};
+use crate::recorder::FlightRecorder;
+use crate::redfish::events::{Events, SubscriberMetrics};
 use crate::redfish::{self, Service};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -55,6 +62,8 @@ const WORKERS_MAX: usize = 4;
 pub struct Plan {
     /// Where Redfish is served.
     pub listen: Vec<SocketAddr>,
+    /// Listeners at these addresses that systemd has opened already; without any they are opened here.
+    pub sockets: Vec<TcpListener>,
     /// With which certificate; plain HTTP without.
     pub tls: Option<TlsPlan>,
     /// A login is wanted.
@@ -116,18 +125,20 @@ pub struct Running {
     ops: Data<Ops>,
     events: Arc<Events>,
     server: ServerHandle,
+    workers: Workers,
     store: Arc<Store>,
     clock: Clock,
 }
 
 impl Running {
     /// Starts everything. Must be called on the arbiter on which the actors are to live.
-    pub async fn start(plan: Plan, clock: Clock) -> Result<Running> {
+    pub async fn start(mut plan: Plan, clock: Clock) -> Result<Running> {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
         first_account::make(&store, &plan, clock.now().wall).await?;
         server::raise_file_limit();
-        let listeners = server::bind(&plan.listen)?;
+        let given = std::mem::take(&mut plan.sockets);
+        let listeners = if given.is_empty() { server::bind(&plan.listen)? } else { given };
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let port = addresses.first().map_or(0, SocketAddr::port);
         let certificate = certificate(&plan)?;
@@ -140,19 +151,23 @@ impl Running {
             metrics: metrics.clone(),
         };
         let mut keeper = Keeper::new(around);
-        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone()));
-        let mut wires = Wires { drivers, known: HashMap::new() };
+        let recorder = Arc::new(FlightRecorder::default());
+        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone()));
+        let mut wires = Wires { drivers, recorder: recorder.clone(), known: HashMap::new() };
         keeper.apply(wires.setups(&plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
         let heard = bus.listen();
         let fleet = keeper.fleet();
         metrics.add_collector(Box::new(ViewMetrics { fleet: fleet.clone(), clock: clock.clone() }));
+        metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
         let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let shelf = Arc::new(StoreShelf(store.clone()));
         let events = Events::start(shelf, clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
+        metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let service = Data::new(Service {
             fleet: fleet.clone(),
             access: access.clone(),
@@ -162,21 +177,41 @@ impl Running {
             port,
             events: events.clone(),
             certificate: certificate.clone(),
+            recorder,
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let config_notes = ArcSwap::default();
         let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready, config_notes });
-        let mounted = (ops.clone(), service);
+        let mounted = (ops.clone(), Data::new(Page::new(service.clone(), ops.clone())), service);
+        let pulse = Pulse::new(clock.clone());
+        let workers_pulse = pulse.clone();
         let app = move |config: &mut actix_web::web::ServiceConfig| {
+            workers_pulse.begin();
             ops::mount(config, &mounted.0);
-            redfish::exchange::mount(config, &mounted.1);
+            page::mount(config, &mounted.1);
+            redfish::exchange::mount(config, &mounted.2);
         };
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+        let beats = workers * listeners.len();
         let (running, server) =
             server::run(listeners, certificate.as_ref(), workers, app).context("cannot start serving")?;
         actix::spawn(running);
         ops.ready.store(true, Ordering::Relaxed);
-        Ok(Running { addresses, fleet, metrics, keeper, wires, certificate, ops, events, server, store, clock })
+        let workers = Workers { pulse, beats };
+        Ok(Running {
+            addresses,
+            fleet,
+            metrics,
+            keeper,
+            wires,
+            certificate,
+            ops,
+            events,
+            server,
+            workers,
+            store,
+            clock,
+        })
     }
 
     /// Makes the fleet what `nodes` say; what did not change is not touched.
@@ -186,13 +221,25 @@ impl Running {
 
     /// Shows whether the running configuration is the one in the file, and what is not as the file says.
     pub fn config_is(&self, ok: bool, notes: Vec<String>) {
-        self.metrics.config_loaded(ok);
+        self.metrics.config_loaded(ok, self.clock.now().wall.since(Wall(0)));
         self.ops.config_notes.store(Arc::new(notes));
     }
 
     /// Looks after the fleet. Never ends by itself; drop it to do something else, and call it again.
     pub async fn watch(&mut self) {
         self.keeper.watch().await;
+    }
+
+    /// What has stopped living and will not come back by itself; nothing, as a rule. That this returns at all says that
+    /// the arbiter of the actors and the keeper turn. A device that is away is no ailment.
+    pub async fn ailment(&mut self) -> Option<String> {
+        let silent = self.keeper.silent().await;
+        if let Some(first) = silent.first() {
+            return Some(format!("{} actors are silent and are not built anew, that of {first} first", silent.len()));
+        }
+        let Workers { pulse, beats } = &self.workers;
+        let turning = pulse.count();
+        (turning < *beats).then(|| format!("{} of {beats} HTTP workers hang", beats - turning))
     }
 
     /// Ends everything, in order, within about five seconds.
@@ -213,6 +260,13 @@ impl Running {
             );
         }
     }
+}
+
+/// The threads that answer clients.
+struct Workers {
+    pulse: Arc<Pulse>,
+    /// How many there are: one for each worker and listener.
+    beats: usize,
 }
 
 async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<Store>> {
@@ -242,6 +296,7 @@ fn certificate(plan: &Plan) -> Result<Option<Arc<Certificate>>> {
 /// How the nodes are wired to their devices, to know at a reload which of them changed.
 struct Wires {
     drivers: Arc<Drivers>,
+    recorder: Arc<FlightRecorder>,
     /// Each node's device, and how often it was changed.
     known: HashMap<NodeId, (DriverConfig, u64)>,
 }
@@ -261,6 +316,8 @@ impl Wires {
             NodeSetup { spec: node.spec.clone(), wiring, device: Arc::new(move || drivers.open(&id, &driver)) }
         });
         let setups = setups.collect();
+        let names: HashSet<&str> = known.keys().map(NodeId::as_str).collect();
+        self.recorder.keep(|node| names.contains(node));
         self.known = known;
         setups
     }

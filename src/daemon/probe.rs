@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(45);
 /// Asks every device once; fails when one of them did not answer as it should.
 pub async fn probe(nodes: &[NodePlan]) -> Result<()> {
     let clock = Clock::system();
-    let drivers = Arc::new(Drivers::new(clock.clone(), Metrics::new()));
+    let drivers = Arc::new(Drivers::new(clock.clone(), Metrics::new(), Arc::default()));
     let asks = nodes.iter().map(|node| {
         let (clock, mut device) = (clock.clone(), drivers.open(&node.spec.id, &node.driver));
         async move {

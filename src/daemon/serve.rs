@@ -1,12 +1,14 @@
 //! `plugfish serve`: from nodes.yaml to a running daemon, signals, reload, end.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use super::notify::Notify;
+use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
 use crate::cli::ConfigFile;
 use crate::clock::Clock;
 use crate::config::watch::{LOOK_EVERY, Watch};
@@ -25,16 +27,39 @@ pub async fn serve(file: &ConfigFile) -> Result<()> {
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let open = config.server.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
-    if let (None, Some(address)) = (&config.server.tls, open) {
+    let plan = with_sockets(plan(&config)?, sockets::given()?)?;
+    if let (None, Some(address)) = (&plan.tls, open_to_others(&plan.listen)) {
         tracing::warn!(event = "plain_http", "passwords cross the network of {address} in clear; set server.tls");
     }
     let clock = Clock::system();
-    let running = Running::start(plan(&config)?, clock.clone()).await?;
+    let running = Running::start(plan, clock.clone()).await?;
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
     let source = Source { path, watch, started: config.clone(), current: config };
     look_after(running, Some(source), clock).await
+}
+
+/// The first address that other machines can reach.
+fn open_to_others(listen: &[SocketAddr]) -> Option<SocketAddr> {
+    listen.iter().copied().find(|address| !address.ip().to_canonical().is_loopback())
+}
+
+/// Sockets from systemd take the place of `server.listen`, except that a service without a login must not be opened by
+/// them to others: who wants that says it in the file.
+fn with_sockets(plan: Plan, sockets: Vec<TcpListener>) -> Result<Plan> {
+    if sockets.is_empty() {
+        return Ok(plan);
+    }
+    let listen: Vec<SocketAddr> =
+        sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().context("a socket has no address")?;
+    if let (false, Some(address), None) = (plan.auth_required, open_to_others(&listen), open_to_others(&plan.listen)) {
+        anyhow::bail!(
+            "the socket unit listens on {address}, which others can reach, while server.auth is none: set it to \
+             required, or write {address} into server.listen with allow_insecure: true"
+        );
+    }
+    tracing::info!(event = "sockets_given", "systemd opened the sockets; server.listen is not used");
+    Ok(Plan { listen, sockets, ..plan })
 }
 
 /// Looks after a daemon without a file until told to stop.
@@ -68,6 +93,8 @@ async fn look_after(mut running: Running, mut source: Option<Source>, clock: Clo
     let stop = told_to_stop();
     tokio::pin!(stop);
     let mut next_look = clock.now().mono + LOOK_EVERY;
+    let mut systemd = Notify::from_env(clock.clone());
+    systemd.ready(&running);
     loop {
         tokio::select! {
             told = &mut stop => {
@@ -76,19 +103,25 @@ async fn look_after(mut running: Running, mut source: Option<Source>, clock: Clo
             }
             _ = hang_up.recv() => {
                 if let Some(source) = source.as_mut() {
+                    systemd.reloading();
                     reload(&mut running, source).await;
+                    systemd.ready(&running);
                 }
             }
             () = clock.sleep_until(next_look) => {
                 next_look = clock.now().mono + LOOK_EVERY;
                 if let Some(source) = source.as_mut() && source.watch.look() {
+                    systemd.reloading();
                     reload(&mut running, source).await;
+                    systemd.ready(&running);
                 }
             }
+            () = systemd.due() => systemd.beat(&mut running).await,
             () = running.watch() => {}
         }
     }
     tracing::info!(event = "stopping", "told to stop");
+    systemd.stopping();
     running.stop().await;
     tracing::info!(event = "stopped", "stopped");
     Ok(())
@@ -152,6 +185,7 @@ fn plan(config: &Config) -> Result<Plan> {
     };
     Ok(Plan {
         listen: config.server.listen.clone(),
+        sockets: Vec::new(),
         tls: config.server.tls.as_ref().map(|tls| match tls {
             TlsConfig::Files { certificate, key } => {
                 TlsPlan::Files { certificate: certificate.clone(), key: key.clone() }
@@ -204,4 +238,38 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     let (kind, boot_mode) = (driver.kind(), node.boot_mode);
     let boot_targets = node.boot_targets.as_deref().map(Into::into);
     NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode, boot_targets }, driver }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_does_not_open_a_service_without_a_login() {
+        let plan = |listen: &str, auth_required| Plan {
+            listen: vec![listen.parse().unwrap()],
+            sockets: Vec::new(),
+            tls: None,
+            auth_required,
+            metrics: MetricsAccess::Off,
+            state_dir: PathBuf::new(),
+            accounts: Vec::new(),
+            nodes: Vec::new(),
+        };
+        let sockets = |address: &str| vec![TcpListener::bind(address).unwrap()];
+        let refused = with_sockets(plan("127.0.0.1:8000", false), sockets("0.0.0.0:0")).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("server.auth is none"), "{refused}");
+        for (plan, address) in [
+            (plan("127.0.0.1:8000", false), "127.0.0.1:0"),
+            (plan("127.0.0.1:8000", true), "0.0.0.0:0"),
+            (plan("0.0.0.0:8000", false), "0.0.0.0:0"),
+        ] {
+            let taken = with_sockets(plan, sockets(address)).unwrap();
+            assert_eq!(taken.listen, [taken.sockets[0].local_addr().unwrap()]);
+        }
+        assert_eq!(
+            with_sockets(plan("127.0.0.1:8000", true), Vec::new()).unwrap().listen,
+            ["127.0.0.1:8000".parse().unwrap()]
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! One HTTP recipe for all drivers: deadlines, a cap on answers, no proxy, no redirects, logs without secrets.
 //!
-//! It knows no device protocol. Every request passes the device's gate and is counted here, so no driver can forget it.
+//! It knows no device protocol. Every request passes the device's gate, is counted and is written down for the flight
+//! recorder here, so no driver can forget it; what it was about in clear only the driver can add.
 //! Logs name the step of a protocol, never a URL, a header or a body: tokens live in all three.
 
 use std::error::Error as _;
@@ -17,6 +18,7 @@ mod tls;
 pub use self::tls::Tls;
 use super::DeviceContext;
 use crate::clock::Mono;
+use crate::recorder::Exchange;
 
 /// Longest answer of a plug that is read. The largest honest ones (a strip's list) have a few kilobytes.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -157,16 +159,17 @@ impl HttpClient {
     /// Sends a request when the gate lets it pass, and reads the whole answer.
     pub async fn post(&self, errand: Errand<'_>, post: Post) -> Result<Answer, HttpError> {
         let turn = errand.context.gate.pass().await;
-        let mut tally = Tally { start: errand.context.clock.now().mono, outcome: "timeout", errand: &errand };
+        let start = errand.context.clock.now().mono;
+        let mut tally = Tally { start, outcome: "timeout", status: None, error: None, errand: &errand };
         let limit = self.recipe.deadlines.exchange;
         let result = match errand.context.clock.limit(limit, self.exchange(post)).await {
             Some(result) => result,
             None => Err(HttpError::TimedOut(limit)),
         };
-        tally.outcome = match &result {
-            Ok(answer) => status_outcome(answer.status),
-            Err(error) => error.outcome(),
-        };
+        match &result {
+            Ok(answer) => (tally.outcome, tally.status) = (status_outcome(answer.status), Some(answer.status)),
+            Err(error) => (tally.outcome, tally.error) = (error.outcome(), Some(error.to_string().into())),
+        }
         drop(tally);
         drop(turn);
         result
@@ -240,21 +243,36 @@ const fn status_outcome(status: u16) -> &'static str {
     }
 }
 
-/// Counts and logs a request when it goes out of scope: also one that is dropped before its end, which is what a
+/// Counts, logs and writes down a request when it goes out of scope: also one that is dropped before its end, which is what a
 /// deadline further out does.
 struct Tally<'a> {
     start: Mono,
     outcome: &'static str,
+    status: Option<u16>,
+    error: Option<Box<str>>,
     errand: &'a Errand<'a>,
 }
 
 impl Drop for Tally<'_> {
     fn drop(&mut self) {
         let Errand { context, op, step, attempt } = self.errand;
-        let took = context.clock.now().mono.since(self.start);
+        let now = context.clock.now();
+        let took = now.mono.since(self.start);
         context.meters.request(op, self.outcome, took);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         debug!(node = %context.node, op, step, attempt, took_ms, outcome = self.outcome, "device request");
+        context.tape.record(Exchange {
+            at: now.wall,
+            op,
+            step,
+            attempt: *attempt,
+            took,
+            outcome: self.outcome,
+            status: self.status,
+            sent: None,
+            answered: None,
+            remark: self.error.take(),
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::device::{DeviceKind, PowerDevice};
 use crate::node::pace::{Pace, RequestGate};
+use crate::recorder::{FlightRecorder, Tape};
 use crate::telemetry::{DeviceMeters, Metrics};
 
 /// Which device, and how to reach it. Made from nodes.yaml by the daemon.
@@ -32,6 +33,8 @@ pub struct DeviceContext {
     pub gate: Arc<RequestGate>,
     /// To be told of every request.
     pub meters: DeviceMeters,
+    /// Where every request is written down.
+    pub tape: Arc<Tape>,
 }
 
 impl DriverConfig {
@@ -56,13 +59,14 @@ impl DriverConfig {
 pub struct Drivers {
     clock: Clock,
     metrics: Arc<Metrics>,
+    recorder: Arc<FlightRecorder>,
     tapo: tapo::Plugs,
 }
 
 impl Drivers {
-    /// A maker of devices on this clock, counting here.
-    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Drivers {
-        Drivers { clock, metrics, tapo: tapo::Plugs::default() }
+    /// A maker of devices on this clock, counting and writing down here.
+    pub fn new(clock: Clock, metrics: Arc<Metrics>, recorder: Arc<FlightRecorder>) -> Drivers {
+        Drivers { clock, metrics, recorder, tapo: tapo::Plugs::default() }
     }
 
     /// Makes the device of a node. Nothing is sent before its first call.
@@ -72,6 +76,7 @@ impl Drivers {
             clock: self.clock.clone(),
             gate: RequestGate::new(self.clock.clone(), pace),
             meters: self.metrics.device(node.as_str()),
+            tape: self.recorder.tape(node.as_str()),
         };
         match config {
             DriverConfig::Tapo(config) => Box::new(self.tapo.open(config, context(Pace::PLUG))),

@@ -2,5 +2,7 @@
 
 pub mod auth;
 pub mod ops;
+pub mod pulse;
+pub mod readings;
 pub mod server;
 pub mod tls;

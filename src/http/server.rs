@@ -87,6 +87,18 @@ fn explain(address: SocketAddr, error: &io::Error) -> BindError {
     BindError { address, why }
 }
 
+/// Takes over a listener that somebody else opened.
+pub fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
+    let socket = Socket::from(listener);
+    if !socket.is_listener()? {
+        return Err(io::Error::other("it does not listen; a socket unit needs Accept=no"));
+    }
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SEND_DEADLINE))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
 /// Starts serving what `app` mounts on these listeners. The server ends by its handle.
 pub fn run(
     listeners: Vec<TcpListener>,

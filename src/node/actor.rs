@@ -17,7 +17,7 @@ use super::journal::Journal;
 use super::machine::{Effect, Input, Machine, Moment, Op, Outcome, Save, Ticket};
 use super::{BootPatch, NodeSpec, Refusal, ResetType};
 use crate::clock::{Clock, Mono};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, NodeMeters};
 
 /// Requests that may wait for one node. Each is taken up within microseconds; a full mailbox means a flood.
 pub const MAILBOX: usize = 32;
@@ -72,6 +72,11 @@ pub enum Ask {
     },
     /// Drop the device's session and read it now.
     Renew,
+    /// Say that you are alive. Whoever will never do anything again by himself does not answer.
+    Pulse {
+        /// Whom to tell.
+        answer: oneshot::Sender<()>,
+    },
     /// End when nothing is under way.
     Stop {
         /// Whom to tell.
@@ -83,6 +88,7 @@ pub enum Ask {
 pub struct NodeActor {
     machine: Machine,
     around: Surroundings,
+    meters: NodeMeters,
     entry: Arc<NodeEntry>,
     /// Not here while an operation is under way.
     device: Option<Box<dyn PowerDevice>>,
@@ -108,9 +114,12 @@ impl NodeActor {
         entry: Arc<NodeEntry>,
         guard: DropGuard,
     ) -> NodeActor {
+        let meters = around.metrics.node(entry.id.as_str());
+        ResetType::ALL.into_iter().for_each(|reset| meters.expect(reset.name()));
         NodeActor {
             machine,
             around,
+            meters,
             entry,
             device: Some(device),
             reconfigure: None,
@@ -131,7 +140,7 @@ impl NodeActor {
         let effects = self.machine.step(input, moment);
         let (view, before) = (self.machine.view(), self.entry.view().health);
         let health = view.health;
-        self.entry.publish(view);
+        self.entry.publish(view, moment.now.mono);
         for effect in effects {
             self.run(effect, moment, ctx);
         }
@@ -169,8 +178,13 @@ impl NodeActor {
                     let _ = waiting.send(answer);
                 }
             }
-            Effect::Tell(what) => self.entry.note(self.around.events.tell(node, moment.now.wall, what)),
-            Effect::Count(reset, result) => self.around.metrics.transition(node.as_str(), reset.name(), result),
+            Effect::Tell(what) => {
+                if let Happening::CommandDone { reset, took } = &what {
+                    self.meters.done_after(reset.name(), *took);
+                }
+                self.entry.note(self.around.events.tell(node, moment.now.wall, what));
+            }
+            Effect::Count(reset, result) => self.meters.transition(reset.name(), result),
         }
     }
 
@@ -287,6 +301,13 @@ impl Handler<Ask> for NodeActor {
                 None => self.reconfigure = Some((*spec, device)),
             },
             Ask::Renew => self.step(Input::Renew, ctx),
+            Ask::Pulse { answer } => {
+                // An operation and a write end by themselves, and wake the machine when they do.
+                if self.wake.is_some() || self.device.is_none() || self.saving {
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(());
+                }
+            }
             Ask::Stop { done } => {
                 self.stopped = Some(done);
                 self.step(Input::Stop, ctx);

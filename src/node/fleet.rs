@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::actor::{Answer, Ask, NodeActor, Surroundings};
 use super::device::PowerDevice;
+use super::draw::{Draw, Measurement};
 use super::event::{Event, Happening};
 use super::machine::{Machine, Moment};
 use super::view::{NodeView, ViewCell};
@@ -40,6 +41,12 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a reload waits for the operations under way on nodes that are taken away.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long all actors together may take to say that they are alive. They do nothing that takes longer than milliseconds.
+const PULSE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// An actor that is silent for longer will not come back: twice the longest pause before one is built anew.
+const SILENCE: Duration = Duration::from_secs(120);
+
 /// How much of what happened to a node is remembered: a month of a quiet node, a day of a busy one, some 40 KB.
 pub const HAPPENINGS_MAX: usize = 200;
 
@@ -62,9 +69,14 @@ pub struct NodeEntry {
     /// Its name.
     pub id: NodeId,
     view: ViewCell,
+    /// When the view was exchanged last, in milliseconds of the monotonic clock.
+    published: AtomicU64,
+    draw: Draw,
     /// What happened to it lately, the newest first.
     happenings: ArcSwap<Vec<Arc<Event>>>,
     actor: ArcSwapOption<Addr<NodeActor>>,
+    /// Callers that asked something of the actor and have no answer yet.
+    waiting: AtomicUsize,
 }
 
 impl NodeEntry {
@@ -78,6 +90,11 @@ impl NodeEntry {
         self.happenings.load_full()
     }
 
+    /// How many callers wait for an answer of the actor.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Remembers what happened. Only from the arbiter of the actors, so that nothing is lost between two writers.
     pub(super) fn note(&self, event: Event) {
         let before = self.happenings.load();
@@ -85,8 +102,20 @@ impl NodeEntry {
         self.happenings.store(Arc::new(events.collect()));
     }
 
-    pub(super) fn publish(&self, view: NodeView) {
+    /// What was measured lately, the oldest first.
+    pub fn draw(&self) -> Arc<Vec<Measurement>> {
+        self.draw.load()
+    }
+
+    /// When the step began after which the picture was exchanged last.
+    pub fn published(&self) -> Mono {
+        Mono::after_start(Duration::from_millis(self.published.load(Ordering::Acquire)))
+    }
+
+    pub(super) fn publish(&self, view: NodeView, now: Mono) {
+        self.draw.note(view.seen_mono, view.milliwatts);
         self.view.store(Arc::new(view));
+        self.published.store(u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }
 }
 
@@ -134,6 +163,7 @@ impl Fleet {
 
     async fn ask(&self, entry: &NodeEntry, ask: impl FnOnce(Answer) -> Ask) -> Result<(), Refusal> {
         let (answer, waiting) = oneshot::channel();
+        let _counted = Waits::begin(&entry.waiting);
         self.send(entry, ask(answer))?;
         match self.clock.limit(ANSWER_DEADLINE, waiting).await {
             Some(Ok(answer)) => answer,
@@ -151,6 +181,22 @@ impl Fleet {
             // Full, or fallen and about to be built anew, or taken out of the configuration a moment ago.
             _ => Err(Refusal::Overloaded { node: node() }),
         }
+    }
+}
+
+/// One caller who waits, counted for as long as this lives: a caller may hang up.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Waits<'_> {
+    fn begin(count: &AtomicUsize) -> Waits<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waits(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -189,6 +235,8 @@ struct Kept {
     entry: Arc<NodeEntry>,
     generation: u64,
     started: Mono,
+    /// When it last said that it is alive.
+    heard: Mono,
     falls: u32,
 }
 
@@ -250,6 +298,7 @@ impl Keeper {
             self.start(setup, first_poll);
         }
         self.publish_table();
+        gone.iter().for_each(|node| self.around.metrics.forget(node.as_str()));
         self.tell_changes(&gone, &added);
         await_ends(&self.around.clock, ends, END_DEADLINE).await;
     }
@@ -272,9 +321,17 @@ impl Keeper {
         let machine = self.machine(&setup, first_poll);
         let id = setup.spec.id.clone();
         let view = ArcSwap::from_pointee(machine.view());
-        let entry =
-            Arc::new(NodeEntry { id: id.clone(), view, happenings: ArcSwap::default(), actor: ArcSwapOption::empty() });
-        let kept = Kept { setup, entry, generation: self.generations, started: self.around.clock.now().mono, falls: 0 };
+        let entry = Arc::new(NodeEntry {
+            id: id.clone(),
+            view,
+            published: AtomicU64::default(),
+            draw: Draw::default(),
+            happenings: ArcSwap::default(),
+            actor: ArcSwapOption::empty(),
+            waiting: AtomicUsize::new(0),
+        });
+        let started = self.around.clock.now().mono;
+        let kept = Kept { setup, entry, generation: self.generations, started, heard: started, falls: 0 };
         self.launch(&kept, machine);
         self.nodes.insert(id, kept);
     }
@@ -316,6 +373,30 @@ impl Keeper {
         }
     }
 
+    /// Asks every actor whether it is alive, and names those that have been silent for too long. A device that does not
+    /// answer is none of this: its actor does.
+    pub async fn silent(&mut self) -> Vec<NodeId> {
+        let clock = self.around.clock.clone();
+        let asked = self.nodes.iter().map(|(id, kept)| {
+            let (answer, alive) = oneshot::channel();
+            if let Some(actor) = kept.entry.actor.load().as_ref() {
+                // Where the mailbox is full or closed there is no answer, which is what is to be known.
+                let _ = actor.try_send(Ask::Pulse { answer });
+            }
+            let (id, clock) = (id.clone(), &clock);
+            async move { clock.limit(PULSE_DEADLINE, alive).await.and_then(Result::ok).map(|()| id) }
+        });
+        let answers = futures_util::future::join_all(asked.collect::<Vec<_>>()).await;
+        let now = clock.now().mono;
+        for id in answers.into_iter().flatten() {
+            if let Some(kept) = self.nodes.get_mut(&id) {
+                kept.heard = now;
+            }
+        }
+        let silent = self.nodes.iter().filter(|(_, kept)| now.since(kept.heard.max(kept.started)) > SILENCE);
+        silent.map(|(id, _)| id.clone()).collect()
+    }
+
     /// An actor fell: it is to be built anew after a pause.
     fn fell(&mut self, fallen: Fallen) {
         let now = self.around.clock.now().mono;
@@ -348,7 +429,7 @@ impl Keeper {
             kept.started = now.mono;
             let machine = self.machine(&kept.setup, now.mono);
             self.launch(&kept, machine);
-            self.around.metrics.node_restarted(node.as_str());
+            self.around.metrics.node(node.as_str()).restarted();
             kept.entry.note(self.around.events.tell(&node, now.wall, Happening::Revived));
             self.nodes.insert(node, kept);
         }

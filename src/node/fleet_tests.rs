@@ -166,7 +166,10 @@ fn a_command_is_answered_when_durable_and_seen_when_done() {
         run(&mut keeper, &clock, 1).await;
         assert_eq!(power(&fleet, "a"), Some(Power::On));
         let entry = fleet.find("a").unwrap();
-        fleet.reset(&entry, ResetType::ForceOff, "me".into()).await.unwrap();
+        let asked = fleet.reset(&entry, ResetType::ForceOff, "me".into());
+        let (answer, waiting) = futures_util::future::join(asked, async { entry.waiting() }).await;
+        answer.unwrap();
+        assert_eq!((waiting, entry.waiting()), (1, 0), "one waited for the answer, and then nobody");
         assert_eq!(entry.view().command.as_ref().map(|command| command.reset), Some(ResetType::ForceOff));
         run(&mut keeper, &clock, 1).await;
         assert_eq!(power(&fleet, "a"), Some(Power::Off));
@@ -212,7 +215,29 @@ fn a_panic_in_one_node_is_healed_and_touches_no_other() {
         assert_eq!(power(&fleet, "bad"), Some(Power::On));
         assert_eq!(bad.sets.load(Ordering::SeqCst), 2, "the cycle was finished from the journal");
         assert_eq!(good.devices.load(Ordering::SeqCst), 1);
+        let told = keeper.around.metrics.render();
+        assert!(told.contains("plugfish_node_restarts_total{node=\"bad\"} 3"), "{told}");
+        assert!(told.contains("plugfish_node_restarts_total{node=\"good\"} 0"), "{told}");
         assert!(good.reads.load(Ordering::SeqCst) >= 4);
+    });
+}
+
+#[test]
+fn silent_is_who_fell_and_is_not_built_anew_and_nobody_whose_device_is_away() {
+    on_virtual_time(|mut keeper, clock| async move {
+        let (bad, away) = (Arc::new(Plug::default()), Arc::new(Plug::default()));
+        *away.away.lock().unwrap() = true;
+        keeper.apply(vec![setup("bad", &bad, 1), setup("away", &away, 1)]).await;
+        bad.panics.store(1, Ordering::SeqCst);
+        clock.sleep(SILENCE / 2).await;
+        assert!(keeper.silent().await.is_empty(), "it may still be built anew");
+        clock.sleep(SILENCE).await;
+        assert_eq!(keeper.silent().await, ["bad".parse().unwrap()], "nobody looked after the fleet");
+        run(&mut keeper, &clock, 5).await;
+        assert!(keeper.silent().await.is_empty());
+        away.slow_ms.store(40_000, Ordering::SeqCst);
+        run(&mut keeper, &clock, 600).await;
+        assert!(keeper.silent().await.is_empty(), "an operation that takes long is life");
     });
 }
 
@@ -236,6 +261,8 @@ fn a_reload_touches_only_what_changed() {
         assert!(fleet.find("drop").is_none() && fleet.find("new").is_some());
         assert!(Arc::ptr_eq(&kept, &fleet.find("keep").unwrap()));
         assert_eq!(kept.view().device.as_ref(), "plug with another name");
+        let told = keeper.around.metrics.render();
+        assert!(!told.contains("node=\"drop\"") && told.contains("node=\"new\""), "{told}");
         let devices: Vec<usize> = plugs.iter().map(|plug| plug.devices.load(Ordering::SeqCst)).collect();
         assert_eq!(devices, [1, 2, 1, 1]);
         assert_eq!(plugs[1].busiest.load(Ordering::SeqCst), 1, "the operation under way was finished first");

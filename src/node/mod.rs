@@ -6,6 +6,7 @@
 pub mod actor;
 mod boot;
 pub mod device;
+pub mod draw;
 pub mod event;
 pub mod fleet;
 mod inventory;

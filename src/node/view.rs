@@ -32,6 +32,8 @@ pub struct NodeView {
     pub seen_at: Option<Wall>,
     /// The same on the monotonic clock; `None` when it was another process that saw it.
     pub seen_mono: Option<Mono>,
+    /// How often the device is read while all is well.
+    pub poll_interval: Duration,
     /// When it last changed.
     pub since: Option<Wall>,
     /// The draw, when the device measures it and was seen lately.
@@ -63,7 +65,7 @@ pub struct NodeView {
 /// Something that is not well with a node (schema Resource, `Status.Conditions`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// The message of our registry: `DeviceAway`, `LoginRefused`, `CommandFailed`, `CommandOverdue`, `DeviceNotice`.
+    /// The message of our registry: one of [`Condition::MESSAGES`].
     pub message: &'static str,
     /// How bad.
     pub severity: Health,
@@ -71,6 +73,12 @@ pub struct Condition {
     pub text: String,
     /// Since when.
     pub at: Wall,
+}
+
+impl Condition {
+    /// All messages that there are.
+    pub const MESSAGES: [&'static str; 5] =
+        ["DeviceAway", "LoginRefused", "CommandFailed", "CommandOverdue", "DeviceNotice"];
 }
 
 /// A command that is being carried out.

@@ -234,6 +234,16 @@ async fn who(request: &HttpRequest, service: &Service) -> Result<Caller, Fault> 
     service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin).await.map_err(not_let_in)
 }
 
+/// Who reads what is served beside Redfish: whoever may read resources.
+pub async fn reader(request: &HttpRequest, service: &Service) -> Result<Caller, Fault> {
+    check_size(request)?;
+    let caller = who(request, service).await?;
+    if caller.must_change_password {
+        return Err(Fault::password_change_required(&resource::account(&caller.name)));
+    }
+    if caller.may(Privilege::Login) { Ok(caller) } else { Err(Fault::forbidden()) }
+}
+
 /// Why somebody is not let in.
 pub fn not_let_in(error: AuthError) -> Fault {
     match error {

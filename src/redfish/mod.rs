@@ -20,6 +20,7 @@ pub mod managers;
 pub mod memory;
 pub mod message;
 pub mod network_protocol;
+pub mod overview;
 pub mod power_equipment;
 pub mod power_subsystem;
 #[cfg(test)]
@@ -51,6 +52,7 @@ use crate::http::auth::{Access, Caller, Privilege};
 use crate::http::tls::Certificate;
 use crate::node::fleet::{Fleet, NodeEntry};
 use crate::node::view::NodeView;
+use crate::recorder::FlightRecorder;
 use crate::telemetry::Metrics;
 use events::Events;
 use message::Fault;
@@ -74,6 +76,8 @@ pub struct Service {
     pub events: Arc<Events>,
     /// The certificate that is served with; `None` without TLS.
     pub certificate: Option<Arc<Certificate>>,
+    /// The last exchanges with each device.
+    pub recorder: Arc<FlightRecorder>,
 }
 
 /// A request as a reader sees it.
@@ -377,6 +381,9 @@ pub static SITEMAP: &[Route] = &[
         .read_with(Privilege::ConfigureManager),
     shows("/redfish/v1/AccountService/Roles", fresh!(roles::collection)),
     shows("/redfish/v1/AccountService/Roles/{}", fresh!(roles::role)),
+    shows("/status", Read::Any(overview::all)),
+    shows("/status/{}", Read::Any(overview::one)),
+    shows("/trace/{}", Read::Any(overview::trace)).read_with(Privilege::ConfigureManager),
 ];
 
 /// The sitemap taken apart, once: finding the route is a good part of the cost of a read.

@@ -19,7 +19,7 @@ use super::state::{Entry, State};
 use crate::clock::Wall;
 
 /// Largest `state.json` that is read. 10,000 nodes make 8 MiB.
-const SIZE_MAX: u64 = 128 * 1024 * 1024;
+pub const SIZE_MAX: u64 = 128 * 1024 * 1024;
 
 /// A backup that was read.
 #[derive(Debug)]

@@ -40,6 +40,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 use uuid::Uuid;
 
+pub use self::backup::SIZE_MAX as STATE_BYTES_MAX;
 use self::inbox::{Inbox, Timing, Waiting, Weight};
 pub use self::opening::{OpenReport, Outcome};
 use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
@@ -206,10 +207,16 @@ impl Store {
         backup::export(&state, self.clock.now().wall).unwrap_or_default()
     }
 
+    /// Whether this is an export, or the content of a `state.json`, that can be restored.
+    pub fn check(text: &str) -> Result<(), StoreError> {
+        let read = backup::decode(text);
+        read.map(drop).map_err(|error| StoreError::Unreadable(error.to_string()))
+    }
+
     /// Puts an export, or the content of a `state.json`, in the place of everything. Commands in it are left out: they
     /// may be of any age. All sessions end. Returns what was left out, in words.
-    pub fn restore(&self, document: &serde_json::Value) -> Result<(Vec<String>, JournalFuture), StoreError> {
-        let backup = backup::decode(&document.to_string()).map_err(|error| match error {
+    pub fn restore(&self, text: &str) -> Result<(Vec<String>, JournalFuture), StoreError> {
+        let backup = backup::decode(text).map_err(|error| match error {
             backup::BackupError::Newer(found) => StoreError::Newer { dir: self.dir.clone(), found },
             error => StoreError::Unreadable(error.to_string()),
         })?;

@@ -211,7 +211,17 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
             let (uuid, port, certificate) = (store.service_uuid(), address.port(), None);
-            let service = Data::new(Service { fleet, access, clock, uuid, metrics, events, port, certificate });
+            let service = Data::new(Service {
+                fleet,
+                access,
+                clock,
+                uuid,
+                metrics,
+                events,
+                port,
+                certificate,
+                recorder: Arc::default(),
+            });
             let app = move |config: &mut actix_web::web::ServiceConfig| exchange::mount(config, &service);
             let (running, handle) = server::run(listeners, None, 1, app).unwrap();
             actix::spawn(running);

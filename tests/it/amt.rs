@@ -37,7 +37,7 @@ async fn settled(machines: impl IntoIterator<Item = MachineConfig>) -> Rig {
 
 /// The device of a machine, without a daemon.
 fn device(machine: &Machine) -> Box<dyn PowerDevice> {
-    Drivers::new(Clock::system(), Metrics::new()).open(&"n".parse().unwrap(), &driver_of(machine))
+    Drivers::new(Clock::system(), Metrics::new(), Arc::default()).open(&"n".parse().unwrap(), &driver_of(machine))
 }
 
 async fn alone(config: MachineConfig) -> (plugfish::sim::Rack, Arc<Machine>, Box<dyn PowerDevice>) {

@@ -26,8 +26,9 @@ async fn status_and_power_say_what_they_see_and_do() {
     let (code, out, _) = run(&rig, &["status"]).await;
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = out.lines().collect();
-    assert!(lines[0].starts_with("NODE  POWER  HEALTH  WATTS"), "{out}");
-    assert!(lines[1].starts_with("a     On     OK") && lines.len() == 3, "{out}");
+    assert!(lines[0].starts_with("NODE  POWER  WANTED  WATTS  AGE  DEVICE  NOTE"), "{out}");
+    assert!(lines[1].starts_with("a     On     -") && lines[1].contains("up") && lines.len() == 3, "{out}");
+    assert!(!out.contains('\x1b') && lines.iter().all(|line| line.chars().count() <= 80), "{out}");
 
     let (code, out, err) = run(&rig, &["power", "a", "off"]).await;
     assert_eq!((code, out.starts_with("a: Off after ")), (Some(0), true), "{out}{err}");
@@ -40,7 +41,30 @@ async fn status_and_power_say_what_they_see_and_do() {
 
     let (code, out, _) = run(&rig, &["status", "b", "--output", "json"]).await;
     let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, shown[0]["Id"].as_str()), (Some(0), Some("b")));
+    assert_eq!((code, shown["node"].as_str(), shown["power"].as_str()), (Some(0), Some("b"), Some("On")));
+    let (_, out, _) = run(&rig, &["status", "--output", "json"]).await;
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let node = &shown["nodes"][1];
+    let keys: Vec<&String> = node.as_object().unwrap().keys().collect();
+    let promised = [
+        "age_seconds",
+        "boot",
+        "command",
+        "conditions",
+        "device",
+        "energy_wh",
+        "health",
+        "node",
+        "power",
+        "resets",
+        "seen",
+        "since",
+        "watts",
+    ];
+    assert_eq!(keys, promised, "what docs/commands.md promises to scripts");
+    let (code, out, _) = run(&rig, &["status", "b"]).await;
+    assert_eq!((code, out.starts_with("Node      b\nPower     On since 20")), (Some(0), true), "{out}");
+    assert!(out.contains("nothing is pending") && out.contains("KLAP v2"), "{out}");
 
     let (code, _, err) = run(&rig, &["power", "c", "off"]).await;
     assert_eq!((code, err.as_str()), (Some(1), "plugfish: there is no node c; there are: a, b\n"));
@@ -64,6 +88,102 @@ async fn errors_say_what_to_do() {
     assert!(nobody.1.contains("no plugfish answers at http://127.0.0.1:9"), "{nobody:?}");
     assert_eq!(said(program().args(["power", "a", "sideways"])).0, Some(2));
     assert_eq!(said(program().args(["check", "--config", "/nowhere/nodes.yaml"])).0, Some(2));
+}
+
+/// A program that runs beside the test; what it has printed so far is in the file.
+struct Aside {
+    child: std::process::Child,
+    out: tempfile::NamedTempFile,
+    err: tempfile::NamedTempFile,
+}
+
+impl Aside {
+    fn start(rig: &Rig, arguments: &[&str]) -> Aside {
+        let (out, err) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plugfish"));
+        command.args(arguments).args(["--url", &format!("http://{}", rig.address), "--username", USER]);
+        command.env("PLUGFISH_PASSWORD", PASSWORD).env_remove("PLUGFISH_PASSWORD_FILE");
+        let child = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).spawn().unwrap();
+        Aside { child, out, err }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.out.path()).unwrap()
+    }
+
+    fn remarked(&self) -> String {
+        std::fs::read_to_string(self.err.path()).unwrap()
+    }
+
+    /// Ctrl-C, and how it ends.
+    fn interrupt(mut self) -> Option<i32> {
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        tokio::task::block_in_place(|| self.child.wait().unwrap()).code()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watching_goes_on_over_a_restart_of_the_daemon() {
+    let mut rig = Rig::settled([klap("a"), klap("b")]).await;
+    let lines = Aside::start(&rig, &["status", "--watch"]);
+    let objects = Aside::start(&rig, &["status", "--watch", "--output", "json"]);
+    rig.until(10, || async { lines.said().lines().count() == 2 && objects.said().lines().count() == 2 }).await;
+    rig.plug("a").press_button(1);
+    rig.until(15, || async { lines.said().lines().any(|line| line.contains("  a  Off  up")) }).await;
+    assert!(!lines.said().contains('\x1b'), "{}", lines.said());
+    rig.until(10, || async { objects.said().lines().count() >= 3 }).await;
+    let last: serde_json::Value = serde_json::from_str(objects.said().lines().last().unwrap()).unwrap();
+    assert_eq!((last["node"].as_str(), last["power"].as_str()), (Some("a"), Some("Off")));
+
+    let sessions = rig.get("/redfish/v1/SessionService/Sessions").await.1;
+    assert_eq!(sessions["Members@odata.count"], 2, "one for each of the two");
+    rig.stop();
+    rig.until(15, || async { lines.remarked().contains("no plugfish answers") }).await;
+    rig.restart_there().await;
+    rig.all_seen().await;
+    rig.plug("b").press_button(1);
+    rig.until(20, || async { lines.said().lines().any(|line| line.contains("  b  Off  up")) }).await;
+    assert_eq!(lines.remarked().matches("no plugfish answers").count(), 1, "{}", lines.remarked());
+    assert_eq!((lines.interrupt(), objects.interrupt()), (Some(0), Some(0)));
+    let sessions = rig.get("/redfish/v1/SessionService/Sessions").await.1;
+    assert_eq!(sessions["Members@odata.count"], 0, "they log out");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_tell_what_was_and_follow_what_is() {
+    let mut rig = Rig::settled([klap("a"), klap("b")]).await;
+    let (code, out, err) = run(&rig, &["power", "a", "off"]).await;
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, out, err) = run(&rig, &["events", "a"]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let keys: Vec<&str> = out.lines().filter_map(|line| line.split("  ").nth(2)).collect();
+    let at = |key| keys.iter().position(|own| *own == key).unwrap_or_else(|| panic!("{key}: {out}"));
+    assert!(at("CommandAccepted") < at("ResourcePoweredOff") && at("CommandAccepted") < at("CommandDone"), "{out}");
+    assert!(out.lines().all(|line| line.split("  ").nth(1) == Some("a")), "{out}");
+
+    let follower = Aside::start(&rig, &["events", "b", "--follow", "--output", "json"]);
+    rig.until(10, || async { !follower.said().is_empty() }).await;
+    let of_b = |key: &str| {
+        let said = follower.said();
+        let lines = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.filter(|line| line["event"] == key && line["node"] == "b").count()
+    };
+    assert_eq!(rig.reset("b", "ForceOff").await.0, 204);
+    rig.until(15, || async { of_b("CommandDone") == 1 }).await;
+    rig.stop();
+    rig.restart_there().await;
+    rig.until(20, || async { follower.remarked().contains("it is opened again") }).await;
+    rig.all_seen().await;
+    // Not before it is back: what happens in between is not kept over a restart.
+    rig.until(20, || async { crate::streams::streams(&rig).await.len() == 1 }).await;
+    assert_eq!(rig.reset("b", "On").await.0, 204);
+    rig.until(15, || async { of_b("CommandDone") == 2 }).await;
+    assert_eq!(of_b("CommandAccepted"), 2);
+    assert!(!follower.said().contains("\"node\":\"a\""), "{}", follower.said());
+    assert_eq!(follower.interrupt(), Some(0));
+    let (code, _, err) = run(&rig, &["events", "c"]).await;
+    assert_eq!((code, err.as_str()), (Some(1), "plugfish: there is no node c; there are: a, b\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,4 +230,20 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
     assert_eq!(out.matches(": admin control mode").count(), 2, "{out}");
     assert!(out.contains("12.0.67") && out.contains("KLAP"), "{out}");
     rack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_needs_no_password_and_no_trust() {
+    let tls = Some(plugfish::daemon::TlsPlan::SelfSigned);
+    let mut rig = Rig::over(tls, [], [], |_| {}).await;
+    let url = rig.url("");
+    let health = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_plugfish"));
+        let output = tokio::task::block_in_place(|| program.args(["health", "--url", &url]).output().unwrap());
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    assert_eq!(health(), (Some(0), "ok\n".into()));
+    rig.stop();
+    let (code, said) = health();
+    assert!(code == Some(1) && said.contains("no plugfish answers at https://127.0.0.1:"), "{said}");
 }

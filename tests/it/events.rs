@@ -194,9 +194,8 @@ async fn an_event_is_sent_again_until_it_is_taken_and_the_next_one_waits() {
     }
     assert_eq!(heard, ["first", "first", "first", "second"]);
     let page = rig.client.get(format!("http://{}/metrics", rig.address)).send().await.unwrap().text().await.unwrap();
-    for line in ["plugfish_events_total{outcome=\"failed\"} 2", "plugfish_events_total{outcome=\"delivered\"} "] {
-        assert!(page.contains(line), "{page}");
-    }
+    assert!(page.contains("plugfish_events_total{outcome=\"failed\"} 2"), "{page}");
+    assert!(!page.contains("plugfish_events_total{outcome=\"delivered\"} 0"), "{page}");
 }
 
 #[tokio::test]
@@ -267,7 +266,7 @@ async fn a_subscriber_that_hangs_slows_nobody_and_costs_a_bounded_amount() {
     assert_eq!(rig.reset("n", "ForceOff").await.0, StatusCode::NO_CONTENT);
     assert_eq!(well.next().await.1["Events"][0]["MessageId"], "ResourceEvent.1.4.ResourcePoweredOff");
     let page = rig.client.get(format!("http://{}/metrics", rig.address)).send().await.unwrap().text().await.unwrap();
-    assert!(page.contains("plugfish_events_total{outcome=\"dropped\"}"), "{page}");
+    assert!(!page.contains("plugfish_events_total{outcome=\"dropped\"} 0"), "{page}");
     let took = rig.stop();
     assert!(took < Duration::from_secs(5), "{took:?}");
 }

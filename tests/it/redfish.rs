@@ -79,29 +79,3 @@ pub async fn compare(rig: &Rig, bodies: &[(&str, &str)]) {
         assert_eq!(shown, golden, "{} differs; UPDATE_GOLDEN=1 writes it anew", file.display());
     }
 }
-
-#[tokio::test]
-async fn metrics_tell_what_readers_see() {
-    let rig = Rig::settled([klap("n")]).await;
-    let page = || async {
-        rig.client.get(format!("http://{}/metrics", rig.address)).send().await.unwrap().text().await.unwrap()
-    };
-    let text = page().await;
-    for line in [
-        "plugfish_node_power_on{node=\"n\"} 1",
-        "plugfish_device_up{node=\"n\"} 1",
-        "plugfish_node_health{node=\"n\"} 0",
-    ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
-    }
-    for name in [
-        "plugfish_node_power_watts{node=\"n\"}",
-        "plugfish_node_state_age_seconds{node=\"n\"}",
-        "plugfish_device_requests_total{node=\"n\"",
-    ] {
-        assert!(text.contains(name), "{name} is not in\n{text}");
-    }
-    rig.reset("n", "ForceOff").await;
-    rig.until(5, || async { page().await.contains("plugfish_node_power_on{node=\"n\"} 0") }).await;
-    assert!(page().await.contains("plugfish_node_transitions_total{node=\"n\",kind=\"ForceOff\",result=\"done\"} 1"));
-}

@@ -62,7 +62,7 @@ async fn a_changed_file_is_taken_by_itself_and_a_bad_one_is_told_of_until_it_is_
     until(5, "told", async || daemon.text("/readyz").await.contains("the running configuration stays")).await;
     let told = daemon.text("/readyz").await;
     assert!(told.starts_with("ready\n") && told.contains("nodes.yaml:8: this is not YAML"), "{told}");
-    assert!(daemon.text("/metrics").await.contains("plugfish_config_last_load_successful 0"));
+    assert!(daemon.text("/metrics").await.contains("plugfish_config_last_reload_successful 0"));
     assert!(daemon.system().await["Id"] == "n", "it serves on");
 
     // Good again, with another port, which only a start can take.
@@ -74,7 +74,7 @@ async fn a_changed_file_is_taken_by_itself_and_a_bad_one_is_told_of_until_it_is_
         daemon.text("/readyz").await,
         "ready\nserver.listen has changed; restart plugfish for it to take effect\n"
     );
-    assert!(daemon.text("/metrics").await.contains("plugfish_config_last_load_successful 1"));
+    assert!(daemon.text("/metrics").await.contains("plugfish_config_last_reload_successful 1"));
     fs::write(&file, &good).unwrap();
     until(5, "as at the start", async || daemon.text("/readyz").await == "ready\n").await;
     daemon.kill();

@@ -87,7 +87,8 @@ impl Rig {
         nodes.iter_mut().for_each(change);
         let scratch = tempfile::tempdir().unwrap();
         let state = scratch.path().join("state");
-        let (address, stop, thread) = serve(state.clone(), nodes.clone(), tls.clone()).await;
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let (address, stop, thread) = serve(listen, state.clone(), nodes.clone(), tls.clone()).await;
         let client = Client::builder()
             .tls_danger_accept_invalid_certs(true)
             .no_proxy()
@@ -207,8 +208,17 @@ impl Rig {
 impl Rig {
     /// Starts the daemon again on the same state.
     pub async fn restart(&mut self) {
+        self.restart_at("127.0.0.1:0".parse().unwrap()).await;
+    }
+
+    /// The same at the same address, for clients that wait for it there.
+    pub async fn restart_there(&mut self) {
+        self.restart_at(self.address).await;
+    }
+
+    async fn restart_at(&mut self, listen: SocketAddr) {
         self.stop();
-        let (address, stop, thread) = serve(self.state.clone(), self.nodes.clone(), self.tls.clone()).await;
+        let (address, stop, thread) = serve(listen, self.state.clone(), self.nodes.clone(), self.tls.clone()).await;
         (self.address, self.stop, self.thread) = (address, Some(stop), Some(thread));
     }
 }
@@ -229,13 +239,14 @@ impl Drop for Rig {
 pub type Served = (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>);
 
 /// Runs a daemon in a thread until the sender is dropped.
-async fn serve(state_dir: PathBuf, nodes: Vec<NodePlan>, tls: Option<TlsPlan>) -> Served {
+async fn serve(listen: SocketAddr, state_dir: PathBuf, nodes: Vec<NodePlan>, tls: Option<TlsPlan>) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::spawn(move || {
         actix::System::new().block_on(async move {
             let plan = Plan {
-                listen: vec!["127.0.0.1:0".parse().unwrap()],
+                listen: vec![listen],
+                sockets: Vec::new(),
                 tls,
                 auth_required: true,
                 metrics: MetricsAccess::Public,

@@ -56,7 +56,7 @@ async fn submit(rig: &Rig, text: &str) {
     assert_eq!(rig.send(rig.request(Method::POST, SUBMIT).json(&body)).await.0, StatusCode::NO_CONTENT);
 }
 
-async fn streams(rig: &Rig) -> Vec<Value> {
+pub async fn streams(rig: &Rig) -> Vec<Value> {
     rig.get(SUBSCRIPTIONS).await.1["Members"].as_array().unwrap().clone()
 }
 

@@ -76,12 +76,17 @@ fn keys_that_are_there_twice_are_told_of() {
         "state_dir: a\nserver: {}\nstate_dir: b",
         &["3: state_dir: is there twice, first on line 1; only one of them can hold"],
     );
-    check(
-        "nodes: []\nnodes: []",
-        &[
-            "1: nodes: has no node in it; add one: - { id: node-1, tapo: { address: 192.0.2.11 } }",
-            "2: nodes: is there twice, first on line 1; only one of them can hold",
-        ],
+    check("nodes: []\nnodes: []", &["2: nodes: is there twice, first on line 1; only one of them can hold"]);
+}
+
+#[test]
+fn a_file_without_nodes_is_a_beginning_and_is_told_of() {
+    let loaded = Fake::new("nodes: []").load().unwrap();
+    assert!(loaded.config.nodes.is_empty());
+    assert_eq!(loaded.warnings.len(), 1);
+    assert!(
+        loaded.warnings[0]
+            .ends_with("nodes: has no node in it; add one: - { id: node-1, tapo: { address: 192.0.2.11 } }")
     );
 }
 

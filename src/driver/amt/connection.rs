@@ -12,6 +12,7 @@ use super::AmtConfig;
 use super::digest::{self, Challenge, Claim};
 use super::enumeration::Open;
 use super::fault::{Fault, Kind};
+use super::shown::shown;
 use super::wsman::{self, Identity, Output, ReplyError, Request};
 use super::xml::{Instance, Value, XML_BYTES_MAX};
 use crate::clock::{self, Clock, Mono};
@@ -200,6 +201,7 @@ impl WsMan {
                 Ok(said) => return Ok(said),
                 Err(fault) => fault,
             };
+            self.context.tape.remark(&fault.text);
             let again = fault.kind == Kind::Unreachable || (repeat == Repeat::Safe && fault.is_passing());
             if !again || !patience.rest(&self.context.clock).await {
                 return Err(fault);
@@ -265,7 +267,10 @@ impl WsMan {
         };
         let Step { op, step, attempt, .. } = step;
         let errand = Errand { context: &self.context, op, step, attempt };
-        Ok(client.post(errand, Post { url: self.config.url(PATH), headers, body: envelope.into() }).await)
+        let result = client.post(errand, Post { url: self.config.url(PATH), headers, body: envelope.into() }).await;
+        let answered = result.as_ref().ok().and_then(|answer| shown(&answer.body));
+        self.context.tape.tell(shown(envelope.as_bytes()), answered);
+        Ok(result)
     }
 
     /// The headers of a request; each takes the next count of the nonce.

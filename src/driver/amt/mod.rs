@@ -17,6 +17,7 @@ mod machine;
 pub mod meaning;
 mod power;
 pub mod probe;
+mod shown;
 mod study;
 pub mod wsman;
 pub mod xml;

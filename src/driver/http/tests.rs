@@ -41,7 +41,13 @@ pub(super) fn context(metrics: &Arc<Metrics>) -> DeviceContext {
     let many = NonZeroU32::new(100_000).unwrap();
     let pace = Pace { gap: Duration::ZERO, per_second: many, burst: many };
     let gate = RequestGate::new(clock.clone(), pace);
-    DeviceContext { node: "node-1".parse().unwrap(), clock, gate, meters: metrics.device("node-1") }
+    DeviceContext {
+        node: "node-1".parse().unwrap(),
+        clock,
+        gate,
+        meters: metrics.device("node-1"),
+        tape: Arc::default(),
+    }
 }
 
 async fn post_to(url: String, context: &DeviceContext, deadlines: Deadlines) -> Result<Answer, HttpError> {

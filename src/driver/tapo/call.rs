@@ -177,6 +177,7 @@ impl Call<'_> {
 
     /// Does what can be done about a failure. `Ok`: try again. `Err`: the call is over.
     pub async fn recover(&mut self, fault: Fault) -> Result<(), DeviceError> {
+        self.wire.context.tape.remark(&fault.text);
         let over = fault.keeps_session() || self.now() >= self.budget.give_up;
         if fault.keeps_session() {
             self.state.session = self.session.take();

@@ -15,6 +15,7 @@ mod meter;
 mod passthrough;
 mod plug;
 mod search;
+mod shown;
 mod smart;
 mod spake;
 mod strip;

@@ -16,6 +16,7 @@ use super::discovery::{Found, neighbourhood, search};
 use crate::clock::{Clock, Mono};
 use crate::driver::DeviceContext;
 use crate::node::MacAddress;
+use crate::recorder::Exchange;
 
 /// How long the findings of a broadcast serve everybody. After a power cut all plugs are away at once, and each of
 /// their nodes would else make all the others answer.
@@ -110,10 +111,23 @@ async fn probe(
         Err(_) => "unreachable",
     };
     drop(turn);
-    let took = context.clock.now().mono.since(start);
+    let now = context.clock.now();
+    let took = now.mono.since(start);
     context.meters.request("discover", outcome, took);
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let error = result.as_ref().err().map(ToString::to_string);
+    context.tape.record(Exchange {
+        at: now.wall,
+        op: "discover",
+        step: "probe",
+        attempt: 1,
+        took,
+        outcome,
+        status: None,
+        sent: None,
+        answered: result.as_ref().ok().map(|found| format!("{} plugs", found.len()).into()),
+        remark: error.clone().map(Into::into),
+    });
     debug!(node = %context.node, op = "discover", took_ms, outcome, error, "device request");
     result.unwrap_or_default()
 }

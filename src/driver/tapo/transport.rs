@@ -9,6 +9,7 @@ use serde_json::Value;
 use tracing::debug;
 
 use super::fault::{Fault, Kind, WRONG_CREDENTIALS};
+use super::shown::shown;
 use super::wire::Wire;
 use super::{Account, klap, passthrough, tpap};
 use crate::clock::Mono;
@@ -134,11 +135,15 @@ impl Session {
     }
 
     async fn send(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
+        wire.clear = Some(shown(request));
         let answer = match &mut self.variant {
             Variant::Klap(session) => session.exchange(wire, request).await,
             Variant::Passthrough(session) => session.exchange(wire, request).await,
             Variant::Tpap(session) => session.exchange(wire, request).await,
-        }?;
+        };
+        wire.clear = None;
+        let answer = answer?;
+        wire.context.tape.tell(None, Some(shown(&answer)));
         if !answer.is_object() {
             return Err(Fault::new(Kind::SessionGone { taken: false }, "the answer is no JSON object"));
         }

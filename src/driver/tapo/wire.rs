@@ -9,6 +9,7 @@ use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use serde_json::Value;
 
 use super::fault::{Fault, Kind};
+use super::shown::shown_bytes;
 use crate::driver::DeviceContext;
 use crate::driver::http::{Answer, Errand, HttpClient, Post};
 
@@ -107,13 +108,15 @@ pub(super) struct Wire {
     pub place: Place,
     /// What the meters call the requests.
     pub op: &'static str,
+    /// What the next request says in clear, as the recorder may show it; without it, what can be read of its body.
+    pub clear: Option<String>,
     sent: u32,
 }
 
 impl Wire {
     /// A way for one call.
     pub fn new(http: Arc<HttpClient>, context: DeviceContext, place: Place, op: &'static str) -> Wire {
-        Wire { http, context, place, op, sent: 0 }
+        Wire { http, context, place, op, clear: None, sent: 0 }
     }
 
     /// Sends one request and returns the answer, whatever its status. `port` when it is not the plug's usual one.
@@ -141,7 +144,11 @@ impl Wire {
             headers.insert(COOKIE, cookie.header.clone());
         }
         let errand = Errand { context: &self.context, op: self.op, step, attempt: self.sent };
-        let answer = self.http.post(errand, Post { url: self.place.url(port, path), headers, body }).await?;
+        let asked = self.clear.clone().or_else(|| shown_bytes(&body));
+        let result = self.http.post(errand, Post { url: self.place.url(port, path), headers, body }).await;
+        let answered = result.as_ref().ok().and_then(|answer| shown_bytes(&answer.body));
+        self.context.tape.tell(asked, answered);
+        let answer = result?;
         Ok(reply(answer))
     }
 }

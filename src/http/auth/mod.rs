@@ -178,6 +178,11 @@ impl Access {
         }
     }
 
+    /// Whether a login is wanted at all.
+    pub fn wants_login(&self) -> bool {
+        self.required
+    }
+
     /// Who sends a request with these headers from this address.
     pub async fn check(
         &self,

@@ -28,6 +28,7 @@ impl Machine {
             power: seen.map(|seen| seen.power),
             seen_at: seen.map(|seen| seen.at),
             seen_mono: seen.and_then(|seen| seen.mono),
+            poll_interval: self.spec.rules.poll_interval,
             since: seen.map(|seen| seen.since),
             // The last known power is worth showing for as long as it takes; old watts are not.
             milliwatts: seen.and_then(|seen| seen.milliwatts).filter(|_| link.up()),

@@ -5,6 +5,7 @@
 
 pub mod delivery;
 pub mod queue;
+mod readings;
 pub mod record;
 pub mod stream;
 pub mod subscription;
@@ -23,6 +24,8 @@ use tokio::task::AbortHandle;
 use crate::clock::{Clock, secret_bytes};
 use crate::node::event::Event;
 use crate::telemetry::Metrics;
+pub use readings::SubscriberMetrics;
+
 use queue::Queue;
 use record::Record;
 use stream::Stream;

@@ -73,6 +73,11 @@ impl Queue {
         }
     }
 
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().records.len()
+    }
+
     /// Forgets what waits.
     pub fn clear(&self) {
         let mut inner = self.lock();

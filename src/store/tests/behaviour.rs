@@ -147,7 +147,7 @@ fn an_export_can_be_restored_elsewhere() {
     let (other, _) = open(there.path());
     wait(other.put_account(account("other"))).unwrap();
     other.put_session(session("2", "other"));
-    let (left_out, written) = other.restore(&export).unwrap();
+    let (left_out, written) = other.restore(&export.to_string()).unwrap();
     wait(written).unwrap();
     assert_eq!(left_out.len(), 1, "{left_out:?}");
     let check = |other: &Store| {
@@ -160,6 +160,9 @@ fn an_export_can_be_restored_elsewhere() {
     };
     check(&other);
     other.close();
+    let backup = std::fs::read_to_string(there.path().join("state.json")).unwrap();
+    Store::check(&backup).unwrap();
+    assert!(Store::check(&backup.replace("admin", "nimda")).is_err(), "its checksum is wrong");
     check(&open(there.path()).0);
 }
 
@@ -168,7 +171,7 @@ fn what_is_no_export_is_not_restored() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     wait(store.put_account(account("admin"))).unwrap();
-    let error = |document: serde_json::Value| store.restore(&document).map(|_| ()).unwrap_err().to_string();
+    let error = |document: serde_json::Value| store.restore(&document.to_string()).map(|_| ()).unwrap_err().to_string();
     assert!(error(serde_json::json!({ "accounts": [] })).contains("cannot be restored"));
     assert!(error(serde_json::json!({ "plugfish_state": 99 })).contains("newer plugfish"));
     assert_eq!(store.accounts(), [account("admin")]);

@@ -28,7 +28,10 @@ fn fill_and_recover(dir: &Path, make_room: impl FnOnce()) {
     let said = error.to_string();
     assert!(["No space", "too large", "space"].iter().any(|reason| said.contains(reason)), "{said}");
     assert!(
-        metrics.render().lines().any(|line| line.starts_with("plugfish_store_errors_total ") && !line.ends_with(" 0"))
+        metrics
+            .render()
+            .lines()
+            .any(|line| line.starts_with("plugfish_store_write_errors_total ") && !line.ends_with(" 0"))
     );
     // What was refused is not believed, and what was there before still is.
     assert_eq!(store.load(&node(kept)).boot, None);

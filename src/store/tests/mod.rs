@@ -99,7 +99,7 @@ fn session(id: &str, username: &str) -> SessionRecord {
 
 /// How many durable writes of this kind there were.
 fn writes(metrics: &Metrics, kind: &str) -> u64 {
-    let name = format!("plugfish_store_writes_total{{op=\"{kind}\"}} ");
+    let name = format!("plugfish_store_writes_total{{kind=\"{kind}\"}} ");
     let text = metrics.render();
     text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }

@@ -48,7 +48,13 @@ pub fn context(metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let many = NonZeroU32::new(100_000).unwrap();
     let gate = RequestGate::new(clock.clone(), Pace { gap: Duration::ZERO, per_second: many, burst: many });
-    DeviceContext { node: "node-1".parse().unwrap(), clock, gate, meters: metrics.device("node-1") }
+    DeviceContext {
+        node: "node-1".parse().unwrap(),
+        clock,
+        gate,
+        meters: metrics.device("node-1"),
+        tape: Arc::default(),
+    }
 }
 
 pub fn config(port: u16, password: &str) -> AmtConfig {

@@ -72,7 +72,7 @@ pub fn config(port: u16) -> TapoConfig {
 pub fn context(node: &str, pace: Pace, metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let gate = RequestGate::new(clock.clone(), pace);
-    DeviceContext { node: node.parse().unwrap(), clock, gate, meters: metrics.device(node) }
+    DeviceContext { node: node.parse().unwrap(), clock, gate, meters: metrics.device(node), tape: Arc::default() }
 }
 
 /// A scripted plug and a driver for it.

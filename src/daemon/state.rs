@@ -1,0 +1,92 @@
+//! `plugfish export` and `plugfish restore`: the state of a daemon that does not run, as one JSON document and back.
+//!
+//! The state directory is locked by a daemon that uses it, so neither can meet one.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::output::{print, remark};
+use crate::cli::{Export, Restore, StateDir};
+use crate::clock::Clock;
+use crate::config;
+use crate::store::{STATE_BYTES_MAX, Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// What a state directory has in it that was ever used.
+const SIGNS_OF_USE: [&str; 2] = ["sled", "state.json"];
+
+/// `plugfish export`.
+pub fn export(options: &Export) -> Result<()> {
+    let dir = directory(&options.place)?;
+    if !is_used(&dir) {
+        bail!("there is no state in {}; name the directory with --state-dir", dir.display());
+    }
+    let store = open(&dir)?;
+    let document = store.export();
+    store.close();
+    print(&format!("{document:#}\n"));
+    Ok(())
+}
+
+/// `plugfish restore`.
+pub fn restore(options: &Restore) -> Result<()> {
+    let from = options.from.display();
+    let dir = directory(&options.place)?;
+    // Before anything is touched.
+    let text = read(&options.from).with_context(|| format!("cannot restore {from}"))?;
+    Store::check(&text).with_context(|| format!("cannot restore {from}"))?;
+    if is_used(&dir) && !options.force {
+        bail!(
+            "there is state in {} already, and it would be lost: keep it with `plugfish export`, then add --force",
+            dir.display()
+        );
+    }
+    let store = open(&dir)?;
+    let (left_out, written) = store.restore(&text).with_context(|| format!("cannot restore {from}"))?;
+    let written = actix::System::new().block_on(written);
+    store.close();
+    written.with_context(|| format!("cannot write the state to {}", dir.display()))?;
+    for what in left_out {
+        remark(&format!("left out: {what}"));
+    }
+    print(&format!("{}: restored from {from}; everybody logs in again\n", dir.display()));
+    Ok(())
+}
+
+fn directory(place: &StateDir) -> Result<PathBuf> {
+    if let Some(dir) = &place.state_dir {
+        return Ok(dir.clone());
+    }
+    let path = config::find(place.file.config.clone())?;
+    Ok(config::load(&path)?.config.state_dir)
+}
+
+fn is_used(dir: &Path) -> bool {
+    SIGNS_OF_USE.iter().any(|name| dir.join(name).exists())
+}
+
+fn open(dir: &Path) -> Result<Arc<Store>> {
+    match Store::open(dir, Clock::system(), Metrics::new()) {
+        Ok((store, report)) => {
+            report.notes.iter().for_each(|note| remark(note));
+            Ok(store)
+        }
+        Err(error @ StoreError::InUse { .. }) => {
+            Err(error).context("this works on a daemon that is stopped, such as by `systemctl stop plugfish`")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(STATE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > STATE_BYTES_MAX {
+        bail!("it is larger than {} MiB", STATE_BYTES_MAX / 1024 / 1024);
+    }
+    Ok(text)
+}

@@ -1,0 +1,103 @@
+//! Documents beside Redfish, for people's own client: everything about all nodes in one read (`/status`), and the flight
+//! recorder (`/trace/{node}`). They are found, and who may read them is judged, like everything in the sitemap.
+//!
+//! Their shape is written down in `docs/commands.md`: a property may be added, and none is renamed or taken away.
+
+use serde_json::{Value, json};
+
+use super::message::Fault;
+use super::{Document, Seen};
+use crate::node::view::{LinkView, NodeView};
+use crate::recorder::Exchange;
+
+/// `GET /status`: every node.
+pub fn all(seen: &Seen<'_>) -> Result<Document, Fault> {
+    let table = seen.service.fleet.table();
+    let nodes: Vec<Value> = table.values().map(|entry| node_of(&entry.view(), seen)).collect();
+    Ok(Document::Json(json!({ "nodes": nodes })))
+}
+
+/// `GET /status/{node}`: one of them.
+pub fn one(seen: &Seen<'_>) -> Result<Document, Fault> {
+    Ok(Document::Json(node_of(&seen.node()?.view(), seen)))
+}
+
+/// What is not known is null.
+fn node_of(view: &NodeView, seen: &Seen<'_>) -> Value {
+    let tenths = |seconds: f64| (seconds * 10.0).round() / 10.0;
+    let age = view.age(seen.service.clock.now()).map(|age| tenths(age.as_secs_f64()));
+    let watts = view.milliwatts.and_then(|mw| u32::try_from(mw).ok()).map(|mw| f64::from(mw) / 1000.0);
+    let about = view.about.as_deref();
+    json!({
+        "node": view.id.as_str(),
+        "power": view.power.map(|power| power.to_string()),
+        "since": view.since.map(|at| at.to_string()),
+        "command": view.command.as_ref().map(|command| json!({
+            "reset": command.reset.name(),
+            "by": command.by,
+            "accepted": command.accepted.to_string(),
+        })),
+        "watts": watts,
+        "energy_wh": view.energy_wh,
+        "seen": view.seen_at.map(|at| at.to_string()),
+        "age_seconds": age,
+        "health": view.health.name(),
+        "device": {
+            "name": &*view.device,
+            "state": link_word(&view.link),
+            "failures": view.link.failures,
+            "error": view.link.last_error,
+            "model": about.and_then(|about| about.model.clone()),
+            "firmware": about.and_then(|about| about.firmware.clone()),
+            "protocol": about.and_then(|about| about.protocol.clone()),
+        },
+        "boot": {
+            "enabled": view.boot.enabled.name(),
+            "target": view.boot.target.name(),
+            "mode": view.boot.mode.name(),
+        },
+        "resets": view.resets.iter().map(|reset| reset.name()).collect::<Vec<_>>(),
+        "conditions": view.conditions.iter().map(|condition| json!({
+            "key": condition.message,
+            "severity": condition.severity.name(),
+            "since": condition.at.to_string(),
+            "text": condition.text,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// The state of the connection in a word.
+fn link_word(link: &LinkView) -> &'static str {
+    match link {
+        link if link.held_until.is_some() => "login-refused",
+        link if link.breaker_open => "away",
+        link if link.failures > 0 => "failing",
+        _ => "up",
+    }
+}
+
+/// `GET /trace/{node}`: the last exchanges with the device of a node, the oldest first.
+pub fn trace(seen: &Seen<'_>) -> Result<Document, Fault> {
+    let view = seen.node()?.view().clone();
+    let exchange = |exchange: &Exchange| {
+        json!({
+            "at": exchange.at.to_string(),
+            "op": exchange.op,
+            "step": exchange.step,
+            "attempt": exchange.attempt,
+            "took_ms": u64::try_from(exchange.took.as_millis()).unwrap_or(u64::MAX),
+            "outcome": exchange.outcome,
+            "status": exchange.status,
+            "sent": exchange.sent,
+            "answered": exchange.answered,
+            "remark": exchange.remark,
+        })
+    };
+    let exchanges = seen.service.recorder.exchanges(view.id.as_str());
+    Ok(Document::Json(json!({
+        "node": view.id.as_str(),
+        "device": &*view.device,
+        "plugfish": env!("CARGO_PKG_VERSION"),
+        "exchanges": exchanges.iter().map(exchange).collect::<Vec<_>>(),
+    })))
+}
