@@ -35,7 +35,8 @@ pub fn reset() {
             discovery_port: 9,
         };
         let node: NodeId = "alone".parse().unwrap();
-        let mut driver = Drivers::new(Clock::system(), Metrics::new()).open(&node, &DriverConfig::Tapo(config));
+        let mut driver =
+            Drivers::new(Clock::system(), Metrics::new(), Arc::default()).open(&node, &DriverConfig::Tapo(config));
         driver.read().await.unwrap();
         let (mut through, mut bare) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {

@@ -163,6 +163,7 @@ async fn service(dir: &Path) -> Data<Service> {
         port: 0,
         events: Events::start(Arc::new(StoreShelf(store.clone())), clock.clone(), metrics.clone()),
         certificate: None,
+        recorder: Arc::default(),
         clock,
         metrics,
     })

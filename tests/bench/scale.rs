@@ -36,6 +36,9 @@ struct Row {
     known: usize,
 }
 
+/// What a plot shows of a row.
+type Figure = fn(&Row) -> f64;
+
 /// A table for these sizes, and a plot.
 pub fn table(sizes: &[usize]) {
     println!(
@@ -58,13 +61,13 @@ pub fn table(sizes: &[usize]) {
         );
         rows.push(row);
     }
-    let figures: [(&str, fn(&Row) -> f64); 3] = [
+    let figures: [(&str, Figure); 3] = [
         ("MiB", |row| row.resident_mib),
         ("% of one core", |row| row.cpu_percent),
         ("s until ready", |row| row.ready.as_secs_f64()),
     ];
     for (name, figure) in figures {
-        println!("\n{name}, for a thousand nodes what the others would need in proportion (# as measured)");
+        println!("\n{name}");
         let most = rows.iter().map(figure).fold(0.0, f64::max);
         for row in &rows {
             let bar = "#".repeat((figure(row) / most * 60.0).round() as usize);

@@ -1,6 +1,6 @@
 //! Passwords: hashed slowly, compared slowly, and never kept.
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::{Output, PasswordHash};
@@ -21,9 +21,9 @@ const PASSWORD_BYTES_MAX: usize = 1024;
 /// Compared when there is no such account, so that the time it takes does not tell.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody knows this one").unwrap_or_default());
 
-/// Where passwords are checked, one at a time. If each check took memory of its own, every thread that ever made one would
-/// keep its 7 MiB: a flood of guesses has brought that to 120 MiB.
-static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+/// Where a password is checked. If each check took memory of its own, every thread that ever made one would keep its 7 MiB:
+/// a flood of guesses has brought that to 120 MiB.
+pub(super) type Memory = Vec<Block>;
 
 /// argon2id with 7 MiB and 5 passes: one of OWASP's equal choices, and the one that fits a small box.
 fn argon2() -> Argon2<'static> {
@@ -38,23 +38,22 @@ pub fn hash_password(password: &str) -> Result<String, argon2::password_hash::Er
 }
 
 /// Whether this is the password behind the hash. Takes as long when there is no hash.
-pub(super) fn is_right(password: &str, hash: Option<&String>) -> bool {
+pub(super) fn is_right(password: &str, hash: Option<&String>, memory: &mut Memory) -> bool {
     if password.len() > PASSWORD_BYTES_MAX {
         return false;
     }
     match PasswordHash::new(hash.unwrap_or(&NOBODY)) {
-        Ok(parsed) => is_behind(password, &parsed) == Some(true) && hash.is_some(),
+        Ok(parsed) => is_behind(password, &parsed, memory) == Some(true) && hash.is_some(),
         Err(_) => false,
     }
 }
 
 /// `None` when the hash is of a kind that is not known here.
-fn is_behind(password: &str, hash: &PasswordHash) -> Option<bool> {
+fn is_behind(password: &str, hash: &PasswordHash, memory: &mut Memory) -> Option<bool> {
     let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
     let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
     let version = hash.version.map(Version::try_from).transpose().ok()?.unwrap_or_default();
     let params = Params::try_from(hash).ok()?;
-    let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     memory.resize(params.block_count(), Block::default());
     let mut output = vec![0; expected.len()];
     let argon2 = Argon2::new(algorithm, version, params);
@@ -69,6 +68,8 @@ mod tests {
     #[test]
     fn only_the_password_itself_is_right() {
         let hash = hash_password("one").unwrap();
+        let mut memory = Memory::new();
+        let mut is_right = |password: &str, hash: Option<&String>| super::is_right(password, hash, &mut memory);
         assert!(is_right("one", Some(&hash)) && !is_right("two", Some(&hash)));
         assert!(!is_right("nobody knows this one", None), "nobody can be nobody");
         assert!(is_right("one", Some(&hash)), "whatever was checked before");
