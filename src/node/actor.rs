@@ -3,7 +3,7 @@
 //! It decides nothing. One operation on the device and one write to the journal are under way at a time; whatever ends
 //! is fed back into the machine, and after every step the new view is out before anybody is answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ pub struct NodeActor {
     /// Durable writes that wait for the one under way.
     saves: VecDeque<Save>,
     saving: bool,
-    waiting: HashMap<Ticket, Answer>,
+    waiting: BTreeMap<Ticket, Answer>,
     next_ticket: Ticket,
     wake: Option<(Mono, SpawnHandle)>,
     stopped: Option<oneshot::Sender<()>>,
@@ -126,7 +126,7 @@ impl NodeActor {
             forget_session: false,
             saves: VecDeque::new(),
             saving: false,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             next_ticket: 0,
             wake: None,
             stopped: None,

@@ -4,7 +4,7 @@
 //! never wait. An actor that falls to a panic closes its mailbox for good, so its drop guard tells the keeper, which
 //! builds it anew from the journal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -244,7 +244,7 @@ struct Kept {
 pub struct Keeper {
     around: Surroundings,
     fleet: Fleet,
-    nodes: HashMap<NodeId, Kept>,
+    nodes: BTreeMap<NodeId, Kept>,
     /// One message for each fall, and an actor falls once: bounded by the number of nodes.
     falls: (mpsc::UnboundedSender<Fallen>, mpsc::UnboundedReceiver<Fallen>),
     /// What is to be built anew, and when.
@@ -262,7 +262,7 @@ impl Keeper {
         Keeper {
             around,
             fleet,
-            nodes: HashMap::new(),
+            nodes: BTreeMap::new(),
             falls: mpsc::unbounded_channel(),
             revivals: Vec::new(),
             generations: 0,
@@ -278,7 +278,7 @@ impl Keeper {
     /// Makes the fleet what `setups` say. Nodes that did not change are not touched, rewired ones finish the operation
     /// under way first, those that are gone end. Must be called on the arbiter of the actors.
     pub async fn apply(&mut self, setups: Vec<NodeSetup>) {
-        let wanted: HashMap<NodeId, NodeSetup> =
+        let wanted: BTreeMap<NodeId, NodeSetup> =
             setups.into_iter().map(|setup| (setup.spec.id.clone(), setup)).collect();
         let gone: Vec<NodeId> = self.nodes.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
         let ends: Vec<_> = gone.iter().filter_map(|id| self.nodes.remove(id)).map(|kept| end(&kept.entry)).collect();
@@ -427,7 +427,8 @@ impl Keeper {
             self.generations += 1;
             kept.generation = self.generations;
             kept.started = now.mono;
-            let machine = self.machine(&kept.setup, now.mono);
+            let mut machine = self.machine(&kept.setup, now.mono);
+            machine.number_on_from(kept.entry.view().change);
             self.launch(&kept, machine);
             self.around.metrics.node(node.as_str()).restarted();
             kept.entry.note(self.around.events.tell(&node, now.wall, Happening::Revived));
@@ -439,7 +440,7 @@ impl Keeper {
     pub async fn stop(&mut self, limit: Duration) -> bool {
         self.fleet.stopping.store(true, Ordering::Relaxed);
         self.revivals.clear();
-        let ends: Vec<_> = self.nodes.drain().map(|(_, kept)| end(&kept.entry)).collect();
+        let ends: Vec<_> = std::mem::take(&mut self.nodes).values().map(|kept| end(&kept.entry)).collect();
         await_ends(&self.around.clock, ends, limit).await
     }
 }

@@ -208,9 +208,11 @@ fn a_panic_in_one_node_is_healed_and_touches_no_other() {
         bad.panics.store(3, Ordering::SeqCst);
         fleet.reset(&entry, ResetType::PowerCycle, "me".into()).await.unwrap();
         run(&mut keeper, &clock, 0).await;
+        let before = entry.view().change;
         assert_eq!(power(&fleet, "bad"), Some(Power::On), "readers see the last picture meanwhile");
         run(&mut keeper, &clock, 60).await;
         assert_eq!(bad.panics.load(Ordering::SeqCst), 0);
+        assert!(entry.view().change > before, "the pictures are numbered on");
         assert_eq!(bad.devices.load(Ordering::SeqCst), 4);
         assert_eq!(power(&fleet, "bad"), Some(Power::On));
         assert_eq!(bad.sets.load(Ordering::SeqCst), 2, "the cycle was finished from the journal");

@@ -32,7 +32,9 @@ impl Machine {
 
     /// The device took an order.
     pub(super) fn boot_taken(&mut self, order: Order) {
-        if let Some(applied) = self.applied.as_mut().filter(|_| order.boots()) {
+        // An On for a node that is on may have met one that was just going off: only its coming back tells.
+        let stays = order == Order::On && self.seen.as_ref().is_some_and(|seen| seen.power == Power::On);
+        if let Some(applied) = self.applied.as_mut().filter(|_| order.boots() && !stays) {
             applied.taken = true;
         }
     }

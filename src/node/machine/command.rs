@@ -224,7 +224,8 @@ impl Command {
         self.failures += 1;
         self.retry_at = not_before.unwrap_or(now + pause);
         self.must_read = true;
-        self.taken = None;
+        // Whatever can be told of a restart that was taken, it is not made a second time.
+        self.taken = self.taken.filter(|_| self.order.is_pulse());
     }
 
     /// A reading did not say in which state the node is.
@@ -249,7 +250,10 @@ impl Command {
         }
         let reset = self.intent.reset;
         if power == Power::Off {
-            if !reset.is_composable() && self.intent.stage == Stage::Accepted {
+            // What is on record before an interrupt says nothing about the power.
+            let stage = self.intent.stage;
+            let cut = stage != Stage::Accepted && (stage, self.order) != (Stage::Restoring, Order::Nmi);
+            if !reset.is_composable() && !cut {
                 return Err(format!("{} was not done: the machine is off", self.in_words()));
             }
             self.order = Order::On;

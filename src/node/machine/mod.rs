@@ -38,6 +38,10 @@ use seen::Seen;
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
 
+/// Clients that may wait for the same durable write of a command. A stuck disk holds them for as long as it is stuck, also
+/// those that have given up meanwhile and ask again.
+const JOINED_MAX: usize = 64;
+
 /// An order that was sent this long ago is not on its way any more: no request to a device lives so long.
 const ORDER_LIFE: Duration = Duration::from_secs(30);
 
@@ -241,6 +245,11 @@ impl Machine {
             stopping: false,
             change: 0,
         }
+    }
+
+    /// Its pictures are numbered on from those of the machine before it.
+    pub fn number_on_from(&mut self, change: u64) {
+        self.change = change + 1;
     }
 
     /// Takes in what happened and says what to do about it.

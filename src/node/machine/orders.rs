@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::command::{Command, Next, plan};
-use super::{Effect, Failed, Machine, Moment, Op, SAVES_MAX, Save, Saving, Ticket};
+use super::{Effect, Failed, JOINED_MAX, Machine, Moment, Op, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::node::device::{Abilities, DeviceError, FailureClass};
 use crate::node::event::Happening;
@@ -39,8 +39,14 @@ impl Machine {
         if let Some(Saving::Accept { command, tickets }) = self.newest_accept()
             && command.serves(reset, abilities)
         {
-            tickets.push(ticket);
-            out.push(Effect::Count(reset, "coalesced"));
+            if tickets.len() < JOINED_MAX {
+                tickets.push(ticket);
+                out.push(Effect::Count(reset, "coalesced"));
+            } else {
+                let node = self.spec.id.clone();
+                out.push(Effect::Count(reset, "refused"));
+                out.push(Effect::Answer(ticket, Err(Refusal::Overloaded { node })));
+            }
             return;
         }
         if self.newest_accept().is_none()
@@ -119,10 +125,12 @@ impl Machine {
         self.command = Some(command);
     }
 
-    /// The earliest moment at which the node may be turned on: `off_dwell` after it was seen to go off.
+    /// The earliest moment at which the node may be turned on: `off_dwell` after it was seen to go off, or was told to
+    /// and does not show it yet.
     fn dwell_until(&self) -> Option<Mono> {
-        let seen = self.seen.as_ref().filter(|seen| seen.power == Power::Off)?;
-        seen.off_since.map(|since| since + self.spec.rules.off_dwell)
+        let seen = self.seen.as_ref().filter(|seen| seen.power == Power::Off).and_then(|seen| seen.off_since);
+        let told = self.unsettled.filter(|(ordered, _)| *ordered == Power::Off).map(|(_, at)| at);
+        seen.max(told).map(|since| since + self.spec.rules.off_dwell)
     }
 
     /// Takes the command as far as it goes without the device; the operation it needs then, if it needs one now.
@@ -272,6 +280,10 @@ impl Machine {
         if power != command.want() {
             if let Some((_, readings)) = command.taken.as_mut() {
                 *readings += 1;
+                if command.order == Order::Nmi && *readings >= tries {
+                    let why = format!("{} was sent, and the machine is {power} after it", command.in_words());
+                    return self.fail_command(why, now, out);
+                }
                 if command.order.is_pulse() && *readings >= tries {
                     // It went off and did not come back by itself.
                     (command.order, command.taken) = (Order::On, None);
@@ -282,8 +294,9 @@ impl Machine {
         if command.order.is_pulse() && command.taken.is_none() {
             return;
         }
-        if unsettled.is_some() {
-            // An older order to the contrary may still be on its way: give ours, whatever the device says now.
+        if unsettled.is_some() && !command.order.is_pulse() {
+            // An older order to the contrary may still be on its way: give ours, whatever the device says now. A restart
+            // that was taken is not made twice for that.
             command.taken = None;
             return;
         }

@@ -247,6 +247,59 @@ fn a_restart_whose_answer_is_lost_is_sent_again_but_an_interrupt_is_not() {
 }
 
 #[test]
+fn an_interrupt_does_not_turn_on_a_machine_that_goes_off_after_it() {
+    let mut world = engine(Power::On);
+    world.reset(1, ResetType::GracefulShutdown);
+    world.run(secs(19));
+    world.reset(2, ResetType::Nmi);
+    world.run(secs(120));
+    assert_eq!((world.relay, world.orders()), (Power::Off, vec![Order::GracefulOff, Order::Nmi]));
+    assert_eq!(world.was_told(|h| matches!(h, Happening::CommandFailed { .. })), 1);
+}
+
+#[test]
+fn an_interrupt_that_was_not_taken_does_not_turn_on_a_machine_that_went_off() {
+    let mut world = engine(Power::On);
+    world.mood = Mood::NotReady;
+    world.reset(1, ResetType::Nmi);
+    world.run(secs(3));
+    world.turn(Power::Off);
+    world.mood = Mood::Well;
+    world.run(secs(60));
+    assert_eq!((world.relay, world.orders(), world.view().command), (Power::Off, vec![], None));
+}
+
+#[test]
+fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
+    for (reset, order) in [(ResetType::ForceRestart, Order::Reset), (ResetType::Nmi, Order::Nmi)] {
+        let mut world = engine(Power::On);
+        world.reset(1, reset);
+        world.run_to_the_order();
+        world.operate();
+        world.mood = Mood::Away;
+        world.run(secs(8));
+        world.mood = Mood::Well;
+        world.run(secs(40));
+        assert_eq!((world.orders(), world.done()), (vec![order], 1), "{reset}");
+    }
+}
+
+#[test]
+fn an_on_for_a_machine_that_is_on_uses_no_override_up() {
+    let mut world = engine(Power::On);
+    world.engine.system = false;
+    world.boot(BootTarget::Pxe, BootEnabled::Once);
+    world.mood = Mood::Ignores;
+    world.reset(1, ResetType::ForceOff);
+    world.run(secs(3));
+    world.mood = Mood::Well;
+    world.reset(2, ResetType::On);
+    world.run(secs(30));
+    assert_eq!((world.orders().last(), world.done()), (Some(&Order::On), 1));
+    assert_eq!((world.engine.boots.len(), world.view().boot.enabled), (0, BootEnabled::Once));
+}
+
+#[test]
 fn a_node_that_was_given_another_address_may_be_another_machine() {
     let mut world = engine(Power::On);
     world.mood = Mood::Stranger;

@@ -130,6 +130,21 @@ fn an_on_that_takes_the_place_of_a_cycle_waits_for_its_dwell() {
 }
 
 #[test]
+fn an_on_waits_for_the_dwell_of_an_off_that_the_device_does_not_show_yet() {
+    let mut world = World::settled(Power::On);
+    world.mood = Mood::Ignores;
+    world.reset(1, ResetType::ForceOff);
+    world.run(secs(2));
+    let told_off = world.writes.last().map(|(at, _)| *at).unwrap();
+    world.mood = Mood::Well;
+    world.reset(2, ResetType::On);
+    world.run(secs(20));
+    let (told_on, power) = *world.writes.last().unwrap();
+    assert_eq!((power, world.relay, world.view().command), (Power::On, Power::On, None));
+    assert!(told_on >= told_off + secs(10), "{:?}", world.writes);
+}
+
+#[test]
 fn an_ignored_order_is_repeated_until_it_is_followed() {
     let mut world = World::settled(Power::On);
     world.mood = Mood::Ignores;
@@ -383,6 +398,16 @@ fn a_flood_of_changes_is_bounded() {
     assert_eq!(world.saves.len(), SAVES_MAX);
     world.run(secs(1));
     assert_eq!(world.answers.len(), 100);
+}
+
+#[test]
+fn clients_that_join_a_command_on_a_stuck_disk_are_bounded() {
+    let mut world = World::settled(Power::On);
+    (0..500).for_each(|ticket| world.reset(ticket, ResetType::ForceOff));
+    let refused = world.answers.iter().filter(|(_, a)| matches!(a, Err(Refusal::Overloaded { .. }))).count();
+    assert_eq!((refused, world.answers.len(), world.saves.len()), (500 - JOINED_MAX, 500 - JOINED_MAX, 1));
+    world.run(secs(5));
+    assert_eq!((world.answers.len(), world.relay), (500, Power::Off));
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! The driver of simulated devices: [`PowerDevice`] over [`Hardware`](super::hardware::Hardware), each request through the
+//! real gate. Every request and every operation is shown to the laws.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugfish::clock::Clock;
+use plugfish::node::device::{Abilities, DeviceError, DeviceFuture, FailureClass, Findings, Observation, PowerDevice};
+use plugfish::node::machine::Op;
+use plugfish::node::pace::RequestGate;
+use plugfish::node::{BootOverride, BootTarget, Order};
+
+use super::hardware::{Make, Wire};
+use super::world::World;
+
+/// What a driver that falls over says; the panic hook keeps quiet about it.
+pub const FALL: &str = "a simulated fault in a driver";
+
+/// A connection to one device, for one node.
+pub struct SimDevice {
+    /// Everything.
+    pub world: Arc<World>,
+    /// The node.
+    pub node: usize,
+    /// Its device.
+    pub device: usize,
+    /// How often the node was added: what an ended actor still does is not the node's.
+    pub epoch: u32,
+    /// The gate of this device in this process.
+    pub gate: Arc<RequestGate>,
+    /// The clock of this process.
+    pub clock: Clock,
+    /// It has a session, as far as it knows.
+    pub session: bool,
+}
+
+/// A request under way: ends for the laws, however it ends.
+struct OnTheWire<'a>(&'a World, usize);
+
+impl Drop for OnTheWire<'_> {
+    fn drop(&mut self) {
+        self.0.lock().request_ends(self.1);
+    }
+}
+
+/// An operation under way.
+struct Underway {
+    world: Arc<World>,
+    node: usize,
+    epoch: u32,
+    op: Op,
+    well: bool,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.world.lock().operation_ends(self.node, self.epoch, &self.op, self.well);
+    }
+}
+
+impl SimDevice {
+    /// One request on the wire. False when the device does not know the session any more.
+    async fn request(&self, wire: Wire) -> Result<bool, DeviceError> {
+        let turn = self.gate.pass().await;
+        let fate = self.world.lock().request_begins(self.node, self.device, &wire);
+        let ends = OnTheWire(&self.world, self.device);
+        self.clock.sleep(fate.after).await;
+        drop(ends);
+        drop(turn);
+        let mut state = self.world.lock();
+        let now = state.now();
+        let hardware = &mut state.devices[self.device];
+        hardware.advance(now);
+        if std::mem::take(&mut hardware.panics) {
+            drop(state);
+            panic!("{FALL}");
+        }
+        let error = match (fate.error, &wire) {
+            (None, Wire::Login) => None,
+            (None, _) if !hardware.session => return Ok(false),
+            (None, Wire::Order(..)) => hardware.answer.err(),
+            (error, _) => error,
+        };
+        match error {
+            Some(class) => Err(DeviceError::new(class, format!("it is {class}"))),
+            None => Ok(true),
+        }
+    }
+
+    /// A request within a session; a lost one is opened anew, once.
+    async fn ask(&mut self, wire: Wire) -> Result<(), DeviceError> {
+        for _ in 0..2 {
+            if !self.session {
+                let login = self.request(Wire::Login).await;
+                if let Err(error) = &login
+                    && matches!(error.class, FailureClass::Auth | FailureClass::Locked)
+                {
+                    self.world.lock().login_refused(self.node);
+                }
+                self.session = login?;
+            }
+            match self.request(wire.clone()).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.session = false,
+                Err(error) => {
+                    self.session &= error.class == FailureClass::NotReady;
+                    return Err(error);
+                }
+            }
+        }
+        Err(DeviceError::new(FailureClass::Protocol, "it forgets its sessions"))
+    }
+
+    async fn run<T>(
+        &mut self,
+        op: Op,
+        wire: Wire,
+        times: usize,
+        end: impl FnOnce(&mut SimDevice, Duration) -> T + Send,
+    ) -> Result<T, DeviceError> {
+        let started = self.world.lock().operation_begins(self.node, self.epoch, &op);
+        let (world, node, epoch) = (self.world.clone(), self.node, self.epoch);
+        let mut underway = Underway { world, node, epoch, op, well: false };
+        for _ in 0..times {
+            self.ask(wire.clone()).await?;
+        }
+        underway.well = true;
+        let result = end(self, started);
+        drop(underway);
+        Ok(result)
+    }
+}
+
+impl PowerDevice for SimDevice {
+    fn read(&mut self) -> DeviceFuture<'_, Observation> {
+        Box::pin(self.run(Op::Read, Wire::Read, 1, |device, started| {
+            let mut state = device.world.lock();
+            let now = state.now();
+            let hardware = &mut state.devices[device.device];
+            let power = hardware.says(now);
+            let boot_targets = vec![BootTarget::None, BootTarget::Pxe, BootTarget::Hdd];
+            let abilities = || Arc::new(Abilities { orders: hardware.orders(now), boot_targets });
+            let seen = Observation {
+                power,
+                milliwatts: Some(12_000),
+                abilities: (hardware.make == Make::Engine).then(abilities),
+                unstudied: hardware.corners > 0,
+                ..Observation::default()
+            };
+            state.delivered(device.node, device.epoch, started, power);
+            seen
+        }))
+    }
+
+    fn order(&mut self, order: Order, boot: BootOverride) -> DeviceFuture<'_, ()> {
+        let writes = self.world.lock().boot_writes(self.node);
+        Box::pin(self.run(Op::Order(order, boot.clone()), Wire::Order(order, boot, writes), 1, |_, _| ()))
+    }
+
+    fn study(&mut self) -> DeviceFuture<'_, Findings> {
+        Box::pin(self.run(Op::Study, Wire::Study, 2, |device, _| {
+            let hardware = &mut device.world.lock().devices[device.device];
+            hardware.corners = hardware.corners.saturating_sub(1);
+            Findings { more: hardware.corners > 0, ..Findings::default() }
+        }))
+    }
+
+    fn forget_session(&mut self) {
+        self.session = false;
+    }
+}

@@ -1,0 +1,329 @@
+//! The laws, first half: what must hold at each request, each operation and each write. `promises.rs` has the laws about
+//! commands and pictures, and docs/promises.md lists them all.
+
+use std::time::Duration;
+
+use plugfish::node::journal::{Intent, NodeRecord, SeenRecord, Stage};
+use plugfish::node::machine::Op;
+use plugfish::node::pace::Pace;
+use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power, ResetType};
+
+use super::hardware::Make;
+use super::report::What;
+use super::world::{Current, Dead, Reading, State};
+
+/// How long the power stays off in a cycle, and between an off of ours and the next on.
+pub const DWELL: Duration = Duration::from_secs(10);
+
+/// A device that was given up is found again within this: the longest pause, its spread, and a slow answer.
+pub const FOUND: Duration = Duration::from_secs(72);
+
+/// Orders older than this are not on their way any more.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// The state in which a command leaves the node; a diagnostic interrupt leaves it as it is.
+pub fn end_of(reset: ResetType) -> Option<Power> {
+    match reset {
+        ResetType::ForceOff | ResetType::GracefulShutdown => Some(Power::Off),
+        ResetType::Nmi => None,
+        _ => Some(Power::On),
+    }
+}
+
+/// When the client asked: its name says so.
+fn asked_at(by: &str) -> Duration {
+    Duration::from_millis(by.split_once('@').and_then(|(_, ms)| ms.parse().ok()).unwrap_or(0))
+}
+
+/// The command of an intent.
+pub fn current_of(intent: &Intent, now: Duration, restored: bool) -> Current {
+    Current {
+        by: intent.by.clone(),
+        reset: intent.reset,
+        number: intent.number,
+        since: if restored { now } else { asked_at(&intent.by) },
+        accepted: now,
+        restored,
+        overdue: false,
+        answered: false,
+        given: Vec::new(),
+        taken: Vec::new(),
+    }
+}
+
+impl State {
+    /// The pace of a kind of device.
+    pub fn pace(make: Make) -> Pace {
+        match make {
+            Make::Plug => Pace::PLUG,
+            Make::Engine => Pace::AMT,
+        }
+    }
+
+    /// Before this moment something out of the ordinary happened to the node, its device, or the disk.
+    pub fn calm_since(&self, node: usize) -> Duration {
+        let known = &self.nodes[node];
+        let device = &self.devices[known.device];
+        [known.disturbed, device.disturbed, self.disk_slow, self.disk_full].into_iter().max().unwrap_or_default()
+    }
+
+    /// A request is about to go out.
+    pub fn check_pace(&mut self, node: usize, device: usize) {
+        let (life, now) = (self.life, self.now());
+        let pace = State::pace(self.devices[device].make);
+        let traffic = &self.traffic[device];
+        let broken = if traffic.in_flight > 0 {
+            Some(("one-in-flight", "a second request goes out while one is under way".to_owned()))
+        } else if let Some((_, end)) = traffic.last_end.filter(|(of, end)| *of == life && now < *end + pace.gap) {
+            Some(("gap", format!("{:?} after the end of the last request", now - end)))
+        } else {
+            let window = Duration::from_secs(10);
+            let recent = traffic.starts.iter().filter(|(of, at)| *of == life && now < *at + window).count();
+            let most = pace.burst.get() + pace.per_second.get() * 10 + 1;
+            (recent > most as usize).then(|| ("rate", format!("{recent} requests in {window:?}")))
+        };
+        if let Some((law, words)) = broken {
+            self.broken(node, law, words);
+        }
+    }
+
+    /// An operation begins. Returns when.
+    pub fn operation_begins(&mut self, node: usize, epoch: u32, op: &Op) -> Duration {
+        self.drain();
+        let now = self.now();
+        if epoch != self.nodes[node].epoch {
+            return now;
+        }
+        self.check_view(node);
+        self.nodes[node].operations += 1;
+        match op {
+            Op::Order(order, boot) => {
+                self.check_order(node, *order, boot);
+                self.check_dwell(node, *order);
+                if let Some(current) = self.nodes[node].current.as_mut() {
+                    current.answered = true;
+                }
+                self.nodes[node].last_order = Some(now);
+            }
+            Op::Read => self.check_overtaking(node),
+            Op::Study => {
+                if self.nodes[node].current.is_some() && self.view(node).is_some_and(|view| view.command.is_some()) {
+                    self.broken(node, "overtake", "a study goes before a command".into());
+                }
+            }
+        }
+        now
+    }
+
+    /// It ended, or was dropped.
+    pub fn operation_ends(&mut self, node: usize, epoch: u32, op: &Op, well: bool) {
+        let now = self.now();
+        self.collect_boots(node);
+        let writes = self.boot_writes(node);
+        let known = &mut self.nodes[node];
+        if epoch != known.epoch {
+            return;
+        }
+        known.last_try = now;
+        if well {
+            if known.dead.take().is_some() {
+                known.found = now;
+            }
+        } else {
+            let dead = known.dead.get_or_insert(Dead { since: now, swept: now, tries: 0, allowed: 12.0 });
+            dead.tries += 1;
+        }
+        if let Op::Order(order, boot) = op {
+            if let Some(current) = known.current.as_mut() {
+                current.given.push(*order);
+                current.taken.extend(well.then_some(*order));
+            }
+            if !well && boot.enabled == BootEnabled::Once {
+                known.used.entry(writes).or_default().1 += 1;
+            }
+        }
+    }
+
+    /// Every order stands on a durable command, in the stage that it needs.
+    fn check_order(&mut self, node: usize, order: Order, boot: &BootOverride) {
+        let now = self.now();
+        self.pages[node].advance(now);
+        let Some(intent) = self.pages[node].memory.intent.clone() else {
+            return self.broken(node, "durable-first", format!("the order {order:?} without a command on record"));
+        };
+        let seen_off = self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Off);
+        let stage = intent.stage;
+        let cut = stage != Stage::Accepted;
+        let owed = |(_, landed): &(Duration, Intent)| landed.by == intent.by && landed.stage == Stage::Cutting;
+        let owed = self.pages[node].landed.iter().any(owed);
+        // Another device may be in another state.
+        let known = &self.nodes[node];
+        let restored = known.current.as_ref().is_some_and(|current| current.restored);
+        let other = known.current.as_ref().is_some_and(|current| known.disturbed >= current.since);
+        use ResetType as R;
+        let fits = match (intent.reset, order) {
+            (R::On | R::ForceOn, Order::On) | (R::ForceOff, Order::Off) => true,
+            (R::GracefulShutdown, Order::GracefulOff) => true,
+            (R::PowerCycle | R::ForceRestart, Order::Off) => stage == Stage::Cutting,
+            (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off || other,
+            (R::PowerCycle, Order::Cycle) | (R::ForceRestart, Order::Reset) => cut,
+            (R::GracefulRestart, Order::GracefulReset) => cut,
+            (R::Nmi, Order::On) => owed || restored,
+            (R::Nmi, Order::Nmi) => stage == Stage::Restoring,
+            _ => false,
+        };
+        if !fits {
+            let words =
+                format!("the order {order:?} while the command on record is {:?} in stage {stage:?}", intent.reset);
+            self.broken(node, "durable-first", words);
+        }
+        let again = |current: &Current| current.taken.contains(&order);
+        if order.is_pulse() && self.nodes[node].current.as_ref().is_some_and(again) {
+            self.broken(node, "no-second-restart", format!("{order:?} was taken and is sent again"));
+        }
+        let force = boot.in_force();
+        let shown = self.view(node).map_or(BootTarget::None, |view| view.boot.in_force());
+        let applies = self.devices[self.nodes[node].device].make == Make::Engine;
+        if force != BootTarget::None && (!applies || force != shown || !order.boots()) {
+            self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
+        }
+    }
+
+    /// What our order turned off stays off for the dwell before our order turns it on.
+    fn check_dwell(&mut self, node: usize, order: Order) {
+        let now = self.now();
+        let known = &self.nodes[node];
+        let device = &self.devices[known.device];
+        let ours = device.turns.back().is_some_and(|(at, last)| {
+            let knows = *last == Order::Off || known.reading.is_some_and(|reading| reading.power == Power::Off);
+            last.leads_to() == Power::Off
+                && knows
+                && known.disturbed < *at
+                && device.outside.is_none_or(|outside| outside < *at)
+        });
+        // An engine takes up to 4 s to follow; where that is not seen, the dwell counts from the order.
+        let dwell = if device.make == Make::Engine { DWELL - Duration::from_secs(4) } else { DWELL };
+        if ours && order == Order::On && device.power == Power::Off && now < device.turned + dwell {
+            let words = format!("an order to turn on {:?} after it went off", now - device.turned);
+            self.broken(node, "dwell", words);
+        }
+    }
+
+    /// A command for a device that is well, and whose state is known, is not kept waiting by a poll.
+    fn check_overtaking(&mut self, node: usize) {
+        let now = self.now();
+        let known = &self.nodes[node];
+        let (Some(current), Some(reading)) = (&known.current, known.reading) else { return };
+        let first = match current.reset {
+            ResetType::On | ResetType::ForceOn => Power::On,
+            _ => Power::Off,
+        };
+        // A slow disk only makes a poll fall due while the command waits for it.
+        let calm = known.disturbed.max(self.devices[known.device].disturbed);
+        let settled = known.last_order.is_none_or(|at| at + SETTLED < current.since);
+        if current.accepted == now
+            && !current.answered
+            && !current.restored
+            && reading.power != first
+            && settled
+            && self.devices[known.device].make == Make::Plug
+            && calm + FOUND < current.since
+            && self.view(node).is_some_and(|view| view.link.up() && view.command.is_some())
+        {
+            self.broken(node, "overtake", format!("a poll goes before {} of {}", current.reset, current.by));
+        }
+    }
+
+    /// A reading reached the actor.
+    pub fn delivered(&mut self, node: usize, epoch: u32, started: Duration, power: Option<Power>) {
+        self.trace(node, What::Read(power));
+        let (at, moment) = (self.now(), self.clock().now());
+        let known = &mut self.nodes[node];
+        if let Some(power) = power.filter(|_| epoch == known.epoch) {
+            let before = known.reading.map(|reading| reading.power);
+            let before = before.or(known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref()).map(|seen| seen.power));
+            known.reading = Some(Reading { at, mono: moment.mono, wall: moment.wall, started, power, before });
+        }
+    }
+
+    /// The actor of a node is built: what it finds in the journal.
+    pub fn loads(&mut self, node: usize, record: &NodeRecord) {
+        self.drain();
+        let now = self.now();
+        self.trace(node, What::Note("the journal is read for it"));
+        let known = &mut self.nodes[node];
+        (known.loaded, known.disturbed) = (Some((now, record.seen.clone())), now);
+        (known.reading, known.dead) = (None, None);
+        known.causes.push_back((now, false));
+        known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
+        known.writes = record.boot.as_ref().map_or(0, |boot| boot.writes);
+        (known.consumed, known.boot_saves, known.patches) = (0, 0, known.asking as u64);
+        match (&known.current, &record.intent) {
+            (None, None) => {}
+            (Some(current), None) => {
+                let words = format!("{} of {} is not in the journal any more", current.reset, current.by);
+                self.broken(node, "nothing-lost", words);
+            }
+            (Some(current), Some(intent)) if intent.number < current.number => {
+                let words = format!("{} of {} is gone, an older one is there", current.reset, current.by);
+                self.broken(node, "nothing-lost", words);
+            }
+            (before, Some(intent)) => {
+                if before.as_ref().is_none_or(|before| before.by != intent.by) {
+                    // It had ended already and comes back, or nobody was told yet that it was accepted.
+                    known.ghost = true;
+                    known.expect = None;
+                }
+                known.current = Some(current_of(intent, now, true));
+            }
+        }
+    }
+
+    /// The actor remembers what it saw: that must be what was read.
+    pub fn notes(&mut self, node: usize, seen: &SeenRecord) {
+        let reading = self.nodes[node].reading;
+        if reading.is_some_and(|reading| reading.wall == seen.at && reading.power != seen.power) {
+            self.broken(node, "only-what-was-seen", format!("{} is noted and {reading:?} was read", seen.power));
+        }
+    }
+
+    /// The actor writes its intent.
+    pub fn writes_journal(&mut self, node: usize) {
+        self.drain();
+        self.check_view(node);
+        if self.pages[node].waiting() > 4 {
+            let words = format!("{} writes of one node are under way", self.pages[node].waiting());
+            self.broken(node, "bounded", words);
+        }
+    }
+
+    /// The actor writes its boot override.
+    pub fn writes_boot(&mut self, node: usize, writes: u64) {
+        self.writes_journal(node);
+        let known = &mut self.nodes[node];
+        known.boot_saves += 1;
+        if known.boot_saves > known.patches + known.consumed {
+            let words = format!("the change number {writes} is written and nobody changed anything");
+            self.broken(node, "etag", words);
+        }
+    }
+
+    /// The change number of the override in force, as shown.
+    pub fn boot_writes(&self, node: usize) -> u64 {
+        self.view(node).map_or(0, |view| view.writes)
+    }
+
+    /// Counts the boots that used an override for one boot.
+    pub fn collect_boots(&mut self, node: usize) {
+        let device = self.nodes[node].device;
+        let boots = std::mem::take(&mut self.devices[device].boots);
+        for boot in boots.into_iter().filter(|boot| boot.once) {
+            let (count, doubts) = self.nodes[node].used.entry(boot.writes).or_default();
+            *count += 1;
+            if *count > 1 + *doubts {
+                let words = format!("{:?} of change {} is used by a second boot", boot.target, boot.writes);
+                self.broken(node, "boot-once", words);
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The laws, second half: what the fleet says (events, pictures, answers) against what is true, and what it promises over
+//! time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugfish::node::event::{Event, Happening};
+use plugfish::node::fleet::HAPPENINGS_MAX;
+use plugfish::node::journal::Stage;
+use plugfish::node::view::NodeView;
+use plugfish::node::{BootEnabled, Order, Power, Refusal, ResetType};
+use tokio::sync::broadcast::error::TryRecvError;
+
+use super::hardware::Make;
+use super::laws::{DWELL, FOUND, current_of, end_of};
+use super::report::What;
+use super::world::{Current, State};
+
+/// Two polls with their spread.
+const TWO_POLLS: Duration = Duration::from_secs(33);
+
+/// The longest time that a command may take that owes nothing: its deadline (that of a polite one), both legs of a cycle, and
+/// an operation that was under way.
+const COMMAND_LIMIT: Duration = Duration::from_secs(150 + 20 + 50);
+
+/// From acceptance to the first order, on a device that is well: the operation under way, a login, a reading, the gate.
+const FIRST_ORDER: Duration = Duration::from_secs(8);
+
+/// After so many failures in a row ...
+const GIVEN_UP: u32 = 8;
+
+/// ... in this time every device is given up: also an engine, whose silence is ordinary for a minute.
+const SILENT: Duration = Duration::from_secs(140);
+
+/// Clients that may wait for one node at once.
+const ASKING_MAX: usize = 128;
+
+impl State {
+    /// Hears all events that were told.
+    pub fn drain(&mut self) {
+        loop {
+            match self.events.as_mut().map(|events| events.try_recv()) {
+                Some(Ok(event)) => self.heard(event),
+                Some(Err(TryRecvError::Lagged(_))) => self.broken(0, "simulation", "events were missed".into()),
+                _ => return,
+            }
+        }
+    }
+
+    fn heard(&mut self, event: Event) {
+        let node = self.index(&event.node);
+        let now = self.now();
+        self.trace(node, What::Tells(event.what.clone()));
+        match event.what {
+            Happening::CommandAccepted { reset, by } => self.accepted(node, reset, by),
+            Happening::CommandDone { reset, .. } => {
+                if let Some(current) = self.ends(node, reset) {
+                    self.check_done(node, &current);
+                }
+            }
+            Happening::CommandSuperseded { reset, .. } => {
+                self.ends(node, reset);
+            }
+            Happening::CommandFailed { reset, why } => {
+                let Some(current) = self.ends(node, reset) else { return };
+                self.nodes[node].expect = None;
+                let device = &self.devices[self.nodes[node].device];
+                let mut landed = self.pages[node].landed.iter();
+                let cut = landed.find(|(_, intent)| intent.by == current.by && intent.stage == Stage::Cutting);
+                let ours = cut.is_some_and(|(at, _)| {
+                    device.turns.back().is_some_and(|(turned, order)| turned >= at && *order == Order::Off)
+                        && device.outside.is_none_or(|outside| outside < *at)
+                });
+                if ours && device.power == Power::Off && end_of(reset) == Some(Power::On) {
+                    return self.broken(
+                        node,
+                        "never-left-off",
+                        format!("{reset} cut the power and was given up: {why}"),
+                    );
+                }
+                let polite = matches!(reset, ResetType::GracefulShutdown | ResetType::GracefulRestart | ResetType::Nmi);
+                if !polite && !current.restored && self.calm_since(node) + FOUND < current.since {
+                    self.broken(node, "done-or-reported", format!("all is well and {reset} fails: {why}"));
+                }
+            }
+            Happening::CommandOverdue { .. } => {
+                if let Some(current) = self.nodes[node].current.as_mut() {
+                    current.overdue = true;
+                }
+            }
+            Happening::BootConsumed => self.consumed(node),
+            Happening::Revived => self.nodes[node].disturbed = now,
+            _ => {}
+        }
+    }
+
+    fn accepted(&mut self, node: usize, reset: ResetType, by: String) {
+        let now = self.now();
+        self.pages[node].advance(now);
+        let landed = self.pages[node].landed.iter().find(|(_, intent)| intent.by == by && intent.reset == reset);
+        let Some((_, intent)) = landed.cloned() else {
+            return self.broken(node, "durable-first", format!("{reset} of {by} is accepted and not on the disk"));
+        };
+        if let Some(before) = &self.nodes[node].current {
+            let words = format!("{} of {} is forgotten for {reset} of {by}", before.reset, before.by);
+            return self.broken(node, "done-or-reported", words);
+        }
+        let shuts_down = self.devices[self.nodes[node].device].shuts_down.is_some();
+        let dead = self.nodes[node].dead.is_some_and(|dead| dead.since + SILENT < now);
+        if dead && self.view(node).is_some_and(|view| view.link.failures >= GIVEN_UP && view.link.held_until.is_none())
+        {
+            self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
+        }
+        let known = &mut self.nodes[node];
+        known.current = Some(current_of(&intent, now, false));
+        known.expect = match end_of(reset) {
+            Some(power) => Some(power),
+            // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
+            None => known.expect.filter(|power| *power == Power::On),
+        };
+        if shuts_down && known.expect == Some(Power::On) {
+            // A machine that was asked to shut down may do so after the next command was seen to be done.
+            known.expect = None;
+        }
+    }
+
+    fn ends(&mut self, node: usize, reset: ResetType) -> Option<Current> {
+        let known = &mut self.nodes[node];
+        match known.current.take_if(|current| current.reset == reset) {
+            Some(current) => Some(current),
+            None if known.ghost => None,
+            None => {
+                self.broken(node, "done-or-reported", format!("the end of {reset}, which nobody knows"));
+                None
+            }
+        }
+    }
+
+    /// A command that is called done was read back, and is true.
+    fn check_done(&mut self, node: usize, current: &Current) {
+        let known = &self.nodes[node];
+        let device = &self.devices[known.device];
+        let wanted = end_of(current.reset).unwrap_or(Power::On);
+        let read_back = known.reading.filter(|reading| reading.started >= current.since && reading.power == wanted);
+        let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
+        let restarts = matches!(
+            current.reset,
+            ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart | ResetType::Nmi
+        );
+        let restarted = current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
+        let words = if read_back.is_none() {
+            format!("{} is called done, and the last reading is {:?}", current.reset, known.reading)
+        } else if undisturbed && device.moving.is_none() && device.power != wanted {
+            format!("{} is called done, and the power is {}", current.reset, device.power)
+        } else if undisturbed && restarts && !current.restored && !restarted {
+            format!("{} is called done, and it was given {:?} for it", current.reset, current.given)
+        } else {
+            return;
+        };
+        self.broken(node, "read-back", words);
+    }
+
+    fn consumed(&mut self, node: usize) {
+        self.collect_boots(node);
+        let now = self.now();
+        let shown = self.view(node).is_some_and(|view| view.boot.enabled == BootEnabled::Once);
+        if shown && self.pages[node].boot_landed.0 != now {
+            self.broken(node, "boot-once", "an override is said to be used up and is still in force".into());
+        }
+        let known = &mut self.nodes[node];
+        known.consumed += 1;
+        let device = &self.devices[known.device];
+        let quiet = device.outside.is_none_or(|at| at + FOUND < now);
+        let used = match device.make {
+            Make::Plug => known.reading.is_some_and(|r| r.power == Power::On && r.before == Some(Power::Off)),
+            // The number that is shown is that of after its use.
+            Make::Engine => {
+                known.used.iter().any(|(_, (count, _))| *count > 0) || !quiet || known.disturbed + FOUND > now
+            }
+        };
+        if !used {
+            self.broken(node, "boot-once", "an override is said to be used up, and no boot used it".into());
+        }
+    }
+
+    /// What a client was answered.
+    pub fn answered(
+        &mut self,
+        node: usize,
+        asked: Duration,
+        reset: ResetType,
+        by: &str,
+        before: Option<ResetType>,
+        answer: &Result<(), Refusal>,
+    ) {
+        self.drain();
+        let now = self.now();
+        self.trace(node, What::Answer(format!("{by} is answered {answer:?}")));
+        if matches!(answer, Ok(()) | Err(Refusal::Undecided { .. })) {
+            self.nodes[node].causes.push_back((now, true));
+        }
+        if answer.is_err() {
+            return;
+        }
+        self.pages[node].advance(now);
+        let serves = |other: ResetType| end_of(other) == end_of(reset);
+        let landed = &self.pages[node].landed;
+        let own = landed.iter().any(|(_, intent)| intent.by == by);
+        let joined = before.is_some_and(serves) || landed.iter().any(|(at, other)| *at >= asked && serves(other.reset));
+        if !own && !joined {
+            self.broken(node, "durable-first", format!("{reset} of {by} is acknowledged and not on the disk"));
+        }
+    }
+
+    /// What a client that changed the boot override was answered.
+    pub fn patched(&mut self, node: usize, if_match: Option<u64>, answer: &Result<(), Refusal>) {
+        self.drain();
+        self.trace(node, What::Answer(format!("the override: {answer:?}")));
+        let known = &mut self.nodes[node];
+        let (Some(number), Ok(())) = (if_match, answer) else { return };
+        if known.granted.contains(&number) {
+            return self.broken(node, "etag", format!("two changes with If-Match {number} were both made"));
+        }
+        known.granted.push_back(number);
+        if known.granted.len() > 16 {
+            known.granted.pop_front();
+        }
+    }
+
+    /// A login was refused: there are not many of them, and each but the first has a cause.
+    pub fn login_refused(&mut self, node: usize) {
+        let now = self.now();
+        let known = &mut self.nodes[node];
+        known.refused.push_back(now);
+        let held = Duration::from_secs(29 * 60);
+        known.refused.retain(|at| now < *at + held);
+        known.causes.retain(|(at, _)| now < *at + held);
+        let minute = Duration::from_secs(55);
+        let soon = known.refused.iter().filter(|at| now < **at + minute).count();
+        let causes_soon = known.causes.iter().filter(|(at, by_client)| !by_client && now < *at + minute).count();
+        if known.refused.len() > 1 + known.causes.len() || soon > 2 + causes_soon {
+            let words = format!("{} refused logins in {held:?}, {soon} in {minute:?}", known.refused.len());
+            self.broken(node, "login-hold", words);
+        }
+    }
+
+    /// The picture of a node: what it shows was read, and its numbers move as they may.
+    pub fn check_view(&mut self, node: usize) {
+        let Some(view) = self.view(node) else { return };
+        let known = &self.nodes[node];
+        if !known.present {
+            return;
+        }
+        let shown = (view.power, view.seen_mono, view.seen_at);
+        let loaded = known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref());
+        let right = match (known.reading, loaded) {
+            (Some(reading), _) => shown == (Some(reading.power), Some(reading.mono), Some(reading.wall)),
+            // An actor that fell leaves its last picture until the next one is published.
+            (None, Some(seen)) => shown.0 == Some(seen.power) && shown.2 == Some(seen.at),
+            (None, None) => view.power.is_none(),
+        };
+        if !right {
+            let words = format!("shown {shown:?}, read {:?}, from the journal {loaded:?}", known.reading);
+            return self.broken(node, "only-what-was-seen", words);
+        }
+        if view.change < known.change {
+            let words = format!("picture {} comes after picture {}", view.change, known.change);
+            return self.broken(node, "change", words);
+        }
+        let (writes, change) = (view.writes, view.change);
+        if writes < known.writes || writes > known.writes + known.patches + known.consumed {
+            let words = format!(
+                "the change number goes from {} to {writes}, {} changes, {} used up",
+                known.writes, known.patches, known.consumed
+            );
+            return self.broken(node, "etag", words);
+        }
+        self.nodes[node].change = change;
+    }
+
+    /// The laws about all nodes.
+    pub fn sweep(&mut self) {
+        self.drain();
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].present {
+                self.collect_boots(node);
+                self.check_view(node);
+                self.check_node(node);
+            }
+        }
+    }
+
+    fn check_node(&mut self, node: usize) {
+        let now = self.now();
+        let Some(view) = self.view(node) else { return };
+        let device = self.nodes[node].device;
+        self.devices[device].advance(now);
+        let calm = self.calm_since(node);
+        let known = &mut self.nodes[node];
+        if let Some(dead) = known.dead.as_mut() {
+            let rate = if view.command.is_some() { 4.0 } else { 50.0 };
+            dead.allowed += (now - dead.swept).as_secs_f64() / rate;
+            dead.swept = now;
+            let extra = known.causes.iter().filter(|(at, _)| *at >= dead.since).count() * 8;
+            if dead.tries as f64 > dead.allowed + extra as f64 {
+                let words = format!("{} tries in {:?}", dead.tries, now - dead.since);
+                return self.broken(node, "backoff", words);
+            }
+        }
+        let known = &self.nodes[node];
+        if let Some(current) = &known.current {
+            let age = now - current.accepted;
+            let owed =
+                matches!(current.reset, ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart)
+                    || current.overdue
+                    || self.pages[node].memory.intent.as_ref().is_some_and(|intent| intent.stage != Default::default());
+            if age > COMMAND_LIMIT && !owed {
+                return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
+            }
+            let waits = age > FIRST_ORDER + DWELL && !current.answered && !current.restored;
+            if waits && calm + FOUND < current.since && view.link.up() {
+                return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
+            }
+        }
+        if known.asking > ASKING_MAX {
+            return self.broken(node, "bounded", format!("{} clients wait for one node", known.asking));
+        }
+        if now > calm + FOUND + TWO_POLLS && view.link.held_until.is_none() {
+            self.check_truth(node, &view);
+        }
+    }
+
+    /// Nothing is wrong for a while: everything is true.
+    fn check_truth(&mut self, node: usize, view: &Arc<NodeView>) {
+        let now = self.now();
+        let known = &self.nodes[node];
+        let device = &self.devices[known.device];
+        let age = now.saturating_sub(known.reading.map_or(Duration::ZERO, |reading| reading.at));
+        let quiet = known.last_order.is_none_or(|at| at + FOUND < now) && device.moving.is_none();
+        let words = if !view.link.up() {
+            format!("the device is well and not found: {:?}", view.link)
+        } else if known.dead.is_some() {
+            // Somebody renewed a refused login just now.
+            return;
+        } else if age > TWO_POLLS && now > known.found + TWO_POLLS {
+            format!("the last reading is {age:?} old")
+        } else if quiet && known.current.is_none() && view.power != Some(device.power) {
+            format!("{:?} is shown and it is {}", view.power, device.power)
+        } else if quiet && known.current.is_none() && known.expect.is_some_and(|power| power != device.power) {
+            format!("it should be {:?} and is {}", known.expect, device.power)
+        } else {
+            return;
+        };
+        self.broken(node, "true-again", words);
+    }
+
+    /// At the end, long after the last fault.
+    pub fn at_the_end(&mut self) {
+        self.sweep();
+        for node in 0..self.nodes.len() {
+            let Some(view) = self.view(node) else { continue };
+            if view.link.held_until.is_some() && !self.shape.patient {
+                continue;
+            }
+            let known = &self.nodes[node];
+            let device = &self.devices[known.device];
+            let once = view.boot.enabled == BootEnabled::Once && device.make == Make::Engine;
+            let used = known.used.get(&view.writes).is_some_and(|(count, doubts)| *count > 0 && *doubts == 0);
+            let entry = self.fleet.as_ref().and_then(|fleet| fleet.find(known.id.as_str()));
+            let happenings = entry.map_or(0, |entry| entry.happenings().len());
+            let odd = view.conditions.iter().find(|c| !matches!(c.message, "CommandFailed" | "DeviceNotice"));
+            let (law, words) = if let Some(current) = &known.current {
+                ("done-or-reported", format!("{} of {} never ended", current.reset, current.by))
+            } else if view.command.is_some() || self.pages[node].memory.intent.is_some() {
+                ("done-or-reported", format!("a command is left over: {:?}", view.command))
+            } else if view.power != Some(device.power) || !view.link.up() || odd.is_some() {
+                ("true-again", format!("shown {:?}, true {}, {odd:?}", view.power, device.power))
+            } else if known.expect.is_some_and(|power| power != device.power) {
+                ("never-left-off", format!("it was left {} and should be {:?}", device.power, known.expect))
+            } else if once && used {
+                ("boot-once", "an override that was used is still in force".into())
+            } else if happenings > HAPPENINGS_MAX {
+                ("bounded", format!("{happenings} happenings are remembered"))
+            } else {
+                continue;
+            };
+            self.broken(node, law, words);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! One run: processes that live and die over one world, and the calm at its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugfish::clock::Clock;
+use plugfish::node::actor::Surroundings;
+use plugfish::node::device::{DeviceKind, PowerDevice};
+use plugfish::node::event::EventBus;
+use plugfish::node::fleet::{Keeper, NodeSetup};
+use plugfish::node::pace::RequestGate;
+use plugfish::node::{BootTarget, Inventory, NodeSpec, Rules};
+use plugfish::telemetry::Metrics;
+use rand::RngExt;
+
+use super::device::SimDevice;
+use super::hardware::Make;
+use super::journal::Paper;
+use super::laws::FOUND;
+use super::report::What;
+use super::story;
+use super::world::{Shape, State, World};
+
+/// From the last fault until everything is true: the longest pause after a failure, two polls, and the longest deadline with
+/// what comes after it.
+const CALM: Duration = Duration::from_secs(72 + 33 + 150 + 30);
+
+/// A refused login is left alone for half an hour.
+const HELD: Duration = Duration::from_secs(31 * 60);
+
+/// What an engine is like: as the AMT driver says it.
+static ENGINE: DeviceKind = plugfish::driver::amt::KIND;
+
+/// What a run came to.
+pub struct Outcome {
+    /// The first broken law, in words.
+    pub broken: Option<String>,
+    /// One number for all that happened.
+    pub digest: u64,
+    /// How often what happened.
+    pub counts: Vec<(&'static str, u64)>,
+    /// Nodes times virtual hours.
+    pub node_hours: f64,
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Crash,
+    Stop,
+    Calm,
+}
+
+/// Lives through one seed.
+pub fn run(seed: u64, shape: Shape) -> Outcome {
+    let world = World::new(seed, shape);
+    loop {
+        let (end, until) = {
+            let mut state = world.lock();
+            let draw: f64 = state.rng.random_range(0.0..1.0);
+            let until = state.now() + Duration::from_secs(1) + shape.life.mul_f64(-(1.0 - draw).ln());
+            match until >= shape.length {
+                true => (End::Calm, shape.length),
+                false => (if state.rng.random_range(0..4) == 0 { End::Stop } else { End::Crash }, until),
+            }
+        };
+        live(&world, end, until);
+        if end == End::Calm || world.lock().violation.is_some() {
+            break;
+        }
+    }
+    let mut state = world.lock();
+    let node_hours = shape.nodes as f64 * state.now().as_secs_f64() / 3600.0;
+    Outcome {
+        broken: state.violation.take(),
+        digest: state.digest,
+        counts: state.counts.iter().map(|(name, count)| (*name, *count)).collect(),
+        node_hours,
+    }
+}
+
+/// One process, from its start to its end.
+fn live(world: &Arc<World>, end: End, until: Duration) {
+    let system = actix::System::with_tokio_rt(|| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap_or_else(|error| panic!("no runtime: {error}"))
+    });
+    system.block_on(process(world.clone(), end, until));
+    drop(system);
+    let mut state = world.lock();
+    let (now, gap) = (state.now(), state.chance_ms(1_000, 40_000));
+    for node in 0..state.nodes.len() {
+        let reach = state.rng.random_range(0..4);
+        match end {
+            End::Crash => state.pages[node].crash(now, reach),
+            _ => state.pages[node].close(now),
+        }
+        state.nodes[node].asking = 0;
+    }
+    state.end(gap);
+}
+
+async fn process(world: Arc<World>, end: End, until: Duration) {
+    let events = EventBus::new();
+    let mut keeper = {
+        let mut state = world.lock();
+        let clock = Clock::simulated(state.rng.random(), state.wall);
+        state.begin(clock.clone());
+        state.events = Some(events.listen());
+        for node in 0..state.nodes.len() {
+            state.nodes[node].change = 0;
+            if state.shape.nodes <= 100 {
+                state.trace(node, What::Start);
+            }
+        }
+        let journal = Arc::new(Paper(world.clone()));
+        let keeper = Keeper::new(Surroundings { clock, journal, events: events.clone(), metrics: Metrics::new() });
+        state.fleet = Some(keeper.fleet());
+        keeper
+    };
+    // Events are heard at the moment at which they are told.
+    let (mut heard, hears) = (events.listen(), world.clone());
+    actix::spawn(async move {
+        while heard.recv().await.is_ok() {
+            hears.lock().drain();
+        }
+    });
+    reload(&world, &mut keeper, false).await;
+    let telling = actix::spawn(story::tell(world.clone()));
+    watch(&world, &mut keeper, until).await;
+    match end {
+        End::Crash => {}
+        End::Stop => {
+            telling.abort();
+            keeper.stop(Duration::from_secs(10)).await;
+        }
+        End::Calm => {
+            telling.abort();
+            calm(&world, &mut keeper).await;
+        }
+    }
+    let mut state = world.lock();
+    state.drain();
+    let words = if end == End::Crash { "a crash" } else { "a stop" };
+    for node in 0..state.nodes.len().min(100) {
+        state.trace(node, What::End(words));
+    }
+    state.freeze();
+}
+
+/// Lets time pass until then; checks the laws, and reloads when the story wants it.
+async fn watch(world: &Arc<World>, keeper: &mut Keeper, until: Duration) {
+    let clock = world.lock().clock();
+    let step = world.lock().shape.sweep;
+    loop {
+        let (left, reloads) = {
+            let mut state = world.lock();
+            if state.violation.is_some() {
+                return;
+            }
+            (until.saturating_sub(state.now()), std::mem::take(&mut state.reload))
+        };
+        if left.is_zero() {
+            return;
+        }
+        if reloads {
+            reload(world, keeper, true).await;
+        }
+        let _ = clock.limit(left.min(step), keeper.watch()).await;
+        world.lock().sweep();
+    }
+}
+
+/// No more faults: after a while everything is true.
+async fn calm(world: &Arc<World>, keeper: &mut Keeper) {
+    {
+        let mut state = world.lock();
+        let now = state.now();
+        for node in 0..state.nodes.len() {
+            put_back(&mut state, node);
+            state.nodes[node].disturbed = now;
+        }
+        for device in 0..state.devices.len() {
+            state.devices[device].heal(now);
+        }
+        (state.disk_slow, state.disk_full) = (now, now);
+    }
+    reload(world, keeper, false).await;
+    let now = world.lock().now();
+    watch(world, keeper, now + CALM).await;
+    let held = {
+        let state = world.lock();
+        (0..state.nodes.len()).any(|node| state.view(node).is_some_and(|view| view.link.held_until.is_some()))
+    };
+    if held && world.lock().shape.patient {
+        watch(world, keeper, now + HELD + FOUND + CALM).await;
+    }
+    world.lock().at_the_end();
+}
+
+/// The configuration is read: as it is, or with some changes.
+async fn reload(world: &Arc<World>, keeper: &mut Keeper, changes: bool) {
+    let setups = {
+        let mut state = world.lock();
+        if changes {
+            change(&mut state);
+        }
+        let clock = state.clock();
+        let present: Vec<usize> = (0..state.nodes.len()).filter(|node| state.nodes[*node].present).collect();
+        present.into_iter().map(|node| setup(world, &mut state, node, &clock)).collect()
+    };
+    keeper.apply(setups).await;
+}
+
+/// Takes some nodes out, puts some back, gives some another device.
+fn change(state: &mut State) {
+    let now = state.now();
+    let mut touched = BTreeSet::new();
+    for _ in 0..1 + state.nodes.len() / 20 {
+        let node = state.rng.random_range(0..state.nodes.len());
+        if !touched.insert(node) {
+            continue;
+        }
+        if !state.nodes[node].present {
+            put_back(state, node);
+        } else if state.rng.random_bool(0.5) {
+            state.trace(node, What::Note("it is taken out of the configuration"));
+            state.nodes[node].present = false;
+            state.nodes[node].disturbed = now;
+        } else {
+            rewire(state, node, now);
+        }
+    }
+}
+
+fn put_back(state: &mut State, node: usize) {
+    let now = state.now();
+    if !state.nodes[node].present {
+        state.trace(node, What::Note("it is put back into the configuration"));
+        let known = &mut state.nodes[node];
+        (known.present, known.ghost, known.disturbed) = (true, true, now);
+        (known.epoch, known.change) = (known.epoch + 1, 0);
+    }
+}
+
+fn rewire(state: &mut State, node: usize, now: Duration) {
+    let taken: BTreeSet<usize> = state.nodes.iter().map(|known| known.device).collect();
+    let make = state.devices[state.nodes[node].device].make;
+    let spare = (0..state.devices.len()).find(|device| !taken.contains(device) && state.devices[*device].make == make);
+    let Some(spare) = spare else { return };
+    state.trace(node, What::Note("it is given another device"));
+    let known = &mut state.nodes[node];
+    (known.device, known.expect, known.disturbed) = (spare, None, now);
+    known.wiring += 1;
+    known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
+    known.causes.push_back((now, false));
+}
+
+fn setup(world: &Arc<World>, state: &mut State, node: usize, clock: &Clock) -> NodeSetup {
+    let known = &state.nodes[node];
+    let (device, epoch, wiring, id) = (known.device, known.epoch, known.wiring, known.id.clone());
+    let make = state.devices[device].make;
+    let gate = state.gate(device, || RequestGate::new(clock.clone(), State::pace(make)));
+    let (world, clock) = (world.clone(), clock.clone());
+    NodeSetup {
+        spec: NodeSpec {
+            id,
+            inventory: Arc::new(Inventory::default()),
+            rules: Rules::default(),
+            device: format!("device {device}").into(),
+            kind: if make == Make::Plug { &DeviceKind::PLUG } else { &ENGINE },
+            boot_mode: None,
+            boot_targets: Some([BootTarget::Pxe, BootTarget::Hdd].into()),
+        },
+        device: Arc::new(move || -> Box<dyn PowerDevice> {
+            let (world, gate, clock) = (world.clone(), gate.clone(), clock.clone());
+            Box::new(SimDevice { world, node, device, epoch, gate, clock, session: false })
+        }),
+        wiring,
+    }
+}

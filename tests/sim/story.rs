@@ -1,0 +1,241 @@
+//! What happens to a fleet: clients that ask, devices that fail, people who press buttons, disks that fill up. All of it
+//! drawn from the seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugfish::node::fleet::NodeEntry;
+use plugfish::node::{BootEnabled, BootPatch, BootTarget, Power, ResetType};
+use rand::RngExt;
+
+use super::hardware::{Fault, Make};
+use super::report::What;
+use super::world::{State, World};
+
+/// Clients of a flood.
+const FLOOD: usize = 200;
+
+impl State {
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.rng.random_range(0..from.len())]
+    }
+
+    /// From `least` on, mostly short and sometimes long.
+    fn some_time(&mut self, least: u64, scale: f64) -> Duration {
+        let draw: f64 = self.rng.random_range(0.0..1.0);
+        Duration::from_millis(least) + Duration::from_secs_f64(scale * -(1.0 - draw).ln())
+    }
+}
+
+/// Lets things happen, one after the other, until it is dropped.
+pub async fn tell(world: Arc<World>) {
+    let clock = world.lock().clock();
+    loop {
+        let pause = {
+            let mut state = world.lock();
+            let scale = state.shape.every.as_secs_f64() / state.shape.nodes as f64;
+            state.some_time(1, scale)
+        };
+        clock.sleep(pause).await;
+        happens(&world);
+    }
+}
+
+fn happens(world: &Arc<World>) {
+    let mut state = world.lock();
+    let nodes = state.shape.nodes;
+    let (node, dice) = (state.rng.random_range(0..nodes), state.rng.random_range(0..1_000));
+    let (now, device) = (state.now(), state.nodes[node].device);
+    match dice {
+        0..450 => {
+            let most = if state.rng.random_bool(0.4) { 4 } else { 1 };
+            drop(state);
+            actix::spawn(asks(world.clone(), node, most));
+        }
+        450..550 => {
+            drop(state);
+            actix::spawn(patches(world.clone(), node));
+        }
+        550..760 => {
+            let fault = state.pick(&Fault::ALL);
+            let long = if state.rng.random_bool(0.1) { 900.0 } else { 30.0 };
+            let long = state.some_time(500, long);
+            state.devices[device].fail(fault, now + long);
+            state.trace(node, What::Fails(fault, long));
+        }
+        760..830 => press(&mut state, node),
+        830..870 => {
+            state.devices[device].panics = true;
+            state.trace(node, What::Note("the driver will fall over"));
+        }
+        870..900 => {
+            state.devices[device].session = false;
+            state.devices[device].corners = if state.rng.random_bool(0.2) { 100 } else { 3 };
+            state.trace(node, What::Note("its session is gone"));
+        }
+        900..930 => {
+            state.nodes[node].causes.push_back((now, false));
+            state.trace(node, What::Note("somebody renews the session"));
+            let fleet = state.fleet.clone();
+            let id = state.nodes[node].id.clone();
+            drop(state);
+            if let Some((fleet, entry)) = fleet.and_then(|fleet| fleet.find(id.as_str()).map(|entry| (fleet, entry))) {
+                // A node that is being rebuilt cannot be renewed.
+                let _ = fleet.renew(&entry);
+            }
+        }
+        930..955 => {
+            let long = state.some_time(1_000, 20.0);
+            state.disk_slow = state.disk_slow.max(now + long);
+            state.trace(node, What::Note("the disk is slow"));
+        }
+        955..965 => {
+            let long = state.some_time(1_000, 10.0);
+            state.disk_full = state.disk_full.max(now + long);
+            state.trace(node, What::Note("the disk is full"));
+        }
+        965..985 => state.reload = true,
+        985..992 => {
+            let by = state.rng.random_range(-600_000i64..600_000);
+            state.clock().jump_wall(by);
+            state.trace(node, What::Note("the wall clock jumps"));
+        }
+        _ => {
+            state.trace(node, What::Note("a flood of clients"));
+            let reset = state.pick(&[ResetType::On, ResetType::ForceOff, ResetType::PowerCycle]);
+            let (mixed, at_once) = (state.rng.random_bool(0.5), state.rng.random_bool(0.5));
+            if !at_once {
+                state.disk_slow = state.disk_slow.max(now + Duration::from_secs(5));
+            }
+            drop(state);
+            for index in 0..FLOOD {
+                let reset = if mixed && index % 2 == 0 { ResetType::On } else { reset };
+                let world = world.clone();
+                actix::spawn(async move {
+                    if !at_once {
+                        let (clock, pause) = {
+                            let mut state = world.lock();
+                            (state.clock(), state.chance_ms(0, 2_000))
+                        };
+                        clock.sleep(pause).await;
+                    }
+                    one(world, node, reset).await;
+                });
+            }
+        }
+    }
+}
+
+/// Somebody outside changes the power.
+fn press(state: &mut State, node: usize) {
+    let (now, device) = (state.now(), state.nodes[node].device);
+    let cut = state.rng.random_range(0..4) == 0;
+    let hardware = &mut state.devices[device];
+    hardware.advance(now);
+    let power = match (hardware.make, hardware.power) {
+        (Make::Engine, Power::On) if !cut => Power::Asleep,
+        (_, Power::Off) => Power::On,
+        _ => Power::Off,
+    };
+    hardware.press(now, power);
+    if cut {
+        let long = state.some_time(1_000, 20.0);
+        let hardware = &mut state.devices[device];
+        hardware.session = false;
+        hardware.fail(Fault::Silent, now + long);
+    }
+    state.nodes[node].expect = None;
+    state.trace(node, What::Outside(if cut { "a power cut" } else { "a press" }, power));
+}
+
+fn entry(world: &World, node: usize) -> Option<(plugfish::node::fleet::Fleet, Arc<NodeEntry>)> {
+    let state = world.lock();
+    let fleet = state.fleet.clone()?;
+    let entry = fleet.find(state.nodes[node].id.as_str())?;
+    Some((fleet, entry))
+}
+
+/// A client that asks for power some times in a row.
+async fn asks(world: Arc<World>, node: usize, most: usize) {
+    let clock = world.lock().clock();
+    for _ in 0..most {
+        let (reset, pause) = {
+            let mut state = world.lock();
+            let mut offered = state.view(node).map_or_else(Vec::new, |view| view.resets.clone());
+            offered.push(ResetType::ForceOff);
+            offered.push(ResetType::On);
+            offered.push(ResetType::PowerCycle);
+            let wild = state.rng.random_range(0..20) == 0;
+            let reset = if wild { state.pick(&ResetType::ALL) } else { state.pick(&offered) };
+            (reset, state.some_time(0, 4.0))
+        };
+        one(world.clone(), node, reset).await;
+        clock.sleep(pause).await;
+    }
+}
+
+/// One request for power.
+async fn one(world: Arc<World>, node: usize, reset: ResetType) {
+    let Some((fleet, entry)) = entry(&world, node) else { return };
+    let (by, now, before) = {
+        let mut state = world.lock();
+        let now = state.now();
+        let count = state.counts.get("commands asked for").copied().unwrap_or(0);
+        // The laws learn from the name when it was asked.
+        let by = format!("c{count}@{}", now.as_millis());
+        state.trace(node, What::Asks(reset, by.clone()));
+        state.nodes[node].asking += 1;
+        (by, now, state.nodes[node].current.as_ref().map(|current| current.reset))
+    };
+    let answer = fleet.reset(&entry, reset, by.clone()).await;
+    let mut state = world.lock();
+    state.nodes[node].asking -= 1;
+    state.answered(node, now, reset, &by, before, &answer);
+    // A device that dies in the middle of a cycle is the worst of them.
+    if answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0 {
+        let (pause, long) = (state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000));
+        let clock = state.clock();
+        drop(state);
+        clock.sleep(pause).await;
+        let mut state = world.lock();
+        let until = state.now() + long;
+        let device = state.nodes[node].device;
+        state.devices[device].fail(Fault::Silent, until);
+        state.trace(node, What::Fails(Fault::Silent, long));
+    }
+}
+
+/// A client that changes the boot override; two at once, sometimes.
+async fn patches(world: Arc<World>, node: usize) {
+    let Some((fleet, entry)) = entry(&world, node) else { return };
+    let (patch, if_match, twice) = {
+        let mut state = world.lock();
+        let patch = BootPatch {
+            target: Some(state.pick(&[BootTarget::Pxe, BootTarget::Hdd, BootTarget::Pxe, BootTarget::None])),
+            enabled: Some(state.pick(&[
+                BootEnabled::Once,
+                BootEnabled::Once,
+                BootEnabled::Continuous,
+                BootEnabled::Disabled,
+            ])),
+            ..BootPatch::default()
+        };
+        let careful = state.rng.random_bool(0.5);
+        let if_match = careful.then(|| entry.view().writes);
+        let twice = state.rng.random_bool(0.3);
+        state.nodes[node].patches += 1 + u64::from(twice);
+        state.nodes[node].asking += 1;
+        state.trace(node, What::Patches(format!("{patch:?} if {if_match:?}")));
+        (patch, if_match, twice)
+    };
+    let ask = || fleet.patch_boot(&entry, patch.clone(), if_match.map(|number| vec![number]));
+    let answers = match twice {
+        true => <[_; 2]>::from(tokio::join!(ask(), ask())).to_vec(),
+        false => vec![ask().await],
+    };
+    let mut state = world.lock();
+    state.nodes[node].asking -= 1;
+    for answer in &answers {
+        state.patched(node, if_match, answer);
+    }
+}
