@@ -91,7 +91,7 @@
 //! - **Queries are answered beside the kept bodies**, from the same resources; `$expand` stops at 1000 of them, at four levels,
 //!   and at what the caller may read.
 //! - **Rendered bodies are kept per worker until the view is exchanged**: a read costs about what a bare handler costs
-//!   (`cargo bench --bench reads`). Price: some memory, bounded.
+//!   (`cargo bench --bench measure -- reads`). Price: some memory, bounded.
 //! - **The core speaks of orders, not of relays**: a device says at each reading what it can do now
 //!   ([`Abilities`](node::device::Abilities)), and what it cannot is composed of on and off, or not offered. An order that ends
 //!   where it began (a restart by the device itself) cannot be verified by a reading: it counts as followed when the device took

@@ -41,7 +41,7 @@ pub mod task_service;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
@@ -270,21 +270,6 @@ impl Route {
     fn is_open(&self) -> bool {
         matches!(self.get, Some((Privilege::None, _)))
     }
-
-    /// The parts of `path` where this URL has `{}`, if it is this URL.
-    fn matches<'a>(&self, path: &'a str) -> Option<Vec<&'a str>> {
-        let mut ids = Vec::new();
-        let mut given = path.split('/');
-        for part in self.path.split('/') {
-            match (part, given.next()?) {
-                ("{}", "") => return None,
-                ("{}", id) => ids.push(id),
-                (part, given) if part != given => return None,
-                _ => {}
-            }
-        }
-        given.next().is_none().then_some(ids)
-    }
 }
 
 /// Every URL of the service.
@@ -401,10 +386,18 @@ pub static SITEMAP: &[Route] = &[
     shows("/trace/{}", Read::Any(overview::trace)).read_with(Privilege::ConfigureManager),
 ];
 
-/// The route of a path, with a trailing slash or without.
+/// The sitemap taken apart, once: finding the route is a good part of the cost of a read.
+static PARTS: LazyLock<Vec<(Vec<&str>, &Route)>> =
+    LazyLock::new(|| SITEMAP.iter().map(|route| (route.path.split('/').collect(), route)).collect());
+
+/// The route of a path, with a trailing slash or without, and the parts of the path where the sitemap has `{}`.
 pub fn route(path: &str) -> Option<(&'static Route, Vec<&str>)> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    SITEMAP.iter().find_map(|route| Some((route, route.matches(path)?)))
+    let given: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    let fits = |(part, given): (&&str, &&str)| if *part == "{}" { !given.is_empty() } else { part == given };
+    let is_it = |parts: &[&str]| parts.len() == given.len() && parts.iter().zip(&given).all(fits);
+    let (parts, route) = PARTS.iter().find(|(parts, _)| is_it(parts))?;
+    let ids = parts.iter().zip(&given).filter(|(part, _)| **part == "{}").map(|(_, given)| *given);
+    Some((*route, ids.collect()))
 }
 
 #[cfg(test)]

@@ -1,88 +1,91 @@
-//! How fast a read is, beside a bare actix-web handler that returns the same bytes: `cargo bench --bench reads`.
+//! Reads beside a bare actix-web handler that returns the same bytes, and beside themselves while all devices hang.
 //!
 //! Both servers run in this process with the same number of workers and are loaded in turn, in short rounds, by the same
-//! client, so that whatever else the machine does hits both. The figure is the median of the rounds' ratios.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    missing_docs,
-    reason = "a bench measures real time, prints, and may fall over"
-)]
+//! client, so that whatever else the machine does hits both. The figures are medians of the rounds.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
-use plugfish::cli::Demo;
-use plugfish::daemon::demo::DemoRack;
+use plugfish::daemon::TlsPlan;
+use plugfish::http::tls::Certificate;
+use plugfish::sim::{Action, Fault, Selector};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::load::{PATH, Round, Target};
+use crate::rig::{PASSWORD, Rig, USER, klap};
+use crate::{median, runtime};
 
 const CONNECTIONS: usize = 16;
-const ROUNDS: usize = 15;
-const ROUND: Duration = Duration::from_millis(400);
-const PATH: &str = "/redfish/v1/Systems/node-1";
-const BASIC: &str = "Authorization: Basic YWRtaW46cGx1Z2Zpc2gtZGVtbw==\r\n";
+const ROUNDS: usize = 11;
+const ROUND: Duration = Duration::from_millis(300);
 
-fn main() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (ours, bare) = start();
-    let token = format!("X-Auth-Token: {}\r\n", log_in(ours));
-    println!("{CONNECTIONS} connections, {ROUNDS} rounds of {} ms each; reads of {PATH}", ROUND.as_millis());
-    println!("{:<34} {:>10} {:>10} {:>7}", "", "plugfish/s", "bare/s", "ratio");
-    for (name, auth, keep) in [
-        ("keep-alive, Basic", BASIC, true),
-        ("keep-alive, token", token.as_str(), true),
-        ("connection per request, Basic", BASIC, false),
-        ("connection per request, token", token.as_str(), false),
-    ] {
-        let mut rounds: Vec<(f64, f64)> =
-            (0..ROUNDS).map(|_| (load(ours, auth, keep), load(bare, auth, keep))).collect();
-        rounds.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
-        let (mine, other) = rounds[ROUNDS / 2];
-        println!("{name:<34} {mine:>10.0} {other:>10.0} {:>7.2}", mine / other);
+/// Devices, and how often each is read, while reads are measured.
+const NODES: usize = 50;
+const POLL: Duration = Duration::from_secs(5);
+
+/// A daemon on a rack, and a bare handler of the bytes that it answers.
+struct Pair {
+    ours: Target,
+    bare: Target,
+    rig: Rig,
+}
+
+impl Pair {
+    async fn start(tls: bool) -> Pair {
+        let plugs = (0..NODES).map(|index| klap(&format!("n{index}")));
+        let plan = tls.then_some(TlsPlan::SelfSigned);
+        let rig = Rig::over(plan, plugs, [], |node| node.spec.rules.poll_interval = POLL).await;
+        rig.all_seen().await;
+        let ours = Target { address: rig.address, tls: tls.then(|| client_of(&rig)), login: basic(), keep: true };
+        let served = tls.then(|| {
+            let file = |name| rig.state.join(name);
+            Certificate::load(&file("self-signed.crt"), &file("self-signed.key")).unwrap()
+        });
+        let address = bare(ours.ask(), served);
+        Pair { bare: Target { address, ..ours.clone() }, ours, rig }
+    }
+
+    fn with(&mut self, login: &str, keep: bool) {
+        for target in [&mut self.ours, &mut self.bare] {
+            (target.login, target.keep) = (login.to_owned(), keep);
+        }
+    }
+
+    /// Both in turn.
+    fn rounds(&self, connections: usize) -> Vec<(Round, Round)> {
+        let round = |_| (self.ours.load(connections, ROUND), self.bare.load(connections, ROUND));
+        (0..ROUNDS).map(round).collect()
     }
 }
 
-/// Both servers; they live as long as the process.
-fn start() -> (SocketAddr, SocketAddr) {
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        actix::System::new().block_on(async move {
-            let options = Demo {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                tls: false,
-                tapo: 1,
-                amt: 0,
-                seed: 1,
-                rack_control: None,
-            };
-            let demo = DemoRack::start(&options).await.unwrap();
-            let ours = demo.running.addresses[0];
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let answer = tokio::task::spawn_blocking(move || {
-                let mut stream = TcpStream::connect(ours).unwrap();
-                request(&mut stream, BASIC, true)
-            });
-            let bare = bare(answer.await.unwrap());
-            tell.send((ours, bare)).unwrap();
-            std::future::pending::<()>().await;
-            drop(demo);
-        });
-    });
-    told.recv().unwrap()
+fn basic() -> String {
+    use base64::Engine;
+    let pair = base64::prelude::BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    format!("Authorization: Basic {pair}\r\n")
+}
+
+fn token(ours: &Target) -> String {
+    let body = format!(r#"{{"UserName":"{USER}","Password":"{PASSWORD}"}}"#);
+    let answer = Target { login: String::new(), ..ours.clone() }.post("/redfish/v1/SessionService/Sessions", &body);
+    let line = answer.lines().find(|line| line.to_lowercase().starts_with("x-auth-token: ")).expect(&answer);
+    format!("{line}\r\n")
+}
+
+fn client_of(rig: &Rig) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(rig.state.join("self-signed.crt")).unwrap()).unwrap();
+    Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 /// A handler that does nothing but return what plugfish returned, with the same headers.
-fn bare(answer: Vec<u8>) -> SocketAddr {
-    let text = String::from_utf8(answer).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+fn bare(answer: String, certificate: Option<Arc<Certificate>>) -> SocketAddr {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let header = |name: &str| {
         let line = head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}: ")));
@@ -93,7 +96,7 @@ fn bare(answer: Vec<u8>) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-    let server = HttpServer::new(move || {
+    let serve = move || {
         let (headers, body) = (headers.clone(), body.clone());
         let handler = move || {
             let [version, allow, link, etag] = headers.clone();
@@ -110,74 +113,110 @@ fn bare(answer: Vec<u8>) -> SocketAddr {
             }
         };
         App::new().route(PATH, web::get().to(handler))
+    };
+    std::thread::spawn(move || {
+        let server = HttpServer::new(serve).workers(workers).disable_signals();
+        let server = match certificate {
+            Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()).unwrap(),
+            None => server.listen(listener).unwrap(),
+        };
+        actix::System::new().block_on(server.run()).unwrap();
     });
-    actix::spawn(server.workers(workers).listen(listener).unwrap().run());
     address
 }
 
-fn log_in(server: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(server).unwrap();
-    let body = r#"{"UserName":"admin","Password":"plugfish-demo"}"#;
-    write!(
-        stream,
-        "POST /redfish/v1/SessionService/Sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let answer = String::from_utf8(read_answer(&mut stream)).unwrap();
-    let line = answer.lines().find(|line| line.to_lowercase().starts_with("x-auth-token: ")).expect(&answer);
-    line.split_once(": ").unwrap().1.trim().to_owned()
+fn ratio(rounds: &[(Round, Round)], figure: impl Fn(&Round) -> f64) -> f64 {
+    median(rounds.iter().map(|(ours, bare)| figure(ours) / figure(bare)).collect())
 }
 
-fn request(stream: &mut TcpStream, auth: &str, keep: bool) -> Vec<u8> {
-    let close = if keep { "" } else { "Connection: close\r\n" };
-    let request = format!("GET {PATH} HTTP/1.1\r\nHost: x\r\nOData-Version: 4.0\r\n{auth}{close}\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    read_answer(stream)
-}
-
-fn read_answer(stream: &mut TcpStream) -> Vec<u8> {
-    let mut answer = Vec::with_capacity(8192);
-    let mut chunk = [0; 8192];
-    loop {
-        let got = stream.read(&mut chunk).unwrap();
-        answer.extend_from_slice(&chunk[..got]);
-        if let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
-            let text = std::str::from_utf8(&answer[..head]).unwrap().to_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or("0", str::trim);
-            if answer.len() >= head + 4 + length.parse::<usize>().unwrap() || got == 0 {
-                return answer;
-            }
+/// Rates by kind of connection and login.
+pub fn rates() {
+    println!("{CONNECTIONS} connections, {ROUNDS} rounds of {} ms each; reads of {PATH}", ROUND.as_millis());
+    println!("{:<42} {:>10} {:>10} {:>7}", "", "plugfish/s", "bare/s", "ratio");
+    let runtime = runtime();
+    for tls in [false, true] {
+        let mut pair = runtime.block_on(Pair::start(tls));
+        let token = token(&pair.ours);
+        for (name, login, keep) in [
+            ("keep-alive, Basic", basic(), true),
+            ("keep-alive, token", token.clone(), true),
+            ("connection per request, Basic", basic(), false),
+            ("connection per request, token", token, false),
+        ] {
+            pair.with(&login, keep);
+            let rounds = pair.rounds(CONNECTIONS);
+            let ours = median(rounds.iter().map(|(ours, _)| ours.per_second).collect());
+            let bare = median(rounds.iter().map(|(_, bare)| bare.per_second).collect());
+            let name = format!("{name}{}", if tls { ", TLS" } else { "" });
+            println!("{name:<42} {ours:>10.0} {bare:>10.0} {:>7.2}", ratio(&rounds, |round| round.per_second));
         }
     }
 }
 
-/// Requests a second.
-fn load(server: SocketAddr, auth: &str, keep: bool) -> f64 {
-    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let start = Instant::now();
-    let clients: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            let (stop, count, auth) = (stop.clone(), count.clone(), auth.to_owned());
-            std::thread::spawn(move || {
-                let mut stream = TcpStream::connect(server).unwrap();
-                stream.set_nodelay(true).unwrap();
-                while !stop.load(Ordering::Relaxed) {
-                    if !keep {
-                        stream = TcpStream::connect(server).unwrap();
-                    }
-                    let answer = request(&mut stream, &auth, keep);
-                    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
-    std::thread::sleep(ROUND);
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.join().unwrap();
+/// Rates and times by the number of connections.
+pub fn connections() {
+    let runtime = runtime();
+    let mut pair = runtime.block_on(Pair::start(false));
+    let token = token(&pair.ours);
+    pair.with(&token, true);
+    println!("keep-alive, token, {ROUNDS} rounds of {} ms each; plugfish/bare, times in ms", ROUND.as_millis());
+    println!("{:>11} {:>6} {:>15} {:>15} {:>15}", "connections", "rate", "p50", "p99", "p99.9");
+    for connections in [1, 4, 16, 50, 200] {
+        let rounds = pair.rounds(connections);
+        let times = [500, 990, 999].map(|part| {
+            let of =
+                |pick: fn(&(Round, Round)) -> &Round| median(rounds.iter().map(|r| pick(r).millis(part)).collect());
+            format!("{:.2}/{:.2}", of(|round| &round.0), of(|round| &round.1))
+        });
+        let rate = ratio(&rounds, |round| round.per_second);
+        println!("{connections:>11} {rate:>6.2} {:>15} {:>15} {:>15}", times[0], times[1], times[2]);
     }
-    count.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+}
+
+/// How long reads take while all devices are well, and while all of them hang.
+pub fn hanging() {
+    const CONNECTIONS: [usize; 3] = [1, 16, 200];
+    const REPEATS: usize = 3;
+    println!(
+        "{NODES} nodes read every {} s; keep-alive, token; times in ms, medians of {ROUNDS} rounds",
+        POLL.as_secs()
+    );
+    println!("the bare handler, which has no devices, shows what else the machine did meanwhile");
+    println!("{:>11} {:>9} {:>22} {:>22}", "connections", "", "plugfish p50/p99/p99.9", "bare p50/p99/p99.9");
+    let runtime = runtime();
+    let mut ratios: Vec<(usize, f64, f64)> = Vec::new();
+    for _ in 0..REPEATS {
+        let mut pair = runtime.block_on(Pair::start(false));
+        let token = token(&pair.ours);
+        pair.with(&token, true);
+        let look = |name: &str| {
+            CONNECTIONS.map(|connections| {
+                let rounds = pair.rounds(connections);
+                let p = |pick: fn(&(Round, Round)) -> &Round| {
+                    [500, 990, 999].map(|part| median(rounds.iter().map(|r| pick(r).millis(part)).collect()))
+                };
+                let (ours, bare) = (p(|round| &round.0), p(|round| &round.1));
+                let words = |p: &[f64; 3]| format!("{:.2}/{:.2}/{:.2}", p[0], p[1], p[2]);
+                println!("{connections:>11} {name:>9} {:>22} {:>22}", words(&ours), words(&bare));
+                (ours[1], bare[1])
+            })
+        };
+        let well = look("well");
+        for plug in pair.rig.rack.plugs() {
+            plug.add_fault(Fault::always(Selector::Any, Action::Hang));
+        }
+        // Until every device was asked again, and has not answered.
+        std::thread::sleep(POLL);
+        let hang = look("hanging");
+        for (index, connections) in CONNECTIONS.into_iter().enumerate() {
+            ratios.push((connections, hang[index].0 / well[index].0, hang[index].1 / well[index].1));
+        }
+    }
+    for connections in CONNECTIONS {
+        let of = |pick: fn(&(usize, f64, f64)) -> f64| {
+            median(ratios.iter().filter(|row| row.0 == connections).map(pick).collect())
+        };
+        let (ours, bare) = (of(|row| row.1), of(|row| row.2));
+        println!("{connections:>4} connections: p99 while all hang / while all are well: {ours:.2} (bare: {bare:.2})");
+    }
 }

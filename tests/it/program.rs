@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::sim::{Rack, RackConfig};
+use plugfish::sim::{Plug, PlugConfig, Rack, RackConfig};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
@@ -47,15 +48,39 @@ impl Daemon {
     }
 
     pub async fn system(&self) -> Value {
-        let request = self.client.get(format!("{}/redfish/v1/Systems/n", self.url)).basic_auth("admin", Some("secret"));
+        self.get("/redfish/v1/Systems/n").await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let request = self.client.get(format!("{}{path}", self.url)).basic_auth("admin", Some("secret"));
         request.send().await.unwrap().json().await.unwrap()
     }
 
     pub async fn reset(&self, kind: &str) -> Option<StatusCode> {
-        let url = format!("{}/redfish/v1/Systems/n/Actions/ComputerSystem.Reset", self.url);
+        self.reset_of("n", kind).await.map(|(status, _)| status)
+    }
+
+    /// The status and what was said; `None` when there was no answer.
+    pub async fn reset_of(&self, node: &str, kind: &str) -> Option<(StatusCode, String)> {
+        let url = format!("{}/redfish/v1/Systems/{node}/Actions/ComputerSystem.Reset", self.url);
         let body = json!({ "ResetType": kind });
         let sent = self.client.post(url).basic_auth("admin", Some("secret")).json(&body).send().await;
-        sent.ok().map(|answer| answer.status())
+        let answer = sent.ok()?;
+        Some((answer.status(), answer.text().await.ok()?))
+    }
+
+    /// The X-Auth-Token of a new session.
+    pub async fn log_in(&self) -> String {
+        let login = json!({ "UserName": "admin", "Password": "secret" });
+        let sessions = format!("{}/redfish/v1/SessionService/Sessions", self.url);
+        let answer = self.client.post(sessions).json(&login).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        answer.headers()["x-auth-token"].to_str().unwrap().to_owned()
+    }
+
+    /// A figure of /proc/PID/status; in kB for memory.
+    pub fn proc_status(&self, field: &str) -> u64 {
+        proc_status(&self.child, field)
     }
 
     pub fn kill(mut self) {
@@ -68,17 +93,26 @@ pub fn log(dir: &Path) -> String {
     std::fs::read_to_string(dir.join("log")).unwrap_or_default()
 }
 
-/// A directory with a configuration for this rack.
+/// A figure of /proc/PID/status; in kB for memory.
+pub fn proc_status(child: &Child, field: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).expect(&text);
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// A directory with a configuration for this rack: a node for each plug, called like it.
 pub fn configure(rack: &Rack) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
+    let node =
+        |plug: &Arc<Plug>| format!("  - {{ id: {}, tapo: {{ address: \"{}\" }} }}\n", plug.name(), plug.address());
     let config = format!(
         "server: {{ listen: [\"127.0.0.1:{port}\"] }}\nstate_dir: state\n\
          accounts: [{{ username: admin, password: secret, role: Administrator }}]\n\
          defaults:\n  tapo: {{ username: owner@example.com, password: plugfish-demo }}\n  poll_interval: 5s\n  off_dwell: 1s\n\
-         nodes: [{{ id: n, tapo: {{ address: \"{}\" }} }}]\n",
-        rack.plugs()[0].address()
+         nodes:\n{}",
+        rack.plugs().iter().map(node).collect::<String>()
     );
     std::fs::write(dir.path().join("nodes.yaml"), config).unwrap();
     std::fs::write(dir.path().join("port"), port.to_string()).unwrap();
@@ -86,8 +120,14 @@ pub fn configure(rack: &Rack) -> tempfile::TempDir {
 }
 
 pub async fn rack() -> Rack {
+    rack_of([klap("n")]).await
+}
+
+pub async fn rack_of(plugs: impl IntoIterator<Item = PlugConfig>) -> Rack {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Rack::start(RackConfig::new(3).with(klap("n"))).await.unwrap()
+    let mut config = RackConfig::new(3);
+    config.plugs.extend(plugs);
+    Rack::start(config).await.unwrap()
 }
 
 pub async fn until(secs: u64, what: &str, holds: impl AsyncFn() -> bool) {

@@ -26,6 +26,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -110,7 +111,8 @@ impl PartialEq for Account {
 /// Makes plugs, and lets those that are outlets of one strip share its connection.
 #[derive(Default)]
 pub(super) struct Plugs {
-    connections: Mutex<Vec<Weak<Connection>>>,
+    /// By host, so that a fleet of thousands is not looked through for each of them.
+    connections: Mutex<HashMap<String, Vec<Weak<Connection>>>>,
     searches: Arc<Searches>,
 }
 
@@ -122,14 +124,19 @@ impl Plugs {
 
     fn open_with(&self, config: &TapoConfig, context: DeviceContext, timing: Timing) -> TapoPlug {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.retain(|connection| connection.strong_count() > 0);
-        let known: Vec<_> = connections.iter().filter_map(Weak::upgrade).filter(|c| c.reaches(config)).collect();
+        if connections.len() == connections.capacity() {
+            // Before it grows: those that nobody uses any more.
+            connections.retain(|_, at_host| at_host.iter().any(|connection| connection.strong_count() > 0));
+        }
+        let at_host = connections.entry(config.host.clone()).or_default();
+        at_host.retain(|connection| connection.strong_count() > 0);
+        let known: Vec<_> = at_host.iter().filter_map(Weak::upgrade).filter(|c| c.reaches(config)).collect();
         let shared = known.iter().find(|connection| connection.serves(config)).cloned();
         let connection = shared.unwrap_or_else(|| {
             // Another account changes nothing of what the plug bears.
             let gate = known.first().map_or(&context.gate, |connection| &connection.gate).clone();
             let new = Arc::new(Connection::new(config, gate, self.searches.clone(), timing));
-            connections.push(Arc::downgrade(&new));
+            at_host.push(Arc::downgrade(&new));
             new
         });
         connection.join(config);

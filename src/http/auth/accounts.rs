@@ -107,7 +107,7 @@ impl Access {
         seen: Arc<AccountRecord>,
         exact: bool,
         change: AccountChange,
-        keep: Option<String>,
+        keep: Option<Arc<str>>,
     ) -> Result<Arc<AccountRecord>, AccountRefusal> {
         let access = self.clone();
         to_the_end(async move {

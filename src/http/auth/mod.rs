@@ -23,7 +23,7 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::account::{AccessRules, AccountBook, AccountRecord, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
@@ -49,7 +49,7 @@ pub struct Caller {
     /// What it may do.
     pub role: Role,
     /// The session it uses, if it uses one.
-    pub session: Option<String>,
+    pub session: Option<Arc<str>>,
     /// It has to change its password before it may do anything else.
     pub must_change_password: bool,
 }
@@ -102,13 +102,9 @@ impl Caller {
         Caller { name, role: Role::Administrator, session: None, must_change_password: false }
     }
 
-    fn of(account: &AccountRecord, session: Option<String>) -> Caller {
-        Caller {
-            name: account.username.as_str().into(),
-            role: account.role,
-            session,
-            must_change_password: account.password_change_required,
-        }
+    /// `name` is the account's; whoever asks often keeps it.
+    fn of(account: &AccountRecord, name: Arc<str>, session: Option<Arc<str>>) -> Caller {
+        Caller { name, role: account.role, session, must_change_password: account.password_change_required }
     }
 
     /// Whether the caller's role has this privilege.
@@ -155,7 +151,8 @@ pub struct Access {
     sessions: RwLock<HashMap<Key, Arc<sessions::Session>>>,
     verdicts: RwLock<HashMap<Key, Verdict>>,
     salt: Key,
-    checking: Arc<Semaphore>,
+    /// One check at a time, here.
+    checking: Arc<tokio::sync::Mutex<password::Memory>>,
     lockout: Mutex<Lockout>,
     throttle: Mutex<Throttle>,
     /// One change of accounts at a time, from the look at what is there to its place in the tables.
@@ -172,7 +169,7 @@ impl Access {
             sessions: RwLock::new(sessions::load(book.as_ref(), clock.now())),
             verdicts: RwLock::default(),
             salt: secret_bytes(),
-            checking: Arc::new(Semaphore::new(1)),
+            checking: Arc::default(),
             lockout: Mutex::default(),
             throttle: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
@@ -207,7 +204,7 @@ impl Access {
             return Ok(verdict.caller);
         }
         let account = self.prove(key, name, Zeroizing::new(password.to_owned()), origin).await?;
-        Ok(Caller::of(&account, None))
+        Ok(Caller::of(&account, name.into(), None))
     }
 
     /// The account whose name and password these are. Slow, and counted when they are wrong.
@@ -219,7 +216,7 @@ impl Access {
         origin: Option<IpAddr>,
     ) -> Result<Arc<AccountRecord>, AuthError> {
         self.throttle().take(origin, self.clock.now().mono).map_err(AuthError::Slowed)?;
-        let turn = match self.turn().await {
+        let mut turn = match self.turn().await {
             Ok(turn) => turn,
             Err(busy) => {
                 self.throttle().give_back(origin);
@@ -233,11 +230,7 @@ impl Access {
         }
         let account = read(&self.accounts).get(name).filter(|account| account.enabled).cloned();
         let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let check = move || {
-            let right = password::is_right(&password, hash.as_ref());
-            drop(turn);
-            right
-        };
+        let check = move || password::is_right(&password, hash.as_ref(), &mut turn);
         let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         let account = account.ok_or(AuthError::Wrong)?;
         if right && !self.is_locked(name) {
@@ -261,9 +254,9 @@ impl Access {
         self.lockout().is_locked(name, self.clock.now().mono)
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
-        let turn = self.clock.limit(CHECK_DEADLINE, self.checking.clone().acquire_owned()).await;
-        turn.and_then(Result::ok).ok_or(AuthError::Busy)
+    async fn turn(&self) -> Result<OwnedMutexGuard<password::Memory>, AuthError> {
+        let turn = self.clock.limit(CHECK_DEADLINE, self.checking.clone().lock_owned()).await;
+        turn.ok_or(AuthError::Busy)
     }
 
     fn digest(&self, name: &str, password: &str) -> Key {
@@ -295,7 +288,7 @@ impl Access {
         if verdicts.len() >= VERDICTS_MAX {
             verdicts.clear();
         }
-        let caller = Caller::of(&account, None);
+        let caller = Caller::of(&account, account.username.as_str().into(), None);
         verdicts.insert(key, Verdict { account, caller, until: now + VERDICT_LIFE });
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use crate::clock::secret_bytes;
 
@@ -21,6 +21,10 @@ const PASSWORD_BYTES_MAX: usize = 1024;
 /// Compared when there is no such account, so that the time it takes does not tell.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody knows this one").unwrap_or_default());
 
+/// Where a password is checked. If each check took memory of its own, every thread that ever made one would keep its 7 MiB:
+/// a flood of guesses has brought that to 120 MiB.
+pub(super) type Memory = Vec<Block>;
+
 /// argon2id with 7 MiB and 5 passes: one of OWASP's equal choices, and the one that fits a small box.
 fn argon2() -> Argon2<'static> {
     let params = Params::new(7 * 1024, 5, 1, None).unwrap_or_default();
@@ -34,14 +38,27 @@ pub fn hash_password(password: &str) -> Result<String, argon2::password_hash::Er
 }
 
 /// Whether this is the password behind the hash. Takes as long when there is no hash.
-pub(super) fn is_right(password: &str, hash: Option<&String>) -> bool {
+pub(super) fn is_right(password: &str, hash: Option<&String>, memory: &mut Memory) -> bool {
     if password.len() > PASSWORD_BYTES_MAX {
         return false;
     }
     match PasswordHash::new(hash.unwrap_or(&NOBODY)) {
-        Ok(parsed) => argon2().verify_password(password.as_bytes(), &parsed).is_ok() && hash.is_some(),
+        Ok(parsed) => is_behind(password, &parsed, memory) == Some(true) && hash.is_some(),
         Err(_) => false,
     }
+}
+
+/// `None` when the hash is of a kind that is not known here.
+fn is_behind(password: &str, hash: &PasswordHash, memory: &mut Memory) -> Option<bool> {
+    let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let version = hash.version.map(Version::try_from).transpose().ok()?.unwrap_or_default();
+    let params = Params::try_from(hash).ok()?;
+    memory.resize(params.block_count(), Block::default());
+    let mut output = vec![0; expected.len()];
+    let argon2 = Argon2::new(algorithm, version, params);
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, memory.as_mut_slice()).ok()?;
+    Some(Output::new(&output).ok()? == *expected)
 }
 
 #[cfg(test)]
@@ -51,9 +68,15 @@ mod tests {
     #[test]
     fn only_the_password_itself_is_right() {
         let hash = hash_password("one").unwrap();
+        let mut memory = Memory::new();
+        let mut is_right = |password: &str, hash: Option<&String>| super::is_right(password, hash, &mut memory);
         assert!(is_right("one", Some(&hash)) && !is_right("two", Some(&hash)));
         assert!(!is_right("nobody knows this one", None), "nobody can be nobody");
+        assert!(is_right("one", Some(&hash)), "whatever was checked before");
         assert!(!is_right("one", Some(&"plain".to_owned())));
+        // Of another kind, as the command `argon2` makes it.
+        let small = "$argon2i$v=19$m=64,t=2,p=1$c29tZXNhbHQ$";
+        assert!(!is_right("password", Some(&small.to_owned())) && is_right("one", Some(&hash)));
         let long = "x".repeat(PASSWORD_BYTES_MAX + 1);
         assert!(!is_right(&long, Some(&hash_password(&long).unwrap())));
     }

@@ -21,6 +21,9 @@ pub(super) const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct Session {
     record: SessionRecord,
+    /// Its name and the account's, for the callers that it lets in.
+    id: Arc<str>,
+    username: Arc<str>,
     /// The last use, in milliseconds of the clock that nobody sets; before its start for a session of an earlier process.
     last_used: AtomicI64,
     /// The last use that the book knows of.
@@ -57,7 +60,12 @@ pub(super) fn load(book: &dyn AccountBook, now: Now) -> HashMap<Key, Arc<Session
 impl Session {
     fn new(record: SessionRecord, now: Now) -> Session {
         let used = || AtomicI64::new(moment(now.mono).saturating_sub(millis(now.wall.since(record.last_used))));
-        Session { last_used: used(), noted: used(), record }
+        let (id, username) = (record.id.as_str().into(), record.username.as_str().into());
+        Session { id, username, last_used: used(), noted: used(), record }
+    }
+
+    fn caller(&self, account: &AccountRecord) -> Caller {
+        Caller::of(account, self.username.clone(), Some(self.id.clone()))
     }
 
     fn is_over(&self, now: Mono, timeout: Duration) -> bool {
@@ -123,9 +131,10 @@ impl Access {
         for session in gone.iter().filter_map(|key| sessions.remove(key)) {
             self.book.delete_session(&session.record.id);
         }
-        sessions.insert(key, Arc::new(Session::new(record.clone(), now)));
+        let session = Session::new(record.clone(), now);
+        let caller = session.caller(account);
+        sessions.insert(key, Arc::new(session));
         self.book.put_session(record.clone());
-        let caller = Caller::of(account, Some(record.id.clone()));
         Some(NewSession { record, token, caller })
     }
 
@@ -143,7 +152,7 @@ impl Access {
             session.noted.store(used, Ordering::Relaxed);
             self.book.put_session(SessionRecord { last_used: now.wall, ..session.record.clone() });
         }
-        Some(Caller::of(&account, Some(session.record.id.clone())))
+        Some(session.caller(&account))
     }
 
     /// All sessions that are not over, the oldest first.

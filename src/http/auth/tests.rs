@@ -124,7 +124,7 @@ async fn a_new_password_ends_what_the_old_one_began() {
     let hash = access.hash("two".to_owned().into()).await.unwrap();
     let change = AccountChange { password_hash: Some(hash), ..AccountChange::default() };
     let seen = access.account("admin").unwrap();
-    access.change_account(seen, true, change, Some(mine.record.id.clone())).await.unwrap();
+    access.change_account(seen, true, change, Some(mine.record.id.clone().into())).await.unwrap();
     assert_eq!(access.basic("admin", "one").await, Err(AuthError::Wrong));
     assert!(access.basic("admin", "two").await.is_ok());
     assert!(access.token(&mine.token).await.is_ok());
@@ -227,7 +227,7 @@ async fn sessions_live_in_the_book_and_the_oldest_idle_one_makes_room() {
     let access = access(&book);
     let first = access.session("one").await.unwrap();
     assert!(!format!("{:?}", book.sessions()).contains(&first.token));
-    assert_eq!(access.token(&first.token).await.unwrap().session, Some(first.record.id));
+    assert_eq!(access.token(&first.token).await.unwrap().session, Some(first.record.id.into()));
     let again = Access::new(book.clone(), Clock::system(), true);
     assert!(again.token(&first.token).await.is_ok(), "a restart keeps it");
     for _ in 0..SESSIONS_MAX {

@@ -171,7 +171,7 @@ async fn connections_are_shared_by_address_and_account_and_go_with_their_last_ou
     let metrics = Metrics::new();
     let plugs = Plugs::default();
     let open = |config: &TapoConfig| plugs.open_with(config, context("node-1", no_pace(), &metrics), quick());
-    let count = || plugs.connections.lock().unwrap().iter().filter(|c| c.strong_count() > 0).count();
+    let count = || plugs.connections.lock().unwrap().values().flatten().filter(|c| c.strong_count() > 0).count();
     let one = open(&config(1));
     let two = open(&TapoConfig { outlet: Some(1), ..config(1) });
     assert_eq!(count(), 1);
