@@ -151,7 +151,7 @@ impl State {
         let Some(intent) = self.pages[node].memory.intent.clone() else {
             return self.broken(node, "durable-first", format!("the order {order:?} without a command on record"));
         };
-        let seen_off = self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Off);
+        let seen_off = self.nodes[node].reading.is_some_and(|reading| reading.power != Power::On);
         let stage = intent.stage;
         let cut = stage != Stage::Accepted;
         let owed = |(_, landed): &(Duration, Intent)| landed.by == intent.by && landed.stage == Stage::Cutting;

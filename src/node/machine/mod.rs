@@ -38,8 +38,8 @@ use seen::Seen;
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
 
-/// Clients that may wait for the same durable write of a command. A stuck disk holds them for as long as it is stuck, also
-/// those that have given up meanwhile and ask again.
+/// Clients of one node that may wait for commands to become durable, before no more may join one of them. A stuck disk
+/// holds them for as long as it is stuck, also those that have given up meanwhile and ask again.
 const JOINED_MAX: usize = 64;
 
 /// An order that was sent this long ago is not on its way any more: no request to a device lives so long.

@@ -36,16 +36,21 @@ impl Machine {
         // Joining an equal command asks nothing more of the device, so no state of the link refuses it.
         let abilities = self.seen.as_ref().and_then(|seen| seen.abilities.clone());
         let abilities = abilities.as_deref();
+        let waiting = self.saves.iter().map(|saving| match saving {
+            Saving::Accept { tickets, .. } => tickets.len(),
+            _ => 0,
+        });
+        let full = waiting.sum::<usize>() >= JOINED_MAX;
         if let Some(Saving::Accept { command, tickets }) = self.newest_accept()
             && command.serves(reset, abilities)
         {
-            if tickets.len() < JOINED_MAX {
-                tickets.push(ticket);
-                out.push(Effect::Count(reset, "coalesced"));
-            } else {
+            if full {
                 let node = self.spec.id.clone();
                 out.push(Effect::Count(reset, "refused"));
                 out.push(Effect::Answer(ticket, Err(Refusal::Overloaded { node })));
+            } else {
+                tickets.push(ticket);
+                out.push(Effect::Count(reset, "coalesced"));
             }
             return;
         }
@@ -218,6 +223,11 @@ impl Machine {
         // A poll that was due meanwhile would come when the device is busy with the order.
         let first_look = self.spec.kind.verify_after.first().copied().unwrap_or_default();
         self.next_poll = self.next_poll.max(now + first_look);
+        let may_be_on = self.unsettled.is_some_and(|(ordered, _)| ordered == Power::On);
+        if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.power == order.leads_to()) {
+            // It may have been on for a moment that nobody saw, and went off with this order.
+            seen.off_since = (seen.power == Power::Off).then_some(now);
+        }
         if !order.is_pulse() {
             self.unsettled = Some((order.leads_to(), now));
         }
