@@ -268,12 +268,14 @@ impl Machine {
                 if rewired {
                     self.link = Link::default();
                     self.next_poll = moment.now.mono;
+                    self.command_may_try(moment.now.mono);
                 }
                 self.next_poll = self.next_poll.min(moment.now.mono + self.spec.rules.poll_interval);
             }
             Input::Renew => {
                 out.push(Effect::ForgetSession);
                 self.link.try_now(moment.now.mono);
+                self.command_may_try(moment.now.mono);
                 self.next_poll = moment.now.mono;
             }
             Input::Stop => self.stopping = true,

@@ -70,6 +70,13 @@ impl Machine {
         self.save(Save::Intent(command.intent.clone()), Saving::Accept { command, tickets: vec![ticket] }, out);
     }
 
+    /// The device is to be tried now: a command that waits for its next try does not wait any longer.
+    pub(super) fn command_may_try(&mut self, now: Mono) {
+        if let Some(command) = self.command.as_mut() {
+            command.retry_at = command.retry_at.min(now);
+        }
+    }
+
     fn newest_accept(&mut self) -> Option<&mut Saving> {
         self.saves.iter_mut().rev().find(|saving| matches!(saving, Saving::Accept { .. }))
     }

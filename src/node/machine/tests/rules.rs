@@ -159,6 +159,21 @@ fn the_dwell_begins_anew_where_an_on_may_have_been_followed_unseen() {
 }
 
 #[test]
+fn a_renewed_login_is_tried_for_a_cycle_that_waits_for_its_on() {
+    let mut world = World::settled(Power::On);
+    world.reset(1, ResetType::PowerCycle);
+    world.run(secs(2));
+    world.mood = Mood::WrongPassword;
+    world.run(secs(100));
+    world.mood = Mood::Well;
+    world.run(secs(100));
+    assert_eq!(world.relay, Power::Off, "the login is left alone");
+    world.input(Input::Renew);
+    world.run(secs(5));
+    assert_eq!((world.relay, world.view().command), (Power::On, None));
+}
+
+#[test]
 fn an_ignored_order_is_repeated_until_it_is_followed() {
     let mut world = World::settled(Power::On);
     world.mood = Mood::Ignores;
