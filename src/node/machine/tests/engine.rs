@@ -281,6 +281,21 @@ fn an_interrupt_that_cannot_be_recorded_is_not_sent() {
 }
 
 #[test]
+fn waking_up_uses_no_override_up_that_an_earlier_order_failed_to_bring() {
+    let mut world = engine(Power::On);
+    world.boot(BootTarget::Pxe, BootEnabled::Once);
+    world.mood = Mood::NotReady;
+    world.reset(1, ResetType::ForceRestart);
+    world.run(secs(3));
+    world.turn(Power::Asleep);
+    world.mood = Mood::Well;
+    world.reset(2, ResetType::On);
+    world.run(secs(30));
+    assert_eq!((world.relay, world.done()), (Power::On, 1));
+    assert_eq!((world.engine.boots.len(), world.view().boot.enabled), (0, BootEnabled::Once));
+}
+
+#[test]
 fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
     for (reset, order) in [(ResetType::ForceRestart, Order::Reset), (ResetType::Nmi, Order::Nmi)] {
         let mut world = engine(Power::On);
