@@ -219,12 +219,13 @@ impl State {
             _ => Power::Off,
         };
         // A slow disk only makes a poll fall due while the command waits for it.
-        let calm = known.disturbed.max(self.devices[known.device].disturbed);
+        let calm = known.disturbed.max(self.devices[known.device].disturbed).max(known.found);
         let settled = known.last_order.is_none_or(|at| at + SETTLED < current.since);
         if current.accepted == now
             && !current.answered
             && !current.restored
             && reading.power != first
+            && reading.at < current.since
             && settled
             && self.devices[known.device].make == Make::Plug
             && calm + FOUND < current.since
