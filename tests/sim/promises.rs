@@ -337,10 +337,11 @@ impl State {
         let device = &self.devices[known.device];
         let age = now.saturating_sub(known.reading.map_or(Duration::ZERO, |reading| reading.at));
         let quiet = known.last_order.is_none_or(|at| at + FOUND < now) && device.moving.is_none();
-        let words = if !view.link.up() {
+        // Somebody may have renewed a refused login just now.
+        let renewed = known.causes.back().is_some_and(|(at, _)| now < *at + FOUND);
+        let words = if !view.link.up() && !renewed {
             format!("the device is well and not found: {:?}", view.link)
         } else if known.dead.is_some() {
-            // Somebody renewed a refused login just now.
             return;
         } else if age > TWO_POLLS && now > known.found + TWO_POLLS {
             format!("the last reading is {age:?} old")
