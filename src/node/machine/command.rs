@@ -164,7 +164,9 @@ impl Command {
 
     /// It may have cut the power and ends with the power on: it is completed whatever the deadline says.
     pub fn owes_on(&self) -> bool {
-        self.intent.stage != Stage::Accepted && self.intent.reset != ResetType::ForceOff
+        // An interrupt goes to a node that was seen on, and its record says only that it may have been sent.
+        let interrupts = (self.intent.stage, self.order) == (Stage::Restoring, Order::Nmi);
+        self.intent.stage != Stage::Accepted && self.intent.reset != ResetType::ForceOff && !interrupts
     }
 
     /// What it needs next. `dwell_until`: the earliest moment for an On.

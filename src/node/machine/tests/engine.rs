@@ -296,6 +296,20 @@ fn waking_up_uses_no_override_up_that_an_earlier_order_failed_to_bring() {
 }
 
 #[test]
+fn an_interrupt_owes_no_on_to_a_machine_that_went_off_and_away() {
+    let mut world = engine(Power::On);
+    world.reset(1, ResetType::Nmi);
+    world.run_to_the_order();
+    world.operate();
+    world.turn(Power::Off);
+    world.mood = Mood::Away;
+    world.run(secs(100));
+    world.mood = Mood::Well;
+    world.run(secs(100));
+    assert_eq!((world.relay, world.orders(), world.view().command), (Power::Off, vec![Order::Nmi], None));
+}
+
+#[test]
 fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
     for (reset, order) in [(ResetType::ForceRestart, Order::Reset), (ResetType::Nmi, Order::Nmi)] {
         let mut world = engine(Power::On);
