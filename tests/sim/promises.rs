@@ -317,7 +317,8 @@ impl State {
             if age > COMMAND_LIMIT && !owed {
                 return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
             }
-            let waits = age > FIRST_ORDER + DWELL && !current.answered && !current.restored;
+            // A machine that was asked to go off may do so during the dwell, which begins anew then.
+            let waits = age > FIRST_ORDER + DWELL * 2 && !current.answered && !current.restored;
             if waits && calm + FOUND < current.since && view.link.up() {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
             }

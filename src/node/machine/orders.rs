@@ -286,7 +286,7 @@ impl Machine {
             return;
         }
         let Some(power) = power else { return command.between_states(now.mono) };
-        command.must_read = false;
+        (command.must_read, command.looked) = (false, Some(now.mono));
         // A device that is well and does not take the order is still asked less and less often.
         if command.obstacle.is_none() {
             command.failures = 0;

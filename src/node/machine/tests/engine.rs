@@ -310,6 +310,20 @@ fn an_interrupt_owes_no_on_to_a_machine_that_went_off_and_away() {
 }
 
 #[test]
+fn a_machine_that_went_off_while_an_order_waited_is_seen_to_be_off_before_it() {
+    let mut world = engine(Power::On);
+    world.boot(BootTarget::Pxe, BootEnabled::Once);
+    world.reset(1, ResetType::GracefulShutdown);
+    world.run(secs(3));
+    world.reset(2, ResetType::On);
+    world.run(secs(2));
+    world.turn(Power::Off);
+    world.run(secs(60));
+    assert_eq!((world.relay, world.engine.boots.as_slice()), (Power::On, &[BootTarget::Pxe][..]));
+    assert_eq!(world.view().boot.enabled, BootEnabled::Disabled);
+}
+
+#[test]
 fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
     for (reset, order) in [(ResetType::ForceRestart, Order::Reset), (ResetType::Nmi, Order::Nmi)] {
         let mut world = engine(Power::On);
