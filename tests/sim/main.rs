@@ -48,8 +48,8 @@ const LARGE: Shape = Shape {
 
 /// The same for as long as a real run may take.
 const LARGER: Shape = Shape {
-    nodes: 3000,
-    length: Duration::from_secs(2 * 3600),
+    nodes: 2000,
+    length: Duration::from_secs(90 * 60),
     every: Duration::from_secs(600),
     life: Duration::from_secs(1800),
     ..LARGE

@@ -188,15 +188,15 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         (by, now, state.nodes[node].current.as_ref().map(|current| current.reset))
     };
     let answer = fleet.reset(&entry, reset, by.clone()).await;
-    let death = {
+    let worst = {
         let mut state = world.lock();
         state.nodes[node].asking -= 1;
         state.answered(node, now, reset, &by, before, &answer);
         // A device that dies in the middle of a cycle is the worst of them.
-        let dies = answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0;
-        dies.then(|| (state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000), state.clock()))
+        let worst = answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0;
+        worst.then(|| (state.clock(), state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000)))
     };
-    if let Some((pause, long, clock)) = death {
+    if let Some((clock, pause, long)) = worst {
         clock.sleep(pause).await;
         let mut state = world.lock();
         let until = state.now() + long;

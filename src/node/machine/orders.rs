@@ -203,8 +203,8 @@ impl Machine {
         };
         match result {
             Ok(()) => command.intent = intent,
-            // The node is on, and without a record a crash in the middle would leave it off.
-            Err(error) if intent.stage == Stage::Cutting => {
+            // The node is on, and without a record a crash in the middle would leave it off, or send an interrupt twice.
+            Err(error) if intent.stage == Stage::Cutting || command.order == Order::Nmi => {
                 let why = format!("{} was given up before anything was done: {error}", command.in_words());
                 self.fail_command(why, moment.now, out);
             }

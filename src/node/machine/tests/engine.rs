@@ -270,6 +270,17 @@ fn an_interrupt_that_was_not_taken_does_not_turn_on_a_machine_that_went_off() {
 }
 
 #[test]
+fn an_interrupt_that_cannot_be_recorded_is_not_sent() {
+    let mut world = engine(Power::On);
+    world.reset(1, ResetType::Nmi);
+    world.save_one();
+    world.disk_full = true;
+    world.run(secs(30));
+    assert_eq!((world.orders(), world.view().command), (vec![], None));
+    assert_eq!(world.was_told(|h| matches!(h, Happening::CommandFailed { .. })), 1);
+}
+
+#[test]
 fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
     for (reset, order) in [(ResetType::ForceRestart, Order::Reset), (ResetType::Nmi, Order::Nmi)] {
         let mut world = engine(Power::On);
