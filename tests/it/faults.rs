@@ -10,7 +10,8 @@ use crate::rig::{Rig, klap, plug};
 /// A read takes microseconds; this leaves room for a machine that runs other tests beside it.
 const READ_MAX: Duration = Duration::from_millis(50);
 
-/// Reads the node all the time while `work` is done; the share of reads above [`READ_MAX`] must be under 1 %.
+/// Reads the node all the time while `work` is done; at most one read in ten may be above [`READ_MAX`], which a busy machine
+/// causes now and then. Reads that waited for a faulty device would all be.
 async fn while_reading<T>(rig: &Rig, node: &str, work: impl Future<Output = T>) -> T {
     let reading = async {
         let mut took = Vec::new();
@@ -20,7 +21,7 @@ async fn while_reading<T>(rig: &Rig, node: &str, work: impl Future<Output = T>) 
             took.push(rig.now().since(start));
             if took.len() >= 100 {
                 let slow = took.iter().filter(|took| **took > READ_MAX).count();
-                assert!(slow * 100 <= took.len() * 2, "{slow} of {} reads were slow", took.len());
+                assert!(slow * 10 <= took.len(), "{slow} of {} reads were slow", took.len());
             }
             tokio::time::sleep(Duration::from_millis(5)).await; // leaves the machine to the other tests
         }
