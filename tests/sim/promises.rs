@@ -32,8 +32,8 @@ const GIVEN_UP: u32 = 8;
 /// ... in this time every device is given up: also an engine, whose silence is ordinary for a minute.
 const SILENT: Duration = Duration::from_secs(140);
 
-/// Clients that wait for one node: 64 for each of the 16 writes that may wait for the disk, and 64 for the one under way.
-const ASKING_MAX: usize = 17 * 64;
+/// Clients that may wait for one node at once: 64 that join, one for each of 16 writes, and a mailbox of 32.
+const ASKING_MAX: usize = 128;
 
 impl State {
     /// Hears all events that were told.
