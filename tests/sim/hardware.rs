@@ -175,7 +175,9 @@ impl Hardware {
             self.session = false;
         }
         self.fault = Some((fault, until));
-        self.disturbed = self.disturbed.max(until);
+        // A call that is stuck ends by the actor's own deadline.
+        let stuck = if fault == Fault::Stuck { Duration::from_secs(45) } else { Duration::ZERO };
+        self.disturbed = self.disturbed.max(until + stuck);
     }
 
     /// Nothing fails from now on; what is late comes now.

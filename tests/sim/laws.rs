@@ -151,7 +151,7 @@ impl State {
         let Some(intent) = self.pages[node].memory.intent.clone() else {
             return self.broken(node, "durable-first", format!("the order {order:?} without a command on record"));
         };
-        let seen_off = self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Off);
+        let seen_off = self.nodes[node].reading.is_some_and(|reading| reading.power != Power::On);
         let stage = intent.stage;
         let cut = stage != Stage::Accepted;
         let owed = |(_, landed): &(Duration, Intent)| landed.by == intent.by && landed.stage == Stage::Cutting;
@@ -219,12 +219,13 @@ impl State {
             _ => Power::Off,
         };
         // A slow disk only makes a poll fall due while the command waits for it.
-        let calm = known.disturbed.max(self.devices[known.device].disturbed);
+        let calm = known.disturbed.max(self.devices[known.device].disturbed).max(known.found);
         let settled = known.last_order.is_none_or(|at| at + SETTLED < current.since);
         if current.accepted == now
             && !current.answered
             && !current.restored
             && reading.power != first
+            && reading.at < current.since
             && settled
             && self.devices[known.device].make == Make::Plug
             && calm + FOUND < current.since

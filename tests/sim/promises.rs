@@ -32,8 +32,8 @@ const GIVEN_UP: u32 = 8;
 /// ... in this time every device is given up: also an engine, whose silence is ordinary for a minute.
 const SILENT: Duration = Duration::from_secs(140);
 
-/// Clients that wait for one node: 64 for each of the 16 writes that may wait for the disk, and 64 for the one under way.
-const ASKING_MAX: usize = 17 * 64;
+/// Clients that may wait for one node at once: 64 that join, one for each of 16 writes, and a mailbox of 32.
+const ASKING_MAX: usize = 128;
 
 impl State {
     /// Hears all events that were told.
@@ -317,7 +317,8 @@ impl State {
             if age > COMMAND_LIMIT && !owed {
                 return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
             }
-            let waits = age > FIRST_ORDER + DWELL && !current.answered && !current.restored;
+            // A machine that was asked to go off may do so during the dwell, which begins anew then.
+            let waits = age > FIRST_ORDER + DWELL * 2 && !current.answered && !current.restored;
             if waits && calm + FOUND < current.since && view.link.up() {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
             }
@@ -337,10 +338,11 @@ impl State {
         let device = &self.devices[known.device];
         let age = now.saturating_sub(known.reading.map_or(Duration::ZERO, |reading| reading.at));
         let quiet = known.last_order.is_none_or(|at| at + FOUND < now) && device.moving.is_none();
-        let words = if !view.link.up() {
+        // Somebody may have renewed a refused login just now.
+        let renewed = known.causes.back().is_some_and(|(at, _)| now < *at + FOUND);
+        let words = if !view.link.up() && !renewed {
             format!("the device is well and not found: {:?}", view.link)
         } else if known.dead.is_some() {
-            // Somebody renewed a refused login just now.
             return;
         } else if age > TWO_POLLS && now > known.found + TWO_POLLS {
             format!("the last reading is {age:?} old")

@@ -145,6 +145,8 @@ fn press(state: &mut State, node: usize) {
         hardware.fail(Fault::Silent, now + long);
     }
     state.nodes[node].expect = None;
+    // A boot that was under way may have been cut short.
+    state.nodes[node].used.values_mut().for_each(|(_, doubts)| *doubts += 1);
     state.trace(node, What::Outside(if cut { "a power cut" } else { "a press" }, power));
 }
 

@@ -23,6 +23,8 @@ impl Machine {
         // A machine that wakes up does not boot.
         let wakes = order == Order::On && self.seen.as_ref().is_some_and(|seen| seen.power == Power::Asleep);
         if !self.spec.kind.applies_boot || !order.boots() || wakes {
+            // One that went out with an order that was not taken is not used by this one.
+            self.applied = self.applied.filter(|applied| applied.taken);
             return BootOverride::default();
         }
         let once = self.boot.boot.enabled == BootEnabled::Once;

@@ -32,6 +32,10 @@ const GRACEFUL_DEADLINE: Duration = Duration::from_secs(150);
 /// How often a node is looked at that shuts down by itself.
 const GRACEFUL_LOOK: Duration = Duration::from_secs(5);
 
+/// A device that is read before each order is read again when the last reading is older than this: the order waited for a
+/// dwell or for the disk.
+const LOOK_LIFE: Duration = Duration::from_secs(2);
+
 /// How soon a device is asked again that is between two states.
 const BETWEEN_STATES_LOOK: Duration = Duration::from_secs(2);
 
@@ -52,6 +56,8 @@ pub(super) struct Command {
     pub failing: Option<String>,
     /// Read before anything else.
     pub must_read: bool,
+    /// When it was last read for this command.
+    pub looked: Option<Mono>,
     /// The order of this leg was taken by the device then, and this many readings did not show it.
     pub taken: Option<(Mono, usize)>,
     pub failures: usize,
@@ -116,6 +122,7 @@ impl Command {
             overdue: false,
             failing: None,
             must_read,
+            looked: None,
             taken: None,
             failures: 0,
             retry_at: now,
@@ -164,7 +171,9 @@ impl Command {
 
     /// It may have cut the power and ends with the power on: it is completed whatever the deadline says.
     pub fn owes_on(&self) -> bool {
-        self.intent.stage != Stage::Accepted && self.intent.reset != ResetType::ForceOff
+        // An interrupt goes to a node that was seen on, and its record says only that it may have been sent.
+        let interrupts = (self.intent.stage, self.order) == (Stage::Restoring, Order::Nmi);
+        self.intent.stage != Stage::Accepted && self.intent.reset != ResetType::ForceOff && !interrupts
     }
 
     /// What it needs next. `dwell_until`: the earliest moment for an On.
@@ -193,6 +202,9 @@ impl Command {
             if let Some(after) = self.look_after(kind, readings) {
                 return if now < at + after { wait(at + after) } else { Next::Read };
             }
+        }
+        if kind.looks_first && self.looked.is_some_and(|at| now.since(at) > LOOK_LIFE) {
+            return Next::Read;
         }
         match (self.order, self.intent.stage) {
             (Order::Off, Stage::Accepted) if self.then_on => Next::Record(Stage::Cutting),

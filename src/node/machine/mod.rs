@@ -38,8 +38,8 @@ use seen::Seen;
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
 
-/// Clients that may wait for the same durable write of a command. A stuck disk holds them for as long as it is stuck, also
-/// those that have given up meanwhile and ask again.
+/// Clients of one node that may wait for commands to become durable, before no more may join one of them. A stuck disk
+/// holds them for as long as it is stuck, also those that have given up meanwhile and ask again.
 const JOINED_MAX: usize = 64;
 
 /// An order that was sent this long ago is not on its way any more: no request to a device lives so long.
@@ -268,12 +268,14 @@ impl Machine {
                 if rewired {
                     self.link = Link::default();
                     self.next_poll = moment.now.mono;
+                    self.command_may_try(moment.now.mono);
                 }
                 self.next_poll = self.next_poll.min(moment.now.mono + self.spec.rules.poll_interval);
             }
             Input::Renew => {
                 out.push(Effect::ForgetSession);
                 self.link.try_now(moment.now.mono);
+                self.command_may_try(moment.now.mono);
                 self.next_poll = moment.now.mono;
             }
             Input::Stop => self.stopping = true,

@@ -36,16 +36,21 @@ impl Machine {
         // Joining an equal command asks nothing more of the device, so no state of the link refuses it.
         let abilities = self.seen.as_ref().and_then(|seen| seen.abilities.clone());
         let abilities = abilities.as_deref();
+        let waiting = self.saves.iter().map(|saving| match saving {
+            Saving::Accept { tickets, .. } => tickets.len(),
+            _ => 0,
+        });
+        let full = waiting.sum::<usize>() >= JOINED_MAX;
         if let Some(Saving::Accept { command, tickets }) = self.newest_accept()
             && command.serves(reset, abilities)
         {
-            if tickets.len() < JOINED_MAX {
-                tickets.push(ticket);
-                out.push(Effect::Count(reset, "coalesced"));
-            } else {
+            if full {
                 let node = self.spec.id.clone();
                 out.push(Effect::Count(reset, "refused"));
                 out.push(Effect::Answer(ticket, Err(Refusal::Overloaded { node })));
+            } else {
+                tickets.push(ticket);
+                out.push(Effect::Count(reset, "coalesced"));
             }
             return;
         }
@@ -63,6 +68,13 @@ impl Machine {
         }
         let command = self.new_command(reset, by, now);
         self.save(Save::Intent(command.intent.clone()), Saving::Accept { command, tickets: vec![ticket] }, out);
+    }
+
+    /// The device is to be tried now: a command that waits for its next try does not wait any longer.
+    pub(super) fn command_may_try(&mut self, now: Mono) {
+        if let Some(command) = self.command.as_mut() {
+            command.retry_at = command.retry_at.min(now);
+        }
     }
 
     fn newest_accept(&mut self) -> Option<&mut Saving> {
@@ -218,6 +230,11 @@ impl Machine {
         // A poll that was due meanwhile would come when the device is busy with the order.
         let first_look = self.spec.kind.verify_after.first().copied().unwrap_or_default();
         self.next_poll = self.next_poll.max(now + first_look);
+        let may_be_on = self.unsettled.is_some_and(|(ordered, _)| ordered == Power::On);
+        if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.power == order.leads_to()) {
+            // It may have been on for a moment that nobody saw, and went off with this order.
+            seen.off_since = (seen.power == Power::Off).then_some(now);
+        }
         if !order.is_pulse() {
             self.unsettled = Some((order.leads_to(), now));
         }
@@ -269,7 +286,7 @@ impl Machine {
             return;
         }
         let Some(power) = power else { return command.between_states(now.mono) };
-        command.must_read = false;
+        (command.must_read, command.looked) = (false, Some(now.mono));
         // A device that is well and does not take the order is still asked less and less often.
         if command.obstacle.is_none() {
             command.failures = 0;

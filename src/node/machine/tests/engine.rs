@@ -281,6 +281,49 @@ fn an_interrupt_that_cannot_be_recorded_is_not_sent() {
 }
 
 #[test]
+fn waking_up_uses_no_override_up_that_an_earlier_order_failed_to_bring() {
+    let mut world = engine(Power::On);
+    world.boot(BootTarget::Pxe, BootEnabled::Once);
+    world.mood = Mood::NotReady;
+    world.reset(1, ResetType::ForceRestart);
+    world.run(secs(3));
+    world.turn(Power::Asleep);
+    world.mood = Mood::Well;
+    world.reset(2, ResetType::On);
+    world.run(secs(30));
+    assert_eq!((world.relay, world.done()), (Power::On, 1));
+    assert_eq!((world.engine.boots.len(), world.view().boot.enabled), (0, BootEnabled::Once));
+}
+
+#[test]
+fn an_interrupt_owes_no_on_to_a_machine_that_went_off_and_away() {
+    let mut world = engine(Power::On);
+    world.reset(1, ResetType::Nmi);
+    world.run_to_the_order();
+    world.operate();
+    world.turn(Power::Off);
+    world.mood = Mood::Away;
+    world.run(secs(100));
+    world.mood = Mood::Well;
+    world.run(secs(100));
+    assert_eq!((world.relay, world.orders(), world.view().command), (Power::Off, vec![Order::Nmi], None));
+}
+
+#[test]
+fn a_machine_that_went_off_while_an_order_waited_is_seen_to_be_off_before_it() {
+    let mut world = engine(Power::On);
+    world.boot(BootTarget::Pxe, BootEnabled::Once);
+    world.reset(1, ResetType::GracefulShutdown);
+    world.run(secs(3));
+    world.reset(2, ResetType::On);
+    world.run(secs(2));
+    world.turn(Power::Off);
+    world.run(secs(60));
+    assert_eq!((world.relay, world.engine.boots.as_slice()), (Power::On, &[BootTarget::Pxe][..]));
+    assert_eq!(world.view().boot.enabled, BootEnabled::Disabled);
+}
+
+#[test]
 fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
     for (reset, order) in [(ResetType::ForceRestart, Order::Reset), (ResetType::Nmi, Order::Nmi)] {
         let mut world = engine(Power::On);

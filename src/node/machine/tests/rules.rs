@@ -145,6 +145,35 @@ fn an_on_waits_for_the_dwell_of_an_off_that_the_device_does_not_show_yet() {
 }
 
 #[test]
+fn the_dwell_begins_anew_where_an_on_may_have_been_followed_unseen() {
+    let mut world = World::settled(Power::Off);
+    world.mood = Mood::Ignores;
+    world.reset(1, ResetType::On);
+    world.run(secs(2));
+    world.mood = Mood::Well;
+    world.reset(2, ResetType::PowerCycle);
+    world.run(secs(30));
+    let [.., (off, Power::Off), (on, Power::On)] = world.writes[..] else { panic!("{:?}", world.writes) };
+    assert!(on >= off + secs(10), "{:?}", world.writes);
+    assert_eq!((world.relay, world.view().command), (Power::On, None));
+}
+
+#[test]
+fn a_renewed_login_is_tried_for_a_cycle_that_waits_for_its_on() {
+    let mut world = World::settled(Power::On);
+    world.reset(1, ResetType::PowerCycle);
+    world.run(secs(2));
+    world.mood = Mood::WrongPassword;
+    world.run(secs(100));
+    world.mood = Mood::Well;
+    world.run(secs(100));
+    assert_eq!(world.relay, Power::Off, "the login is left alone");
+    world.input(Input::Renew);
+    world.run(secs(5));
+    assert_eq!((world.relay, world.view().command), (Power::On, None));
+}
+
+#[test]
 fn an_ignored_order_is_repeated_until_it_is_followed() {
     let mut world = World::settled(Power::On);
     world.mood = Mood::Ignores;
