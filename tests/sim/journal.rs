@@ -41,6 +41,11 @@ enum What {
 }
 
 impl Page {
+    /// The number of the boot override that is on the disk.
+    pub fn boot_writes(&self) -> u64 {
+        self.memory.boot.as_ref().map_or(0, |boot| boot.writes)
+    }
+
     /// How many writes are under way.
     pub fn waiting(&self) -> usize {
         self.writes.len()

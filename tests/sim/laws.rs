@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use plugfish::clock::Wall;
+use plugfish::node::device::FailureClass;
 use plugfish::node::journal::{Intent, NodeRecord, SeenRecord, Stage};
 use plugfish::node::machine::Op;
 use plugfish::node::pace::Pace;
@@ -17,6 +19,9 @@ pub const DWELL: Duration = Duration::from_secs(10);
 
 /// A device that was given up is found again within this: the longest pause, its spread, and a slow answer.
 pub const FOUND: Duration = Duration::from_secs(72);
+
+/// Walls count in milliseconds.
+const GRAIN: Duration = Duration::from_millis(5);
 
 /// Orders older than this are not on their way any more.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -60,27 +65,44 @@ impl State {
         }
     }
 
+    /// What a device bears, as the laws know it: the gap, the requests in a second over time, and how many may come at
+    /// the smallest gap.
+    fn bears(make: Make) -> (Duration, usize, usize) {
+        match make {
+            Make::Plug => (Duration::from_millis(250), 2, 4),
+            Make::Engine => (Duration::from_millis(50), 4, 48),
+        }
+    }
+
+    /// Before this moment something out of the ordinary happened to the node's device, or to one that shares its gate.
+    fn device_calm_since(&self, node: usize) -> Duration {
+        let device = self.nodes[node].device;
+        let strip = State::strip_of(device);
+        let shares = |other: &usize| *other < self.devices.len() && State::strip_of(*other) == strip;
+        let shared = [strip, strip + 1].into_iter().filter(shares);
+        shared.map(|other| self.devices[other].disturbed).fold(self.devices[device].disturbed, Duration::max)
+    }
+
     /// Before this moment something out of the ordinary happened to the node, its device, or the disk.
     pub fn calm_since(&self, node: usize) -> Duration {
-        let known = &self.nodes[node];
-        let device = &self.devices[known.device];
-        [known.disturbed, device.disturbed, self.disk_slow, self.disk_full].into_iter().max().unwrap_or_default()
+        let disk = self.disk_slow.max(self.disk_full);
+        self.nodes[node].disturbed.max(self.device_calm_since(node)).max(disk)
     }
 
     /// A request is about to go out.
     pub fn check_pace(&mut self, node: usize, device: usize) {
         let (life, now) = (self.life, self.now());
-        let pace = State::pace(self.devices[device].make);
-        let traffic = &self.traffic[device];
+        let (gap, per_second, burst) = State::bears(self.devices[device].make);
+        let traffic = &self.traffic[State::strip_of(device)];
         let broken = if traffic.in_flight > 0 {
             Some(("one-in-flight", "a second request goes out while one is under way".to_owned()))
-        } else if let Some((_, end)) = traffic.last_end.filter(|(of, end)| *of == life && now < *end + pace.gap) {
+        } else if let Some((_, end)) = traffic.last_end.filter(|(of, end)| *of == life && now < *end + gap) {
             Some(("gap", format!("{:?} after the end of the last request", now - end)))
         } else {
             let window = Duration::from_secs(10);
             let recent = traffic.starts.iter().filter(|(of, at)| *of == life && now < *at + window).count();
-            let most = pace.burst.get() + pace.per_second.get() * 10 + 1;
-            (recent > most as usize).then(|| ("rate", format!("{recent} requests in {window:?}")))
+            let most = burst + per_second * 10 + 1;
+            (recent > most).then(|| ("rate", format!("{recent} requests in {window:?}")))
         };
         if let Some((law, words)) = broken {
             self.broken(node, law, words);
@@ -88,24 +110,43 @@ impl State {
     }
 
     /// An operation begins. Returns when.
-    pub fn operation_begins(&mut self, node: usize, epoch: u32, op: &Op) -> Duration {
+    pub fn operation_begins(&mut self, node: usize, device: usize, epoch: u32, op: &Op) -> Duration {
         self.drain();
         let now = self.now();
+        let known = &self.nodes[node];
+        let gone = epoch != known.epoch || !known.present || device != known.device;
+        if gone && known.moved + Duration::from_secs(5) < now {
+            self.broken(node, "one-in-flight", format!("{op:?} by an actor or a connection that was taken away"));
+        }
         if epoch != self.nodes[node].epoch {
             return now;
         }
         self.check_view(node);
+        self.check_renewal(node);
         self.nodes[node].operations += 1;
         match op {
             Op::Order(order, boot) => {
                 self.check_order(node, *order, boot);
                 self.check_dwell(node, *order);
+                self.check_kept_dwell(node, *order);
+                self.nodes[node].polled = None;
+                if order.boots()
+                    && boot.enabled == BootEnabled::Once
+                    && std::mem::replace(&mut self.nodes[node].boots, true)
+                {
+                    // The boot before was cut short by our own order, before anybody saw it.
+                    let writes = self.boot_writes(node);
+                    self.nodes[node].used.entry(writes).or_default().1 += 1;
+                }
                 if let Some(current) = self.nodes[node].current.as_mut() {
                     current.answered = true;
                 }
                 self.nodes[node].last_order = Some(now);
             }
-            Op::Read => self.check_overtaking(node),
+            Op::Read => {
+                self.check_overtaking(node);
+                self.check_poll(node);
+            }
             Op::Study => {
                 if self.nodes[node].current.is_some() && self.view(node).is_some_and(|view| view.command.is_some()) {
                     self.broken(node, "overtake", "a study goes before a command".into());
@@ -116,8 +157,8 @@ impl State {
     }
 
     /// It ended, or was dropped.
-    pub fn operation_ends(&mut self, node: usize, epoch: u32, op: &Op, well: bool) {
-        let now = self.now();
+    pub fn operation_ends(&mut self, node: usize, epoch: u32, op: &Op, result: Result<(), FailureClass>) {
+        let (now, well) = (self.now(), result.is_ok());
         self.collect_boots(node);
         let writes = self.boot_writes(node);
         let known = &mut self.nodes[node];
@@ -125,6 +166,16 @@ impl State {
             return;
         }
         known.last_try = now;
+        let settled = known.moved + Duration::from_secs(50) < now && known.renewed.0.is_none();
+        if *op == Op::Read && known.current.is_none() && settled {
+            let certain = known.reading.is_some_and(|reading| reading.at == now);
+            let least = match result {
+                Ok(()) if certain => Duration::from_secs(13),
+                Ok(()) | Err(FailureClass::Busy) => Duration::from_millis(4_400),
+                Err(_) => Duration::from_millis(850),
+            };
+            known.polled = Some((now, least));
+        }
         if well {
             if known.dead.take().is_some() {
                 known.found = now;
@@ -184,6 +235,11 @@ impl State {
         let force = boot.in_force();
         let shown = self.view(node).map_or(BootTarget::None, |view| view.boot.in_force());
         let applies = self.devices[self.nodes[node].device].make == Make::Engine;
+        let wakes =
+            self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Asleep) && order == Order::On;
+        if applies && order.boots() && !wakes && force != shown {
+            self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
+        }
         if force != BootTarget::None && (!applies || force != shown || !order.boots()) {
             self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
         }
@@ -209,6 +265,41 @@ impl State {
         }
     }
 
+    /// What another process, or an actor that fell, saw go off stays off for the dwell, as far as it is on record.
+    fn check_kept_dwell(&mut self, node: usize, order: Order) {
+        let (now, wall) = (self.now(), self.clock().now().wall);
+        let known = &self.nodes[node];
+        let Some((at, Some(seen))) = &known.loaded else { return };
+        let still = known.reading.is_none_or(|r| r.power == Power::Off && r.before == Some(Power::Off));
+        let undisturbed = self.jumped < *at && known.disturbed <= *at;
+        let off_for = Wall(wall.0 - (now - *at).as_millis() as i64).since(seen.since).min(DWELL);
+        if order == Order::On && seen.power == Power::Off && still && undisturbed && now + off_for + GRAIN < *at + DWELL
+        {
+            let words =
+                format!("an order to turn on {:?} after a restart that found it off for {off_for:?}", now - *at);
+            self.broken(node, "dwell", words);
+        }
+    }
+
+    /// A renewal drops the session before the next operation.
+    fn check_renewal(&mut self, node: usize) {
+        let now = self.now();
+        let known = &mut self.nodes[node];
+        known.renewed.1 = None;
+        if known.renewed.0.is_some_and(|at| at < now) {
+            self.broken(node, "renewal", "an operation begins with the session that somebody renewed".into());
+        }
+    }
+
+    /// Polls leave a device alone for a while, if nothing else happens.
+    fn check_poll(&mut self, node: usize) {
+        let now = self.now();
+        let known = &self.nodes[node];
+        if let Some((end, least)) = known.polled.filter(|(end, least)| known.current.is_none() && now < *end + *least) {
+            self.broken(node, "poll-pace", format!("a poll {:?} after the last one, not {least:?}", now - end));
+        }
+    }
+
     /// A command for a device that is well, and whose state is known, is not kept waiting by a poll.
     fn check_overtaking(&mut self, node: usize) {
         let now = self.now();
@@ -219,7 +310,7 @@ impl State {
             _ => Power::Off,
         };
         // A slow disk only makes a poll fall due while the command waits for it.
-        let calm = known.disturbed.max(self.devices[known.device].disturbed).max(known.found);
+        let calm = known.disturbed.max(self.device_calm_since(node)).max(known.found);
         let settled = known.last_order.is_none_or(|at| at + SETTLED < current.since);
         if current.accepted == now
             && !current.answered
@@ -243,6 +334,7 @@ impl State {
         if let Some(power) = power.filter(|_| epoch == known.epoch) {
             let before = known.reading.map(|reading| reading.power);
             let before = before.or(known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref()).map(|seen| seen.power));
+            known.boots &= power != Power::On;
             known.reading = Some(Reading { at, mono: moment.mono, wall: moment.wall, started, power, before });
         }
     }
@@ -254,7 +346,8 @@ impl State {
         self.trace(node, What::Note("the journal is read for it"));
         let known = &mut self.nodes[node];
         (known.loaded, known.disturbed) = (Some((now, record.seen.clone())), now);
-        (known.reading, known.dead) = (None, None);
+        (known.reading, known.dead, known.polled) = (None, None, None);
+        known.renewed = (None, None);
         known.causes.push_back((now, false));
         known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
         known.writes = record.boot.as_ref().map_or(0, |boot| boot.writes);
@@ -283,6 +376,10 @@ impl State {
     /// The actor remembers what it saw: that must be what was read.
     pub fn notes(&mut self, node: usize, seen: &SeenRecord) {
         let reading = self.nodes[node].reading;
+        if let Some(view) = self.view(node).filter(|view| view.seen_at != Some(seen.at)) {
+            let words = format!("{} is noted while the picture is of {:?}", seen.at, view.seen_at);
+            self.broken(node, "only-what-was-seen", words);
+        }
         if reading.is_some_and(|reading| reading.wall == seen.at && reading.power != seen.power) {
             self.broken(node, "only-what-was-seen", format!("{} is noted and {reading:?} was read", seen.power));
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugfish::node::event::{Event, Happening};
-use plugfish::node::fleet::HAPPENINGS_MAX;
 use plugfish::node::journal::Stage;
 use plugfish::node::view::NodeView;
 use plugfish::node::{BootEnabled, Order, Power, Refusal, ResetType};
@@ -32,6 +31,18 @@ const GIVEN_UP: u32 = 8;
 /// ... in this time every device is given up: also an engine, whose silence is ordinary for a minute.
 const SILENT: Duration = Duration::from_secs(140);
 
+/// What happened to a node is remembered up to this number.
+const HAPPENINGS_MAX: usize = 200;
+
+/// A client waits no longer than this, whatever the disk does.
+const ANSWERED: Duration = Duration::from_millis(10_050);
+
+/// So few clients of one node are no flood.
+const ALONE: usize = 8;
+
+/// The device is tried this soon after somebody renewed its session, if no other operation is under way.
+const RENEWED: Duration = Duration::from_secs(60);
+
 /// Clients that may wait for one node at once: 64 that join, one for each of 16 writes, and a mailbox of 32.
 const ASKING_MAX: usize = 128;
 
@@ -51,6 +62,9 @@ impl State {
         let node = self.index(&event.node);
         let now = self.now();
         self.trace(node, What::Tells(event.what.clone()));
+        if !matches!(event.what, Happening::HealthChanged(_) | Happening::Added | Happening::Removed) {
+            self.nodes[node].told = (self.nodes[node].told.0 + 1, event.number);
+        }
         match event.what {
             Happening::CommandAccepted { reset, by } => self.accepted(node, reset, by),
             Happening::CommandDone { reset, .. } => {
@@ -89,7 +103,13 @@ impl State {
                 }
             }
             Happening::BootConsumed => self.consumed(node),
-            Happening::Revived => self.nodes[node].disturbed = now,
+            Happening::Revived => {
+                let fell = self.nodes[node].fell.take();
+                self.nodes[node].disturbed = now;
+                if let Some(at) = fell.filter(|at| now < *at + Duration::from_secs(1)) {
+                    self.broken(node, "backoff", format!("an actor is built anew {:?} after it fell", now - at));
+                }
+            }
             _ => {}
         }
     }
@@ -112,7 +132,7 @@ impl State {
             self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
         }
         let known = &mut self.nodes[node];
-        known.current = Some(current_of(&intent, now, false));
+        (known.current, known.polled) = (Some(current_of(&intent, now, false)), None);
         known.expect = match end_of(reset) {
             Some(power) => Some(power),
             // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
@@ -199,6 +219,7 @@ impl State {
         if matches!(answer, Ok(()) | Err(Refusal::Undecided { .. })) {
             self.nodes[node].causes.push_back((now, true));
         }
+        self.check_answer(node, asked, answer);
         if answer.is_err() {
             return;
         }
@@ -212,10 +233,45 @@ impl State {
         }
     }
 
-    /// What a client that changed the boot override was answered.
-    pub fn patched(&mut self, node: usize, if_match: Option<u64>, answer: &Result<(), Refusal>) {
+    /// Whoever asks is answered in time, and is not refused while all is well.
+    fn check_answer(&mut self, node: usize, asked: Duration, answer: &Result<(), Refusal>) {
+        let now = self.now();
+        if asked + ANSWERED < now {
+            return self.broken(node, "bounded", format!("a client is answered after {:?}", now - asked));
+        }
+        let known = &self.nodes[node];
+        let well = self.calm_since(node) + FOUND < asked && known.asking < ALONE && known.present && !self.stopping;
+        let odd = match answer {
+            Ok(()) | Err(Refusal::Unsupported { .. } | Refusal::Changed { .. } | Refusal::Stopping { .. }) => false,
+            Err(Refusal::LoginHeld { .. }) => self.view(node).is_some_and(|view| view.link.held_until.is_none()),
+            Err(_) => true,
+        };
+        if well && odd {
+            self.broken(node, "answered", format!("all is well, and the answer is {answer:?}"));
+        }
+    }
+
+    /// What a client that changed the boot override was answered. `durable` is the number on the disk when it asked.
+    pub fn patched(
+        &mut self,
+        node: usize,
+        asked: Duration,
+        if_match: Option<u64>,
+        durable: u64,
+        answer: &Result<(), Refusal>,
+    ) {
         self.drain();
         self.trace(node, What::Answer(format!("the override: {answer:?}")));
+        self.check_answer(node, asked, answer);
+        let now = self.now();
+        self.pages[node].advance(now);
+        if answer.is_ok() && self.pages[node].boot_writes() <= durable {
+            self.broken(
+                node,
+                "durable-first",
+                format!("a change of number {durable} is acknowledged and not on the disk"),
+            );
+        }
         let known = &mut self.nodes[node];
         let (Some(number), Ok(())) = (if_match, answer) else { return };
         if known.granted.contains(&number) {
@@ -276,6 +332,13 @@ impl State {
             return self.broken(node, "etag", words);
         }
         self.nodes[node].change = change;
+        let now = self.now();
+        self.pages[node].advance(now);
+        let (durable, used_up) = (self.pages[node].boot_writes(), self.nodes[node].consumed);
+        if writes > durable + used_up {
+            let words = format!("the change number {writes} is shown and {durable} is on the disk, {used_up} used up");
+            self.broken(node, "durable-first", words);
+        }
     }
 
     /// The laws about all nodes.
@@ -314,6 +377,13 @@ impl State {
                 matches!(current.reset, ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart)
                     || current.overdue
                     || self.pages[node].memory.intent.as_ref().is_some_and(|intent| intent.stage != Default::default());
+            if age > COMMAND_LIMIT + DWELL * 6
+                && !current.overdue
+                && self.disk_slow.max(self.disk_full) < current.accepted
+            {
+                let words = format!("{} is not done after {age:?}, and nobody was told", current.reset);
+                return self.broken(node, "done-or-reported", words);
+            }
             if age > COMMAND_LIMIT && !owed {
                 return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
             }
@@ -322,6 +392,21 @@ impl State {
             if waits && calm + FOUND < current.since && view.link.up() {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
             }
+        }
+        if let Some(at) = known.renewed.1.filter(|at| *at + RENEWED < now && known.fell.is_none()) {
+            return self.broken(
+                node,
+                "renewal",
+                format!("nothing was tried since somebody renewed the session at {at:?}"),
+            );
+        }
+        let entry = self.fleet.as_ref().and_then(|fleet| fleet.find(known.id.as_str()));
+        let happenings = entry.map(|entry| entry.happenings());
+        let newest = happenings.as_ref().and_then(|happenings| happenings.first()).map_or(0, |event| event.number);
+        let remembered = (happenings.map_or(0, |happenings| happenings.len()), newest);
+        if remembered != (known.told.0.min(HAPPENINGS_MAX), known.told.1) {
+            let words = format!("{remembered:?} is remembered of {:?} that were told", known.told);
+            return self.broken(node, "told-once", words);
         }
         if known.asking > ASKING_MAX {
             return self.broken(node, "bounded", format!("{} clients wait for one node", known.asking));

@@ -110,6 +110,8 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
         state.events = Some(events.listen());
         for node in 0..state.nodes.len() {
             state.nodes[node].change = 0;
+            state.nodes[node].told = (0, 0);
+            state.nodes[node].fell = None;
             if state.shape.nodes <= 100 {
                 state.trace(node, What::Start);
             }
@@ -133,6 +135,7 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
         End::Crash => {}
         End::Stop => {
             telling.abort();
+            world.lock().stopping = true;
             keeper.stop(Duration::from_secs(10)).await;
         }
         End::Calm => {
@@ -184,7 +187,7 @@ async fn calm(world: &Arc<World>, keeper: &mut Keeper) {
         for device in 0..state.devices.len() {
             state.devices[device].heal(now);
         }
-        (state.disk_slow, state.disk_full) = (now, now);
+        (state.disk_slow, state.disk_full, state.disk_stuck) = (now, now, now);
     }
     reload(world, keeper, false).await;
     let now = world.lock().now();
@@ -224,10 +227,13 @@ fn change(state: &mut State) {
         }
         if !state.nodes[node].present {
             put_back(state, node);
-        } else if state.rng.random_bool(0.5) {
+        } else if state.rng.random_bool(0.4) {
             state.trace(node, What::Note("it is taken out of the configuration"));
             state.nodes[node].present = false;
-            state.nodes[node].disturbed = now;
+            (state.nodes[node].disturbed, state.nodes[node].moved) = (now, now);
+        } else if state.rng.random_bool(0.3) {
+            state.trace(node, What::Note("it is described in other words"));
+            state.nodes[node].wording += 1;
         } else {
             rewire(state, node, now);
         }
@@ -240,7 +246,7 @@ fn put_back(state: &mut State, node: usize) {
         state.trace(node, What::Note("it is put back into the configuration"));
         let known = &mut state.nodes[node];
         (known.present, known.ghost, known.disturbed) = (true, true, now);
-        (known.epoch, known.change) = (known.epoch + 1, 0);
+        (known.epoch, known.change, known.told, known.moved) = (known.epoch + 1, 0, (0, 0), now);
     }
 }
 
@@ -252,6 +258,7 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
     state.trace(node, What::Note("it is given another device"));
     let known = &mut state.nodes[node];
     (known.device, known.expect, known.disturbed) = (spare, None, now);
+    (known.moved, known.polled) = (now, None);
     known.wiring += 1;
     known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
     known.causes.push_back((now, false));
@@ -260,13 +267,14 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
 fn setup(world: &Arc<World>, state: &mut State, node: usize, clock: &Clock) -> NodeSetup {
     let known = &state.nodes[node];
     let (device, epoch, wiring, id) = (known.device, known.epoch, known.wiring, known.id.clone());
+    let known_as = format!("model {}", known.wording);
     let make = state.devices[device].make;
     let gate = state.gate(device, || RequestGate::new(clock.clone(), State::pace(make)));
     let (world, clock) = (world.clone(), clock.clone());
     NodeSetup {
         spec: NodeSpec {
             id,
-            inventory: Arc::new(Inventory::default()),
+            inventory: Arc::new(Inventory { model: Some(known_as), ..Inventory::default() }),
             rules: Rules::default(),
             device: format!("device {device}").into(),
             kind: if make == Make::Plug { &DeviceKind::PLUG } else { &ENGINE },

@@ -75,18 +75,25 @@ fn happens(world: &Arc<World>) {
         }
         900..930 => {
             state.nodes[node].causes.push_back((now, false));
+            state.nodes[node].polled = None;
             state.trace(node, What::Note("somebody renews the session"));
             let fleet = state.fleet.clone();
             let id = state.nodes[node].id.clone();
             drop(state);
             if let Some((fleet, entry)) = fleet.and_then(|fleet| fleet.find(id.as_str()).map(|entry| (fleet, entry))) {
                 // A node that is being rebuilt cannot be renewed.
-                let _ = fleet.renew(&entry);
+                if fleet.renew(&entry).is_ok() {
+                    world.lock().nodes[node].renewed = (Some(now), Some(now));
+                }
             }
         }
         930..955 => {
             let long = state.some_time(1_000, 20.0);
             state.disk_slow = state.disk_slow.max(now + long);
+            if state.rng.random_bool(0.2) {
+                let stuck = now + state.chance_ms(2_000, 25_000);
+                (state.disk_stuck, state.disk_slow) = (stuck, state.disk_slow.max(stuck + Duration::from_secs(5)));
+            }
             state.trace(node, What::Note("the disk is slow"));
         }
         955..965 => {
@@ -98,6 +105,7 @@ fn happens(world: &Arc<World>) {
         985..992 => {
             let by = state.rng.random_range(-600_000i64..600_000);
             state.clock().jump_wall(by);
+            state.jumped = now;
             state.trace(node, What::Note("the wall clock jumps"));
         }
         _ => {
@@ -215,8 +223,11 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
 /// A client that changes the boot override; two at once, sometimes.
 async fn patches(world: Arc<World>, node: usize) {
     let Some((fleet, entry)) = entry(&world, node) else { return };
-    let (patch, if_match, twice) = {
+    let (patch, if_match, twice, asked, durable) = {
         let mut state = world.lock();
+        let now = state.now();
+        state.pages[node].advance(now);
+        let durable = state.pages[node].boot_writes();
         let patch = BootPatch {
             target: Some(state.pick(&[BootTarget::Pxe, BootTarget::Hdd, BootTarget::Pxe, BootTarget::None])),
             enabled: Some(state.pick(&[
@@ -233,7 +244,7 @@ async fn patches(world: Arc<World>, node: usize) {
         state.nodes[node].patches += 1 + u64::from(twice);
         state.nodes[node].asking += 1;
         state.trace(node, What::Patches(format!("{patch:?} if {if_match:?}")));
-        (patch, if_match, twice)
+        (patch, if_match, twice, now, durable)
     };
     let ask = || fleet.patch_boot(&entry, patch.clone(), if_match.map(|number| vec![number]));
     let answers = match twice {
@@ -243,6 +254,6 @@ async fn patches(world: Arc<World>, node: usize) {
     let mut state = world.lock();
     state.nodes[node].asking -= 1;
     for answer in &answers {
-        state.patched(node, if_match, answer);
+        state.patched(node, asked, if_match, durable, answer);
     }
 }
