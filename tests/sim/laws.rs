@@ -166,6 +166,8 @@ impl State {
             return;
         }
         known.last_try = now;
+        // One that was under way when somebody renewed the session counts as the try.
+        known.renewed.1 = None;
         let settled = known.moved + Duration::from_secs(50) < now && known.renewed.0.is_none();
         if *op == Op::Read && known.current.is_none() && settled {
             let certain = known.reading.is_some_and(|reading| reading.at == now);
@@ -197,8 +199,6 @@ impl State {
 
     /// Every order stands on a durable command, in the stage that it needs.
     fn check_order(&mut self, node: usize, order: Order, boot: &BootOverride) {
-        let now = self.now();
-        self.pages[node].advance(now);
         let Some(intent) = self.pages[node].memory.intent.clone() else {
             return self.broken(node, "durable-first", format!("the order {order:?} without a command on record"));
         };
@@ -347,6 +347,18 @@ impl State {
         let known = &mut self.nodes[node];
         (known.loaded, known.disturbed) = (Some((now, record.seen.clone())), now);
         (known.reading, known.dead, known.polled) = (None, None, None);
+        let page = &mut self.pages[node];
+        let lost = match &record.seen {
+            _ if record.boot.as_ref().map_or(0, |boot| boot.writes) < page.boot_writes() => Some("a boot override"),
+            seen if self.disk.closed && *seen != page.memory.seen => Some("what was last seen"),
+            _ if self.disk.closed && record.intent != page.memory.intent => Some("the end of a command"),
+            _ => None,
+        };
+        page.found(now, record);
+        if let Some(lost) = lost {
+            self.broken(node, "nothing-lost", format!("{lost} is not in the journal any more: {record:?}"));
+        }
+        let known = &mut self.nodes[node];
         known.renewed = (None, None);
         known.causes.push_back((now, false));
         known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);

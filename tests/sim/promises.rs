@@ -116,7 +116,6 @@ impl State {
 
     fn accepted(&mut self, node: usize, reset: ResetType, by: String) {
         let now = self.now();
-        self.pages[node].advance(now);
         let landed = self.pages[node].landed.iter().find(|(_, intent)| intent.by == by && intent.reset == reset);
         let Some((_, intent)) = landed.cloned() else {
             return self.broken(node, "durable-first", format!("{reset} of {by} is accepted and not on the disk"));
@@ -223,7 +222,6 @@ impl State {
         if answer.is_err() {
             return;
         }
-        self.pages[node].advance(now);
         let serves = |other: ResetType| end_of(other) == end_of(reset);
         let landed = &self.pages[node].landed;
         let own = landed.iter().any(|(_, intent)| intent.by == by);
@@ -263,8 +261,6 @@ impl State {
         self.drain();
         self.trace(node, What::Answer(format!("the override: {answer:?}")));
         self.check_answer(node, asked, answer);
-        let now = self.now();
-        self.pages[node].advance(now);
         if answer.is_ok() && self.pages[node].boot_writes() <= durable {
             self.broken(
                 node,
@@ -332,8 +328,6 @@ impl State {
             return self.broken(node, "etag", words);
         }
         self.nodes[node].change = change;
-        let now = self.now();
-        self.pages[node].advance(now);
         let (durable, used_up) = (self.pages[node].boot_writes(), self.nodes[node].consumed);
         if writes > durable + used_up {
             let words = format!("the change number {writes} is shown and {durable} is on the disk, {used_up} used up");

@@ -16,7 +16,7 @@ use rand::RngExt;
 
 use super::device::SimDevice;
 use super::hardware::Make;
-use super::journal::Paper;
+use super::journal::{self, Paper};
 use super::laws::FOUND;
 use super::report::What;
 use super::story;
@@ -89,13 +89,9 @@ fn live(world: &Arc<World>, end: End, until: Duration) {
     system.block_on(process(world.clone(), end, until));
     drop(system);
     let mut state = world.lock();
-    let (now, gap) = (state.now(), state.chance_ms(1_000, 40_000));
+    let (gap, reach) = (state.chance_ms(1_000, 40_000), state.rng.random_range(0..4));
+    state.disk.crash(reach);
     for node in 0..state.nodes.len() {
-        let reach = state.rng.random_range(0..4);
-        match end {
-            End::Crash => state.pages[node].crash(now, reach),
-            _ => state.pages[node].close(now),
-        }
         state.nodes[node].asking = 0;
     }
     state.end(gap);
@@ -103,6 +99,7 @@ fn live(world: &Arc<World>, end: End, until: Duration) {
 
 async fn process(world: Arc<World>, end: End, until: Duration) {
     let events = EventBus::new();
+    let (store, waker, writing);
     let mut keeper = {
         let mut state = world.lock();
         let clock = Clock::simulated(state.rng.random(), state.wall);
@@ -116,7 +113,11 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
                 state.trace(node, What::Start);
             }
         }
-        let journal = Arc::new(Paper(world.clone()));
+        let (rehearsal, wake) = journal::open(&mut state, &clock);
+        store = rehearsal.store();
+        waker = wake.clone();
+        let journal = Arc::new(Paper { world: world.clone(), store: store.clone(), wake: wake.clone() });
+        writing = actix::spawn(journal::write(world.clone(), rehearsal, wake));
         let keeper = Keeper::new(Surroundings { clock, journal, events: events.clone(), metrics: Metrics::new() });
         state.fleet = Some(keeper.fleet());
         keeper
@@ -137,6 +138,9 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
             telling.abort();
             world.lock().stopping = true;
             keeper.stop(Duration::from_secs(10)).await;
+            store.close();
+            waker.notify_one();
+            let _ = writing.await;
         }
         End::Calm => {
             telling.abort();

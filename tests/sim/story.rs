@@ -226,7 +226,6 @@ async fn patches(world: Arc<World>, node: usize) {
     let (patch, if_match, twice, asked, durable) = {
         let mut state = world.lock();
         let now = state.now();
-        state.pages[node].advance(now);
         let durable = state.pages[node].boot_writes();
         let patch = BootPatch {
             target: Some(state.pick(&[BootTarget::Pxe, BootTarget::Hdd, BootTarget::Pxe, BootTarget::None])),

@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::broadcast;
 
 use super::hardware::{Fate, Hardware, Make, Wire};
-use super::journal::Page;
+use super::journal::{Disk, Page};
 use super::report::{Trace, What};
 
 /// How large a run is, and how much happens in it.
@@ -179,6 +179,7 @@ pub struct State {
     pub devices: Vec<Hardware>,
     pub traffic: Vec<Traffic>,
     pub pages: Vec<Page>,
+    pub disk: Disk,
     /// The disk is slow, or fails, until then.
     pub disk_slow: Duration,
     pub disk_full: Duration,
@@ -219,6 +220,7 @@ impl State {
             nodes: (0..shape.nodes).map(Node::new).collect(),
             traffic: devices.iter().map(|_| Traffic::default()).collect(),
             devices,
+            disk: Disk::default(),
             pages: (0..shape.nodes).map(|_| Page::default()).collect(),
             disk_slow: Duration::ZERO,
             disk_full: Duration::ZERO,
@@ -266,11 +268,6 @@ impl State {
     pub fn now(&self) -> Duration {
         let alive = || self.base + self.clock.as_ref().map_or(Duration::ZERO, |clock| clock.now().mono.since_start());
         self.frozen.unwrap_or_else(alive)
-    }
-
-    /// A time of the run, on the clock of this process.
-    pub fn mono_at(&self, at: Duration) -> Mono {
-        Mono::after_start(at.saturating_sub(self.base))
     }
 
     /// The number of a node.
