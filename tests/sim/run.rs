@@ -224,6 +224,14 @@ async fn reload(world: &Arc<World>, keeper: &mut Keeper, changes: bool) {
 fn change(state: &mut State) {
     let now = state.now();
     let mut touched = BTreeSet::new();
+    for (node, rewires) in std::mem::take(&mut state.edits) {
+        if state.nodes[node].present && touched.insert(node) {
+            match rewires {
+                true => rewire(state, node, now),
+                false => reword(state, node),
+            }
+        }
+    }
     for _ in 0..1 + state.nodes.len() / 20 {
         let node = state.rng.random_range(0..state.nodes.len());
         if !touched.insert(node) {
@@ -236,8 +244,7 @@ fn change(state: &mut State) {
             state.nodes[node].present = false;
             (state.nodes[node].disturbed, state.nodes[node].moved) = (now, now);
         } else if state.rng.random_bool(0.3) {
-            state.trace(node, What::Note("it is described in other words"));
-            state.nodes[node].wording += 1;
+            reword(state, node);
         } else {
             rewire(state, node, now);
         }
@@ -252,6 +259,11 @@ fn put_back(state: &mut State, node: usize) {
         (known.present, known.ghost, known.disturbed) = (true, true, now);
         (known.epoch, known.change, known.told, known.moved) = (known.epoch + 1, 0, (0, 0), now);
     }
+}
+
+fn reword(state: &mut State, node: usize) {
+    state.trace(node, What::Note("it is described in other words"));
+    state.nodes[node].wording += 1;
 }
 
 fn rewire(state: &mut State, node: usize, now: Duration) {

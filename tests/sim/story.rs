@@ -101,7 +101,11 @@ fn happens(world: &Arc<World>) {
             state.disk_full = state.disk_full.max(now + long);
             state.trace(node, What::Note("the disk is full"));
         }
-        965..985 => state.reload = true,
+        965..978 => state.reload = true,
+        978..985 => {
+            drop(state);
+            actix::spawn(replaces(world.clone(), node));
+        }
         985..992 => {
             let by = state.rng.random_range(-600_000i64..600_000);
             state.clock().jump_wall(by);
@@ -130,6 +134,26 @@ fn happens(world: &Arc<World>) {
                     one(world, node, reset).await;
                 });
             }
+        }
+    }
+}
+
+/// Somebody whose device hangs gives the node another one, and then describes it anew.
+async fn replaces(world: Arc<World>, node: usize) {
+    let (clock, first, second) = {
+        let mut state = world.lock();
+        let (now, device) = (state.now(), state.nodes[node].device);
+        let long = Duration::from_secs(60);
+        state.devices[device].fail(Fault::Stuck, now + long);
+        state.trace(node, What::Fails(Fault::Stuck, long));
+        (state.clock(), state.chance_ms(15_000, 30_000), state.chance_ms(2_000, 9_000))
+    };
+    for (pause, rewires) in [(first, true), (second, false)] {
+        clock.sleep(pause).await;
+        let mut state = world.lock();
+        if state.now() < state.shape.length {
+            state.edits.push((node, rewires));
+            state.reload = true;
         }
     }
 }

@@ -190,6 +190,8 @@ pub struct State {
     /// The process is being stopped as it should be.
     pub stopping: bool,
     pub reload: bool,
+    /// What the next reload changes in any case: another device for a node, or other words about it.
+    pub edits: Vec<(usize, bool)>,
     pub violation: Option<String>,
     /// What happened, as one number: two runs of one seed have the same.
     pub digest: u64,
@@ -228,6 +230,7 @@ impl State {
             jumped: Duration::ZERO,
             stopping: false,
             reload: false,
+            edits: Vec::new(),
             violation: None,
             digest: 0,
             counts: BTreeMap::new(),
