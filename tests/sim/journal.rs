@@ -119,6 +119,10 @@ pub fn open(state: &mut State, clock: &Clock) -> (Rehearsal, Arc<Notify>) {
     state.disk.crash(0);
     let pairs = state.disk.records.clone().into_iter().collect();
     let (rehearsal, notes) = Rehearsal::open(pairs, clock);
+    for index in (0..state.nodes.len()).filter(|_| !state.disk.closed) {
+        let NodeRecord { intent, seen, .. } = rehearsal.store().load(&state.nodes[index].id);
+        (state.pages[index].memory.intent, state.pages[index].memory.seen) = (intent, seen);
+    }
     if !notes.is_empty() {
         state.broken(0, "nothing-lost", format!("the store finds damage on a disk that is well: {notes:?}"));
     }
@@ -190,7 +194,8 @@ impl Drop for Waits {
 
 impl Paper {
     fn write(&self, node: &NodeId, what: What) -> JournalFuture {
-        let waits = {
+        // An actor hears of it some moments after the store has it in memory.
+        let (waits, clock, later) = {
             let mut state = self.world.lock();
             if state.is_over() {
                 return Box::pin(std::future::pending());
@@ -201,16 +206,17 @@ impl Paper {
                 What::Boot(boot) => state.writes_boot(index, boot.writes),
             }
             state.pages[index].waiting += 1;
-            Waits(self.world.clone(), index)
+            (Waits(self.world.clone(), index), state.clock(), state.chance_ms(0, 40))
         };
         let write = match what.clone() {
             What::Intent(intent) => self.store.record_intent(node, intent),
             What::Boot(boot) => self.store.record_boot(node, boot),
         };
         self.wake.notify_one();
-        let (world, node) = (self.world.clone(), node.clone());
+        let (world, store, node) = (self.world.clone(), self.store.clone(), node.clone());
         Box::pin(async move {
             let result = write.await;
+            clock.sleep(later).await;
             let index = waits.1;
             drop(waits);
             if result.is_ok() {
@@ -228,6 +234,15 @@ impl Paper {
                     );
                 }
                 state.pages[index].land(now, what);
+            } else {
+                let shown = store.load(&node);
+                let shown = match &what {
+                    What::Intent(intent) => shown.intent.as_ref() == Some(intent),
+                    What::Boot(boot) => shown.boot.as_ref() == Some(boot),
+                };
+                if shown {
+                    world.lock().broken(index, "durable-first", "a write that failed is shown all the same".into());
+                }
             }
             result
         })

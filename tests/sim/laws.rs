@@ -35,6 +35,11 @@ pub fn end_of(reset: ResetType) -> Option<Power> {
     }
 }
 
+/// It turns the power off and on again.
+pub fn restarts(reset: ResetType) -> bool {
+    matches!(reset, ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart)
+}
+
 /// When the client asked: its name says so.
 fn asked_at(by: &str) -> Duration {
     Duration::from_millis(by.split_once('@').and_then(|(_, ms)| ms.parse().ok()).unwrap_or(0))
@@ -53,6 +58,7 @@ pub fn current_of(intent: &Intent, now: Duration, restored: bool) -> Current {
         answered: false,
         given: Vec::new(),
         taken: Vec::new(),
+        owed: false,
     }
 }
 
@@ -130,24 +136,35 @@ impl State {
                 self.check_dwell(node, *order);
                 self.check_kept_dwell(node, *order);
                 self.nodes[node].polled = None;
+                let known = &mut self.nodes[node];
+                let stays = *order == Order::On && known.reading.is_some_and(|reading| reading.power == Power::On);
                 if order.boots()
                     && boot.enabled == BootEnabled::Once
-                    && std::mem::replace(&mut self.nodes[node].boots, true)
+                    && (std::mem::replace(&mut known.boots, true) || stays)
                 {
-                    // The boot before was cut short by our own order, before anybody saw it.
+                    // The boot before was cut short by our own order before anybody saw it, or a machine that was called
+                    // on met the order when it was off.
                     let writes = self.boot_writes(node);
                     self.nodes[node].used.entry(writes).or_default().1 += 1;
                 }
+                let mut ordered = None;
                 if let Some(current) = self.nodes[node].current.as_mut() {
                     current.answered = true;
+                    ordered = Some(current.by.clone());
+                    current.owed |= (order.is_pulse() || *order == Order::Off) && restarts(current.reset);
                 }
-                self.nodes[node].last_order = Some(now);
+                (self.nodes[node].ordered, self.nodes[node].last_order) = (ordered, Some(now));
             }
             Op::Read => {
                 self.check_overtaking(node);
                 self.check_poll(node);
+                self.check_restart_recorded(node);
             }
             Op::Study => {
+                let rest = Duration::from_secs(110);
+                if self.nodes[node].unstudied.is_some_and(|at| now < at + rest) {
+                    self.broken(node, "backoff", "a corner is looked into again at once".into());
+                }
                 if self.nodes[node].current.is_some() && self.view(node).is_some_and(|view| view.command.is_some()) {
                     self.broken(node, "overtake", "a study goes before a command".into());
                 }
@@ -186,10 +203,16 @@ impl State {
             let dead = known.dead.get_or_insert(Dead { since: now, swept: now, tries: 0, allowed: 12.0 });
             dead.tries += 1;
         }
+        if *op == Op::Study && !matches!(result, Ok(()) | Err(FailureClass::Auth | FailureClass::Locked)) {
+            known.unstudied = Some(now);
+        }
         if let Op::Order(order, boot) = op {
             if let Some(current) = known.current.as_mut() {
                 current.given.push(*order);
-                current.taken.extend(well.then_some(*order));
+                let may_be = *order == Order::Nmi && result != Err(FailureClass::NotReady);
+                // One that was under way when the command took another's place is not its own.
+                let own = known.ordered.as_ref().is_some_and(|by| *by == current.by);
+                current.taken.extend((own && (well || may_be)).then_some(*order));
             }
             if !well && boot.enabled == BootEnabled::Once {
                 known.used.entry(writes).or_default().1 += 1;
@@ -235,9 +258,18 @@ impl State {
         let force = boot.in_force();
         let shown = self.view(node).map_or(BootTarget::None, |view| view.boot.in_force());
         let applies = self.devices[self.nodes[node].device].make == Make::Engine;
+        let unread = self.nodes[node].reading.is_none();
+        if unread && self.nodes[node].current.as_ref().is_some_and(|current| current.restored) {
+            self.broken(
+                node,
+                "read-back",
+                format!("{order:?} for a command from the journal before anything was read"),
+            );
+        }
         let wakes =
             self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Asleep) && order == Order::On;
-        if applies && order.boots() && !wakes && force != shown {
+        let fitting = if wakes { BootTarget::None } else { shown };
+        if applies && order.boots() && force != fitting {
             self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
         }
         if force != BootTarget::None && (!applies || force != shown || !order.boots()) {
@@ -288,6 +320,20 @@ impl State {
         known.renewed.1 = None;
         if known.renewed.0.is_some_and(|at| at < now) {
             self.broken(node, "renewal", "an operation begins with the session that somebody renewed".into());
+        }
+    }
+
+    /// A restart that was taken is on record before anything else.
+    fn check_restart_recorded(&mut self, node: usize) {
+        let record = self.pages[node].memory.intent.as_ref();
+        let cutting = record.filter(|intent| intent.stage == Stage::Cutting);
+        let Some(current) = self.nodes[node].current.as_ref().filter(|c| cutting.is_some_and(|i| i.by == c.by)) else {
+            return;
+        };
+        let taken = current.taken.iter().any(|order| order.is_pulse());
+        if taken && !current.restored && self.disk_full.max(self.disk_slow) < current.accepted {
+            let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
+            self.broken(node, "durable-first", words);
         }
     }
 
@@ -359,7 +405,7 @@ impl State {
             self.broken(node, "nothing-lost", format!("{lost} is not in the journal any more: {record:?}"));
         }
         let known = &mut self.nodes[node];
-        known.renewed = (None, None);
+        (known.renewed, known.unstudied, known.used_up, known.handed) = ((None, None), None, None, false);
         known.causes.push_back((now, false));
         known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
         known.writes = record.boot.as_ref().map_or(0, |boot| boot.writes);

@@ -11,7 +11,7 @@ use plugfish::node::{BootEnabled, Order, Power, Refusal, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::hardware::Make;
-use super::laws::{DWELL, FOUND, current_of, end_of};
+use super::laws::{DWELL, FOUND, current_of, end_of, restarts};
 use super::report::What;
 use super::world::{Current, State};
 
@@ -73,7 +73,8 @@ impl State {
                 }
             }
             Happening::CommandSuperseded { reset, .. } => {
-                self.ends(node, reset);
+                let owed = self.ends(node, reset).is_some_and(|current| current.owed);
+                self.nodes[node].handed = owed;
             }
             Happening::CommandFailed { reset, why } => {
                 let Some(current) = self.ends(node, reset) else { return };
@@ -131,15 +132,21 @@ impl State {
             self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
         }
         let known = &mut self.nodes[node];
-        (known.current, known.polled) = (Some(current_of(&intent, now, false)), None);
+        let owed = std::mem::take(&mut known.handed) && end_of(reset) != Some(Power::Off);
+        (known.current, known.polled) = (Some(Current { owed, ..current_of(&intent, now, false) }), None);
         known.expect = match end_of(reset) {
             Some(power) => Some(power),
             // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
             None => known.expect.filter(|power| *power == Power::On),
         };
+        let unclaimed = owed && intent.stage == Stage::Accepted;
         if shuts_down && known.expect == Some(Power::On) {
             // A machine that was asked to shut down may do so after the next command was seen to be done.
             known.expect = None;
+        }
+        if unclaimed {
+            let words = format!("{reset} takes the place of a command that cut the power, and owes nothing");
+            self.broken(node, "never-left-off", words);
         }
     }
 
@@ -162,10 +169,7 @@ impl State {
         let wanted = end_of(current.reset).unwrap_or(Power::On);
         let read_back = known.reading.filter(|reading| reading.started >= current.since && reading.power == wanted);
         let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
-        let restarts = matches!(
-            current.reset,
-            ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart | ResetType::Nmi
-        );
+        let restarts = restarts(current.reset) || current.reset == ResetType::Nmi;
         let restarted = current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
         let words = if read_back.is_none() {
             format!("{} is called done, and the last reading is {:?}", current.reset, known.reading)
@@ -186,15 +190,17 @@ impl State {
         if shown && self.pages[node].boot_landed.0 != now {
             self.broken(node, "boot-once", "an override is said to be used up and is still in force".into());
         }
+        let writes = self.boot_writes(node);
         let known = &mut self.nodes[node];
-        known.consumed += 1;
+        (known.consumed, known.used_up) = (known.consumed + 1, Some(now));
         let device = &self.devices[known.device];
         let quiet = device.outside.is_none_or(|at| at + FOUND < now);
         let used = match device.make {
             Make::Plug => known.reading.is_some_and(|r| r.power == Power::On && r.before == Some(Power::Off)),
             // The number that is shown is that of after its use.
             Make::Engine => {
-                known.used.iter().any(|(_, (count, _))| *count > 0) || !quiet || known.disturbed + FOUND > now
+                let used = writes.checked_sub(1).and_then(|writes| known.used.get(&writes));
+                used.is_some_and(|(count, doubts)| count + doubts > 0) || !quiet || known.disturbed + FOUND > now
             }
         };
         if !used {
@@ -320,7 +326,7 @@ impl State {
             return self.broken(node, "change", words);
         }
         let (writes, change) = (view.writes, view.change);
-        if writes < known.writes || writes > known.writes + known.patches + known.consumed {
+        if writes < known.writes + known.consumed || writes > known.writes + known.patches + known.consumed {
             let words = format!(
                 "the change number goes from {} to {writes}, {} changes, {} used up",
                 known.writes, known.patches, known.consumed
@@ -387,6 +393,12 @@ impl State {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
             }
         }
+        let unwritten =
+            view.writes > self.pages[node].boot_writes() && self.disk_slow.max(self.disk_full) + FOUND < now;
+        let at_leisure = known.used_up.is_some_and(|at| self.disk_slow.max(self.disk_full) < at && at + DWELL < now);
+        if unwritten && at_leisure {
+            return self.broken(node, "durable-first", "that an override was used up is not written".into());
+        }
         if let Some(at) = known.renewed.1.filter(|at| *at + RENEWED < now && known.fell.is_none()) {
             return self.broken(
                 node,
@@ -402,11 +414,16 @@ impl State {
             let words = format!("{remembered:?} is remembered of {:?} that were told", known.told);
             return self.broken(node, "told-once", words);
         }
-        if known.asking > ASKING_MAX {
-            return self.broken(node, "bounded", format!("{} clients wait for one node", known.asking));
-        }
         if now > calm + FOUND + TWO_POLLS && view.link.held_until.is_none() {
             self.check_truth(node, &view);
+        }
+    }
+
+    /// A client asks: not too many do so at one time.
+    pub fn check_asking(&mut self, node: usize) {
+        let asking = self.nodes[node].asking;
+        if asking > ASKING_MAX {
+            self.broken(node, "bounded", format!("{asking} clients wait for one node"));
         }
     }
 
@@ -460,6 +477,8 @@ impl State {
                 ("never-left-off", format!("it was left {} and should be {:?}", device.power, known.expect))
             } else if once && used {
                 ("boot-once", "an override that was used is still in force".into())
+            } else if device.corners_then > 0 && device.corners == device.corners_then {
+                ("true-again", "there are corners to look into, and nobody does".into())
             } else if happenings > HAPPENINGS_MAX {
                 ("bounded", format!("{happenings} happenings are remembered"))
             } else {

@@ -192,6 +192,7 @@ fn entry(world: &World, node: usize) -> Option<(plugfish::node::fleet::Fleet, Ar
 /// A client that asks for power some times in a row.
 async fn asks(world: Arc<World>, node: usize, most: usize) {
     let clock = world.lock().clock();
+    let scale = if world.lock().rng.random_bool(0.3) { 0.15 } else { 4.0 };
     for _ in 0..most {
         let (reset, pause) = {
             let mut state = world.lock();
@@ -201,7 +202,7 @@ async fn asks(world: Arc<World>, node: usize, most: usize) {
             offered.push(ResetType::PowerCycle);
             let wild = state.rng.random_range(0..20) == 0;
             let reset = if wild { state.pick(&ResetType::ALL) } else { state.pick(&offered) };
-            (reset, state.some_time(0, 4.0))
+            (reset, state.some_time(0, scale))
         };
         one(world.clone(), node, reset).await;
         clock.sleep(pause).await;
@@ -219,6 +220,7 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         let by = format!("c{count}@{}", now.as_millis());
         state.trace(node, What::Asks(reset, by.clone()));
         state.nodes[node].asking += 1;
+        state.check_asking(node);
         (by, now, state.nodes[node].current.as_ref().map(|current| current.reset))
     };
     let answer = fleet.reset(&entry, reset, by.clone()).await;

@@ -85,8 +85,10 @@ pub struct Current {
     pub answered: bool,
     /// Orders that were sent for it.
     pub given: Vec<Order>,
-    /// Those that the device took.
+    /// Those that the device took, and interrupts that it may have taken.
     pub taken: Vec<Order>,
+    /// The power was cut for it, or for one in whose place it is.
+    pub owed: bool,
 }
 
 /// What the laws remember of a node.
@@ -125,6 +127,14 @@ pub struct Node {
     pub boots: bool,
     /// Events that its entry remembers, and the number of the last one.
     pub told: (usize, u64),
+    /// When a look into a corner last failed.
+    pub unstudied: Option<Duration>,
+    /// When an override for one boot was last used up.
+    pub used_up: Option<Duration>,
+    /// The command that was just superseded had cut the power.
+    pub handed: bool,
+    /// For whose command the last order was sent.
+    pub ordered: Option<String>,
     /// What its inventory says, as a number.
     pub wording: u64,
     pub last_order: Option<Duration>,
@@ -384,6 +394,10 @@ impl Node {
             polled: None,
             boots: false,
             told: (0, 0),
+            unstudied: None,
+            used_up: None,
+            handed: false,
+            ordered: None,
             wording: 0,
             last_order: None,
             last_try: Duration::ZERO,
