@@ -127,7 +127,7 @@ impl SimDevice {
         let mut underway = Underway { world, node, epoch, op, result: Err(FailureClass::Timeout) };
         for _ in 0..times {
             let asked = self.ask(wire.clone()).await;
-            underway.result = asked.as_ref().map(|()| ()).map_err(|error| error.class);
+            underway.result = asked.as_ref().copied().map_err(|error| error.class);
             asked?;
         }
         let result = end(self, started);

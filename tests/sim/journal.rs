@@ -269,8 +269,13 @@ impl Journal for Paper {
         if !state.is_over() {
             let index = state.index(node);
             let _ = state.pages[index].memory.intent.take_if(|intent| intent.number == number);
+            let newer = |record: NodeRecord| record.intent.filter(|intent| intent.number != number);
+            let before = newer(self.store.load(node));
             self.store.clear_intent(node, number);
             self.wake.notify_one();
+            if newer(self.store.load(node)) != before {
+                state.broken(index, "nothing-lost", format!("the end of command {number} clears {before:?}"));
+            }
         }
     }
 

@@ -25,6 +25,9 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(150 + 20 + 50);
 /// From acceptance to the first order, on a device that is well: the operation under way, a login, a reading, the gate.
 const FIRST_ORDER: Duration = Duration::from_secs(8);
 
+/// No device is given up after fewer failures in a row than this.
+const FAILURES_LEAST: u32 = 5;
+
 /// After so many failures in a row ...
 const GIVEN_UP: u32 = 8;
 
@@ -73,8 +76,13 @@ impl State {
                 }
             }
             Happening::CommandSuperseded { reset, .. } => {
-                let owed = self.ends(node, reset).is_some_and(|current| current.owed);
-                self.nodes[node].handed = owed;
+                let before = self.ends(node, reset).filter(|current| current.owed);
+                let known = &mut self.nodes[node];
+                let seen_on = known.reading.filter(|reading| reading.power == Power::On).map(|reading| reading.started);
+                // An interrupt goes to a machine that was seen on: nothing is owed to it any more.
+                known.handed = before.is_some_and(|current| {
+                    current.reset != ResetType::Nmi || seen_on.is_none_or(|started| started < current.since)
+                });
             }
             Happening::CommandFailed { reset, why } => {
                 let Some(current) = self.ends(node, reset) else { return };
@@ -250,6 +258,10 @@ impl State {
             Err(Refusal::LoginHeld { .. }) => self.view(node).is_some_and(|view| view.link.held_until.is_none()),
             Err(_) => true,
         };
+        let failures = self.view(node).map_or(0, |view| view.link.failures);
+        if matches!(answer, Err(Refusal::DeviceAway { .. })) && failures < FAILURES_LEAST {
+            self.broken(node, "answered", format!("the device is given up after {failures} failures"));
+        }
         if well && odd {
             self.broken(node, "answered", format!("all is well, and the answer is {answer:?}"));
         }

@@ -221,6 +221,14 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         state.trace(node, What::Asks(reset, by.clone()));
         state.nodes[node].asking += 1;
         state.check_asking(node);
+        if reset == ResetType::Nmi && state.rng.random_bool(0.3) {
+            // Whether an interrupt whose answer is lost was made is never known.
+            let (device, long) = (state.nodes[node].device, Duration::from_secs(20));
+            if now + long < state.shape.length {
+                state.devices[device].fail(Fault::Lossy, now + long);
+                state.trace(node, What::Fails(Fault::Lossy, long));
+            }
+        }
         (by, now, state.nodes[node].current.as_ref().map(|current| current.reset))
     };
     let answer = fleet.reset(&entry, reset, by.clone()).await;
