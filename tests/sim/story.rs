@@ -232,6 +232,18 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         (by, now, state.nodes[node].current.as_ref().map(|current| current.reset))
     };
     let answer = fleet.reset(&entry, reset, by.clone()).await;
+    if answer.is_ok() && world.lock().rng.random_bool(0.08) {
+        // While the machine boots, somebody thinks of another boot source for the next time.
+        let (clock, pause) = {
+            let mut state = world.lock();
+            (state.clock(), state.chance_ms(300, 4_000))
+        };
+        let world = world.clone();
+        actix::spawn(async move {
+            clock.sleep(pause).await;
+            patches(world, node).await;
+        });
+    }
     let worst = {
         let mut state = world.lock();
         state.nodes[node].asking -= 1;
