@@ -290,7 +290,13 @@ impl Hardware {
                 if self.turns.len() > 8 {
                     self.turns.pop_front();
                 }
-                if self.failing(at) == Some(Fault::Late) && self.answer.is_ok() {
+                // Where answers get lost, also the news of what was done may come late.
+                let late = match self.failing(at) {
+                    Some(Fault::Late) => true,
+                    Some(Fault::Lossy) => self.rng.random_bool(0.5),
+                    _ => false,
+                };
+                if late && self.answer.is_ok() {
                     self.late = Some((at + self.ms(200, 20_000), before));
                 }
             }

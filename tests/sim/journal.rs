@@ -27,8 +27,9 @@ pub struct Disk {
     loose: Vec<Batch>,
     /// Of the write under way.
     underway: Vec<Batch>,
-    /// The process that ended lost nothing.
+    /// The process that ended lost nothing of what was noted before it was closing.
     pub closed: bool,
+    closing: bool,
 }
 
 impl Disk {
@@ -117,6 +118,7 @@ impl Page {
 /// Opens the store on what the disk holds. The second one wakes its writer.
 pub fn open(state: &mut State, clock: &Clock) -> (Rehearsal, Arc<Notify>) {
     state.disk.crash(0);
+    state.disk.closing = false;
     let pairs = state.disk.records.clone().into_iter().collect();
     let (rehearsal, notes) = Rehearsal::open(pairs, clock);
     for index in (0..state.nodes.len()).filter(|_| !state.disk.closed) {
@@ -151,6 +153,7 @@ pub async fn write(world: Arc<World>, mut rehearsal: Rehearsal, wake: Arc<Notify
         let (takes, full) = {
             let mut state = world.lock();
             (state.disk.underway, state.disk.closed) = (write.batches.clone(), false);
+            state.disk.closing = write.last;
             state.disk_takes()
         };
         clock.sleep(takes.min(WRITE_LIMIT)).await;
@@ -268,7 +271,9 @@ impl Journal for Paper {
         let mut state = self.world.lock();
         if !state.is_over() {
             let index = state.index(node);
-            let _ = state.pages[index].memory.intent.take_if(|intent| intent.number == number);
+            if !state.disk.closing {
+                let _ = state.pages[index].memory.intent.take_if(|intent| intent.number == number);
+            }
             let newer = |record: NodeRecord| record.intent.filter(|intent| intent.number != number);
             let before = newer(self.store.load(node));
             self.store.clear_intent(node, number);
@@ -288,7 +293,9 @@ impl Journal for Paper {
         if !state.is_over() {
             let index = state.index(node);
             state.notes(index, &seen);
-            state.pages[index].memory.seen = Some(seen.clone());
+            if !state.disk.closing {
+                state.pages[index].memory.seen = Some(seen.clone());
+            }
             self.store.note_seen(node, seen);
             self.wake.notify_one();
         }

@@ -9,6 +9,7 @@
     reason = "a test that is wrong may fall over"
 )]
 
+mod answers;
 mod device;
 mod hardware;
 mod journal;
