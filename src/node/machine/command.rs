@@ -150,12 +150,9 @@ impl Command {
         self.failures > 0
     }
 
-    /// It ends where `reset` asks to go, so that one is done with it. A cycle that may have turned the node on again does
-    /// not: the machine runs, and who asks for a cycle now wants to see it cut.
+    /// It ends where `reset` asks to go, so that one is done with it.
     pub fn serves(&self, reset: ResetType, abilities: Option<&Abilities>) -> bool {
-        let asked @ (_, is_cycle) = plan(reset, abilities);
-        let on_again = is_cycle && self.intent.stage == Stage::Restoring;
-        plan(self.intent.reset, abilities) == asked && self.failing.is_none() && !on_again
+        plan(self.intent.reset, abilities) == plan(reset, abilities) && self.failing.is_none()
     }
 
     /// What readers see of it.
