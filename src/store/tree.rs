@@ -331,6 +331,20 @@ mod tests {
         assert_eq!(Tree::open(dir.path()).map(|_| ()).map_err(|error| error.fault), Err(Fault::Locked));
     }
 
+    // Sleeps for real: the lock is one of the operating system's.
+    #[test]
+    fn a_database_that_takes_long_to_close_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, _) = start(dir.path(), LOCK_TRIES).unwrap();
+        let closing = thread::spawn(move || {
+            thread::sleep(LOCK_PAUSE * (LOCK_TRIES + 100));
+            drop(db);
+        });
+        assert_eq!(start(dir.path(), LOCK_TRIES).map(drop).map_err(|error| error.fault), Err(Fault::Locked));
+        assert!(start(dir.path(), CLOSED_TRIES).is_ok());
+        closing.join().unwrap();
+    }
+
     #[test]
     fn a_deleted_file_is_noticed_at_the_next_write() {
         let dir = tempfile::tempdir().unwrap();
