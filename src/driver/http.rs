@@ -156,6 +156,12 @@ impl HttpClient {
         Ok(HttpClient { client, recipe: *recipe, kept: AtomicBool::new(false) })
     }
 
+    /// A client for another device by the same recipe. They share the settings and the pool, in which each address has
+    /// connections of its own: this costs nearly nothing, where a new client has some 18 KiB.
+    pub fn for_another(&self) -> HttpClient {
+        HttpClient { client: self.client.clone(), recipe: self.recipe, kept: AtomicBool::new(false) }
+    }
+
     /// Sends a request when the gate lets it pass, and reads the whole answer.
     pub async fn post(&self, errand: Errand<'_>, post: Post) -> Result<Answer, HttpError> {
         let turn = errand.context.gate.pass().await;
