@@ -3,6 +3,8 @@
 //! Nodes keep the names that clients have in their URLs. Passwords go into files of their own. What has no place in
 //! nodes.yaml is told of on stderr, and what comes out is read back as nodes.yaml before it is printed.
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod python;
 
 use std::collections::{BTreeMap, HashSet};

@@ -108,5 +108,7 @@ impl PartialEq for AmtConfig {
     }
 }
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
