@@ -11,6 +11,7 @@ use crate::cli::output::{print, table};
 use crate::clock::Clock;
 use crate::driver::Drivers;
 use crate::node::device::Observation;
+use crate::node::draw::thousandth;
 use crate::telemetry::Metrics;
 
 /// Devices asked at a time.
@@ -65,8 +66,7 @@ fn row(node: &NodePlan, answer: &Result<Observation, String>) -> Vec<String> {
     let said = |text: &Option<String>| text.clone().unwrap_or_else(nothing);
     // `1.3.0 Build 230905 Rel.152200`: the first word tells enough.
     let firmware = about.firmware.as_deref().and_then(|text| text.split_whitespace().next());
-    let watts = seen.milliwatts.and_then(|milliwatts| u32::try_from(milliwatts).ok());
-    let watts = watts.map_or_else(nothing, |watts| format!("{:.1}", f64::from(watts) / 1000.0));
+    let watts = seen.milliwatts.and_then(thousandth).map_or_else(nothing, |watts| format!("{watts:.1}"));
     let power = seen.power.map_or_else(nothing, |power| power.to_string());
     let firmware = firmware.map_or_else(nothing, str::to_owned);
     vec![name, power, said(&about.model), firmware, said(&about.protocol), watts]

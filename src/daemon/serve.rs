@@ -31,12 +31,11 @@ pub async fn serve(file: &ConfigFile) -> Result<()> {
     if let (None, Some(address)) = (&plan.tls, open_to_others(&plan.listen)) {
         tracing::warn!(event = "plain_http", "passwords cross the network of {address} in clear; set server.tls");
     }
-    let clock = Clock::system();
-    let running = Running::start(plan, clock.clone()).await?;
+    let running = Running::start(plan, Clock::system()).await?;
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
     let source = Source { path, watch, started: config.clone(), current: config };
-    look_after(running, Some(source), clock).await
+    look_after(running, Some(source)).await
 }
 
 /// The first address that other machines can reach.
@@ -64,7 +63,7 @@ fn with_sockets(plan: Plan, sockets: Vec<TcpListener>) -> Result<Plan> {
 
 /// Looks after a daemon without a file until told to stop.
 pub async fn until_told_to_stop(running: Running) -> Result<()> {
-    look_after(running, None, Clock::system()).await
+    look_after(running, None).await
 }
 
 /// Ends with the first SIGTERM or SIGINT.
@@ -88,36 +87,35 @@ struct Source {
     current: Config,
 }
 
-async fn look_after(mut running: Running, mut source: Option<Source>, clock: Clock) -> Result<()> {
+async fn look_after(mut running: Running, mut source: Option<Source>) -> Result<()> {
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let stop = told_to_stop();
     tokio::pin!(stop);
+    let clock = running.clock.clone();
     let mut next_look = clock.now().mono + LOOK_EVERY;
     let mut systemd = Notify::from_env(clock.clone());
     systemd.ready(&running);
     loop {
-        tokio::select! {
+        let changed = tokio::select! {
             told = &mut stop => {
                 told?;
                 break;
             }
-            _ = hang_up.recv() => {
-                if let Some(source) = source.as_mut() {
-                    systemd.reloading();
-                    reload(&mut running, source).await;
-                    systemd.ready(&running);
-                }
-            }
+            _ = hang_up.recv() => true,
             () = clock.sleep_until(next_look) => {
                 next_look = clock.now().mono + LOOK_EVERY;
-                if let Some(source) = source.as_mut() && source.watch.look() {
-                    systemd.reloading();
-                    reload(&mut running, source).await;
-                    systemd.ready(&running);
-                }
+                source.as_mut().is_some_and(|source| source.watch.look())
             }
-            () = systemd.due() => systemd.beat(&mut running).await,
-            () = running.watch() => {}
+            () = systemd.due() => {
+                systemd.beat(&mut running).await;
+                false
+            }
+            () = running.watch() => false,
+        };
+        if let Some(source) = source.as_mut().filter(|_| changed) {
+            systemd.reloading();
+            reload(&mut running, source).await;
+            systemd.ready(&running);
         }
     }
     tracing::info!(event = "stopping", "told to stop");

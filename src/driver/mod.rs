@@ -4,7 +4,8 @@ pub mod amt;
 pub mod http;
 pub mod tapo;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock::Clock;
 use crate::node::NodeId;
@@ -61,26 +62,55 @@ pub struct Drivers {
     metrics: Arc<Metrics>,
     recorder: Arc<FlightRecorder>,
     tapo: tapo::Plugs,
+    engines: Gates,
+}
+
+/// The gates of devices by their address: a device that is closed while a request is under way, and opened anew, has the
+/// same gate as before.
+#[derive(Default)]
+struct Gates(Mutex<HashMap<String, Weak<RequestGate>>>);
+
+impl Gates {
+    fn at(&self, address: String, new: impl FnOnce() -> Arc<RequestGate>) -> Arc<RequestGate> {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get(&address).and_then(Weak::upgrade) {
+            return gate;
+        }
+        if gates.len() == gates.capacity() {
+            // Before it grows: those that nobody uses any more.
+            gates.retain(|_, gate| gate.strong_count() > 0);
+        }
+        let gate = new();
+        gates.insert(address, Arc::downgrade(&gate));
+        gate
+    }
 }
 
 impl Drivers {
     /// A maker of devices on this clock, counting and writing down here.
     pub fn new(clock: Clock, metrics: Arc<Metrics>, recorder: Arc<FlightRecorder>) -> Drivers {
-        Drivers { clock, metrics, recorder, tapo: tapo::Plugs::default() }
+        Drivers { clock, metrics, recorder, tapo: tapo::Plugs::default(), engines: Gates::default() }
     }
 
     /// Makes the device of a node. Nothing is sent before its first call.
     pub fn open(&self, node: &NodeId, config: &DriverConfig) -> Box<dyn PowerDevice> {
-        let context = |pace| DeviceContext {
+        let gate = |pace| RequestGate::new(self.clock.clone(), pace);
+        let context = |gate| DeviceContext {
             node: node.clone(),
             clock: self.clock.clone(),
-            gate: RequestGate::new(self.clock.clone(), pace),
+            gate,
             meters: self.metrics.device(node.as_str()),
             tape: self.recorder.tape(node.as_str()),
         };
         match config {
-            DriverConfig::Tapo(config) => Box::new(self.tapo.open(config, context(Pace::PLUG))),
-            DriverConfig::Amt(config) => Box::new(amt::AmtMachine::new(config, context(Pace::AMT))),
+            DriverConfig::Tapo(config) => Box::new(self.tapo.open(config, context(gate(Pace::PLUG)))),
+            DriverConfig::Amt(config) => {
+                let gate = self.engines.at(config.url(""), || gate(Pace::AMT));
+                Box::new(amt::AmtMachine::new(config, context(gate)))
+            }
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

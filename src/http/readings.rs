@@ -12,6 +12,7 @@ use prometheus_client::registry::Unit;
 use super::auth::Access;
 use crate::clock::{Clock, Now};
 use crate::node::Power;
+use crate::node::draw::thousandth;
 use crate::node::fleet::{Fleet, NodeEntry};
 use crate::node::view::{Condition, NodeView};
 
@@ -60,7 +61,7 @@ const READINGS: [Reading; 9] = [
         name: "node_power",
         unit: Some("watts"),
         help: "The draw of the node, where its device measures it and answers.",
-        value: |_, view, _| view.milliwatts.and_then(number).map(|milliwatts| milliwatts / 1000.0),
+        value: |_, view, _| view.milliwatts.and_then(thousandth),
     },
     Reading {
         name: "node_health",

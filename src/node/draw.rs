@@ -43,6 +43,12 @@ impl Draw {
     }
 }
 
+/// A thousandth of what was measured: watts of milliwatts, kilowatt hours of watt hours. `None` of what no node reaches in its
+/// life and what a `f64` might not hold to the last digit.
+pub fn thousandth(value: u64) -> Option<f64> {
+    u32::try_from(value).ok().map(|value| f64::from(value) / 1000.0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

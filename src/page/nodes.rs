@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::words::{Tone, tell};
 use crate::clock::{Mono, Now};
 use crate::http::auth::{Caller, Privilege};
+use crate::node::draw::thousandth;
 use crate::node::event::Event;
 use crate::node::fleet::NodeEntry;
 use crate::node::view::{Condition, NodeView};
@@ -141,7 +142,7 @@ fn node<'a>(entry: &'a NodeEntry, view: &'a NodeView, now: Now, after: Option<Mo
     let draw = entry.draw();
     // A measurement has the time of the step after which it was published.
     let measured = draw.iter().filter(|one| after.is_none_or(|after| one.at >= after));
-    let curve = measured.map(|one| (tenths(one.at.since_start().as_secs_f64()), watts(one.milliwatts)));
+    let curve = measured.filter_map(|one| Some((tenths(one.at.since_start().as_secs_f64()), watts(one.milliwatts)?)));
     let (inventory, about) = (&view.inventory, view.about.as_ref());
     Node {
         id: view.id.as_str(),
@@ -164,7 +165,7 @@ fn node<'a>(entry: &'a NodeEntry, view: &'a NodeView, now: Now, after: Option<Mo
             at: command.accepted.0,
         }),
         boot: boot(view),
-        watts: view.milliwatts.map(watts),
+        watts: view.milliwatts.and_then(watts),
         energy_wh: view.energy_wh,
         draw: curve.collect(),
         events: entry.happenings().iter().filter_map(|event| told(event)).take(EVENTS_MAX).collect(),
@@ -203,9 +204,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A machine draws less than four megawatts.
-fn watts(milliwatts: u64) -> f64 {
-    tenths(f64::from(u32::try_from(milliwatts).unwrap_or(u32::MAX)) / 1000.0)
+fn watts(milliwatts: u64) -> Option<f64> {
+    thousandth(milliwatts).map(tenths)
 }
 
 fn tenths(number: f64) -> f64 {
@@ -235,6 +235,6 @@ mod tests {
 
     #[test]
     fn watts_are_told_in_tenths() {
-        assert_eq!((watts(0), watts(37_249), watts(u64::MAX)), (0.0, 37.2, 4_294_967.3));
+        assert_eq!((watts(0), watts(37_249), watts(u64::MAX)), (Some(0.0), Some(37.2), None));
     }
 }

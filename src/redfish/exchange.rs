@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
-    IF_NONE_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, BytesMut, Data, ServiceConfig};
@@ -87,7 +87,7 @@ async fn exchange(
             Some(query) => queried(&query, &seen, route, request).await?,
         };
         check_accept(request.headers(), answer.content_type())?;
-        let is_known = answer.is_known(request.headers().get_all(IF_NONE_MATCH));
+        let is_known = answer.is_known(request.headers());
         return Ok(answer.response(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK }));
     }
     let write = match *method {

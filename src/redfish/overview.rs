@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::message::Fault;
 use super::{Document, Seen};
+use crate::node::draw::thousandth;
 use crate::node::view::{LinkView, NodeView};
 use crate::recorder::Exchange;
 
@@ -26,7 +27,7 @@ pub fn one(seen: &Seen<'_>) -> Result<Document, Fault> {
 fn node_of(view: &NodeView, seen: &Seen<'_>) -> Value {
     let tenths = |seconds: f64| (seconds * 10.0).round() / 10.0;
     let age = view.age(seen.service.clock.now()).map(|age| tenths(age.as_secs_f64()));
-    let watts = view.milliwatts.and_then(|mw| u32::try_from(mw).ok()).map(|mw| f64::from(mw) / 1000.0);
+    let watts = view.milliwatts.and_then(thousandth);
     let about = view.about.as_deref();
     json!({
         "node": view.id.as_str(),

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LINK};
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LINK,
+};
 use actix_web::web::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -100,11 +102,9 @@ impl Rendered {
         &self.kind
     }
 
-    /// Whether a client that sends these `If-None-Match` has it already.
-    pub fn is_known<'a>(&self, mut if_none_match: impl Iterator<Item = &'a HeaderValue>) -> bool {
-        let Some(etag) = self.etag.as_ref().filter(|_| self.etag_speaks_for_all) else { return false };
-        let matches = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes();
-        if_none_match.any(|tags| tags.to_str().is_ok_and(|tags| tags.split(',').any(|tag| matches(tag.trim()))))
+    /// Whether a client that sends these headers has it already.
+    pub fn is_known(&self, headers: &HeaderMap) -> bool {
+        self.etag.as_ref().filter(|_| self.etag_speaks_for_all).is_some_and(|etag| knows(headers, etag.as_bytes()))
     }
 
     /// The response.
@@ -124,8 +124,15 @@ impl Rendered {
     }
 }
 
+/// Whether the `If-None-Match` of these headers name this ETag.
+pub fn knows(headers: &HeaderMap, etag: &[u8]) -> bool {
+    let matches = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag;
+    let names = |tags: &str| tags.split(',').any(|tag| matches(tag.trim()));
+    headers.get_all(IF_NONE_MATCH).any(|tags| tags.to_str().is_ok_and(names))
+}
+
 /// A strong ETag of what is sent. Eight bytes are plenty where nobody gains by making two that are equal.
-fn digest(body: &[u8]) -> String {
+pub fn digest(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     format!("\"{}\"", hex::encode(digest.get(..8).unwrap_or_default()))
 }

@@ -6,6 +6,7 @@ use super::Seen;
 use super::message::Fault;
 use super::resource::{self, Resource};
 use crate::node::NodeId;
+use crate::node::draw::thousandth;
 use crate::node::view::NodeView;
 
 /// Something that is measured.
@@ -33,8 +34,7 @@ impl Sensor {
             Sensor::Power => view.milliwatts,
             Sensor::Energy => view.energy_wh,
         };
-        // What a plug measures fits a f64 exactly.
-        thousandths.and_then(|value| u32::try_from(value).ok()).map(|value| f64::from(value) / 1000.0)
+        thousandths.and_then(thousandth)
     }
 
     fn uri(self, node: &NodeId) -> String {

@@ -13,7 +13,7 @@ use super::digest::{self, Challenge, Claim};
 use super::enumeration::Open;
 use super::fault::{Fault, Kind};
 use super::shown::shown;
-use super::wsman::{self, Identity, Output, ReplyError, Request};
+use super::wsman::{self, Output, ReplyError, Request};
 use super::xml::{Instance, Value, XML_BYTES_MAX};
 use crate::clock::{self, Clock, Mono};
 use crate::driver::DeviceContext;
@@ -153,12 +153,6 @@ impl WsMan {
         self.call(op, "Put", Repeat::Safe, envelope, wsman::done).await
     }
 
-    /// Deletes one instance.
-    pub async fn delete(&mut self, op: &'static str, class: &str, selectors: &[(&str, &str)]) -> Result<(), Fault> {
-        let envelope = self.request(class, selectors).delete();
-        self.call(op, "Delete", Repeat::Never, envelope, wsman::done).await
-    }
-
     /// Calls a method, whatever it returns.
     pub async fn invoke(
         &mut self,
@@ -170,11 +164,6 @@ impl WsMan {
     ) -> Result<Output, Fault> {
         let envelope = self.request(class, &[]).invoke(method, parameters);
         self.call(op, method, repeat, envelope, |reply| wsman::output(reply, method)).await
-    }
-
-    /// What the machine says that it is.
-    pub async fn identify(&mut self, op: &'static str) -> Result<Identity, Fault> {
-        self.call(op, "Identify", Repeat::Safe, wsman::identify(), wsman::identity).await
     }
 
     pub(super) fn request<'a>(&mut self, class: &'a str, selectors: &'a [(&'a str, &'a str)]) -> Request<'a> {

@@ -85,7 +85,8 @@ impl AmtConfig {
         }
     }
 
-    fn url(&self, path: &str) -> String {
+    /// The URL of this path at the machine.
+    pub(super) fn url(&self, path: &str) -> String {
         let (scheme, usual) = if self.tls == Tls::Off { ("http", PLAIN_PORT) } else { ("https", TLS_PORT) };
         let port = self.port.unwrap_or(usual);
         match self.host.parse::<Ipv6Addr>() {

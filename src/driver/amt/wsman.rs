@@ -71,11 +71,6 @@ impl Request<'_> {
         self.envelope(&format!("{TRANSFER}/Put"), &body)
     }
 
-    /// Deletes one instance.
-    pub fn delete(self) -> String {
-        self.envelope(&format!("{TRANSFER}/Delete"), "")
-    }
-
     /// Begins to read all instances.
     pub fn enumerate(self) -> String {
         self.envelope(&format!("{ENUMERATION}/Enumerate"), &format!("<n:Enumerate xmlns:n=\"{ENUMERATION}\"/>"))
@@ -262,7 +257,7 @@ pub fn instance(reply: &[u8]) -> Result<Instance, ReplyError> {
     })
 }
 
-/// A reply that need not hold anything: Put, Delete, Release.
+/// A reply that need not hold anything: Put, Release.
 pub fn done(reply: &[u8]) -> Result<(), ReplyError> {
     in_body(reply, |_| Ok(()))
 }

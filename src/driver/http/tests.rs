@@ -1,6 +1,5 @@
 //! The recipe against servers that are none, in real time with short deadlines.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderValue};
@@ -8,8 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::clock::Clock;
-use crate::node::pace::{Pace, RequestGate};
+use crate::driver::tests::no_pace;
 use crate::telemetry::Metrics;
 
 /// For servers that answer: long enough for busy cores.
@@ -37,17 +35,7 @@ async fn server(answer: &'static [u8], then_close: bool) -> u16 {
 }
 
 pub(super) fn context(metrics: &Arc<Metrics>) -> DeviceContext {
-    let clock = Clock::system();
-    let many = NonZeroU32::new(100_000).unwrap();
-    let pace = Pace { gap: Duration::ZERO, per_second: many, burst: many };
-    let gate = RequestGate::new(clock.clone(), pace);
-    DeviceContext {
-        node: "node-1".parse().unwrap(),
-        clock,
-        gate,
-        meters: metrics.device("node-1"),
-        tape: Arc::default(),
-    }
+    crate::driver::tests::context("node-1", no_pace(), metrics)
 }
 
 async fn post_to(url: String, context: &DeviceContext, deadlines: Deadlines) -> Result<Answer, HttpError> {

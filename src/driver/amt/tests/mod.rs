@@ -6,7 +6,6 @@ mod logins;
 mod probing;
 mod sequences;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,8 @@ use super::meaning::FaultCode;
 use crate::clock::Clock;
 use crate::driver::DeviceContext;
 use crate::driver::http::{Deadlines, Tls};
+use crate::driver::tests::no_pace;
 use crate::node::device::FailureClass;
-use crate::node::pace::{Pace, RequestGate};
 use crate::telemetry::Metrics;
 
 /// For machines that answer: long enough for busy cores.
@@ -45,16 +44,7 @@ pub fn timing_for(trouble: &Trouble) -> Timing {
 }
 
 pub fn context(metrics: &Arc<Metrics>) -> DeviceContext {
-    let clock = Clock::system();
-    let many = NonZeroU32::new(100_000).unwrap();
-    let gate = RequestGate::new(clock.clone(), Pace { gap: Duration::ZERO, per_second: many, burst: many });
-    DeviceContext {
-        node: "node-1".parse().unwrap(),
-        clock,
-        gate,
-        meters: metrics.device("node-1"),
-        tape: Arc::default(),
-    }
+    crate::driver::tests::context("node-1", no_pace(), metrics)
 }
 
 pub fn config(port: u16, password: &str) -> AmtConfig {

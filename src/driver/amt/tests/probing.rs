@@ -21,8 +21,7 @@ async fn a_401_tells_version_and_realm() {
 
 #[tokio::test]
 async fn identify_tells_more_where_it_is_answered() {
-    let (fake, mut wsman) = rig(&[("Identify", fixture("identify"))]).await;
-    assert_eq!(wsman.identify("discover").await.unwrap().version.as_deref(), Some("AMT 16.1.25"));
+    let (fake, _) = rig(&[("Identify", fixture("identify"))]).await;
     fake.machine().open_identify = true;
     let found = probed(&fake).await.unwrap();
     assert_eq!((found.version.as_deref(), found.vendor.as_deref()), (Some("12.0.67"), Some("Intel(r)")));

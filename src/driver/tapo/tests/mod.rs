@@ -13,7 +13,6 @@ mod speech;
 mod strips;
 mod tpap_side;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +22,10 @@ use self::fake::{FakePlug, Plug, Trouble};
 use self::speech::{PASSWORD, USER, klap, klap_with, passthrough, tpap};
 use super::connection::Timing;
 use super::{Plugs, TapoConfig, TapoPlug};
-use crate::clock::Clock;
-use crate::driver::DeviceContext;
 use crate::driver::http::Deadlines;
+pub use crate::driver::tests::{context, no_pace};
 use crate::node::device::{DeviceError, FailureClass, Notice, Observation, PowerDevice};
-use crate::node::pace::{Pace, RequestGate};
+use crate::node::pace::Pace;
 use crate::node::{BootOverride, Order, Power};
 use crate::telemetry::Metrics;
 
@@ -50,12 +48,6 @@ pub fn quick() -> Timing {
     }
 }
 
-/// A pace that no test feels.
-pub fn no_pace() -> Pace {
-    let many = NonZeroU32::new(100_000).unwrap();
-    Pace { gap: Duration::ZERO, per_second: many, burst: many }
-}
-
 pub fn config(port: u16) -> TapoConfig {
     TapoConfig {
         host: "127.0.0.1".into(),
@@ -67,12 +59,6 @@ pub fn config(port: u16) -> TapoConfig {
         // Nobody answers there.
         discovery_port: 9,
     }
-}
-
-pub fn context(node: &str, pace: Pace, metrics: &Arc<Metrics>) -> DeviceContext {
-    let clock = Clock::system();
-    let gate = RequestGate::new(clock.clone(), pace);
-    DeviceContext { node: node.parse().unwrap(), clock, gate, meters: metrics.device(node), tape: Arc::default() }
 }
 
 /// A scripted plug and a driver for it.

@@ -1,0 +1,52 @@
+//! What the tests of all drivers have in common, and what `Drivers` promises.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use super::http::Tls;
+use super::*;
+
+/// A pace that no test feels.
+pub fn no_pace() -> Pace {
+    let many = NonZeroU32::new(100_000).unwrap();
+    Pace { gap: Duration::ZERO, per_second: many, burst: many }
+}
+
+/// What a device at this pace is given.
+pub fn context(node: &str, pace: Pace, metrics: &Arc<Metrics>) -> DeviceContext {
+    let clock = Clock::system();
+    let gate = RequestGate::new(clock.clone(), pace);
+    DeviceContext { node: node.parse().unwrap(), clock, gate, meters: metrics.device(node), tape: Arc::default() }
+}
+
+/// A node may be taken out and put back while an operation of it is still under way.
+#[tokio::test]
+async fn an_engine_that_is_opened_twice_is_asked_one_thing_at_a_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let drivers = Drivers::new(Clock::system(), Metrics::new(), Arc::default());
+    let password = SecretString::from("P@ssw0rd");
+    let config = amt::AmtConfig {
+        host: "127.0.0.1".into(),
+        port: Some(port),
+        tls: Tls::Off,
+        username: "admin".into(),
+        password,
+    };
+    let reads: Vec<_> = (0..2)
+        .map(|_| {
+            let mut device = drivers.open(&"node-1".parse().unwrap(), &DriverConfig::Amt(config.clone()));
+            tokio::spawn(async move { device.read().await })
+        })
+        .collect();
+    let (mut first, _) = listener.accept().await.unwrap();
+    assert!(first.read(&mut [0; 64]).await.unwrap() > 0);
+    // The first one has no answer yet: for a tenth of the time in which it gives up, nobody else comes.
+    let second = tokio::time::timeout(Duration::from_millis(400), listener.accept()).await;
+    assert!(second.is_err(), "two requests at once");
+    reads.iter().for_each(|read| read.abort());
+}
