@@ -35,8 +35,18 @@ fn look_up(uri: &str) -> Option<Resource> {
     Some(resource(body))
 }
 
+/// How many `not` stand before each other: each is a level of the reader's recursion.
+fn nots(filter: &Filter) -> usize {
+    match filter {
+        Filter::And(left, right) | Filter::Or(left, right) => nots(left).max(nots(right)),
+        Filter::Not(inner) => 1 + nots(inner),
+        Filter::Compare(..) => 0,
+    }
+}
+
 fuzz_target!(|text: &str| {
     if let Ok(filter) = Filter::parse(text) {
+        assert!(nots(&filter) <= 16);
         let opposite = Filter::parse(&format!("not ({text})"));
         let chosen = (0..BOXES).filter_map(|number| look_up(&format!("/b/{number}")));
         for body in chosen.map(|found| Value::Object(found.body)) {
