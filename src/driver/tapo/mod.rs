@@ -23,6 +23,8 @@ mod tpap;
 mod transport;
 mod wire;
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 
