@@ -50,3 +50,13 @@ async fn an_engine_that_is_opened_twice_is_asked_one_thing_at_a_time() {
     assert!(second.is_err(), "two requests at once");
     reads.iter().for_each(|read| read.abort());
 }
+
+/// A script that takes a node out of nodes.yaml and puts it back must not get a request to its device each time.
+#[test]
+fn a_device_that_is_taken_out_and_put_back_keeps_its_pace() {
+    let gates = Gates::default();
+    let new = || RequestGate::new(Clock::system(), no_pace());
+    let before = Arc::as_ptr(&gates.at("a".into(), new));
+    assert_eq!(Arc::as_ptr(&gates.at("a".into(), new)), before);
+    assert_ne!(Arc::as_ptr(&gates.at("b".into(), new)), before);
+}

@@ -7,4 +7,5 @@ pub mod ops;
 pub mod pulse;
 pub mod readings;
 pub mod server;
+mod socket;
 pub mod tls;
