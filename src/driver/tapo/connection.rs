@@ -151,15 +151,12 @@ impl Connection {
         }
     }
 
-    /// Whether `config` means the plug at the same address.
-    pub fn reaches(&self, config: &TapoConfig) -> bool {
-        (&self.host, self.port, self.discovery_port) == (&config.host, config.port, config.discovery_port)
-    }
-
     /// Whether `config` means this plug and account.
     pub fn serves(&self, config: &TapoConfig) -> bool {
         let same_mac = self.mac.get().zip(config.mac.as_ref()).is_none_or(|(ours, theirs)| ours == theirs);
-        self.reaches(config) && same_mac && self.account == config.account()
+        let same_place =
+            (&self.host, self.port, self.discovery_port) == (&config.host, config.port, config.discovery_port);
+        same_place && same_mac && self.account == config.account()
     }
 
     /// One more of a strip's outlets uses it: its configuration may be the first that says the MAC address.

@@ -133,7 +133,7 @@ impl Plugs {
         Plugs { connections: Mutex::default(), searches: Arc::default(), http, timing }
     }
 
-    /// Makes a plug. The gate of `context` is used if nobody talks to the same plug yet.
+    /// Makes a plug. The gate of `context` is that of its address, whatever account is used there.
     pub fn open(&self, config: &TapoConfig, context: DeviceContext) -> TapoPlug {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() == connections.capacity() {
@@ -142,12 +142,9 @@ impl Plugs {
         }
         let at_host = connections.entry(config.host.clone()).or_default();
         at_host.retain(|connection| connection.strong_count() > 0);
-        let known: Vec<_> = at_host.iter().filter_map(Weak::upgrade).filter(|c| c.reaches(config)).collect();
-        let shared = known.iter().find(|connection| connection.serves(config)).cloned();
+        let shared = at_host.iter().filter_map(Weak::upgrade).find(|connection| connection.serves(config));
         let connection = shared.unwrap_or_else(|| {
-            // Another account changes nothing of what the plug bears.
-            let gate = known.first().map_or(&context.gate, |connection| &connection.gate).clone();
-            let new = Arc::new(Connection::new(config, gate, self));
+            let new = Arc::new(Connection::new(config, context.gate.clone(), self));
             at_host.push(Arc::downgrade(&new));
             new
         });
