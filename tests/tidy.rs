@@ -250,6 +250,14 @@ fn every_plugfish_command_of_the_pages_exists() {
     assert_eq!(commands("README.md").iter().filter(|command| *command == "cargo test").count(), 1);
 }
 
+/// Code that moved leaves mutations behind that break nothing any more.
+#[test]
+fn every_mutation_of_the_simulation_still_applies() {
+    let check = std::process::Command::new("tests/sim/mutate").arg("--check").output().unwrap();
+    let said = String::from_utf8_lossy(&check.stderr);
+    assert!(check.status.success(), "put the patches in tests/sim/mutations right: {said}");
+}
+
 #[test]
 fn the_checks_can_fail() {
     assert_eq!(named("use crate::{driver, store::Store};"), ["driver", "store"]);

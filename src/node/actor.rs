@@ -298,7 +298,11 @@ impl Handler<Ask> for NodeActor {
                     }
                     self.step(Input::Reconfigured { spec: *spec, rewired }, ctx);
                 }
-                None => self.reconfigure = Some((*spec, device)),
+                None => {
+                    // A device that came before and waits as well is still the newest one.
+                    let waiting = self.reconfigure.take().and_then(|(_, device)| device);
+                    self.reconfigure = Some((*spec, device.or(waiting)));
+                }
             },
             Ask::Renew => self.step(Input::Renew, ctx),
             Ask::Pulse { answer } => {

@@ -278,6 +278,26 @@ fn a_reload_touches_only_what_changed() {
     });
 }
 
+/// A plug that is given another address, and then another description, while its last request is under way.
+#[test]
+fn a_second_reload_during_an_operation_keeps_the_device_of_the_first() {
+    on_virtual_time(|mut keeper, clock| async move {
+        let (old, new) = (Arc::new(Plug::default()), Arc::new(Plug::default()));
+        keeper.apply(vec![setup("a", &old, 1)]).await;
+        run(&mut keeper, &clock, 1).await;
+        old.slow_ms.store(10_000, Ordering::SeqCst);
+        run(&mut keeper, &clock, 20).await;
+        assert_eq!(old.busy.load(Ordering::SeqCst), 1, "an operation is under way");
+        keeper.apply(vec![setup("a", &new, 2)]).await;
+        let mut described = setup("a", &new, 2);
+        described.spec.device = "plug of the same name".into();
+        keeper.apply(vec![described]).await;
+        run(&mut keeper, &clock, 60).await;
+        assert!(new.reads.load(Ordering::SeqCst) > 2, "the new plug is read");
+        assert_eq!(old.reads.load(Ordering::SeqCst), 2, "the old one is not, after the operation that was under way");
+    });
+}
+
 #[test]
 fn a_flooded_node_refuses_and_a_stopped_one_takes_nothing() {
     on_virtual_time(|mut keeper, clock| async move {

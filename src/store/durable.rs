@@ -312,7 +312,7 @@ impl From<TreeError> for Failure {
 }
 
 /// The batches of a plan, each with its manifest, and a ledger that is ahead by them.
-fn parts_of_plan(revision: u64, plan: &Plan, ledger: &mut Ledger) -> Vec<Batch> {
+pub(super) fn parts_of_plan(revision: u64, plan: &Plan, ledger: &mut Ledger) -> Vec<Batch> {
     let mut parts = Vec::new();
     let writes: Vec<_> = plan.iter().collect();
     for chunk in writes.chunks(BATCH_MAX) {

@@ -193,20 +193,32 @@ impl Inbox {
         let mut inner = self.lock();
         loop {
             let now = self.clock.now().mono;
-            let lazy_due = inner.lazy_due.map(|due| due.max(lazy_after));
-            let next = [lazy_due, inner.backup_due, latest].into_iter().flatten().min();
-            if !inner.waiting.is_empty() || inner.closing || next.is_some_and(|next| next <= now) {
-                return inner.work(now, lazy_due.is_some_and(|due| due <= now));
-            }
-            inner = match next {
-                Some(next) => self.wake.wait_timeout(inner, next.since(now)).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            inner = match inner.due(lazy_after, latest, now) {
+                Ok(work) => return work,
+                Err(Some(next)) => {
+                    self.wake.wait_timeout(inner, next.since(now)).unwrap_or_else(PoisonError::into_inner).0
+                }
+                Err(None) => self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner),
             };
         }
+    }
+
+    /// The same without waiting: what there is to do now, or when there will be something.
+    pub fn look(&self, lazy_after: Mono) -> Result<Work, Option<Mono>> {
+        self.lock().due(lazy_after, None, self.clock.now().mono)
     }
 }
 
 impl Inner {
+    fn due(&mut self, lazy_after: Mono, latest: Option<Mono>, now: Mono) -> Result<Work, Option<Mono>> {
+        let lazy_due = self.lazy_due.map(|due| due.max(lazy_after));
+        let next = [lazy_due, self.backup_due, latest].into_iter().flatten().min();
+        if !self.waiting.is_empty() || self.closing || next.is_some_and(|next| next <= now) {
+            return Ok(self.work(now, lazy_due.is_some_and(|due| due <= now)));
+        }
+        Err(next)
+    }
+
     fn work(&mut self, now: Mono, lazy: bool) -> Work {
         let together = self.waiting.len().min(TOGETHER_MAX);
         let mut work = Work {

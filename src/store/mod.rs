@@ -23,6 +23,8 @@ mod ledger;
 mod opening;
 mod place;
 mod record;
+pub mod rehearsal;
+mod round;
 mod settle;
 mod state;
 mod tree;
@@ -241,8 +243,8 @@ impl Store {
     /// Writes what there is, makes a backup and closes the database. Blocks, for half a minute at the very most. All
     /// later writes fail. A second call does nothing.
     pub fn close(&self) {
-        let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         self.inbox.close();
+        let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         if done.recv_timeout(CLOSE_DEADLINE) == Err(RecvTimeoutError::Timeout) {
             warn!(event = "store_close_failed", dir = %self.dir.display(), "the disk did not take the last write in time");
         }

@@ -10,14 +10,10 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::durable::{Durable, WriteFailed};
-use super::inbox::{Inbox, Waiting, Work};
-use super::record::Key;
-use super::state::Plan;
+use super::inbox::{Inbox, Work};
+use super::round::Round;
 use crate::clock::{Clock, Mono};
 use crate::telemetry::Metrics;
-
-/// Steps between the revisions of two writes: the one between belongs to a database that is made anew.
-const REVISION_STEP: u64 = 2;
 
 /// See the top of the file.
 pub struct Writer {
@@ -60,62 +56,25 @@ impl Writer {
     fn write(&mut self, work: Work) {
         let Work { waiting, lazy, backup, closing } = work;
         let started = self.clock.now().mono;
-        let (revision, plan) = self.plan(&waiting, &lazy);
-        let (inbox, whole_plan) = (self.inbox.clone(), plan.clone());
+        let sync = !waiting.is_empty() || backup || closing;
+        let round = Round::begin(&self.inbox, waiting, lazy);
+        let (inbox, whole_plan, revision) = (self.inbox.clone(), round.plan.clone(), round.revision);
         let whole = move || {
             let mut state = inbox.lock().state.clone();
             state.adopt(whole_plan.clone(), revision);
             state
         };
-        let sync = !waiting.is_empty() || backup || closing;
-        let result = match plan.is_empty() && !sync {
+        let result = match round.plan.is_empty() && !sync {
             true => self.durable.retry(&whole),
-            false => self.durable.write(revision, &plan, sync, &whole),
+            false => self.durable.write(revision, &round.plan, sync, &whole),
         };
-        if let Some(first) = waiting.first() {
-            let took = self.clock.now().mono.since(started);
-            self.metrics.store_write(first.change.kind(), took, result.is_ok());
+        if let Some(kind) = round.kind() {
+            self.metrics.store_write(kind, self.clock.now().mono.since(started), result.is_ok());
         }
-        if result.is_ok() {
-            self.adopt(&waiting, &lazy, revision);
-        } else {
-            self.inbox.mark_again(lazy);
-        }
-        let wants_backup = waiting.iter().any(|waiting| waiting.change.wants_backup());
-        for Waiting { reply, .. } in waiting {
-            reply(result.clone().map_err(WriteFailed::into));
-        }
+        let wants_backup = round.wants_backup();
+        round.end(&self.inbox, &result.map_err(WriteFailed::into));
         if wants_backup || self.durable.backup_missing() {
             self.inbox.want_backup(Duration::ZERO);
-        }
-    }
-
-    fn plan(&self, waiting: &[Waiting], lazy: &[Key]) -> (u64, Plan) {
-        let state = &mut self.inbox.lock().state;
-        let mut plan: Plan = lazy.iter().map(|key| (key.clone(), state.get(key).cloned())).collect();
-        for waiting in waiting {
-            state.plan(&waiting.change, &mut plan);
-        }
-        // A write of nothing has no revision: the manifest is not written either.
-        if !plan.is_empty() {
-            state.revision += REVISION_STEP;
-        }
-        (state.revision, plan)
-    }
-
-    /// Each change is planned again: what nobody waits for may have changed while the disk was busy.
-    fn adopt(&self, waiting: &[Waiting], lazy: &[Key], revision: u64) {
-        let mut inner = self.inbox.lock();
-        let state = &mut inner.state;
-        for key in lazy {
-            if let Some(entry) = state.entries.get_mut(key) {
-                entry.revision = revision;
-            }
-        }
-        for waiting in waiting {
-            let mut plan = Plan::new();
-            state.plan(&waiting.change, &mut plan);
-            state.adopt(plan, revision);
         }
     }
 

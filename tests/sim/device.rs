@@ -49,12 +49,12 @@ struct Underway {
     node: usize,
     epoch: u32,
     op: Op,
-    well: bool,
+    result: Result<(), FailureClass>,
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.world.lock().operation_ends(self.node, self.epoch, &self.op, self.well);
+        self.world.lock().operation_ends(self.node, self.epoch, &self.op, self.result);
     }
 }
 
@@ -72,6 +72,10 @@ impl SimDevice {
         let hardware = &mut state.devices[self.device];
         hardware.advance(now);
         if std::mem::take(&mut hardware.panics) {
+            let known = &mut state.nodes[self.node];
+            if known.epoch == self.epoch {
+                (known.fell, known.disturbed) = (Some(now), now);
+            }
             drop(state);
             panic!("{FALL}");
         }
@@ -118,13 +122,14 @@ impl SimDevice {
         times: usize,
         end: impl FnOnce(&mut SimDevice, Duration) -> T + Send,
     ) -> Result<T, DeviceError> {
-        let started = self.world.lock().operation_begins(self.node, self.epoch, &op);
+        let started = self.world.lock().operation_begins(self.node, self.device, self.epoch, &op);
         let (world, node, epoch) = (self.world.clone(), self.node, self.epoch);
-        let mut underway = Underway { world, node, epoch, op, well: false };
+        let mut underway = Underway { world, node, epoch, op, result: Err(FailureClass::Timeout) };
         for _ in 0..times {
-            self.ask(wire.clone()).await?;
+            let asked = self.ask(wire.clone()).await;
+            underway.result = asked.as_ref().copied().map_err(|error| error.class);
+            asked?;
         }
-        underway.well = true;
         let result = end(self, started);
         drop(underway);
         Ok(result)
@@ -167,5 +172,9 @@ impl PowerDevice for SimDevice {
 
     fn forget_session(&mut self) {
         self.session = false;
+        let known = &mut self.world.lock().nodes[self.node];
+        if known.epoch == self.epoch {
+            known.renewed.0 = None;
+        }
     }
 }

@@ -127,8 +127,9 @@ pub struct Hardware {
     pub panics: bool,
     /// It knows the session.
     pub session: bool,
-    /// Corners of the machine that were not looked into.
+    /// Corners of the machine that were not looked into, and how many these were when it was healed.
     pub corners: usize,
+    pub corners_then: usize,
     /// Orders that arrived, and when.
     pub turns: VecDeque<(Duration, Order)>,
     /// Boots from a source that was set here.
@@ -157,6 +158,7 @@ impl Hardware {
             panics: false,
             session: false,
             corners: 4,
+            corners_then: 0,
             turns: VecDeque::new(),
             boots: Vec::new(),
             answer: Ok(()),
@@ -184,7 +186,7 @@ impl Hardware {
     pub fn heal(&mut self, now: Duration) {
         self.advance(now);
         (self.fault, self.late, self.panics) = (None, None, false);
-        self.disturbed = now;
+        (self.disturbed, self.corners_then) = (now, self.corners);
     }
 
     /// Somebody outside changes the power.
@@ -288,7 +290,13 @@ impl Hardware {
                 if self.turns.len() > 8 {
                     self.turns.pop_front();
                 }
-                if self.failing(at) == Some(Fault::Late) && self.answer.is_ok() {
+                // Where answers get lost, also the news of what was done may come late.
+                let late = match self.failing(at) {
+                    Some(Fault::Late) => true,
+                    Some(Fault::Lossy) => self.rng.random_bool(0.5),
+                    _ => false,
+                };
+                if late && self.answer.is_ok() {
                     self.late = Some((at + self.ms(200, 20_000), before));
                 }
             }

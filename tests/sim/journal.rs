@@ -1,37 +1,76 @@
-//! The journal on a simulated disk: slow, failing for a while, and forgetful of what was not durable when the process dies.
-//!
-//! As the store does it: what somebody waits for shows in memory when it is durable, in the order in which it was asked for;
-//! the rest shows at once and reaches the disk some seconds later.
+//! The journal: the real store, whose writes go to a simulated disk that is slow, hangs, fails for a while, and forgets in a
+//! crash what was not synced.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugfish::clock::Clock;
 use plugfish::node::NodeId;
 use plugfish::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
+use plugfish::store::Store;
+use plugfish::store::rehearsal::Rehearsal;
+use serde::Serialize;
+use tokio::sync::Notify;
 
-use super::world::World;
+use super::world::{State, World};
 
-/// What is kept of one node.
+/// A disk that takes longer than this is said not to answer.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// The disk: what is on it, and what it was given and may forget.
+#[derive(Default)]
+pub struct Disk {
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    loose: Vec<Batch>,
+    /// Of the write under way.
+    underway: Vec<Batch>,
+    /// The process that ended lost nothing of what was noted before it was closing.
+    pub closed: bool,
+    closing: bool,
+}
+
+impl Disk {
+    fn put(&mut self, batch: Batch) {
+        for (key, value) in batch {
+            match value {
+                Some(value) => self.records.insert(key, value),
+                None => self.records.remove(&key),
+            };
+        }
+    }
+
+    fn sync(&mut self) {
+        std::mem::take(&mut self.loose).into_iter().for_each(|batch| self.put(batch));
+    }
+
+    /// The power is cut: so many of the batches that were not synced are there all the same.
+    pub fn crash(&mut self, reach: usize) {
+        let loose = std::mem::take(&mut self.loose).into_iter();
+        let underway = std::mem::take(&mut self.underway);
+        loose.chain(underway).take(reach).for_each(|batch| self.put(batch));
+    }
+
+    /// Whether this is synced, as a part of the record of a node.
+    fn holds(&self, node: &NodeId, part: &impl Serialize) -> bool {
+        let part = serde_json::to_value(part).unwrap().to_string();
+        let record = self.records.get(format!("node/{node}").as_bytes());
+        record.is_some_and(|bytes| String::from_utf8_lossy(bytes).contains(&part))
+    }
+}
+
+/// What the laws know of the journal of one node.
 #[derive(Default)]
 pub struct Page {
-    /// What `load` returns.
+    /// What is on record, as the actor was told.
     pub memory: NodeRecord,
-    disk: NodeRecord,
-    /// When the command and the boot override, and what was seen, reach the disk.
-    lazy: [Option<Duration>; 2],
-    writes: VecDeque<Write>,
+    waiting: usize,
     /// Of whom an intent became durable lately, and which.
     pub landed: VecDeque<(Duration, Intent)>,
     /// The change numbers of the boot override in memory: the last one from before this moment, and when it landed.
     pub boot_landed: (Duration, u64),
-}
-
-/// A durable write under way.
-struct Write {
-    lands: Duration,
-    what: What,
-    fails: bool,
 }
 
 #[derive(Clone)]
@@ -41,23 +80,21 @@ enum What {
 }
 
 impl Page {
-    /// How many writes are under way.
-    pub fn waiting(&self) -> usize {
-        self.writes.len()
+    /// The number of the boot override that is on the disk.
+    pub fn boot_writes(&self) -> u64 {
+        self.memory.boot.as_ref().map_or(0, |boot| boot.writes)
     }
 
-    /// Lives up to this moment.
-    pub fn advance(&mut self, now: Duration) {
-        while let Some(write) = self.writes.pop_front_if(|write| write.lands <= now) {
-            if !write.fails {
-                self.land(write.lands, write.what);
-            }
-        }
-        if self.lazy[0].take_if(|due| *due <= now).is_some() {
-            (self.disk.intent, self.disk.boot) = (self.memory.intent.clone(), self.memory.boot.clone());
-        }
-        if self.lazy[1].take_if(|due| *due <= now).is_some() {
-            self.disk.seen = self.memory.seen.clone();
+    /// How many writes are under way.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// The process died: this is what the next one found.
+    pub fn found(&mut self, at: Duration, record: &NodeRecord) {
+        self.memory = record.clone();
+        if let Some(intent) = &record.intent {
+            self.landed.push_back((at, intent.clone()));
         }
     }
 
@@ -71,80 +108,157 @@ impl Page {
                 self.memory.intent = Some(intent);
             }
             What::Boot(boot) => {
-                self.boot_landed = (at, self.memory.boot.as_ref().map_or(0, |boot| boot.writes));
+                self.boot_landed = (at, self.boot_writes());
                 self.memory.boot = Some(boot);
             }
         }
-        (self.disk.intent, self.disk.boot) = (self.memory.intent.clone(), self.memory.boot.clone());
-        self.lazy[0] = None;
-    }
-
-    /// The process dies: so many of the writes under way reach the disk all the same, the rest never does.
-    pub fn crash(&mut self, now: Duration, reach: usize) {
-        self.advance(now);
-        for write in std::mem::take(&mut self.writes).into_iter().take(reach).filter(|write| !write.fails) {
-            self.land(now, write.what);
-        }
-        self.lazy = [None, None];
-        self.memory = self.disk.clone();
-    }
-
-    /// The process ends as it should: everything reaches the disk.
-    pub fn close(&mut self, now: Duration) {
-        self.advance(now);
-        self.disk = self.memory.clone();
-        self.crash(now, usize::MAX);
     }
 }
 
-/// The journal of a whole fleet.
-pub struct Paper(pub Arc<World>);
+/// Opens the store on what the disk holds. The second one wakes its writer.
+pub fn open(state: &mut State, clock: &Clock) -> (Rehearsal, Arc<Notify>) {
+    state.disk.crash(0);
+    state.disk.closing = false;
+    let pairs = state.disk.records.clone().into_iter().collect();
+    let (rehearsal, notes) = Rehearsal::open(pairs, clock);
+    for index in (0..state.nodes.len()).filter(|_| !state.disk.closed) {
+        let NodeRecord { intent, seen, .. } = rehearsal.store().load(&state.nodes[index].id);
+        (state.pages[index].memory.intent, state.pages[index].memory.seen) = (intent, seen);
+    }
+    if !notes.is_empty() {
+        state.broken(0, "nothing-lost", format!("the store finds damage on a disk that is well: {notes:?}"));
+    }
+    (rehearsal, Arc::default())
+}
+
+/// Writes what the store wants written, until it is closed.
+pub async fn write(world: Arc<World>, mut rehearsal: Rehearsal, wake: Arc<Notify>) {
+    let clock = world.lock().clock();
+    loop {
+        let woken = wake.notified();
+        let write = match rehearsal.look() {
+            Ok(write) => write,
+            Err(Some(next)) => {
+                tokio::select! {
+                    () = woken => {}
+                    () = clock.sleep_until(next) => {}
+                }
+                continue;
+            }
+            Err(None) => {
+                woken.await;
+                continue;
+            }
+        };
+        let (takes, full) = {
+            let mut state = world.lock();
+            (state.disk.underway, state.disk.closed) = (write.batches.clone(), false);
+            state.disk.closing = write.last;
+            state.disk_takes()
+        };
+        clock.sleep(takes.min(WRITE_LIMIT)).await;
+        let result = {
+            let mut state = world.lock();
+            let batches = std::mem::take(&mut state.disk.underway);
+            if full || takes > WRITE_LIMIT {
+                Err(JournalError { path: "state".into(), why: "no space left on device".into() })
+            } else {
+                state.disk.loose.extend(batches);
+                if write.sync {
+                    state.disk.sync();
+                }
+                Ok(())
+            }
+        };
+        let last = write.last;
+        rehearsal.end(write, &result);
+        if last {
+            world.lock().disk.closed = result.is_ok();
+            return;
+        }
+    }
+}
+
+/// The journal of a whole fleet, as the actors see it.
+pub struct Paper {
+    pub world: Arc<World>,
+    pub store: Arc<Store>,
+    pub wake: Arc<Notify>,
+}
+
+/// A write that an actor waits for.
+struct Waits(Arc<World>, usize);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.lock().pages[self.1].waiting -= 1;
+    }
+}
 
 impl Paper {
     fn write(&self, node: &NodeId, what: What) -> JournalFuture {
-        let (lands, fails) = {
-            let mut state = self.0.lock();
+        // An actor hears of it some moments after the store has it in memory.
+        let (waits, clock, later) = {
+            let mut state = self.world.lock();
             if state.is_over() {
                 return Box::pin(std::future::pending());
             }
-            let (now, node) = (state.now(), state.index(node));
+            let index = state.index(node);
             match &what {
-                What::Intent(_) => state.writes_journal(node),
-                What::Boot(boot) => state.writes_boot(node, boot.writes),
+                What::Intent(_) => state.writes_journal(index),
+                What::Boot(boot) => state.writes_boot(index, boot.writes),
             }
-            let (takes, fails) = state.disk_takes();
-            let page = &mut state.pages[node];
-            page.advance(now);
-            let lands = page.writes.back().map_or(now + takes, |last| (now + takes).max(last.lands));
-            page.writes.push_back(Write { lands, what, fails });
-            (lands, fails)
+            state.pages[index].waiting += 1;
+            (Waits(self.world.clone(), index), state.clock(), state.chance_ms(0, 40))
         };
-        let (world, node) = (self.0.clone(), node.clone());
+        let write = match what.clone() {
+            What::Intent(intent) => self.store.record_intent(node, intent),
+            What::Boot(boot) => self.store.record_boot(node, boot),
+        };
+        self.wake.notify_one();
+        let (world, store, node) = (self.world.clone(), self.store.clone(), node.clone());
         Box::pin(async move {
-            let (clock, lands) = {
-                let state = world.lock();
-                (state.clock(), state.mono_at(lands))
-            };
-            clock.sleep_until(lands).await;
-            let mut state = world.lock();
-            let (now, node) = (state.now(), state.index(&node));
-            state.pages[node].advance(now);
-            if fails {
-                return Err(JournalError { path: "state".into(), why: "no space left on device".into() });
+            let result = write.await;
+            clock.sleep(later).await;
+            let index = waits.1;
+            drop(waits);
+            if result.is_ok() {
+                let mut state = world.lock();
+                let now = state.now();
+                let there = match &what {
+                    What::Intent(intent) => state.disk.holds(&node, intent),
+                    What::Boot(boot) => state.disk.holds(&node, boot),
+                };
+                if !there {
+                    state.broken(
+                        index,
+                        "durable-first",
+                        "the store calls a write durable that is not on the disk".into(),
+                    );
+                }
+                state.pages[index].land(now, what);
+            } else {
+                let shown = store.load(&node);
+                let shown = match &what {
+                    What::Intent(intent) => shown.intent.as_ref() == Some(intent),
+                    What::Boot(boot) => shown.boot.as_ref() == Some(boot),
+                };
+                if shown {
+                    world.lock().broken(index, "durable-first", "a write that failed is shown all the same".into());
+                }
             }
-            Ok(())
+            result
         })
     }
 }
 
 impl Journal for Paper {
     fn load(&self, node: &NodeId) -> NodeRecord {
-        let mut state = self.0.lock();
-        let (now, node) = (state.now(), state.index(node));
-        state.pages[node].advance(now);
-        let record = state.pages[node].memory.clone();
+        let record = self.store.load(node);
+        let mut state = self.world.lock();
+        let index = state.index(node);
         if !state.is_over() {
-            state.loads(node, &record);
+            state.loads(index, &record);
         }
         record
     }
@@ -154,15 +268,19 @@ impl Journal for Paper {
     }
 
     fn clear_intent(&self, node: &NodeId, number: u64) {
-        let mut state = self.0.lock();
-        if state.is_over() {
-            return;
-        }
-        let (now, node, later) = (state.now(), state.index(node), state.chance_ms(0, 2_000));
-        let page = &mut state.pages[node];
-        page.advance(now);
-        if page.memory.intent.take_if(|intent| intent.number == number).is_some() {
-            page.lazy[0].get_or_insert(now + later);
+        let mut state = self.world.lock();
+        if !state.is_over() {
+            let index = state.index(node);
+            if !state.disk.closing {
+                let _ = state.pages[index].memory.intent.take_if(|intent| intent.number == number);
+            }
+            let newer = |record: NodeRecord| record.intent.filter(|intent| intent.number != number);
+            let before = newer(self.store.load(node));
+            self.store.clear_intent(node, number);
+            self.wake.notify_one();
+            if newer(self.store.load(node)) != before {
+                state.broken(index, "nothing-lost", format!("the end of command {number} clears {before:?}"));
+            }
         }
     }
 
@@ -171,15 +289,15 @@ impl Journal for Paper {
     }
 
     fn note_seen(&self, node: &NodeId, seen: SeenRecord) {
-        let mut state = self.0.lock();
-        if state.is_over() {
-            return;
+        let mut state = self.world.lock();
+        if !state.is_over() {
+            let index = state.index(node);
+            state.notes(index, &seen);
+            if !state.disk.closing {
+                state.pages[index].memory.seen = Some(seen.clone());
+            }
+            self.store.note_seen(node, seen);
+            self.wake.notify_one();
         }
-        let (now, node, later) = (state.now(), state.index(node), state.chance_ms(0, 20_000));
-        state.notes(node, &seen);
-        let page = &mut state.pages[node];
-        page.advance(now);
-        page.memory.seen = Some(seen);
-        page.lazy[1].get_or_insert(now + later);
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use plugfish::clock::Wall;
+use plugfish::node::device::FailureClass;
 use plugfish::node::journal::{Intent, NodeRecord, SeenRecord, Stage};
 use plugfish::node::machine::Op;
 use plugfish::node::pace::Pace;
@@ -18,6 +20,9 @@ pub const DWELL: Duration = Duration::from_secs(10);
 /// A device that was given up is found again within this: the longest pause, its spread, and a slow answer.
 pub const FOUND: Duration = Duration::from_secs(72);
 
+/// Walls count in milliseconds.
+const GRAIN: Duration = Duration::from_millis(5);
+
 /// Orders older than this are not on their way any more.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -28,6 +33,11 @@ pub fn end_of(reset: ResetType) -> Option<Power> {
         ResetType::Nmi => None,
         _ => Some(Power::On),
     }
+}
+
+/// It turns the power off and on again.
+pub fn restarts(reset: ResetType) -> bool {
+    matches!(reset, ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart)
 }
 
 /// When the client asked: its name says so.
@@ -48,6 +58,7 @@ pub fn current_of(intent: &Intent, now: Duration, restored: bool) -> Current {
         answered: false,
         given: Vec::new(),
         taken: Vec::new(),
+        owed: false,
     }
 }
 
@@ -60,27 +71,44 @@ impl State {
         }
     }
 
+    /// What a device bears, as the laws know it: the gap, the requests in a second over time, and how many may come at
+    /// the smallest gap.
+    fn bears(make: Make) -> (Duration, usize, usize) {
+        match make {
+            Make::Plug => (Duration::from_millis(250), 2, 4),
+            Make::Engine => (Duration::from_millis(50), 4, 48),
+        }
+    }
+
+    /// Before this moment something out of the ordinary happened to the node's device, or to one that shares its gate.
+    fn device_calm_since(&self, node: usize) -> Duration {
+        let device = self.nodes[node].device;
+        let strip = State::strip_of(device);
+        let shares = |other: &usize| *other < self.devices.len() && State::strip_of(*other) == strip;
+        let shared = [strip, strip + 1].into_iter().filter(shares);
+        shared.map(|other| self.devices[other].disturbed).fold(self.devices[device].disturbed, Duration::max)
+    }
+
     /// Before this moment something out of the ordinary happened to the node, its device, or the disk.
     pub fn calm_since(&self, node: usize) -> Duration {
-        let known = &self.nodes[node];
-        let device = &self.devices[known.device];
-        [known.disturbed, device.disturbed, self.disk_slow, self.disk_full].into_iter().max().unwrap_or_default()
+        let disk = self.disk_slow.max(self.disk_full);
+        self.nodes[node].disturbed.max(self.device_calm_since(node)).max(disk)
     }
 
     /// A request is about to go out.
     pub fn check_pace(&mut self, node: usize, device: usize) {
         let (life, now) = (self.life, self.now());
-        let pace = State::pace(self.devices[device].make);
-        let traffic = &self.traffic[device];
+        let (gap, per_second, burst) = State::bears(self.devices[device].make);
+        let traffic = &self.traffic[State::strip_of(device)];
         let broken = if traffic.in_flight > 0 {
             Some(("one-in-flight", "a second request goes out while one is under way".to_owned()))
-        } else if let Some((_, end)) = traffic.last_end.filter(|(of, end)| *of == life && now < *end + pace.gap) {
+        } else if let Some((_, end)) = traffic.last_end.filter(|(of, end)| *of == life && now < *end + gap) {
             Some(("gap", format!("{:?} after the end of the last request", now - end)))
         } else {
             let window = Duration::from_secs(10);
             let recent = traffic.starts.iter().filter(|(of, at)| *of == life && now < *at + window).count();
-            let most = pace.burst.get() + pace.per_second.get() * 10 + 1;
-            (recent > most as usize).then(|| ("rate", format!("{recent} requests in {window:?}")))
+            let most = burst + per_second * 10 + 1;
+            (recent > most).then(|| ("rate", format!("{recent} requests in {window:?}")))
         };
         if let Some((law, words)) = broken {
             self.broken(node, law, words);
@@ -88,25 +116,55 @@ impl State {
     }
 
     /// An operation begins. Returns when.
-    pub fn operation_begins(&mut self, node: usize, epoch: u32, op: &Op) -> Duration {
+    pub fn operation_begins(&mut self, node: usize, device: usize, epoch: u32, op: &Op) -> Duration {
         self.drain();
         let now = self.now();
+        let known = &self.nodes[node];
+        let gone = epoch != known.epoch || !known.present || device != known.device;
+        if gone && known.moved + Duration::from_secs(5) < now {
+            self.broken(node, "one-in-flight", format!("{op:?} by an actor or a connection that was taken away"));
+        }
         if epoch != self.nodes[node].epoch {
             return now;
         }
         self.check_view(node);
+        self.check_renewal(node);
         self.nodes[node].operations += 1;
         match op {
             Op::Order(order, boot) => {
                 self.check_order(node, *order, boot);
                 self.check_dwell(node, *order);
+                self.check_kept_dwell(node, *order);
+                self.nodes[node].polled = None;
+                let known = &mut self.nodes[node];
+                let stays = *order == Order::On && known.reading.is_some_and(|reading| reading.power == Power::On);
+                if order.boots()
+                    && boot.enabled == BootEnabled::Once
+                    && (std::mem::replace(&mut known.boots, true) || stays)
+                {
+                    // The boot before was cut short by our own order before anybody saw it, or a machine that was called
+                    // on met the order when it was off.
+                    let writes = self.boot_writes(node);
+                    self.nodes[node].used.entry(writes).or_default().1 += 1;
+                }
+                let mut ordered = None;
                 if let Some(current) = self.nodes[node].current.as_mut() {
                     current.answered = true;
+                    ordered = Some(current.by.clone());
+                    current.owed |= (order.is_pulse() || *order == Order::Off) && restarts(current.reset);
                 }
-                self.nodes[node].last_order = Some(now);
+                (self.nodes[node].ordered, self.nodes[node].last_order) = (ordered, Some(now));
             }
-            Op::Read => self.check_overtaking(node),
+            Op::Read => {
+                self.check_overtaking(node);
+                self.check_poll(node);
+                self.check_restart_recorded(node);
+            }
             Op::Study => {
+                let rest = Duration::from_secs(110);
+                if self.nodes[node].unstudied.is_some_and(|at| now < at + rest) {
+                    self.broken(node, "backoff", "a corner is looked into again at once".into());
+                }
                 if self.nodes[node].current.is_some() && self.view(node).is_some_and(|view| view.command.is_some()) {
                     self.broken(node, "overtake", "a study goes before a command".into());
                 }
@@ -116,8 +174,8 @@ impl State {
     }
 
     /// It ended, or was dropped.
-    pub fn operation_ends(&mut self, node: usize, epoch: u32, op: &Op, well: bool) {
-        let now = self.now();
+    pub fn operation_ends(&mut self, node: usize, epoch: u32, op: &Op, result: Result<(), FailureClass>) {
+        let (now, well) = (self.now(), result.is_ok());
         self.collect_boots(node);
         let writes = self.boot_writes(node);
         let known = &mut self.nodes[node];
@@ -125,6 +183,18 @@ impl State {
             return;
         }
         known.last_try = now;
+        // One that was under way when somebody renewed the session counts as the try.
+        known.renewed.1 = None;
+        let settled = known.moved + Duration::from_secs(50) < now && known.renewed.0.is_none();
+        if *op == Op::Read && known.current.is_none() && settled {
+            let certain = known.reading.is_some_and(|reading| reading.at == now);
+            let least = match result {
+                Ok(()) if certain => Duration::from_secs(13),
+                Ok(()) | Err(FailureClass::Busy) => Duration::from_millis(4_400),
+                Err(_) => Duration::from_millis(850),
+            };
+            known.polled = Some((now, least));
+        }
         if well {
             if known.dead.take().is_some() {
                 known.found = now;
@@ -133,10 +203,16 @@ impl State {
             let dead = known.dead.get_or_insert(Dead { since: now, swept: now, tries: 0, allowed: 12.0 });
             dead.tries += 1;
         }
+        if *op == Op::Study && !matches!(result, Ok(()) | Err(FailureClass::Auth | FailureClass::Locked)) {
+            known.unstudied = Some(now);
+        }
         if let Op::Order(order, boot) = op {
             if let Some(current) = known.current.as_mut() {
                 current.given.push(*order);
-                current.taken.extend(well.then_some(*order));
+                let may_be = *order == Order::Nmi && result != Err(FailureClass::NotReady);
+                // One that was under way when the command took another's place is not its own.
+                let own = known.ordered.as_ref().is_some_and(|by| *by == current.by);
+                current.taken.extend((own && (well || may_be)).then_some(*order));
             }
             if !well && boot.enabled == BootEnabled::Once {
                 known.used.entry(writes).or_default().1 += 1;
@@ -146,8 +222,6 @@ impl State {
 
     /// Every order stands on a durable command, in the stage that it needs.
     fn check_order(&mut self, node: usize, order: Order, boot: &BootOverride) {
-        let now = self.now();
-        self.pages[node].advance(now);
         let Some(intent) = self.pages[node].memory.intent.clone() else {
             return self.broken(node, "durable-first", format!("the order {order:?} without a command on record"));
         };
@@ -184,6 +258,20 @@ impl State {
         let force = boot.in_force();
         let shown = self.view(node).map_or(BootTarget::None, |view| view.boot.in_force());
         let applies = self.devices[self.nodes[node].device].make == Make::Engine;
+        let unread = self.nodes[node].reading.is_none();
+        if unread && self.nodes[node].current.as_ref().is_some_and(|current| current.restored) {
+            self.broken(
+                node,
+                "read-back",
+                format!("{order:?} for a command from the journal before anything was read"),
+            );
+        }
+        let wakes =
+            self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Asleep) && order == Order::On;
+        let fitting = if wakes { BootTarget::None } else { shown };
+        if applies && order.boots() && force != fitting {
+            self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
+        }
         if force != BootTarget::None && (!applies || force != shown || !order.boots()) {
             self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
         }
@@ -209,6 +297,55 @@ impl State {
         }
     }
 
+    /// What another process, or an actor that fell, saw go off stays off for the dwell, as far as it is on record.
+    fn check_kept_dwell(&mut self, node: usize, order: Order) {
+        let (now, wall) = (self.now(), self.clock().now().wall);
+        let known = &self.nodes[node];
+        let Some((at, Some(seen))) = &known.loaded else { return };
+        let still = known.reading.is_none_or(|r| r.power == Power::Off && r.before == Some(Power::Off));
+        let undisturbed = self.jumped < *at && known.disturbed <= *at;
+        let off_for = Wall(wall.0 - (now - *at).as_millis() as i64).since(seen.since).min(DWELL);
+        if order == Order::On && seen.power == Power::Off && still && undisturbed && now + off_for + GRAIN < *at + DWELL
+        {
+            let words =
+                format!("an order to turn on {:?} after a restart that found it off for {off_for:?}", now - *at);
+            self.broken(node, "dwell", words);
+        }
+    }
+
+    /// A renewal drops the session before the next operation.
+    fn check_renewal(&mut self, node: usize) {
+        let now = self.now();
+        let known = &mut self.nodes[node];
+        known.renewed.1 = None;
+        if known.renewed.0.is_some_and(|at| at < now) {
+            self.broken(node, "renewal", "an operation begins with the session that somebody renewed".into());
+        }
+    }
+
+    /// A restart that was taken is on record before anything else.
+    fn check_restart_recorded(&mut self, node: usize) {
+        let record = self.pages[node].memory.intent.as_ref();
+        let cutting = record.filter(|intent| intent.stage == Stage::Cutting);
+        let Some(current) = self.nodes[node].current.as_ref().filter(|c| cutting.is_some_and(|i| i.by == c.by)) else {
+            return;
+        };
+        let taken = current.taken.iter().any(|order| order.is_pulse());
+        if taken && !current.restored && self.disk_full.max(self.disk_slow) < current.accepted {
+            let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
+            self.broken(node, "durable-first", words);
+        }
+    }
+
+    /// Polls leave a device alone for a while, if nothing else happens.
+    fn check_poll(&mut self, node: usize) {
+        let now = self.now();
+        let known = &self.nodes[node];
+        if let Some((end, least)) = known.polled.filter(|(end, least)| known.current.is_none() && now < *end + *least) {
+            self.broken(node, "poll-pace", format!("a poll {:?} after the last one, not {least:?}", now - end));
+        }
+    }
+
     /// A command for a device that is well, and whose state is known, is not kept waiting by a poll.
     fn check_overtaking(&mut self, node: usize) {
         let now = self.now();
@@ -219,7 +356,7 @@ impl State {
             _ => Power::Off,
         };
         // A slow disk only makes a poll fall due while the command waits for it.
-        let calm = known.disturbed.max(self.devices[known.device].disturbed).max(known.found);
+        let calm = known.disturbed.max(self.device_calm_since(node)).max(known.found);
         let settled = known.last_order.is_none_or(|at| at + SETTLED < current.since);
         if current.accepted == now
             && !current.answered
@@ -243,6 +380,7 @@ impl State {
         if let Some(power) = power.filter(|_| epoch == known.epoch) {
             let before = known.reading.map(|reading| reading.power);
             let before = before.or(known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref()).map(|seen| seen.power));
+            known.boots &= power != Power::On;
             known.reading = Some(Reading { at, mono: moment.mono, wall: moment.wall, started, power, before });
         }
     }
@@ -254,7 +392,20 @@ impl State {
         self.trace(node, What::Note("the journal is read for it"));
         let known = &mut self.nodes[node];
         (known.loaded, known.disturbed) = (Some((now, record.seen.clone())), now);
-        (known.reading, known.dead) = (None, None);
+        (known.reading, known.dead, known.polled) = (None, None, None);
+        let page = &mut self.pages[node];
+        let lost = match &record.seen {
+            _ if record.boot.as_ref().map_or(0, |boot| boot.writes) < page.boot_writes() => Some("a boot override"),
+            seen if self.disk.closed && *seen != page.memory.seen => Some("what was last seen"),
+            _ if self.disk.closed && record.intent != page.memory.intent => Some("the end of a command"),
+            _ => None,
+        };
+        page.found(now, record);
+        if let Some(lost) = lost {
+            self.broken(node, "nothing-lost", format!("{lost} is not in the journal any more: {record:?}"));
+        }
+        let known = &mut self.nodes[node];
+        (known.renewed, known.unstudied, known.used_up, known.handed) = ((None, None), None, None, false);
         known.causes.push_back((now, false));
         known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
         known.writes = record.boot.as_ref().map_or(0, |boot| boot.writes);
@@ -283,6 +434,10 @@ impl State {
     /// The actor remembers what it saw: that must be what was read.
     pub fn notes(&mut self, node: usize, seen: &SeenRecord) {
         let reading = self.nodes[node].reading;
+        if let Some(view) = self.view(node).filter(|view| view.seen_at != Some(seen.at)) {
+            let words = format!("{} is noted while the picture is of {:?}", seen.at, view.seen_at);
+            self.broken(node, "only-what-was-seen", words);
+        }
         if reading.is_some_and(|reading| reading.wall == seen.at && reading.power != seen.power) {
             self.broken(node, "only-what-was-seen", format!("{} is noted and {reading:?} was read", seen.power));
         }

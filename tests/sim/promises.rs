@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugfish::node::event::{Event, Happening};
-use plugfish::node::fleet::HAPPENINGS_MAX;
 use plugfish::node::journal::Stage;
 use plugfish::node::view::NodeView;
-use plugfish::node::{BootEnabled, Order, Power, Refusal, ResetType};
+use plugfish::node::{BootEnabled, Order, Power, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::hardware::Make;
-use super::laws::{DWELL, FOUND, current_of, end_of};
+use super::laws::{DWELL, FOUND, current_of, end_of, restarts};
 use super::report::What;
 use super::world::{Current, State};
 
@@ -31,6 +30,12 @@ const GIVEN_UP: u32 = 8;
 
 /// ... in this time every device is given up: also an engine, whose silence is ordinary for a minute.
 const SILENT: Duration = Duration::from_secs(140);
+
+/// What happened to a node is remembered up to this number.
+const HAPPENINGS_MAX: usize = 200;
+
+/// The device is tried this soon after somebody renewed its session, if no other operation is under way.
+const RENEWED: Duration = Duration::from_secs(60);
 
 /// Clients that may wait for one node at once: 64 that join, one for each of 16 writes, and a mailbox of 32.
 const ASKING_MAX: usize = 128;
@@ -51,6 +56,9 @@ impl State {
         let node = self.index(&event.node);
         let now = self.now();
         self.trace(node, What::Tells(event.what.clone()));
+        if !matches!(event.what, Happening::HealthChanged(_) | Happening::Added | Happening::Removed) {
+            self.nodes[node].told = (self.nodes[node].told.0 + 1, event.number);
+        }
         match event.what {
             Happening::CommandAccepted { reset, by } => self.accepted(node, reset, by),
             Happening::CommandDone { reset, .. } => {
@@ -59,7 +67,13 @@ impl State {
                 }
             }
             Happening::CommandSuperseded { reset, .. } => {
-                self.ends(node, reset);
+                let before = self.ends(node, reset).filter(|current| current.owed);
+                let known = &mut self.nodes[node];
+                let seen_on = known.reading.filter(|reading| reading.power == Power::On).map(|reading| reading.started);
+                // An interrupt goes to a machine that was seen on: nothing is owed to it any more.
+                known.handed = before.is_some_and(|current| {
+                    current.reset != ResetType::Nmi || seen_on.is_none_or(|started| started < current.since)
+                });
             }
             Happening::CommandFailed { reset, why } => {
                 let Some(current) = self.ends(node, reset) else { return };
@@ -89,14 +103,19 @@ impl State {
                 }
             }
             Happening::BootConsumed => self.consumed(node),
-            Happening::Revived => self.nodes[node].disturbed = now,
+            Happening::Revived => {
+                let fell = self.nodes[node].fell.take();
+                self.nodes[node].disturbed = now;
+                if let Some(at) = fell.filter(|at| now < *at + Duration::from_secs(1)) {
+                    self.broken(node, "backoff", format!("an actor is built anew {:?} after it fell", now - at));
+                }
+            }
             _ => {}
         }
     }
 
     fn accepted(&mut self, node: usize, reset: ResetType, by: String) {
         let now = self.now();
-        self.pages[node].advance(now);
         let landed = self.pages[node].landed.iter().find(|(_, intent)| intent.by == by && intent.reset == reset);
         let Some((_, intent)) = landed.cloned() else {
             return self.broken(node, "durable-first", format!("{reset} of {by} is accepted and not on the disk"));
@@ -112,15 +131,21 @@ impl State {
             self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
         }
         let known = &mut self.nodes[node];
-        known.current = Some(current_of(&intent, now, false));
+        let owed = std::mem::take(&mut known.handed) && end_of(reset) != Some(Power::Off);
+        (known.current, known.polled) = (Some(Current { owed, ..current_of(&intent, now, false) }), None);
         known.expect = match end_of(reset) {
             Some(power) => Some(power),
             // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
             None => known.expect.filter(|power| *power == Power::On),
         };
+        let unclaimed = owed && intent.stage == Stage::Accepted;
         if shuts_down && known.expect == Some(Power::On) {
             // A machine that was asked to shut down may do so after the next command was seen to be done.
             known.expect = None;
+        }
+        if unclaimed {
+            let words = format!("{reset} takes the place of a command that cut the power, and owes nothing");
+            self.broken(node, "never-left-off", words);
         }
     }
 
@@ -143,10 +168,7 @@ impl State {
         let wanted = end_of(current.reset).unwrap_or(Power::On);
         let read_back = known.reading.filter(|reading| reading.started >= current.since && reading.power == wanted);
         let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
-        let restarts = matches!(
-            current.reset,
-            ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart | ResetType::Nmi
-        );
+        let restarts = restarts(current.reset) || current.reset == ResetType::Nmi;
         let restarted = current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
         let words = if read_back.is_none() {
             format!("{} is called done, and the last reading is {:?}", current.reset, known.reading)
@@ -167,63 +189,21 @@ impl State {
         if shown && self.pages[node].boot_landed.0 != now {
             self.broken(node, "boot-once", "an override is said to be used up and is still in force".into());
         }
+        let writes = self.boot_writes(node);
         let known = &mut self.nodes[node];
-        known.consumed += 1;
+        (known.consumed, known.used_up) = (known.consumed + 1, Some(now));
         let device = &self.devices[known.device];
         let quiet = device.outside.is_none_or(|at| at + FOUND < now);
         let used = match device.make {
             Make::Plug => known.reading.is_some_and(|r| r.power == Power::On && r.before == Some(Power::Off)),
             // The number that is shown is that of after its use.
             Make::Engine => {
-                known.used.iter().any(|(_, (count, _))| *count > 0) || !quiet || known.disturbed + FOUND > now
+                let used = writes.checked_sub(1).and_then(|writes| known.used.get(&writes));
+                used.is_some_and(|(count, doubts)| count + doubts > 0) || !quiet || known.disturbed + FOUND > now
             }
         };
         if !used {
             self.broken(node, "boot-once", "an override is said to be used up, and no boot used it".into());
-        }
-    }
-
-    /// What a client was answered.
-    pub fn answered(
-        &mut self,
-        node: usize,
-        asked: Duration,
-        reset: ResetType,
-        by: &str,
-        before: Option<ResetType>,
-        answer: &Result<(), Refusal>,
-    ) {
-        self.drain();
-        let now = self.now();
-        self.trace(node, What::Answer(format!("{by} is answered {answer:?}")));
-        if matches!(answer, Ok(()) | Err(Refusal::Undecided { .. })) {
-            self.nodes[node].causes.push_back((now, true));
-        }
-        if answer.is_err() {
-            return;
-        }
-        self.pages[node].advance(now);
-        let serves = |other: ResetType| end_of(other) == end_of(reset);
-        let landed = &self.pages[node].landed;
-        let own = landed.iter().any(|(_, intent)| intent.by == by);
-        let joined = before.is_some_and(serves) || landed.iter().any(|(at, other)| *at >= asked && serves(other.reset));
-        if !own && !joined {
-            self.broken(node, "durable-first", format!("{reset} of {by} is acknowledged and not on the disk"));
-        }
-    }
-
-    /// What a client that changed the boot override was answered.
-    pub fn patched(&mut self, node: usize, if_match: Option<u64>, answer: &Result<(), Refusal>) {
-        self.drain();
-        self.trace(node, What::Answer(format!("the override: {answer:?}")));
-        let known = &mut self.nodes[node];
-        let (Some(number), Ok(())) = (if_match, answer) else { return };
-        if known.granted.contains(&number) {
-            return self.broken(node, "etag", format!("two changes with If-Match {number} were both made"));
-        }
-        known.granted.push_back(number);
-        if known.granted.len() > 16 {
-            known.granted.pop_front();
         }
     }
 
@@ -242,40 +222,6 @@ impl State {
             let words = format!("{} refused logins in {held:?}, {soon} in {minute:?}", known.refused.len());
             self.broken(node, "login-hold", words);
         }
-    }
-
-    /// The picture of a node: what it shows was read, and its numbers move as they may.
-    pub fn check_view(&mut self, node: usize) {
-        let Some(view) = self.view(node) else { return };
-        let known = &self.nodes[node];
-        if !known.present {
-            return;
-        }
-        let shown = (view.power, view.seen_mono, view.seen_at);
-        let loaded = known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref());
-        let right = match (known.reading, loaded) {
-            (Some(reading), _) => shown == (Some(reading.power), Some(reading.mono), Some(reading.wall)),
-            // An actor that fell leaves its last picture until the next one is published.
-            (None, Some(seen)) => shown.0 == Some(seen.power) && shown.2 == Some(seen.at),
-            (None, None) => view.power.is_none(),
-        };
-        if !right {
-            let words = format!("shown {shown:?}, read {:?}, from the journal {loaded:?}", known.reading);
-            return self.broken(node, "only-what-was-seen", words);
-        }
-        if view.change < known.change {
-            let words = format!("picture {} comes after picture {}", view.change, known.change);
-            return self.broken(node, "change", words);
-        }
-        let (writes, change) = (view.writes, view.change);
-        if writes < known.writes || writes > known.writes + known.patches + known.consumed {
-            let words = format!(
-                "the change number goes from {} to {writes}, {} changes, {} used up",
-                known.writes, known.patches, known.consumed
-            );
-            return self.broken(node, "etag", words);
-        }
-        self.nodes[node].change = change;
     }
 
     /// The laws about all nodes.
@@ -314,6 +260,13 @@ impl State {
                 matches!(current.reset, ResetType::PowerCycle | ResetType::ForceRestart | ResetType::GracefulRestart)
                     || current.overdue
                     || self.pages[node].memory.intent.as_ref().is_some_and(|intent| intent.stage != Default::default());
+            if age > COMMAND_LIMIT + DWELL * 6
+                && !current.overdue
+                && self.disk_slow.max(self.disk_full) < current.accepted
+            {
+                let words = format!("{} is not done after {age:?}, and nobody was told", current.reset);
+                return self.broken(node, "done-or-reported", words);
+            }
             if age > COMMAND_LIMIT && !owed {
                 return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
             }
@@ -323,11 +276,37 @@ impl State {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
             }
         }
-        if known.asking > ASKING_MAX {
-            return self.broken(node, "bounded", format!("{} clients wait for one node", known.asking));
+        let unwritten =
+            view.writes > self.pages[node].boot_writes() && self.disk_slow.max(self.disk_full) + FOUND < now;
+        let at_leisure = known.used_up.is_some_and(|at| self.disk_slow.max(self.disk_full) < at && at + DWELL < now);
+        if unwritten && at_leisure {
+            return self.broken(node, "durable-first", "that an override was used up is not written".into());
+        }
+        if let Some(at) = known.renewed.1.filter(|at| *at + RENEWED < now && known.fell.is_none()) {
+            return self.broken(
+                node,
+                "renewal",
+                format!("nothing was tried since somebody renewed the session at {at:?}"),
+            );
+        }
+        let entry = self.fleet.as_ref().and_then(|fleet| fleet.find(known.id.as_str()));
+        let happenings = entry.map(|entry| entry.happenings());
+        let newest = happenings.as_ref().and_then(|happenings| happenings.first()).map_or(0, |event| event.number);
+        let remembered = (happenings.map_or(0, |happenings| happenings.len()), newest);
+        if remembered != (known.told.0.min(HAPPENINGS_MAX), known.told.1) {
+            let words = format!("{remembered:?} is remembered of {:?} that were told", known.told);
+            return self.broken(node, "told-once", words);
         }
         if now > calm + FOUND + TWO_POLLS && view.link.held_until.is_none() {
             self.check_truth(node, &view);
+        }
+    }
+
+    /// A client asks: not too many do so at one time.
+    pub fn check_asking(&mut self, node: usize) {
+        let asking = self.nodes[node].asking;
+        if asking > ASKING_MAX {
+            self.broken(node, "bounded", format!("{asking} clients wait for one node"));
         }
     }
 
@@ -381,6 +360,8 @@ impl State {
                 ("never-left-off", format!("it was left {} and should be {:?}", device.power, known.expect))
             } else if once && used {
                 ("boot-once", "an override that was used is still in force".into())
+            } else if device.corners_then > 0 && device.corners == device.corners_then {
+                ("true-again", "there are corners to look into, and nobody does".into())
             } else if happenings > HAPPENINGS_MAX {
                 ("bounded", format!("{happenings} happenings are remembered"))
             } else {

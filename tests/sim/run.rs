@@ -16,7 +16,7 @@ use rand::RngExt;
 
 use super::device::SimDevice;
 use super::hardware::Make;
-use super::journal::Paper;
+use super::journal::{self, Paper};
 use super::laws::FOUND;
 use super::report::What;
 use super::story;
@@ -89,13 +89,9 @@ fn live(world: &Arc<World>, end: End, until: Duration) {
     system.block_on(process(world.clone(), end, until));
     drop(system);
     let mut state = world.lock();
-    let (now, gap) = (state.now(), state.chance_ms(1_000, 40_000));
+    let (gap, reach) = (state.chance_ms(1_000, 40_000), state.rng.random_range(0..4));
+    state.disk.crash(reach);
     for node in 0..state.nodes.len() {
-        let reach = state.rng.random_range(0..4);
-        match end {
-            End::Crash => state.pages[node].crash(now, reach),
-            _ => state.pages[node].close(now),
-        }
         state.nodes[node].asking = 0;
     }
     state.end(gap);
@@ -103,6 +99,7 @@ fn live(world: &Arc<World>, end: End, until: Duration) {
 
 async fn process(world: Arc<World>, end: End, until: Duration) {
     let events = EventBus::new();
+    let (store, waker, writing);
     let mut keeper = {
         let mut state = world.lock();
         let clock = Clock::simulated(state.rng.random(), state.wall);
@@ -110,11 +107,17 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
         state.events = Some(events.listen());
         for node in 0..state.nodes.len() {
             state.nodes[node].change = 0;
+            state.nodes[node].told = (0, 0);
+            state.nodes[node].fell = None;
             if state.shape.nodes <= 100 {
                 state.trace(node, What::Start);
             }
         }
-        let journal = Arc::new(Paper(world.clone()));
+        let (rehearsal, wake) = journal::open(&mut state, &clock);
+        store = rehearsal.store();
+        waker = wake.clone();
+        let journal = Arc::new(Paper { world: world.clone(), store: store.clone(), wake: wake.clone() });
+        writing = actix::spawn(journal::write(world.clone(), rehearsal, wake));
         let keeper = Keeper::new(Surroundings { clock, journal, events: events.clone(), metrics: Metrics::new() });
         state.fleet = Some(keeper.fleet());
         keeper
@@ -133,7 +136,11 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
         End::Crash => {}
         End::Stop => {
             telling.abort();
+            world.lock().stopping = true;
             keeper.stop(Duration::from_secs(10)).await;
+            store.close();
+            waker.notify_one();
+            let _ = writing.await;
         }
         End::Calm => {
             telling.abort();
@@ -184,7 +191,7 @@ async fn calm(world: &Arc<World>, keeper: &mut Keeper) {
         for device in 0..state.devices.len() {
             state.devices[device].heal(now);
         }
-        (state.disk_slow, state.disk_full) = (now, now);
+        (state.disk_slow, state.disk_full, state.disk_stuck) = (now, now, now);
     }
     reload(world, keeper, false).await;
     let now = world.lock().now();
@@ -217,6 +224,14 @@ async fn reload(world: &Arc<World>, keeper: &mut Keeper, changes: bool) {
 fn change(state: &mut State) {
     let now = state.now();
     let mut touched = BTreeSet::new();
+    for (node, rewires) in std::mem::take(&mut state.edits) {
+        if state.nodes[node].present && touched.insert(node) {
+            match rewires {
+                true => rewire(state, node, now),
+                false => reword(state, node),
+            }
+        }
+    }
     for _ in 0..1 + state.nodes.len() / 20 {
         let node = state.rng.random_range(0..state.nodes.len());
         if !touched.insert(node) {
@@ -224,10 +239,12 @@ fn change(state: &mut State) {
         }
         if !state.nodes[node].present {
             put_back(state, node);
-        } else if state.rng.random_bool(0.5) {
+        } else if state.rng.random_bool(0.4) {
             state.trace(node, What::Note("it is taken out of the configuration"));
             state.nodes[node].present = false;
-            state.nodes[node].disturbed = now;
+            (state.nodes[node].disturbed, state.nodes[node].moved) = (now, now);
+        } else if state.rng.random_bool(0.3) {
+            reword(state, node);
         } else {
             rewire(state, node, now);
         }
@@ -240,8 +257,13 @@ fn put_back(state: &mut State, node: usize) {
         state.trace(node, What::Note("it is put back into the configuration"));
         let known = &mut state.nodes[node];
         (known.present, known.ghost, known.disturbed) = (true, true, now);
-        (known.epoch, known.change) = (known.epoch + 1, 0);
+        (known.epoch, known.change, known.told, known.moved) = (known.epoch + 1, 0, (0, 0), now);
     }
+}
+
+fn reword(state: &mut State, node: usize) {
+    state.trace(node, What::Note("it is described in other words"));
+    state.nodes[node].wording += 1;
 }
 
 fn rewire(state: &mut State, node: usize, now: Duration) {
@@ -252,6 +274,7 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
     state.trace(node, What::Note("it is given another device"));
     let known = &mut state.nodes[node];
     (known.device, known.expect, known.disturbed) = (spare, None, now);
+    (known.moved, known.polled) = (now, None);
     known.wiring += 1;
     known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
     known.causes.push_back((now, false));
@@ -260,13 +283,14 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
 fn setup(world: &Arc<World>, state: &mut State, node: usize, clock: &Clock) -> NodeSetup {
     let known = &state.nodes[node];
     let (device, epoch, wiring, id) = (known.device, known.epoch, known.wiring, known.id.clone());
+    let known_as = format!("model {}", known.wording);
     let make = state.devices[device].make;
     let gate = state.gate(device, || RequestGate::new(clock.clone(), State::pace(make)));
     let (world, clock) = (world.clone(), clock.clone());
     NodeSetup {
         spec: NodeSpec {
             id,
-            inventory: Arc::new(Inventory::default()),
+            inventory: Arc::new(Inventory { model: Some(known_as), ..Inventory::default() }),
             rules: Rules::default(),
             device: format!("device {device}").into(),
             kind: if make == Make::Plug { &DeviceKind::PLUG } else { &ENGINE },

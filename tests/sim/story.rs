@@ -75,18 +75,25 @@ fn happens(world: &Arc<World>) {
         }
         900..930 => {
             state.nodes[node].causes.push_back((now, false));
+            state.nodes[node].polled = None;
             state.trace(node, What::Note("somebody renews the session"));
             let fleet = state.fleet.clone();
             let id = state.nodes[node].id.clone();
             drop(state);
             if let Some((fleet, entry)) = fleet.and_then(|fleet| fleet.find(id.as_str()).map(|entry| (fleet, entry))) {
                 // A node that is being rebuilt cannot be renewed.
-                let _ = fleet.renew(&entry);
+                if fleet.renew(&entry).is_ok() {
+                    world.lock().nodes[node].renewed = (Some(now), Some(now));
+                }
             }
         }
         930..955 => {
             let long = state.some_time(1_000, 20.0);
             state.disk_slow = state.disk_slow.max(now + long);
+            if state.rng.random_bool(0.2) {
+                let stuck = now + state.chance_ms(2_000, 25_000);
+                (state.disk_stuck, state.disk_slow) = (stuck, state.disk_slow.max(stuck + Duration::from_secs(5)));
+            }
             state.trace(node, What::Note("the disk is slow"));
         }
         955..965 => {
@@ -94,10 +101,15 @@ fn happens(world: &Arc<World>) {
             state.disk_full = state.disk_full.max(now + long);
             state.trace(node, What::Note("the disk is full"));
         }
-        965..985 => state.reload = true,
+        965..978 => state.reload = true,
+        978..985 => {
+            drop(state);
+            actix::spawn(replaces(world.clone(), node));
+        }
         985..992 => {
             let by = state.rng.random_range(-600_000i64..600_000);
             state.clock().jump_wall(by);
+            state.jumped = now;
             state.trace(node, What::Note("the wall clock jumps"));
         }
         _ => {
@@ -122,6 +134,26 @@ fn happens(world: &Arc<World>) {
                     one(world, node, reset).await;
                 });
             }
+        }
+    }
+}
+
+/// Somebody whose device hangs gives the node another one, and then describes it anew.
+async fn replaces(world: Arc<World>, node: usize) {
+    let (clock, first, second) = {
+        let mut state = world.lock();
+        let (now, device) = (state.now(), state.nodes[node].device);
+        let long = Duration::from_secs(60);
+        state.devices[device].fail(Fault::Stuck, now + long);
+        state.trace(node, What::Fails(Fault::Stuck, long));
+        (state.clock(), state.chance_ms(15_000, 30_000), state.chance_ms(2_000, 9_000))
+    };
+    for (pause, rewires) in [(first, true), (second, false)] {
+        clock.sleep(pause).await;
+        let mut state = world.lock();
+        if state.now() < state.shape.length {
+            state.edits.push((node, rewires));
+            state.reload = true;
         }
     }
 }
@@ -160,6 +192,7 @@ fn entry(world: &World, node: usize) -> Option<(plugfish::node::fleet::Fleet, Ar
 /// A client that asks for power some times in a row.
 async fn asks(world: Arc<World>, node: usize, most: usize) {
     let clock = world.lock().clock();
+    let scale = if world.lock().rng.random_bool(0.3) { 0.15 } else { 4.0 };
     for _ in 0..most {
         let (reset, pause) = {
             let mut state = world.lock();
@@ -169,7 +202,7 @@ async fn asks(world: Arc<World>, node: usize, most: usize) {
             offered.push(ResetType::PowerCycle);
             let wild = state.rng.random_range(0..20) == 0;
             let reset = if wild { state.pick(&ResetType::ALL) } else { state.pick(&offered) };
-            (reset, state.some_time(0, 4.0))
+            (reset, state.some_time(0, scale))
         };
         one(world.clone(), node, reset).await;
         clock.sleep(pause).await;
@@ -187,9 +220,30 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         let by = format!("c{count}@{}", now.as_millis());
         state.trace(node, What::Asks(reset, by.clone()));
         state.nodes[node].asking += 1;
+        state.check_asking(node);
+        if reset == ResetType::Nmi && state.rng.random_bool(0.3) {
+            // Whether an interrupt whose answer is lost was made is never known.
+            let (device, long) = (state.nodes[node].device, Duration::from_secs(20));
+            if now + long < state.shape.length {
+                state.devices[device].fail(Fault::Lossy, now + long);
+                state.trace(node, What::Fails(Fault::Lossy, long));
+            }
+        }
         (by, now, state.nodes[node].current.as_ref().map(|current| current.reset))
     };
     let answer = fleet.reset(&entry, reset, by.clone()).await;
+    if answer.is_ok() && world.lock().rng.random_bool(0.08) {
+        // While the machine boots, somebody thinks of another boot source for the next time.
+        let (clock, pause) = {
+            let mut state = world.lock();
+            (state.clock(), state.chance_ms(300, 4_000))
+        };
+        let world = world.clone();
+        actix::spawn(async move {
+            clock.sleep(pause).await;
+            patches(world, node).await;
+        });
+    }
     let worst = {
         let mut state = world.lock();
         state.nodes[node].asking -= 1;
@@ -215,8 +269,10 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
 /// A client that changes the boot override; two at once, sometimes.
 async fn patches(world: Arc<World>, node: usize) {
     let Some((fleet, entry)) = entry(&world, node) else { return };
-    let (patch, if_match, twice) = {
+    let (patch, if_match, twice, asked, durable) = {
         let mut state = world.lock();
+        let now = state.now();
+        let durable = state.pages[node].boot_writes();
         let patch = BootPatch {
             target: Some(state.pick(&[BootTarget::Pxe, BootTarget::Hdd, BootTarget::Pxe, BootTarget::None])),
             enabled: Some(state.pick(&[
@@ -233,7 +289,7 @@ async fn patches(world: Arc<World>, node: usize) {
         state.nodes[node].patches += 1 + u64::from(twice);
         state.nodes[node].asking += 1;
         state.trace(node, What::Patches(format!("{patch:?} if {if_match:?}")));
-        (patch, if_match, twice)
+        (patch, if_match, twice, now, durable)
     };
     let ask = || fleet.patch_boot(&entry, patch.clone(), if_match.map(|number| vec![number]));
     let answers = match twice {
@@ -243,6 +299,6 @@ async fn patches(world: Arc<World>, node: usize) {
     let mut state = world.lock();
     state.nodes[node].asking -= 1;
     for answer in &answers {
-        state.patched(node, if_match, answer);
+        state.patched(node, asked, if_match, durable, answer);
     }
 }

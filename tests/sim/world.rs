@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::broadcast;
 
 use super::hardware::{Fate, Hardware, Make, Wire};
-use super::journal::Page;
+use super::journal::{Disk, Page};
 use super::report::{Trace, What};
 
 /// How large a run is, and how much happens in it.
@@ -85,8 +85,10 @@ pub struct Current {
     pub answered: bool,
     /// Orders that were sent for it.
     pub given: Vec<Order>,
-    /// Those that the device took.
+    /// Those that the device took, and interrupts that it may have taken.
     pub taken: Vec<Order>,
+    /// The power was cut for it, or for one in whose place it is.
+    pub owed: bool,
 }
 
 /// What the laws remember of a node.
@@ -113,6 +115,28 @@ pub struct Node {
     pub dead: Option<Dead>,
     /// When it last answered again.
     pub found: Duration,
+    /// When its actor fell, until it is built anew.
+    pub fell: Option<Duration>,
+    /// It was taken out of the configuration or given another device then.
+    pub moved: Duration,
+    /// Somebody renewed its session then: it is to be dropped, and the device to be tried.
+    pub renewed: (Option<Duration>, Option<Duration>),
+    /// When its last poll ended, and how soon the next one may begin.
+    pub polled: Option<(Duration, Duration)>,
+    /// An override for one boot went out with an order, and the node was not seen on after it.
+    pub boots: bool,
+    /// Events that its entry remembers, and the number of the last one.
+    pub told: (usize, u64),
+    /// When a look into a corner last failed.
+    pub unstudied: Option<Duration>,
+    /// When an override for one boot was last used up.
+    pub used_up: Option<Duration>,
+    /// The command that was just superseded had cut the power.
+    pub handed: bool,
+    /// For whose command the last order was sent.
+    pub ordered: Option<String>,
+    /// What its inventory says, as a number.
+    pub wording: u64,
     pub last_order: Option<Duration>,
     pub last_try: Duration,
     /// The last picture that was checked: of which epoch, and its number.
@@ -165,10 +189,19 @@ pub struct State {
     pub devices: Vec<Hardware>,
     pub traffic: Vec<Traffic>,
     pub pages: Vec<Page>,
+    pub disk: Disk,
     /// The disk is slow, or fails, until then.
     pub disk_slow: Duration,
     pub disk_full: Duration,
+    /// It does not answer until then.
+    pub disk_stuck: Duration,
+    /// When the wall clock last jumped.
+    pub jumped: Duration,
+    /// The process is being stopped as it should be.
+    pub stopping: bool,
     pub reload: bool,
+    /// What the next reload changes in any case: another device for a node, or other words about it.
+    pub edits: Vec<(usize, bool)>,
     pub violation: Option<String>,
     /// What happened, as one number: two runs of one seed have the same.
     pub digest: u64,
@@ -199,10 +232,15 @@ impl State {
             nodes: (0..shape.nodes).map(Node::new).collect(),
             traffic: devices.iter().map(|_| Traffic::default()).collect(),
             devices,
+            disk: Disk::default(),
             pages: (0..shape.nodes).map(|_| Page::default()).collect(),
             disk_slow: Duration::ZERO,
             disk_full: Duration::ZERO,
+            disk_stuck: Duration::ZERO,
+            jumped: Duration::ZERO,
+            stopping: false,
             reload: false,
+            edits: Vec::new(),
             violation: None,
             digest: 0,
             counts: BTreeMap::new(),
@@ -212,6 +250,7 @@ impl State {
     /// A process starts.
     pub fn begin(&mut self, clock: Clock) {
         self.life += 1;
+        self.stopping = false;
         (self.clock, self.frozen) = (Some(clock), None);
     }
 
@@ -244,11 +283,6 @@ impl State {
         self.frozen.unwrap_or_else(alive)
     }
 
-    /// A time of the run, on the clock of this process.
-    pub fn mono_at(&self, at: Duration) -> Mono {
-        Mono::after_start(at.saturating_sub(self.base))
-    }
-
     /// The number of a node.
     pub fn index(&self, id: &NodeId) -> usize {
         id.as_str().trim_start_matches('n').parse().unwrap_or(usize::MAX)
@@ -263,7 +297,7 @@ impl State {
     pub fn disk_takes(&mut self) -> (Duration, bool) {
         let now = self.now();
         let slow = if now < self.disk_slow { 3_000 } else { 10 };
-        (self.chance_ms(1, slow), now < self.disk_full)
+        (self.disk_stuck.saturating_sub(now) + self.chance_ms(1, slow), now < self.disk_full)
     }
 
     /// The current picture of a node.
@@ -295,11 +329,16 @@ impl State {
     /// The gate before a device, one in each process, as the drivers have it.
     pub fn gate(&mut self, device: usize, make: impl FnOnce() -> Arc<RequestGate>) -> Arc<RequestGate> {
         let life = self.life;
-        let traffic = &mut self.traffic[device];
+        let traffic = &mut self.traffic[State::strip_of(device)];
         match &traffic.gate {
             Some((of, gate)) if *of == life => gate.clone(),
             _ => traffic.gate.insert((life, make())).1.clone(),
         }
+    }
+
+    /// Before which gate a device is: the outlets of a strip share one.
+    pub fn strip_of(device: usize) -> usize {
+        if device % 3 == 1 && device % 12 < 3 { device - 1 } else { device }
     }
 
     /// A request goes out.
@@ -310,7 +349,7 @@ impl State {
         }
         self.check_pace(node, device);
         let life = self.life;
-        let traffic = &mut self.traffic[device];
+        let traffic = &mut self.traffic[State::strip_of(device)];
         traffic.in_flight += 1;
         traffic.starts.push_back((life, now));
         if traffic.starts.len() > 128 {
@@ -324,7 +363,7 @@ impl State {
     /// It ended, or was dropped.
     pub fn request_ends(&mut self, device: usize) {
         let (life, now) = (self.life, self.now());
-        let traffic = &mut self.traffic[device];
+        let traffic = &mut self.traffic[State::strip_of(device)];
         traffic.in_flight = traffic.in_flight.saturating_sub(1);
         traffic.last_end = Some((life, now));
     }
@@ -349,6 +388,17 @@ impl Node {
             operations: 0,
             dead: None,
             found: Duration::ZERO,
+            fell: None,
+            moved: Duration::ZERO,
+            renewed: (None, None),
+            polled: None,
+            boots: false,
+            told: (0, 0),
+            unstudied: None,
+            used_up: None,
+            handed: false,
+            ordered: None,
+            wording: 0,
             last_order: None,
             last_try: Duration::ZERO,
             change: 0,

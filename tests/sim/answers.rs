@@ -1,0 +1,140 @@
+//! The laws, third part: what clients are answered and shown.
+
+use std::time::Duration;
+
+use plugfish::node::{Refusal, ResetType};
+
+use super::laws::{FOUND, end_of};
+use super::report::What;
+use super::world::State;
+
+/// A client waits no longer than this, whatever the disk does.
+const ANSWERED: Duration = Duration::from_millis(10_050);
+
+/// So few clients of one node are no flood.
+const ALONE: usize = 8;
+
+/// No device is given up after fewer failures in a row than this.
+const FAILURES_LEAST: u32 = 5;
+
+impl State {
+    /// What a client was answered.
+    pub fn answered(
+        &mut self,
+        node: usize,
+        asked: Duration,
+        reset: ResetType,
+        by: &str,
+        before: Option<ResetType>,
+        answer: &Result<(), Refusal>,
+    ) {
+        self.drain();
+        let now = self.now();
+        self.trace(node, What::Answer(format!("{by} is answered {answer:?}")));
+        if matches!(answer, Ok(()) | Err(Refusal::Undecided { .. })) {
+            self.nodes[node].causes.push_back((now, true));
+        }
+        self.check_answer(node, asked, answer);
+        if answer.is_err() {
+            return;
+        }
+        let serves = |other: ResetType| end_of(other) == end_of(reset);
+        let landed = &self.pages[node].landed;
+        let own = landed.iter().any(|(_, intent)| intent.by == by);
+        let joined = before.is_some_and(serves) || landed.iter().any(|(at, other)| *at >= asked && serves(other.reset));
+        if !own && !joined {
+            self.broken(node, "durable-first", format!("{reset} of {by} is acknowledged and not on the disk"));
+        }
+    }
+
+    /// Whoever asks is answered in time, and is not refused while all is well.
+    fn check_answer(&mut self, node: usize, asked: Duration, answer: &Result<(), Refusal>) {
+        let now = self.now();
+        if asked + ANSWERED < now {
+            return self.broken(node, "bounded", format!("a client is answered after {:?}", now - asked));
+        }
+        let known = &self.nodes[node];
+        let well = self.calm_since(node) + FOUND < asked && known.asking < ALONE && known.present && !self.stopping;
+        let odd = match answer {
+            Ok(()) | Err(Refusal::Unsupported { .. } | Refusal::Changed { .. } | Refusal::Stopping { .. }) => false,
+            Err(Refusal::LoginHeld { .. }) => self.view(node).is_some_and(|view| view.link.held_until.is_none()),
+            Err(_) => true,
+        };
+        let failures = self.view(node).map_or(0, |view| view.link.failures);
+        if matches!(answer, Err(Refusal::DeviceAway { .. })) && failures < FAILURES_LEAST {
+            self.broken(node, "answered", format!("the device is given up after {failures} failures"));
+        }
+        if well && odd {
+            self.broken(node, "answered", format!("all is well, and the answer is {answer:?}"));
+        }
+    }
+
+    /// What a client that changed the boot override was answered. `durable` is the number on the disk when it asked.
+    pub fn patched(
+        &mut self,
+        node: usize,
+        asked: Duration,
+        if_match: Option<u64>,
+        durable: u64,
+        answer: &Result<(), Refusal>,
+    ) {
+        self.drain();
+        self.trace(node, What::Answer(format!("the override: {answer:?}")));
+        self.check_answer(node, asked, answer);
+        if answer.is_ok() && self.pages[node].boot_writes() <= durable {
+            self.broken(
+                node,
+                "durable-first",
+                format!("a change of number {durable} is acknowledged and not on the disk"),
+            );
+        }
+        let known = &mut self.nodes[node];
+        let (Some(number), Ok(())) = (if_match, answer) else { return };
+        if known.granted.contains(&number) {
+            return self.broken(node, "etag", format!("two changes with If-Match {number} were both made"));
+        }
+        known.granted.push_back(number);
+        if known.granted.len() > 16 {
+            known.granted.pop_front();
+        }
+    }
+
+    /// The picture of a node: what it shows was read, and its numbers move as they may.
+    pub fn check_view(&mut self, node: usize) {
+        let Some(view) = self.view(node) else { return };
+        let known = &self.nodes[node];
+        if !known.present {
+            return;
+        }
+        let shown = (view.power, view.seen_mono, view.seen_at);
+        let loaded = known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref());
+        let right = match (known.reading, loaded) {
+            (Some(reading), _) => shown == (Some(reading.power), Some(reading.mono), Some(reading.wall)),
+            // An actor that fell leaves its last picture until the next one is published.
+            (None, Some(seen)) => shown.0 == Some(seen.power) && shown.2 == Some(seen.at),
+            (None, None) => view.power.is_none(),
+        };
+        if !right {
+            let words = format!("shown {shown:?}, read {:?}, from the journal {loaded:?}", known.reading);
+            return self.broken(node, "only-what-was-seen", words);
+        }
+        if view.change < known.change {
+            let words = format!("picture {} comes after picture {}", view.change, known.change);
+            return self.broken(node, "change", words);
+        }
+        let (writes, change) = (view.writes, view.change);
+        if writes < known.writes + known.consumed || writes > known.writes + known.patches + known.consumed {
+            let words = format!(
+                "the change number goes from {} to {writes}, {} changes, {} used up",
+                known.writes, known.patches, known.consumed
+            );
+            return self.broken(node, "etag", words);
+        }
+        self.nodes[node].change = change;
+        let (durable, used_up) = (self.pages[node].boot_writes(), self.nodes[node].consumed);
+        if writes > durable + used_up {
+            let words = format!("the change number {writes} is shown and {durable} is on the disk, {used_up} used up");
+            self.broken(node, "durable-first", words);
+        }
+    }
+}
