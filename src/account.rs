@@ -184,11 +184,14 @@ pub trait AccountBook: Send + Sync {
     /// All sessions.
     fn sessions(&self) -> Vec<SessionRecord>;
 
-    /// Remembers a session; reaches the disk when it suits.
+    /// Remembers a session; reaches the disk when it suits, or when somebody [waits](AccountBook::settle_session) for it.
     fn put_session(&self, session: SessionRecord);
 
-    /// Forgets a session; reaches the disk when it suits.
+    /// Forgets a session; the same.
     fn delete_session(&self, id: &str);
+
+    /// Resolves when what was last put, or forgotten, under this id survives a power cut.
+    fn settle_session(&self, id: &str) -> AccountFuture;
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@
 //!
 //! - **One request at a time and 250 ms of rest after each**, counted from its end: a plug never sees more than four in a
 //!   second, whatever the network does to the spacing. Price: a login with its first request takes about a second.
+//! - **A connection to a plug is kept for 3 s, not from poll to poll**: a plug bears few, and its buffers would be most of what a
+//!   node costs. Price: a TCP handshake for each poll, a quarter more CPU. AMT keeps its own, since TLS is hard work for it.
 //! - **A command that asks for the state last seen is checked with a reading** instead of being called done at once: someone
 //!   may have pressed the button. Price: one request.
 //! - **A node that is being turned on says `Off` until it is read as on** (Redfish would allow `PoweringOn`): Ironic takes

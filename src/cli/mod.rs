@@ -14,6 +14,9 @@ mod remote;
 mod run;
 mod status;
 
+#[cfg(fuzzing)]
+pub use import::fuzz;
+
 pub use run::Failure;
 
 use std::path::PathBuf;

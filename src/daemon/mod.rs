@@ -25,6 +25,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, Role};
@@ -181,7 +182,14 @@ impl Running {
         });
         let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
         let config_notes = ArcSwap::default();
-        let ops = Data::new(Ops { metrics: metrics.clone(), metrics_access, access, ready, config_notes });
+        let ops = Data::new(Ops {
+            metrics: metrics.clone(),
+            scrapes: Semaphore::new(1),
+            metrics_access,
+            access,
+            ready,
+            config_notes,
+        });
         let mounted = (ops.clone(), Data::new(Page::new(service.clone(), ops.clone())), service);
         let pulse = Pulse::new(clock.clone());
         let workers_pulse = pulse.clone();

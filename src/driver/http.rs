@@ -6,7 +6,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{CONNECTION, HeaderMap};
@@ -17,14 +17,15 @@ mod tls;
 
 pub use self::tls::Tls;
 use super::DeviceContext;
-use crate::clock::Mono;
+use crate::clock::{Clock, Mono};
 use crate::recorder::Exchange;
 
 /// Longest answer of a plug that is read. The largest honest ones (a strip's list) have a few kilobytes.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// How long an unused connection is kept. Longer than the usual poll interval, so that polls share one.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+/// How long an unused connection to a plug is kept: a login, what follows it, and the reading after an order share one. Not
+/// from poll to poll: a plug bears few connections, others want one too, and an open one costs us 28 KiB.
+const PLUG_IDLE_MAX: Duration = Duration::from_secs(3);
 
 /// One unused connection is kept: more would take up the few that a plug bears, and there is one request at a time.
 const IDLE_CONNECTIONS_MAX: usize = 1;
@@ -45,6 +46,8 @@ pub struct Recipe {
     pub deadlines: Deadlines,
     /// Longest answer that is read.
     pub answer_bytes_max: usize,
+    /// How long an unused connection is kept.
+    pub idle_max: Duration,
     /// Whom to trust.
     pub tls: Tls,
 }
@@ -53,8 +56,8 @@ pub struct Recipe {
 pub struct HttpClient {
     client: reqwest::Client,
     recipe: Recipe,
-    /// The last answer left the connection open, so that the next request will use it.
-    kept: AtomicBool,
+    /// Until when the next request will use the connection that the last answer left open.
+    kept: Mutex<Option<Mono>>,
 }
 
 /// On whose behalf a request is made, and what for.
@@ -136,7 +139,8 @@ impl HttpError {
 impl HttpClient {
     /// A client for plugs: plain HTTP.
     pub fn plain(deadlines: Deadlines) -> Result<HttpClient, HttpError> {
-        HttpClient::new(&Recipe { deadlines, answer_bytes_max: ANSWER_BYTES_MAX, tls: Tls::Off })
+        let (answer_bytes_max, idle_max) = (ANSWER_BYTES_MAX, PLUG_IDLE_MAX);
+        HttpClient::new(&Recipe { deadlines, answer_bytes_max, idle_max, tls: Tls::Off })
     }
 
     /// A client. Names and addresses are in each request; nothing is sent yet.
@@ -150,10 +154,16 @@ impl HttpClient {
             .tcp_nodelay(true)
             .connect_timeout(recipe.deadlines.connect)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_idle_timeout(IDLE_MAX)
+            .pool_idle_timeout(recipe.idle_max)
             .build()
             .map_err(|error| HttpError::Unmakeable(innermost(&error)))?;
-        Ok(HttpClient { client, recipe: *recipe, kept: AtomicBool::new(false) })
+        Ok(HttpClient { client, recipe: *recipe, kept: Mutex::default() })
+    }
+
+    /// A client for another device by the same recipe. They share the settings and the pool, in which each address has
+    /// connections of its own: this costs nearly nothing, where a new client has some 18 KiB.
+    pub fn for_another(&self) -> HttpClient {
+        HttpClient { client: self.client.clone(), recipe: self.recipe, kept: Mutex::default() }
     }
 
     /// Sends a request when the gate lets it pass, and reads the whole answer.
@@ -162,7 +172,7 @@ impl HttpClient {
         let start = errand.context.clock.now().mono;
         let mut tally = Tally { start, outcome: "timeout", status: None, error: None, errand: &errand };
         let limit = self.recipe.deadlines.exchange;
-        let result = match errand.context.clock.limit(limit, self.exchange(post)).await {
+        let result = match errand.context.clock.limit(limit, self.exchange(&errand.context.clock, post)).await {
             Some(result) => result,
             None => Err(HttpError::TimedOut(limit)),
         };
@@ -175,8 +185,8 @@ impl HttpClient {
         result
     }
 
-    async fn exchange(&self, post: Post) -> Result<Answer, HttpError> {
-        let kept = self.kept.swap(false, Ordering::Relaxed);
+    async fn exchange(&self, clock: &Clock, post: Post) -> Result<Answer, HttpError> {
+        let kept = self.keep_until(None).is_some_and(|until| clock.now().mono < until);
         let request = self.client.post(post.url).headers(post.headers).body(post.body);
         let mut response = request.send().await.map_err(|error| match self.sort(&error) {
             HttpError::Closed(words) if kept => HttpError::Gone(words),
@@ -192,8 +202,13 @@ impl HttpClient {
         }
         let headers = response.headers().clone();
         let closes = headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        self.kept.store(!closes, Ordering::Relaxed);
+        self.keep_until((!closes).then(|| clock.now().mono + self.recipe.idle_max));
         Ok(Answer { status: response.status().as_u16(), headers, body })
+    }
+
+    /// Notes until when the connection is kept; what was noted before.
+    fn keep_until(&self, until: Option<Mono>) -> Option<Mono> {
+        std::mem::replace(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner), until)
     }
 
     fn sort(&self, error: &reqwest::Error) -> HttpError {

@@ -5,7 +5,7 @@ pub mod http;
 pub mod tapo;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Clock;
 use crate::node::NodeId;
@@ -62,26 +62,26 @@ pub struct Drivers {
     metrics: Arc<Metrics>,
     recorder: Arc<FlightRecorder>,
     tapo: tapo::Plugs,
-    engines: Gates,
+    gates: Gates,
 }
 
 /// The gates of devices by their address: a device that is closed while a request is under way, and opened anew, has the
-/// same gate as before.
+/// same gate as before; and so has one that is taken out and put back in between, however often.
 #[derive(Default)]
-struct Gates(Mutex<HashMap<String, Weak<RequestGate>>>);
+struct Gates(Mutex<HashMap<String, Arc<RequestGate>>>);
 
 impl Gates {
     fn at(&self, address: String, new: impl FnOnce() -> Arc<RequestGate>) -> Arc<RequestGate> {
         let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gate) = gates.get(&address).and_then(Weak::upgrade) {
-            return gate;
+        if let Some(gate) = gates.get(&address) {
+            return gate.clone();
         }
         if gates.len() == gates.capacity() {
             // Before it grows: those that nobody uses any more.
-            gates.retain(|_, gate| gate.strong_count() > 0);
+            gates.retain(|_, gate| Arc::strong_count(gate) > 1);
         }
         let gate = new();
-        gates.insert(address, Arc::downgrade(&gate));
+        gates.insert(address, gate.clone());
         gate
     }
 }
@@ -89,7 +89,7 @@ impl Gates {
 impl Drivers {
     /// A maker of devices on this clock, counting and writing down here.
     pub fn new(clock: Clock, metrics: Arc<Metrics>, recorder: Arc<FlightRecorder>) -> Drivers {
-        Drivers { clock, metrics, recorder, tapo: tapo::Plugs::default(), engines: Gates::default() }
+        Drivers { clock, metrics, recorder, tapo: tapo::Plugs::default(), gates: Gates::default() }
     }
 
     /// Makes the device of a node. Nothing is sent before its first call.
@@ -103,9 +103,12 @@ impl Drivers {
             tape: self.recorder.tape(node.as_str()),
         };
         match config {
-            DriverConfig::Tapo(config) => Box::new(self.tapo.open(config, context(gate(Pace::PLUG)))),
+            DriverConfig::Tapo(config) => {
+                let address = format!("{} {}", config.host, config.port.unwrap_or_default());
+                Box::new(self.tapo.open(config, context(self.gates.at(address, || gate(Pace::PLUG)))))
+            }
             DriverConfig::Amt(config) => {
-                let gate = self.engines.at(config.url(""), || gate(Pace::AMT));
+                let gate = self.gates.at(config.url(""), || gate(Pace::AMT));
                 Box::new(amt::AmtMachine::new(config, context(gate)))
             }
         }

@@ -7,6 +7,7 @@ use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, VARY, WWW_AUT
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use super::auth::Access;
 use crate::telemetry::Metrics;
@@ -30,6 +31,9 @@ pub enum MetricsAccess {
 pub struct Ops {
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whose turn it is to have them written. That is done beside the HTTP workers, since it takes long with thousands of
+    /// nodes, and for one after the other, so that a flood of scrapes takes one thread.
+    pub scrapes: Semaphore,
     /// Who may read it.
     pub metrics_access: MetricsAccess,
     /// Who may come in.
@@ -75,10 +79,17 @@ async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
         }
     }
     let mut accepted = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    let (format, text) = if accepted.any(|value| value.contains(OPEN_METRICS)) {
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", ops.metrics.render())
+    let open = accepted.any(|value| value.contains(OPEN_METRICS));
+    let format = if open {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
     } else {
-        ("text/plain; version=0.0.4; charset=utf-8", ops.metrics.render_plain())
+        "text/plain; version=0.0.4; charset=utf-8"
     };
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).insert_header((VARY, "Accept")).body(text)
+    let metrics = ops.metrics.clone();
+    // The semaphore is never closed.
+    let _turn = ops.scrapes.acquire().await;
+    match web::block(move || if open { metrics.render() } else { metrics.render_plain() }).await {
+        Ok(text) => HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).insert_header((VARY, "Accept")).body(text),
+        Err(error) => HttpResponse::InternalServerError().body(format!("the metrics could not be written: {error}\n")),
+    }
 }

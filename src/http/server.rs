@@ -5,13 +5,22 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_rt::net::TcpStream;
+use actix_server::GracefulShutdownSignal;
+use actix_service::{ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_tls::accept::{TlsError, max_concurrent_tls_connect};
+use actix_web::App;
+use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::socket::Restrained;
 use super::tls::Certificate;
 
 /// Connections that may wait to be accepted. Ironic opens one for each request, from several workers at a time.
@@ -28,6 +37,9 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a client may leave unread, or unconfirmed, what was sent to it; then its connection is cut.
 const SEND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to end after its last answer.
+const END_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long answers under way may take when the service stops.
 const STOP_SECONDS: u64 = 2;
@@ -100,29 +112,68 @@ pub fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
 }
 
 /// Starts serving what `app` mounts on these listeners. The server ends by its handle.
+///
+/// This is what `HttpServer` of actix-web does, on [restrained](Restrained) connections.
 pub fn run(
     listeners: Vec<TcpListener>,
     tls: Option<&Arc<Certificate>>,
     workers: usize,
     app: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<(Server, ServerHandle)> {
-    let mut server = HttpServer::new(move || App::new().configure(app.clone()))
+    // As many handshakes as connections: else some hundred clients that leave theirs unfinished would keep out all others.
+    max_concurrent_tls_connect(CONNECTIONS_MAX);
+    let mut builder = Server::build()
         .workers(workers)
         .worker_max_blocking_threads(BLOCKING_THREADS)
-        .max_connections(CONNECTIONS_MAX)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
+        .max_concurrent_connections(CONNECTIONS_MAX)
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
     for listener in listeners {
-        server = match tls {
-            Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config())?,
-            None => server.listen(listener)?,
+        let (app, stopping, name) = (app.clone(), stopping.clone(), listener.local_addr()?.to_string());
+        builder = match tls {
+            Some(certificate) => {
+                let mut config = certificate.server_config();
+                config.alpn_protocols = vec![b"http/1.1".to_vec()];
+                builder.listen(name, listener, move || {
+                    let accept = |io: TlsStream<TcpStream>| async move {
+                        let peer = io.get_ref().0.peer_addr().ok();
+                        Ok((Restrained::new(io), peer))
+                    };
+                    Acceptor::new(config.clone())
+                        .map_err(TlsError::into_service_error)
+                        .and_then(fn_service(accept))
+                        .and_then(http(app.clone(), stopping.clone()).map_err(TlsError::Service))
+                })?
+            }
+            None => builder.listen(name, listener, move || {
+                let accept = |io: TcpStream| async move {
+                    let peer = io.peer_addr().ok();
+                    Ok((Restrained::new(io), peer))
+                };
+                fn_service(accept).and_then(http(app.clone(), stopping.clone()))
+            })?,
         };
     }
-    let server = server.run();
+    let server = builder.run();
     let handle = server.handle();
     Ok((server, handle))
+}
+
+/// HTTP/1 on connections of one kind.
+fn http<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    app: impl Fn(&mut ServiceConfig) + Clone + 'static,
+    stopping: GracefulShutdownSignal,
+) -> impl ServiceFactory<(S, Option<SocketAddr>), Config = (), Response = (), Error = DispatchError, InitError = ()> {
+    HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_DEADLINE)
+        .client_disconnect_timeout(END_DEADLINE)
+        .h1(map_config(App::new().configure(app), |()| AppConfig::default()))
 }
 
 #[cfg(test)]

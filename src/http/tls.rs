@@ -182,7 +182,11 @@ fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
 }
 
 /// A chain and its key from PEM; the paths are where they come from.
-fn parse(chain: &[u8], private: &[u8], (certificate, key): (&Path, &Path)) -> Result<CertifiedKey, TlsError> {
+pub(super) fn parse(
+    chain: &[u8],
+    private: &[u8],
+    (certificate, key): (&Path, &Path),
+) -> Result<CertifiedKey, TlsError> {
     let unusable = |path: &Path, why: String| TlsError::Unusable { path: path.into(), why };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<_, _>>()

@@ -119,10 +119,17 @@ async fn document(request: HttpRequest, page: Data<Page>) -> HttpResponse {
         Ok(caller) => caller,
         Err(fault) => return fault_response(&fault),
     };
-    let notes = page.ops.config_notes.load();
-    let body = nodes::document(&page.service, &notes, &page.run, &caller, request.query_string());
-    answer(StatusCode::OK)
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((CONTENT_TYPE, "application/json"))
-        .body(body)
+    let query = request.query_string().to_owned();
+    // Beside the HTTP workers: it takes long with thousands of nodes.
+    let written = web::block(move || {
+        let notes = page.ops.config_notes.load();
+        nodes::document(&page.service, &notes, &page.run, &caller, &query)
+    });
+    match written.await {
+        Ok(body) => answer(StatusCode::OK)
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header((CONTENT_TYPE, "application/json"))
+            .body(body),
+        Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR).finish(),
+    }
 }

@@ -82,6 +82,11 @@ impl AccountBook for Store {
         let key = Key::Session(id.into());
         self.inbox.edit(|state| state.entries.remove(&key).map(|_| (key, Weight::Changed)));
     }
+
+    /// Makes what is in memory of a session durable now: that it is there, or that it is not.
+    fn settle_session(&self, id: &str) -> AccountFuture {
+        or_why(self.put(Change::AsItIs(Key::Session(id.into()))))
+    }
 }
 
 impl Store {

@@ -16,6 +16,8 @@ mod backup;
 mod book;
 mod disk;
 mod durable;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod inbox;
 mod ledger;
 mod opening;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use super::StoreError;
 use super::backup::{self, Backup, BackupError};
@@ -19,6 +20,9 @@ use super::tree::{Pairs, TreeError};
 use super::writer::Writer;
 use crate::clock::{Clock, Wall};
 use crate::telemetry::Metrics;
+
+/// How long a disk may take for one small file before it is the disk, not the database, that does not answer.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Notes that are reported one by one. A damaged database of a large fleet has thousands.
 const NOTES_MAX: usize = 20;
@@ -111,7 +115,7 @@ pub fn open(
     }
     let inbox = Arc::new(Inbox::new(clock.clone(), timing, settled.state));
     if report.outcome != Outcome::Whole {
-        inbox.want_backup(std::time::Duration::ZERO);
+        inbox.want_backup(Duration::ZERO);
     }
     let (done_in, done) = sync_channel(1);
     let writer = Writer { inbox: inbox.clone(), durable, clock: clock.clone(), metrics, pause: timing.pause };
@@ -147,9 +151,10 @@ fn read_backup(place: &Place, notes: &mut Vec<String>) -> Result<Option<Backup>,
     }
 }
 
-/// Opens the database; one that hangs is put aside like one that is damaged.
+/// Opens the database; one that hangs is put aside like one that is damaged. Where the whole disk hangs nothing is put aside:
+/// a new database would hang as well, and commands that only the old one knows would be lost for it.
 fn open_database(disk: &mut Disk, place: &Place, now: Wall) -> Result<(Pairs, Rescue), TreeError> {
-    let mut open = |aside: Aside| {
+    let open = |disk: &mut Disk, aside: Aside| {
         let place = place.clone();
         disk.run(OPEN_DEADLINE, move |slot| {
             let (tree, pairs, rescue) = place.open_database(aside, now)?;
@@ -158,10 +163,16 @@ fn open_database(disk: &mut Disk, place: &Place, now: Wall) -> Result<(Pairs, Re
         })
     };
     let system = |stopped: Stopped| TreeError { fault: super::tree::Fault::System, why: stopped.to_string() };
-    match open(Aside::IfDamaged) {
+    match open(disk, Aside::IfDamaged) {
         Ok(opened) => opened,
         Err(stopped) => {
-            let (pairs, mut rescue) = open(Aside::Always).map_err(system)??;
+            let probed = place.clone();
+            let probe = disk.run(PROBE_DEADLINE, move |_| probed.try_disk());
+            if matches!(probe, Err(Stopped::Late(_))) {
+                let why = format!("{stopped}; nothing was changed, start again when it does");
+                return Err(TreeError { fault: super::tree::Fault::System, why });
+            }
+            let (pairs, mut rescue) = open(disk, Aside::Always).map_err(system)??;
             rescue.notes.insert(0, format!("the database could not be opened: {stopped}"));
             Ok((pairs, rescue))
         }

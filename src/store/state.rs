@@ -48,6 +48,8 @@ pub enum Change {
     DeleteValue(String),
     /// The whole state exchanged.
     Replace(BTreeMap<Key, Content>),
+    /// A record as it is in memory, where it was changed without waiting.
+    AsItIs(Key),
     /// Nothing: whoever waits for it knows that all before it is durable.
     Barrier,
 }
@@ -61,6 +63,7 @@ impl Change {
             Change::PutAccount(_) | Change::DeleteAccount(_) => "account",
             Change::PutValue(..) | Change::DeleteValue(_) => "value",
             Change::Replace(_) => "restore",
+            Change::AsItIs(_) => "session",
             Change::Barrier => "sync",
         }
     }
@@ -164,6 +167,7 @@ impl State {
                 plan.extend(self.entries.keys().map(|key| (key.clone(), None)));
                 plan.extend(records.iter().map(|(key, content)| (key.clone(), Some(content.clone()))));
             }
+            Change::AsItIs(key) => drop(plan.insert(key.clone(), self.get(key).cloned())),
             Change::Barrier => {}
         }
     }

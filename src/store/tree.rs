@@ -44,6 +44,10 @@ const OPENED: &[u8] = b"opened";
 pub const LOCK_TRIES: u32 = 100;
 pub const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
+/// The same for a database that was closed just now by ourselves: sled syncs once more before it lets go, and a slow disk
+/// takes seconds for that. Ten seconds, which leaves time for the rest of an opening.
+const CLOSED_TRIES: u32 = 2000;
+
 /// Keys and values, as they are on the disk.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -192,15 +196,15 @@ impl Tree {
     }
 }
 
-/// Opens the database, and reads what callers have put there.
-fn start(dir: &Path) -> Result<(sled::Db, Pairs), TreeError> {
+/// Opens the database, and reads what callers have put there. A lock on it is tried for so many times.
+fn start(dir: &Path, lock_tries: u32) -> Result<(sled::Db, Pairs), TreeError> {
     let config = sled::Config::new()
         .path(dir)
         .mode(sled::Mode::LowSpace)
         .cache_capacity(CACHE_BYTES)
         .segment_size(SEGMENT_BYTES)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
-    let mut tries = 1..LOCK_TRIES;
+    let mut tries = 1..lock_tries;
     let db = loop {
         match config.open().map_err(TreeError::from_sled) {
             // Also from one that was closed just now: sled's threads let go a little later.
@@ -219,7 +223,7 @@ fn start(dir: &Path) -> Result<(sled::Db, Pairs), TreeError> {
 
 /// Opens the database, counts that, and opens it again: all must be there, the new count too.
 fn start_twice(dir: &Path) -> Result<(sled::Db, Pairs), TreeError> {
-    let (db, pairs) = start(dir)?;
+    let (db, pairs) = start(dir, LOCK_TRIES)?;
     let count = |db: &sled::Db| {
         let bytes = db.get(OPENED).map_err(TreeError::from_sled)?;
         Ok(bytes.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_le_bytes))
@@ -228,7 +232,7 @@ fn start_twice(dir: &Path) -> Result<(sled::Db, Pairs), TreeError> {
     db.insert(OPENED, &next.to_le_bytes()).map_err(TreeError::from_sled)?;
     db.flush().map_err(TreeError::from_sled)?;
     drop(db);
-    let (db, again) = start(dir)?;
+    let (db, again) = start(dir, CLOSED_TRIES)?;
     if (count(&db)?, &again) == (next, &pairs) {
         return Ok((db, pairs));
     }
@@ -248,7 +252,7 @@ fn copy(pairs: &Pairs, dir: &Path) -> Result<(), TreeError> {
         fs::remove_dir_all(dir).map_err(system)?;
     }
     DirBuilder::new().mode(0o700).create(dir).map_err(system)?;
-    let (db, _) = start(dir)?;
+    let (db, _) = start(dir, LOCK_TRIES)?;
     for (key, value) in pairs {
         db.insert(key, value.as_slice()).map_err(TreeError::from_sled)?;
     }
@@ -325,6 +329,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _first = Tree::open(dir.path()).unwrap();
         assert_eq!(Tree::open(dir.path()).map(|_| ()).map_err(|error| error.fault), Err(Fault::Locked));
+    }
+
+    // Sleeps for real: the lock is one of the operating system's.
+    #[test]
+    fn a_database_that_takes_long_to_close_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, _) = start(dir.path(), LOCK_TRIES).unwrap();
+        let closing = thread::spawn(move || {
+            thread::sleep(LOCK_PAUSE * (LOCK_TRIES + 100));
+            drop(db);
+        });
+        assert_eq!(start(dir.path(), LOCK_TRIES).map(drop).map_err(|error| error.fault), Err(Fault::Locked));
+        assert!(start(dir.path(), CLOSED_TRIES).is_ok());
+        closing.join().unwrap();
     }
 
     #[test]

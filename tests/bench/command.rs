@@ -14,11 +14,12 @@ use plugfish::telemetry::Metrics;
 use crate::program::{Daemon, configure, rack, until};
 use crate::rig::{DWELL, Rig, klap};
 use crate::runtime;
+use crate::summary::{Aim, Figure};
 
 const ROUNDS: usize = 25;
 
 /// From a Reset to the relay, and from the same order given to the driver alone, on plugs of one rack process, in turn.
-pub fn reset() {
+pub fn reset() -> Vec<Figure> {
     let runtime = runtime();
     runtime.block_on(async {
         let rig = Rig::with([klap("n")], |node| node.spec.rules.poll_interval = Duration::from_secs(15)).await;
@@ -66,8 +67,9 @@ pub fn reset() {
             [("Reset over HTTP until the relay", through), ("the driver alone until the relay", bare)]
                 .map(|(name, took)| print(name, took));
         print("Reset over HTTP until the answer (durable)", answered);
-        println!("plugfish adds {:.1} ms at p50", through - bare);
-    });
+        let target = Aim::AtMost(50.0);
+        vec![Figure::new("ms from a Reset to the relay, more than with the driver alone", target, through - bare)]
+    })
 }
 
 /// How long after the start the relay was so.
@@ -88,7 +90,7 @@ fn print(name: &str, mut took: Vec<Duration>) -> f64 {
 }
 
 /// Counts with strace what the whole program does for a command.
-pub fn fsyncs() {
+pub fn fsyncs() -> Vec<Figure> {
     const COMMANDS: usize = 3;
     let runtime = runtime();
     runtime.block_on(async {
@@ -127,4 +129,5 @@ pub fn fsyncs() {
         daemon.kill();
         strace.wait().unwrap();
     });
+    Vec::new()
 }

@@ -19,6 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::load::{PATH, Round, Target};
 use crate::rig::{PASSWORD, Rig, USER, klap};
+use crate::summary::{Aim, Figure};
 use crate::{median, runtime};
 
 const CONNECTIONS: usize = 16;
@@ -130,31 +131,36 @@ fn ratio(rounds: &[(Round, Round)], figure: impl Fn(&Round) -> f64) -> f64 {
 }
 
 /// Rates by kind of connection and login.
-pub fn rates() {
+pub fn rates() -> Vec<Figure> {
+    let mut figures = Vec::new();
     println!("{CONNECTIONS} connections, {ROUNDS} rounds of {} ms each; reads of {PATH}", ROUND.as_millis());
     println!("{:<42} {:>10} {:>10} {:>7}", "", "plugfish/s", "bare/s", "ratio");
     let runtime = runtime();
     for tls in [false, true] {
         let mut pair = runtime.block_on(Pair::start(tls));
         let token = token(&pair.ours);
-        for (name, login, keep) in [
-            ("keep-alive, Basic", basic(), true),
-            ("keep-alive, token", token.clone(), true),
-            ("connection per request, Basic", basic(), false),
-            ("connection per request, token", token, false),
+        for (name, login, keep, target) in [
+            ("keep-alive, Basic", basic(), true, None),
+            ("keep-alive, token", token.clone(), true, Some(Aim::AtLeast(0.8))),
+            ("connection per request, Basic", basic(), false, None),
+            ("connection per request, token", token, false, Some(Aim::AtLeast(0.9))),
         ] {
             pair.with(&login, keep);
             let rounds = pair.rounds(CONNECTIONS);
             let ours = median(rounds.iter().map(|(ours, _)| ours.per_second).collect());
             let bare = median(rounds.iter().map(|(_, bare)| bare.per_second).collect());
             let name = format!("{name}{}", if tls { ", TLS" } else { "" });
-            println!("{name:<42} {ours:>10.0} {bare:>10.0} {:>7.2}", ratio(&rounds, |round| round.per_second));
+            let ratio = ratio(&rounds, |round| round.per_second);
+            println!("{name:<42} {ours:>10.0} {bare:>10.0} {ratio:>7.2}");
+            let figure = |target| Figure::new(format!("reads a second / bare handler: {name}"), target, ratio);
+            figures.extend(target.map(figure));
         }
     }
+    figures
 }
 
 /// Rates and times by the number of connections.
-pub fn connections() {
+pub fn connections() -> Vec<Figure> {
     let runtime = runtime();
     let mut pair = runtime.block_on(Pair::start(false));
     let token = token(&pair.ours);
@@ -171,10 +177,11 @@ pub fn connections() {
         let rate = ratio(&rounds, |round| round.per_second);
         println!("{connections:>11} {rate:>6.2} {:>15} {:>15} {:>15}", times[0], times[1], times[2]);
     }
+    Vec::new()
 }
 
 /// How long reads take while all devices are well, and while all of them hang.
-pub fn hanging() {
+pub fn hanging() -> Vec<Figure> {
     const CONNECTIONS: [usize; 3] = [1, 16, 200];
     const REPEATS: usize = 3;
     println!(
@@ -212,11 +219,14 @@ pub fn hanging() {
             ratios.push((connections, hang[index].0 / well[index].0, hang[index].1 / well[index].1));
         }
     }
-    for connections in CONNECTIONS {
+    let figure = |connections| {
         let of = |pick: fn(&(usize, f64, f64)) -> f64| {
             median(ratios.iter().filter(|row| row.0 == connections).map(pick).collect())
         };
         let (ours, bare) = (of(|row| row.1), of(|row| row.2));
         println!("{connections:>4} connections: p99 while all hang / while all are well: {ours:.2} (bare: {bare:.2})");
-    }
+        let what = format!("p99 while all devices hang / while all are well: {connections} connections");
+        Figure::new(what, Aim::AtMost(1.2), ours)
+    };
+    CONNECTIONS.into_iter().map(figure).collect()
 }

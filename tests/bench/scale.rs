@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use plugfish::sim::{Model, PlugConfig, Rack, RackConfig, Variant};
 
 use crate::program::{log, proc_status, spawn};
 use crate::runtime;
+use crate::summary::{self, Aim, Figure};
 
 /// Plugs of one process: its listeners and connections stay under the usual limits of open files.
 const PLUGS_OF_ONE: usize = 1000;
@@ -36,11 +38,8 @@ struct Row {
     known: usize,
 }
 
-/// What a plot shows of a row.
-type Figure = fn(&Row) -> f64;
-
-/// A table for these sizes, and a plot.
-pub fn table(sizes: &[usize]) {
+/// A table for these sizes, and a picture where there is more than one.
+pub fn table(sizes: &[usize]) -> Vec<Figure> {
     println!(
         "the program, each node read every 15 s; memory after {} s, CPU in {} s after that",
         SETTLE.as_secs(),
@@ -61,22 +60,32 @@ pub fn table(sizes: &[usize]) {
         );
         rows.push(row);
     }
-    let figures: [(&str, Figure); 3] = [
-        ("MiB", |row| row.resident_mib),
-        ("% of one core", |row| row.cpu_percent),
-        ("s until ready", |row| row.ready.as_secs_f64()),
-    ];
-    for (name, figure) in figures {
-        println!("\n{name}");
-        let most = rows.iter().map(figure).fold(0.0, f64::max);
-        for row in &rows {
-            let bar = "#".repeat((figure(row) / most * 60.0).round() as usize);
-            println!("{:>7} {:>9.2} {bar}", row.nodes, figure(row));
-        }
+    for pair in rows.windows(2) {
+        let (more, nodes) = ((pair[1].nodes - pair[0].nodes) as f64, pair[1].nodes);
+        let kib = (pair[1].resident_mib - pair[0].resident_mib) * 1024.0 / more;
+        let cpu = (pair[1].cpu_percent - pair[0].cpu_percent) * 1000.0 / more;
+        println!("up to {nodes:>6} one more node costs {kib:.1} KiB, and a thousand more {cpu:.1} % of a core");
     }
-    if let [first, .., last] = rows.as_slice() {
-        let more = (last.nodes - first.nodes) as f64;
-        println!("\none more node costs {:.1} KiB", (last.resident_mib - first.resident_mib) * 1024.0 / more);
+    if rows.len() > 1 {
+        let growth = |pick: fn(&Row) -> f64| rows.iter().map(|row| (row.nodes, pick(row))).collect();
+        let growths = [
+            ("MiB of memory", growth(|row| row.resident_mib)),
+            ("% of one core", growth(|row| row.cpu_percent)),
+            ("s until ready", growth(|row| row.ready.as_secs_f64())),
+        ];
+        summary::draw(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/growth.svg"), &growths);
+    }
+    rows.iter().flat_map(targets).collect()
+}
+
+/// What is aimed at with so many nodes.
+fn targets(row: &Row) -> Vec<Figure> {
+    let figure = |what, most, seen| Figure::new(format!("{} nodes: {what}", row.nodes), Aim::AtMost(most), seen);
+    let (mib, ready) = (row.resident_mib, row.ready.as_secs_f64());
+    match row.nodes {
+        1000 => vec![figure("MiB of memory", 96.0, mib), figure("% of one core", 10.0, row.cpu_percent)],
+        10_000 => vec![figure("MiB of memory", 400.0, mib), figure("s until ready", 3.0, ready)],
+        _ => Vec::new(),
     }
 }
 
@@ -149,7 +158,7 @@ fn addresses(rack: &mut Child) -> Vec<String> {
 }
 
 /// A rack of so many plugs, each with an address of its own, until it is killed.
-pub fn rack(plugs: usize, first: usize) {
+pub fn rack(plugs: usize, first: usize) -> Vec<Figure> {
     let runtime = runtime();
     let plug = |index: usize| PlugConfig {
         address: Some(Ipv4Addr::from(FIRST_ADDRESS + u32::try_from(index).unwrap())),
@@ -168,4 +177,5 @@ pub fn rack(plugs: usize, first: usize) {
         std::future::pending::<()>().await;
         drop(rack);
     });
+    Vec::new()
 }

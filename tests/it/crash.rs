@@ -9,7 +9,7 @@ use reqwest::{Client, StatusCode};
 
 use crate::program::{Daemon, configure, log, rack, spawn, until};
 
-/// Kills in an ordinary run; `PLUGFISH_CRASH_ROUNDS` asks for more.
+/// Rounds in an ordinary run, with two kills each; `PLUGFISH_CRASH_ROUNDS=300` asks for more.
 const ROUNDS: u64 = 8;
 
 #[tokio::test]

@@ -34,6 +34,7 @@ mod resources;
 mod rig;
 mod schemas;
 mod sim;
+mod slow;
 mod soak;
 mod storm;
 mod streams;

@@ -18,6 +18,9 @@ pub struct Daemon {
     pub client: Client,
 }
 
+/// How often it is looked whether the program is ready: for ten seconds at least, which a slow disk may take.
+const READY_TRIES: u32 = 400;
+
 /// Starts the program.
 pub fn spawn(dir: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_plugfish"))
@@ -32,11 +35,15 @@ pub fn spawn(dir: &Path) -> Child {
 impl Daemon {
     /// Starts the program and waits until it is ready.
     pub async fn start(dir: &Path) -> Daemon {
-        let mut child = spawn(dir);
+        Daemon::of(spawn(dir), dir).await
+    }
+
+    /// Waits until a program that was started on this folder is ready.
+    pub async fn of(mut child: Child, dir: &Path) -> Daemon {
         let port = std::fs::read_to_string(dir.join("port")).unwrap();
         let url = format!("http://127.0.0.1:{port}");
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-        for _ in 0..200 {
+        for _ in 0..READY_TRIES {
             let ready = client.get(format!("{url}/readyz")).send().await;
             if ready.is_ok_and(|answer| answer.status() == StatusCode::OK) {
                 return Daemon { child, url, client };
@@ -44,7 +51,7 @@ impl Daemon {
             assert!(child.try_wait().unwrap().is_none(), "it ended: {}", log(dir));
             tokio::time::sleep(Duration::from_millis(25)).await; // a real process starts
         }
-        panic!("not ready after 5 s: {}", log(dir));
+        panic!("not ready in time: {}", log(dir));
     }
 
     pub async fn system(&self) -> Value {

@@ -119,6 +119,37 @@ async fn two_hundred_clients_read_while_half_of_the_devices_hang() {
 }
 
 #[tokio::test]
+async fn clients_that_ask_without_end_and_never_read_cost_a_bounded_amount() {
+    let rack = rack_of([klap("n")]).await;
+    let dir = configure(&rack);
+    let daemon = Daemon::start(dir.path()).await;
+    until(10, "first contact", async || daemon.system().await["PowerState"] == "On").await;
+    let before = daemon.proc_status("VmRSS:");
+    let requests = "GET /redfish/v1/$metadata HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50_000);
+    let mut streams = Vec::new();
+    for _ in 0..60 {
+        let mut stream = TcpStream::connect(host(&daemon)).await.unwrap();
+        let send = stream.write_all(requests.as_bytes());
+        // Until the other side takes no more.
+        let _ = tokio::time::timeout(Duration::from_millis(50), send).await;
+        streams.push(stream);
+    }
+    assert_eq!(daemon.system().await["PowerState"], "On");
+    let after = daemon.proc_status("VmRSS:");
+    assert!(after < before + GROWTH_MAX, "{after} kB after {before} kB");
+    // One that does read gets all of its answers.
+    let mut stream = TcpStream::connect(host(&daemon)).await.unwrap();
+    let request = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request.repeat(2000).as_bytes()).await.unwrap();
+    stream.write_all(request.replace("Host", "Connection: close\r\nHost").as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2001);
+    drop(streams);
+    daemon.kill();
+}
+
+#[tokio::test]
 async fn a_flood_of_sessions_and_of_guesses_beside_a_client_at_work() {
     let rack = rack_of([klap("n")]).await;
     let dir = configure(&rack);

@@ -193,6 +193,13 @@ fn what_cannot_be_imported_is_said_by_its_place() {
     let twice = "{'uuid': 'N', 'amt': True, 'amt_address': '192.0.2.1', 'amt_password': 'x'},";
     let error = said(&format!("[{twice}{}]", twice.replace('N', "M")));
     assert!(error.contains("no good nodes.yaml") && error.contains("nodes[1]"), "{error}");
+    // A file that it names is read as far as a certificate goes, and no further.
+    let endless = folder.path().join("endless");
+    std::fs::File::create(&endless).unwrap().set_len(1 << 40).unwrap();
+    let files = "SUSHY_EMULATOR_SSL_CERT = 'endless'\nSUSHY_EMULATOR_SSL_KEY = 'endless'\n";
+    let error = said(&format!("{files}SUSHY_EMULATOR_TAPO_SYSTEMS = [{twice}]\n"));
+    assert!(error.contains("endless has no certificate in PEM form"), "{error}");
+    std::fs::remove_file(endless).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no password was written");
 }
 

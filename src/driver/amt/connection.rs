@@ -25,6 +25,9 @@ const PATH: &str = "/wsman";
 /// Requests with one login: the first, one for a new nonce, and one more when that is said to be old at once.
 const LOGINS_MAX: u32 = 3;
 
+/// How long an unused connection is kept: longer than the usual poll interval, since TLS is hard work for an engine.
+const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+
 /// How much a pause may differ, so that machines that went away together are not all asked at once.
 const PAUSE_SWING: f64 = 0.1;
 
@@ -251,6 +254,7 @@ impl WsMan {
             none => none.insert(HttpClient::new(&Recipe {
                 deadlines: self.timing.deadlines,
                 answer_bytes_max: XML_BYTES_MAX,
+                idle_max: CONNECTION_IDLE_MAX,
                 tls: self.config.tls,
             })?),
         };

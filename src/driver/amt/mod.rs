@@ -109,5 +109,7 @@ impl PartialEq for AmtConfig {
     }
 }
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The recipe against servers that are none, in real time with short deadlines.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -182,4 +183,47 @@ async fn headers_are_as_plugs_bear_them() {
     }
     assert!(lines.contains(&"Content-Length: 16") && lines.contains(&"Cookie: TP_SESSIONID=1"), "{lines:?}");
     assert!(!request.contains("Transfer-Encoding"));
+}
+
+#[tokio::test]
+async fn devices_share_a_client_and_no_connection_which_is_kept_for_a_while() {
+    const IDLE: Duration = Duration::from_millis(200);
+    let recipe = Recipe { deadlines: LONG, answer_bytes_max: 1000, idle_max: IDLE, tls: Tls::Off };
+    let one = HttpClient::new(&recipe).unwrap();
+    let other = one.for_another();
+    let (counts, context) = ([Arc::default(), Arc::default()], context(&Metrics::new()));
+    let [port, other_port] = [counting(&counts[0]).await, counting(&counts[1]).await];
+    let ask = async |client: &HttpClient, port: u16| {
+        let errand = Errand { context: &context, op: "read", step: "test", attempt: 1 };
+        let url = format!("http://127.0.0.1:{port}/");
+        client.post(errand, Post { url, headers: HeaderMap::new(), body: Vec::new() }).await.unwrap();
+    };
+    let seen = || counts.each_ref().map(|count: &Arc<AtomicUsize>| count.load(Ordering::Relaxed));
+    for _ in 0..3 {
+        ask(&one, port).await;
+        ask(&other, other_port).await;
+    }
+    assert_eq!(seen(), [1, 1]);
+    assert!(one.keep_until(None).is_some(), "the end of a kept connection would not be known as that");
+    tokio::time::sleep(2 * IDLE).await; // the pool has a clock of its own
+    ask(&one, port).await;
+    assert_eq!(seen(), [2, 1]);
+}
+
+/// Answers to every request, and counts its connections.
+async fn counting(count: &Arc<AtomicUsize>) -> u16 {
+    let (listener, count) = (TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), count.clone());
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|got| got > 0) {
+                    let _ = stream.write_all(b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n").await;
+                }
+            });
+        }
+    });
+    port
 }

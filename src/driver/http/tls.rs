@@ -7,8 +7,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
@@ -18,6 +18,10 @@ use rustls::{
 use sha2::{Digest, Sha256};
 
 use super::HttpError;
+
+/// Sessions that are kept to be resumed: a client speaks to one device over TLS. rustls has room for 32 devices otherwise,
+/// some 15 KiB, which it takes at once.
+const SESSIONS_MAX: usize = 8;
 
 /// Whether a device is spoken to over TLS, and whom to trust then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,9 @@ impl Tls {
             Tls::Pin(pin) => trusting(Some(pin)),
             Tls::Insecure => trusting(None),
         };
-        Ok(config.with_no_client_auth())
+        let mut config = config.with_no_client_auth();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        Ok(config)
     }
 }
 

@@ -14,7 +14,7 @@ use super::search::Searches;
 use super::smart::DeviceInfo;
 use super::transport::{Hint, Session};
 use super::wire::Place;
-use super::{Account, TapoConfig};
+use super::{Account, Plugs, TapoConfig};
 use crate::clock::Mono;
 use crate::driver::http::{Deadlines, HttpClient, HttpError};
 use crate::node::MacAddress;
@@ -123,7 +123,7 @@ pub(super) struct Memory {
 
 impl Connection {
     /// A connection over which nothing was sent yet.
-    pub fn new(config: &TapoConfig, gate: Arc<RequestGate>, searches: Arc<Searches>, timing: Timing) -> Connection {
+    pub fn new(config: &TapoConfig, gate: Arc<RequestGate>, plugs: &Plugs) -> Connection {
         let place = Place { host: config.host.clone(), port: config.port.unwrap_or(HTTP_PORT) };
         Connection {
             account: config.account(),
@@ -131,8 +131,8 @@ impl Connection {
             port: config.port,
             discovery_port: config.discovery_port,
             mac: config.mac.map_or_else(OnceLock::new, OnceLock::from),
-            http: HttpClient::plain(timing.deadlines).map(Arc::new),
-            searches,
+            http: plugs.http.as_ref().map(|http| Arc::new(http.for_another())).map_err(HttpError::clone),
+            searches: plugs.searches.clone(),
             forget: AtomicBool::new(false),
             state: Mutex::new(State {
                 session: None,
@@ -147,19 +147,16 @@ impl Connection {
                 plug: Memory::default(),
             }),
             gate,
-            timing,
+            timing: plugs.timing,
         }
-    }
-
-    /// Whether `config` means the plug at the same address.
-    pub fn reaches(&self, config: &TapoConfig) -> bool {
-        (&self.host, self.port, self.discovery_port) == (&config.host, config.port, config.discovery_port)
     }
 
     /// Whether `config` means this plug and account.
     pub fn serves(&self, config: &TapoConfig) -> bool {
         let same_mac = self.mac.get().zip(config.mac.as_ref()).is_none_or(|(ours, theirs)| ours == theirs);
-        self.reaches(config) && same_mac && self.account == config.account()
+        let same_place =
+            (&self.host, self.port, self.discovery_port) == (&config.host, config.port, config.discovery_port);
+        same_place && same_mac && self.account == config.account()
     }
 
     /// One more of a strip's outlets uses it: its configuration may be the first that says the MAC address.

@@ -263,5 +263,7 @@ impl Session {
     }
 }
 
+#[cfg(fuzzing)]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ mod tpap;
 mod transport;
 mod wire;
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +37,7 @@ use self::connection::{Connection, Timing};
 pub use self::plug::TapoPlug;
 use self::search::Searches;
 use super::DeviceContext;
+use super::http::{HttpClient, HttpError};
 use crate::node::MacAddress;
 
 /// UDP port on which plugs answer discovery.
@@ -109,20 +112,29 @@ impl PartialEq for Account {
 }
 
 /// Makes plugs, and lets those that are outlets of one strip share its connection.
-#[derive(Default)]
 pub(super) struct Plugs {
     /// By host, so that a fleet of thousands is not looked through for each of them.
     connections: Mutex<HashMap<String, Vec<Weak<Connection>>>>,
     searches: Arc<Searches>,
+    /// One for all plugs, from which each has its own; or why there is none.
+    http: Result<HttpClient, HttpError>,
+    timing: Timing,
+}
+
+impl Default for Plugs {
+    fn default() -> Plugs {
+        Plugs::new(Timing::PLUG)
+    }
 }
 
 impl Plugs {
-    /// Makes a plug. The gate of `context` is used if nobody talks to the same plug yet.
-    pub fn open(&self, config: &TapoConfig, context: DeviceContext) -> TapoPlug {
-        self.open_with(config, context, Timing::PLUG)
+    fn new(timing: Timing) -> Plugs {
+        let http = HttpClient::plain(timing.deadlines);
+        Plugs { connections: Mutex::default(), searches: Arc::default(), http, timing }
     }
 
-    fn open_with(&self, config: &TapoConfig, context: DeviceContext, timing: Timing) -> TapoPlug {
+    /// Makes a plug. The gate of `context` is that of its address, whatever account is used there.
+    pub fn open(&self, config: &TapoConfig, context: DeviceContext) -> TapoPlug {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() == connections.capacity() {
             // Before it grows: those that nobody uses any more.
@@ -130,12 +142,9 @@ impl Plugs {
         }
         let at_host = connections.entry(config.host.clone()).or_default();
         at_host.retain(|connection| connection.strong_count() > 0);
-        let known: Vec<_> = at_host.iter().filter_map(Weak::upgrade).filter(|c| c.reaches(config)).collect();
-        let shared = known.iter().find(|connection| connection.serves(config)).cloned();
+        let shared = at_host.iter().filter_map(Weak::upgrade).find(|connection| connection.serves(config));
         let connection = shared.unwrap_or_else(|| {
-            // Another account changes nothing of what the plug bears.
-            let gate = known.first().map_or(&context.gate, |connection| &connection.gate).clone();
-            let new = Arc::new(Connection::new(config, gate, self.searches.clone(), timing));
+            let new = Arc::new(Connection::new(config, context.gate.clone(), self));
             at_host.push(Arc::downgrade(&new));
             new
         });

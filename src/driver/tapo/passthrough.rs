@@ -193,5 +193,7 @@ impl Session {
     }
 }
 
+#[cfg(fuzzing)]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

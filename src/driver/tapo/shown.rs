@@ -3,7 +3,8 @@
 //!
 //! Every text is left out unless its key is on the list, so that a field of a firmware to come cannot tell anything.
 
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 
 /// The keys whose texts are shown: what is asked, and which plug with which firmware answers.
 const SHOWN: &[&str] = &[
@@ -42,7 +43,8 @@ const STARS: &str = "***";
 
 /// The text of an answer or a request for the recorder.
 pub(super) fn shown(value: &Value) -> String {
-    reduced(None, value).to_string()
+    // Only a key that is no text could fail, and all of these are.
+    serde_json::to_string(&Reduced { key: None, value }).unwrap_or_default()
 }
 
 /// The same for bytes, if they are JSON at all.
@@ -50,30 +52,43 @@ pub(super) fn shown_bytes(bytes: &[u8]) -> Option<String> {
     serde_json::from_slice(bytes).ok().as_ref().map(shown)
 }
 
-fn reduced(key: Option<&str>, value: &Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            let mut kept = Map::new();
-            for (key, value) in object.iter().filter(|(key, _)| is_word(key)) {
-                let value = reduced(Some(key), value);
-                if value != STARS {
-                    kept.insert(key.clone(), value);
+/// A value under a key, to be written without what is not shown. Each poll does that, so it is not copied for it.
+struct Reduced<'a> {
+    key: Option<&'a str>,
+    value: &'a Value,
+}
+
+impl Reduced<'_> {
+    fn is_hidden(&self) -> bool {
+        match self.value {
+            Value::String(text) => {
+                !is_in(self.key, SHOWN) || text.len() > WORD_BYTES_MAX || text.contains('@') || text == STARS
+            }
+            Value::Number(_) => is_in(self.key, HIDDEN),
+            Value::Object(_) | Value::Array(_) | Value::Bool(_) | Value::Null => false,
+        }
+    }
+}
+
+impl Serialize for Reduced<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.value {
+            Value::Object(object) => {
+                let all = object.iter().map(|(key, value)| (key, Reduced { key: Some(key), value }));
+                let kept = all.filter(|(key, reduced)| is_word(key) && !reduced.is_hidden());
+                // How many there are and not which: room is short, and what is shown is worth more.
+                let hidden = object.len() - kept.clone().count();
+                let mut map = serializer.serialize_map(None)?;
+                if hidden > 0 {
+                    map.serialize_entry(STARS, &hidden)?;
                 }
+                kept.into_iter().try_for_each(|(key, reduced)| map.serialize_entry(key, &reduced))?;
+                map.end()
             }
-            // How many there are and not which: room is short, and what is shown is worth more.
-            let hidden = object.len() - kept.len();
-            if hidden > 0 {
-                kept.insert(STARS.into(), hidden.into());
-            }
-            Value::Object(kept)
+            Value::Array(items) => serializer.collect_seq(items.iter().map(|value| Reduced { key: self.key, value })),
+            _ if self.is_hidden() => serializer.serialize_str(STARS),
+            value => value.serialize(serializer),
         }
-        Value::Array(items) => Value::Array(items.iter().map(|item| reduced(key, item)).collect()),
-        Value::String(text) if is_in(key, SHOWN) && text.len() <= WORD_BYTES_MAX && !text.contains('@') => {
-            value.clone()
-        }
-        Value::String(_) => STARS.into(),
-        Value::Number(_) if is_in(key, HIDDEN) => STARS.into(),
-        Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
     }
 }
 

@@ -134,7 +134,8 @@ impl Access {
             }
             if renewed || !account.enabled {
                 let stays = |id: &str| account.enabled && keep.as_deref() == Some(id);
-                access.end_sessions(|session| session.username == account.username && !stays(&session.id));
+                let ended = access.end_sessions(|session| session.username == account.username && !stays(&session.id));
+                ended.await.unwrap_or_else(|error| sessions_may_return(&account.username, &error));
             }
             Ok(account)
         })
@@ -151,7 +152,8 @@ impl Access {
             access.book.delete_account(&current.username).await?;
             write(&access.accounts).remove(&current.username);
             access.lockout().forget(&current.username);
-            access.end_sessions(|session| session.username == current.username);
+            let ended = access.end_sessions(|session| session.username == current.username);
+            ended.await.unwrap_or_else(|error| sessions_may_return(&current.username, &error));
             Ok(())
         })
         .await
@@ -201,6 +203,11 @@ impl Access {
         }
         Ok(())
     }
+}
+
+/// The change itself is durable, so it is not taken back.
+fn sessions_may_return(account: &str, error: &AccountError) {
+    tracing::warn!(event = "sessions_not_ended", account, %error, "a crash would bring back sessions that have ended");
 }
 
 /// Runs `work` to its end, also when nobody waits for it any more.

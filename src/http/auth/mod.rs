@@ -310,7 +310,7 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 }
 
 /// What `Basic dXNlcjpwYXNz` holds: `user:pass`.
-fn basic(header: &[u8]) -> Option<Zeroizing<String>> {
+pub(super) fn basic(header: &[u8]) -> Option<Zeroizing<String>> {
     let (scheme, rest) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;

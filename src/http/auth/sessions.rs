@@ -10,7 +10,7 @@ use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 
 use super::{Access, AuthError, Caller, Key, read, write};
-use crate::account::{AccountBook, AccountRecord, SessionRecord};
+use crate::account::{AccountBook, AccountError, AccountRecord, SessionRecord};
 use crate::clock::{Mono, Now, secret_bytes};
 
 /// Sessions at once. Ironic leaves sessions behind when it is killed; the one idle for longest makes room.
@@ -94,7 +94,13 @@ impl Access {
             None => self.prove(key, name, password, origin).await?,
         };
         let origin = origin.map(|origin| origin.to_canonical().to_string());
-        self.open_session(&account, origin, context).ok_or(AuthError::Wrong)
+        let session = self.open_session(&account, origin, context).ok_or(AuthError::Wrong)?;
+        // A disk that fails keeps nobody out, least of all whoever comes to look what is wrong.
+        if let Err(error) = self.book.settle_session(&session.record.id).await {
+            let id = session.record.id.as_str();
+            tracing::warn!(event = "session_not_kept", session = id, %error, "a crash would end the session");
+        }
+        Ok(session)
     }
 
     /// None when the account was changed since it was looked at.
@@ -165,20 +171,26 @@ impl Access {
         records
     }
 
-    /// Ends a session.
-    pub fn end_session(&self, id: &str) {
-        self.end_sessions(|session| session.id == id);
+    /// Ends a session. With an error it has ended, but may come back with a crash.
+    pub async fn end_session(&self, id: &str) -> Result<(), AccountError> {
+        self.end_sessions(|session| session.id == id).await
     }
 
-    /// Ends the sessions that `over` names.
-    pub(super) fn end_sessions(&self, over: impl Fn(&SessionRecord) -> bool) {
+    /// Ends the sessions that `over` names: at once, and durably when this resolves to `Ok`.
+    pub(super) async fn end_sessions(&self, over: impl Fn(&SessionRecord) -> bool) -> Result<(), AccountError> {
+        let mut settled = Vec::new();
         write(&self.sessions).retain(|_, session| {
             let ends = over(&session.record);
             if ends {
                 self.book.delete_session(&session.record.id);
+                settled.push(self.book.settle_session(&session.record.id));
             }
             !ends
         });
+        for settled in settled {
+            settled.await?;
+        }
+        Ok(())
     }
 
     fn session_timeout(&self) -> Duration {

@@ -64,8 +64,9 @@ impl Machine {
             }
             return;
         }
+        let cut_again = plan(reset, abilities).1 && self.may_be_on_again();
         if self.newest_accept().is_none()
-            && self.command.as_ref().is_some_and(|command| command.serves(reset, abilities))
+            && self.command.as_ref().is_some_and(|command| command.serves(reset, abilities) && !cut_again)
         {
             out.push(Effect::Count(reset, "coalesced"));
             out.push(Effect::Answer(ticket, Ok(())));
@@ -78,6 +79,15 @@ impl Machine {
         }
         let command = self.new_command(reset, by, now);
         self.save(Save::Intent(command.intent.clone()), Saving::Accept { command, tickets: vec![ticket] }, out);
+    }
+
+    /// The On of a cycle is on its way, or was: the machine may run, and whoever asks for a cycle now wants to see it cut.
+    fn may_be_on_again(&self) -> bool {
+        let sent = matches!(self.in_flight, Some(Op::Order(Order::On, _)))
+            || self.unsettled.is_some_and(|(ordered, _)| ordered == Power::On);
+        let turns_on =
+            |command: &Command| command.order == Order::On && (sent || command.intent.stage == Stage::Restoring);
+        self.command.as_ref().is_some_and(turns_on)
     }
 
     /// The device is to be tried now: a command that waits for its next try does not wait any longer.

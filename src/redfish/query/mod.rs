@@ -11,6 +11,7 @@ mod tests;
 
 use serde_json::{Value, json};
 
+use super::body::clip;
 use super::message::{Fault, Message};
 use super::resource::Resource;
 use expand::Expand;
@@ -83,7 +84,7 @@ impl Query {
             "$select" => self.select = Some(Select::parse(value).map_err(wrong)?),
             "only" if value.is_empty() => self.only = true,
             "only" => return Err(wrong("Send 'only' without a value.".into())),
-            unknown => return Err(Fault::new(501, Message::base("QueryParameterUnsupported", &[unknown]))),
+            unknown => return Err(Fault::new(501, Message::base("QueryParameterUnsupported", &[&clip(unknown)]))),
         }
         Ok(())
     }
@@ -164,18 +165,18 @@ fn only_member(resource: &Resource) -> Option<String> {
 fn count(name: &str, value: &str) -> Result<usize, Fault> {
     match value.parse::<i128>() {
         Ok(number) => usize::try_from(number).map_err(|_| out_of_range(value, name, "0 and above")),
-        Err(_) => Err(Fault::bad_request("QueryParameterValueTypeError", &[value, name])),
+        Err(_) => Err(Fault::bad_request("QueryParameterValueTypeError", &[&clip(value), name])),
     }
 }
 
 fn out_of_range(value: &str, name: &str, range: &str) -> Fault {
-    Fault::bad_request("QueryParameterOutOfRange", &[value, name, range])
+    Fault::bad_request("QueryParameterOutOfRange", &[&clip(value), name, range])
 }
 
 const ESCAPES: &str = "Write each % as two hexadecimal digits of UTF-8 after it, such as %20.";
 
 fn wrong_format(value: &str, name: &str, advice: &str) -> Fault {
-    let mut message = Message::base("QueryParameterValueFormatError", &[value, name]);
+    let mut message = Message::base("QueryParameterValueFormatError", &[&clip(value), &clip(name)]);
     message.advise(advice);
     Fault::new(400, message)
 }

@@ -283,6 +283,22 @@ fn what_does_not_go_together_or_is_not_known_is_refused() {
     }
 }
 
+#[test]
+fn a_long_query_is_not_repeated_in_what_is_said_of_it() {
+    // A control character has six bytes in JSON, and an error says a value three times.
+    let long = "%00".repeat(5000);
+    for query in [
+        format!("${long}"),
+        format!("$filter={long}"),
+        format!("$top={long}"),
+        format!("$top=-1{}", "0".repeat(30)),
+        "%".repeat(5000),
+    ] {
+        let said = Query::parse(&query).unwrap_err().body().to_string();
+        assert!(said.len() < 8000, "{} bytes", said.len());
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_does_harm(text in "[ -~é]{0,200}", name in "\\$(filter|select|expand|top|skip)") {

@@ -107,6 +107,23 @@ fn accounts_sessions_and_values_are_kept() {
 }
 
 #[test]
+fn a_session_is_durable_when_somebody_waits_for_it_and_so_is_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    // What nobody waits for is not written before the end of this test.
+    let (store, _) = open_counted(dir.path(), Metrics::new(), lazy());
+    let after_a_crash = || open(super::damage::copy(dir.path()).path()).0.sessions();
+    store.put_session(session("1", "admin"));
+    store.put_session(session("2", "admin"));
+    wait(store.settle_session("1")).unwrap();
+    assert_eq!(after_a_crash(), [session("1", "admin")]);
+    store.delete_session("1");
+    assert_eq!(after_a_crash(), [session("1", "admin")]);
+    wait(store.settle_session("1")).unwrap();
+    assert_eq!(after_a_crash(), []);
+    assert_eq!(store.sessions(), [session("2", "admin")]);
+}
+
+#[test]
 fn the_session_that_was_used_the_longest_time_ago_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open_counted(dir.path(), Metrics::new(), lazy());

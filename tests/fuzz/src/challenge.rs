@@ -2,10 +2,8 @@
 
 #![no_main]
 
-mod amt;
-
-use amt::digest::{Challenge, Claim, authorization};
 use libfuzzer_sys::fuzz_target;
+use plugfish::driver::amt::digest::{Challenge, Claim, authorization};
 
 fuzz_target!(|headers: &str| {
     let Ok(challenge) = Challenge::parse(headers.lines()) else { return };

@@ -70,7 +70,7 @@ fn serve_raw(answer: &'static [u8]) -> u16 {
 
 async fn ask(port: u16, tls: Tls) -> Result<Answer, HttpError> {
     let deadlines = Deadlines { connect: Duration::from_secs(5), exchange: Duration::from_secs(5) };
-    let client = HttpClient::new(&Recipe { deadlines, answer_bytes_max: 1000, tls })?;
+    let client = HttpClient::new(&Recipe { deadlines, answer_bytes_max: 1000, idle_max: deadlines.exchange, tls })?;
     let context = context(&Metrics::new());
     let errand = Errand { context: &context, op: "read", step: "test", attempt: 1 };
     let url = format!("https://127.0.0.1:{port}/wsman");

@@ -47,7 +47,7 @@ async fn a_sleeping_port_is_woken_by_a_probe() {
     .await;
     let metrics = Metrics::new();
     let config = TapoConfig { discovery_port: discovery, ..config(port) };
-    let mut device = Plugs::default().open_with(&config, context("node-1", no_pace(), &metrics), quick());
+    let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &metrics));
     device.order(Order::On, BootOverride::default()).await.unwrap();
     assert!(waking.recv().unwrap().plug().on);
     let line = "plugfish_device_requests_total{node=\"node-1\",op=\"discover\",outcome=\"ok\"} 1";
@@ -62,7 +62,7 @@ async fn a_plug_that_moved_is_found_by_its_mac_address() {
     let discovery = discoverable("127.0.0.255", "127.0.0.1", || {}).await;
     let config = TapoConfig { host: "127.0.0.2".into(), mac: mac(), discovery_port: discovery, ..config(fake.port) };
     let metrics = Metrics::new();
-    let mut device = Plugs::default().open_with(&config, context("node-1", no_pace(), &metrics), quick());
+    let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &metrics));
     let seen = device.read().await.unwrap();
     assert_eq!(
         notice(&seen, "moved").unwrap().text,
@@ -79,7 +79,7 @@ async fn without_a_mac_address_nobody_is_looked_for_elsewhere() {
     let fake = FakePlug::start(Plug::new(klap())).await;
     let discovery = discoverable("127.0.0.255", "127.0.0.1", || {}).await;
     let config = TapoConfig { host: "127.0.0.2".into(), discovery_port: discovery, ..config(fake.port) };
-    let mut device = Plugs::default().open_with(&config, context("node-1", no_pace(), &Metrics::new()), quick());
+    let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &Metrics::new()));
     assert_fails(device.read().await, FailureClass::Unreachable, "refused");
 }
 
@@ -89,7 +89,7 @@ async fn another_plug_at_the_address_is_never_switched() {
     stranger.info["mac"] = "AA-BB-CC-DD-EE-99".into();
     let stranger = FakePlug::start(stranger).await;
     let strict = TapoConfig { mac: mac(), ..config(stranger.port) };
-    let mut device = Plugs::default().open_with(&strict, context("node-1", no_pace(), &Metrics::new()), quick());
+    let mut device = Plugs::new(quick()).open(&strict, context("node-1", no_pace(), &Metrics::new()));
     let words = "another plug (aa:bb:cc:dd:ee:99) is at 127.0.0.1 now, not aa:bb:cc:dd:ee:01";
     assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Unreachable, words);
     assert_fails(device.read().await, FailureClass::Unreachable, words);
@@ -111,7 +111,7 @@ async fn two_plugs_that_changed_places_are_both_found() {
     let (other, own) = (start("127.0.0.2", "AA-BB-CC-DD-EE-99"), start("127.0.0.3", MAC));
     let discovery = discoverable("127.0.0.255", "127.0.0.3", || {}).await;
     let config = TapoConfig { host: "127.0.0.2".into(), mac: mac(), discovery_port: discovery, ..config(port) };
-    let mut device = Plugs::default().open_with(&config, context("node-1", no_pace(), &Metrics::new()), quick());
+    let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &Metrics::new()));
     device.order(Order::On, BootOverride::default()).await.unwrap();
     assert_eq!((other.plug().switched, own.plug().switched), (0, 1));
     assert!(notice(&device.read().await.unwrap(), "moved").is_some());
@@ -137,7 +137,7 @@ async fn the_port_is_what_discovery_says_when_nobody_gave_one() {
     });
     // Nobody listens on port 80 of this loopback address.
     let config = TapoConfig { port: None, discovery_port, ..config(port) };
-    let mut device = Plugs::default().open_with(&config, context("node-1", no_pace(), &Metrics::new()), quick());
+    let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &Metrics::new()));
     device.order(Order::On, BootOverride::default()).await.unwrap();
     assert!(fake.plug().on);
 }

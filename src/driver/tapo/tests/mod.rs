@@ -78,8 +78,8 @@ impl Bench {
         let fake = FakePlug::start(plug).await;
         let (mut config, mut timing) = (config(fake.port), quick());
         change(&mut config, &mut timing);
-        let (metrics, plugs) = (Metrics::new(), Plugs::default());
-        let device = plugs.open_with(&config, context("node-1", no_pace(), &metrics), timing);
+        let (metrics, plugs) = (Metrics::new(), Plugs::new(timing));
+        let device = plugs.open(&config, context("node-1", no_pace(), &metrics));
         Bench { fake, device, metrics, plugs }
     }
 

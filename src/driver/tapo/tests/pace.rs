@@ -16,10 +16,10 @@ async fn no_plug_feels_more_than_it_bears_whatever_it_does() {
     let mut plug = Plug::new(klap()).strip(&[1, 2], &[]);
     plug.loses_one_in = 4;
     let fake = FakePlug::start(plug).await;
-    let (plugs, metrics) = (Plugs::default(), Metrics::new());
+    let (plugs, metrics) = (Plugs::new(quick()), Metrics::new());
     let open = |outlet: u8| {
         let config = TapoConfig { outlet: Some(outlet), ..config(fake.port) };
-        plugs.open_with(&config, context(&format!("node-{outlet}"), Pace::PLUG, &metrics), quick())
+        plugs.open(&config, context(&format!("node-{outlet}"), Pace::PLUG, &metrics))
     };
     let work = [open(0), open(1)].map(|mut device| async move {
         // As the machine above does it: again until it is seen.

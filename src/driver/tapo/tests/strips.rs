@@ -9,7 +9,7 @@ fn outlets(bench: &Bench, numbers: &[u8]) -> Vec<TapoPlug> {
     let open = |number: &u8| {
         let config = TapoConfig { outlet: Some(*number), ..config(bench.fake.port) };
         let node = format!("node-{number}");
-        bench.plugs.open_with(&config, context(&node, no_pace(), &bench.metrics), quick())
+        bench.plugs.open(&config, context(&node, no_pace(), &bench.metrics))
     };
     numbers.iter().map(open).collect()
 }
@@ -169,8 +169,8 @@ async fn a_dropped_call_of_one_outlet_does_not_stop_the_others() {
 #[tokio::test]
 async fn connections_are_shared_by_address_and_account_and_go_with_their_last_outlet() {
     let metrics = Metrics::new();
-    let plugs = Plugs::default();
-    let open = |config: &TapoConfig| plugs.open_with(config, context("node-1", no_pace(), &metrics), quick());
+    let plugs = Plugs::new(quick());
+    let open = |config: &TapoConfig| plugs.open(config, context("node-1", no_pace(), &metrics));
     let count = || plugs.connections.lock().unwrap().values().flatten().filter(|c| c.strong_count() > 0).count();
     let one = open(&config(1));
     let two = open(&TapoConfig { outlet: Some(1), ..config(1) });

@@ -118,6 +118,23 @@ fn equal_commands_coalesce_and_the_newest_wins() {
 }
 
 #[test]
+fn a_cycle_does_not_join_one_that_has_turned_the_node_on_again() {
+    for (before, cuts) in [(Power::On, 2), (Power::Off, 1)] {
+        let mut world = World::settled(before);
+        world.reset(1, ResetType::PowerCycle);
+        while world.writes.last().is_none_or(|(_, power)| *power != Power::On) {
+            world.run(Duration::from_millis(10));
+        }
+        assert!(world.view().command.is_some(), "it is on, and that was not read yet");
+        world.reset(2, ResetType::PowerCycle);
+        world.run(secs(30));
+        assert_eq!(world.writes.iter().filter(|(_, power)| *power == Power::Off).count(), cuts, "{:?}", world.writes);
+        assert_eq!((world.relay, world.answered(2), world.view().command), (Power::On, Some(&Ok(())), None));
+        assert!(world.dwells().last().is_some_and(|dwell| *dwell >= secs(10)), "{:?}", world.dwells());
+    }
+}
+
+#[test]
 fn an_on_that_takes_the_place_of_a_cycle_waits_for_its_dwell() {
     let mut world = World::settled(Power::On);
     world.reset(1, ResetType::PowerCycle);

@@ -1,0 +1,54 @@
+//! Any bytes as nodes.yaml: nothing falls over, what is wrong is told in lines, with lines that are there, and without
+//! the secrets of files; what is good is the same when it is read again.
+
+#![no_main]
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use plugfish::config::{Surroundings, diff, load_in};
+
+const FILE: &str = "/etc/plugfish/nodes.yaml";
+const SECRET: &str = "quite secret";
+
+struct Around<'a>(&'a [u8]);
+
+impl Surroundings for Around<'_> {
+    fn var(&self, name: &str) -> Option<OsString> {
+        (name == "SECRET").then(|| SECRET.into())
+    }
+
+    fn read(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        match path.to_str() {
+            Some(FILE) => Ok(self.0.iter().copied().take(bytes_max + 1).collect()),
+            Some("/etc/plugfish/s") => Ok(format!("{SECRET}\n").into()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn everybody_reads(&self, _: &Path) -> bool {
+        true
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let load = || load_in(Path::new(FILE), &Around(bytes));
+    match load() {
+        Ok(loaded) => {
+            assert_eq!(load().as_ref(), Ok(&loaded));
+            assert!(diff(&loaded.config, &loaded.config).is_empty());
+            assert!(!format!("{loaded:?}").contains(SECRET));
+        }
+        Err(told) => {
+            assert!(!told.problems.is_empty());
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+            for problem in &told.problems {
+                assert!(problem.line.is_none_or(|line| (1..=lines).contains(&line)), "{problem:?}");
+                let said = problem.in_file(Path::new(FILE));
+                assert!(!said.contains(char::is_control) && !said.contains(SECRET), "{said}");
+            }
+        }
+    }
+});

@@ -1,0 +1,176 @@
+//! A service on two nodes whose devices always say the same, and what it keeps, in memory: no disk, no socket.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use plugfish::account::{AccessRules, AccountBook, AccountFuture, AccountRecord, Role, SessionRecord};
+use plugfish::clock::{Clock, Wall};
+use plugfish::http::auth::{Access, hash_password};
+use plugfish::node::actor::Surroundings;
+use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
+use plugfish::node::event::EventBus;
+use plugfish::node::fleet::{Fleet, Keeper, NodeSetup};
+use plugfish::node::journal::{BootRecord, Intent, Journal, JournalFuture, NodeRecord, SeenRecord};
+use plugfish::node::{BootOverride, NodeId, NodeSpec, Order, Power, Rules};
+use plugfish::redfish::Service;
+use plugfish::redfish::events::{Events, Shelf, ShelfFuture};
+use plugfish::telemetry::Metrics;
+use serde_json::Value;
+
+/// What lives as long as the process.
+pub struct World {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    fleet: Fleet,
+    admin: AccountRecord,
+    /// What the shelf holds at first.
+    pub values: BTreeMap<String, Value>,
+}
+
+impl World {
+    pub async fn new() -> World {
+        let (clock, metrics) = (Clock::system(), Metrics::new());
+        let journal = Arc::new(Forgetful);
+        let around = Surroundings { clock: clock.clone(), journal, events: EventBus::new(), metrics: metrics.clone() };
+        let mut keeper = Keeper::new(around);
+        keeper.apply(vec![setup("n0"), setup("n1")]).await;
+        let fleet = keeper.fleet();
+        while !fleet.table().values().all(|entry| entry.view().power.is_some()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        std::mem::forget(keeper);
+        let admin = AccountRecord {
+            username: "admin".into(),
+            password_hash: hash_password("secret").unwrap(),
+            role: Role::Administrator,
+            enabled: true,
+            change: 1,
+            password_change_required: false,
+            created: Wall(1),
+        };
+        World { clock, metrics, fleet, admin, values: BTreeMap::new() }
+    }
+
+    /// A service as it is after a start, and what keeps its values.
+    pub fn service(&self) -> (Service, Arc<Kept>) {
+        let kept = Arc::new(Kept { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
+        let service = Service {
+            fleet: self.fleet.clone(),
+            access: Arc::new(Access::new(kept.clone(), self.clock.clone(), false)),
+            uuid: Default::default(),
+            port: 8000,
+            events: Events::start(kept.clone(), self.clock.clone(), self.metrics.clone()),
+            certificate: None,
+            recorder: Arc::default(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        };
+        (service, kept)
+    }
+}
+
+/// One account, and the values of the event service.
+pub struct Kept {
+    admin: AccountRecord,
+    pub values: Mutex<BTreeMap<String, Value>>,
+}
+
+impl AccountBook for Kept {
+    fn accounts(&self) -> Vec<AccountRecord> {
+        vec![self.admin.clone()]
+    }
+
+    fn put_account(&self, _: AccountRecord) -> AccountFuture {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn delete_account(&self, _: &str) -> AccountFuture {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn rules(&self) -> AccessRules {
+        AccessRules::default()
+    }
+
+    fn put_rules(&self, _: AccessRules) -> AccountFuture {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn sessions(&self) -> Vec<SessionRecord> {
+        Vec::new()
+    }
+
+    fn put_session(&self, _: SessionRecord) {}
+
+    fn delete_session(&self, _: &str) {}
+}
+
+impl Shelf for Kept {
+    fn values(&self, prefix: &str) -> Vec<(String, Value)> {
+        let values = self.values.lock().unwrap();
+        let found = values.iter().filter(|(name, _)| name.starts_with(prefix));
+        found.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn put(&self, name: &str, value: Value) -> ShelfFuture {
+        self.values.lock().unwrap().insert(name.into(), value);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn delete(&self, name: &str) -> ShelfFuture {
+        self.values.lock().unwrap().remove(name);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct Forgetful;
+
+impl Journal for Forgetful {
+    fn load(&self, _: &NodeId) -> NodeRecord {
+        NodeRecord::default()
+    }
+
+    fn record_intent(&self, _: &NodeId, _: Intent) -> JournalFuture {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn clear_intent(&self, _: &NodeId, _: u64) {}
+
+    fn record_boot(&self, _: &NodeId, _: BootRecord) -> JournalFuture {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn note_seen(&self, _: &NodeId, _: SeenRecord) {}
+}
+
+fn setup(id: &str) -> NodeSetup {
+    let spec = NodeSpec {
+        id: id.parse().unwrap(),
+        inventory: Arc::default(),
+        rules: Rules {
+            poll_interval: Duration::from_secs(3600),
+            off_dwell: Duration::from_secs(10),
+            command_deadline: Duration::from_secs(60),
+        },
+        device: "a device that is always on".into(),
+        kind: &DeviceKind::PLUG,
+        boot_mode: None,
+        boot_targets: None,
+    };
+    NodeSetup { spec, wiring: 0, device: Arc::new(|| Box::new(AlwaysOn)) }
+}
+
+struct AlwaysOn;
+
+impl PowerDevice for AlwaysOn {
+    fn read(&mut self) -> DeviceFuture<'_, Observation> {
+        Box::pin(async { Ok(Observation { power: Some(Power::On), ..Observation::default() }) })
+    }
+
+    fn order(&mut self, _: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn forget_session(&mut self) {}
+}

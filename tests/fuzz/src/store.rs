@@ -1,0 +1,13 @@
+//! Any bytes as what lies on the disk: a record of each kind, a key, a state.json.
+
+#![no_main]
+
+mod odd;
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+
+fuzz_target!(|bytes: &[u8]| plugfish::store::fuzz::kept(bytes));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    odd::mutate(data, size, max_size, seed, 1)
+});

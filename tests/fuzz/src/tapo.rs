@@ -1,0 +1,13 @@
+//! Any bytes as any answer of a Tapo plug, in each of its variants, and what is read out of the JSON in it.
+
+#![no_main]
+
+mod odd;
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+
+fuzz_target!(|bytes: &[u8]| plugfish::driver::tapo::fuzz::answer(bytes));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    odd::mutate(data, size, max_size, seed, 1)
+});
