@@ -129,6 +129,7 @@ impl State {
         }
         self.check_view(node);
         self.check_renewal(node);
+        self.check_claim(node);
         self.nodes[node].operations += 1;
         match op {
             Op::Order(order, boot) => {
@@ -320,20 +321,6 @@ impl State {
         known.renewed.1 = None;
         if known.renewed.0.is_some_and(|at| at < now) {
             self.broken(node, "renewal", "an operation begins with the session that somebody renewed".into());
-        }
-    }
-
-    /// A restart that was taken is on record before anything else.
-    fn check_restart_recorded(&mut self, node: usize) {
-        let record = self.pages[node].memory.intent.as_ref();
-        let cutting = record.filter(|intent| intent.stage == Stage::Cutting);
-        let Some(current) = self.nodes[node].current.as_ref().filter(|c| cutting.is_some_and(|i| i.by == c.by)) else {
-            return;
-        };
-        let taken = current.taken.iter().any(|order| order.is_pulse());
-        if taken && !current.restored && self.disk_full.max(self.disk_slow) < current.accepted {
-            let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
-            self.broken(node, "durable-first", words);
         }
     }
 

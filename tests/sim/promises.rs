@@ -138,14 +138,9 @@ impl State {
             // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
             None => known.expect.filter(|power| *power == Power::On),
         };
-        let unclaimed = owed && intent.stage == Stage::Accepted;
         if shuts_down && known.expect == Some(Power::On) {
             // A machine that was asked to shut down may do so after the next command was seen to be done.
             known.expect = None;
-        }
-        if unclaimed {
-            let words = format!("{reset} takes the place of a command that cut the power, and owes nothing");
-            self.broken(node, "never-left-off", words);
         }
     }
 
@@ -221,6 +216,37 @@ impl State {
         if known.refused.len() > 1 + known.causes.len() || soon > 2 + causes_soon {
             let words = format!("{} refused logins in {held:?}, {soon} in {minute:?}", known.refused.len());
             self.broken(node, "login-hold", words);
+        }
+    }
+
+    /// A command in the place of one that cut the power has its claim to an On on record.
+    pub fn check_claim(&mut self, node: usize) {
+        let record = self.pages[node].memory.intent.as_ref();
+        let unclaimed = record.filter(|intent| intent.stage == Stage::Accepted);
+        let Some(current) = self.nodes[node].current.as_ref().filter(|c| unclaimed.is_some_and(|i| i.by == c.by))
+        else {
+            return;
+        };
+        if current.owed
+            && end_of(current.reset) != Some(Power::Off)
+            && self.disk_full.max(self.disk_stuck) < current.accepted
+        {
+            let words = format!("{} takes the place of a command that cut the power, and owes nothing", current.reset);
+            self.broken(node, "never-left-off", words);
+        }
+    }
+
+    /// A restart that was taken is on record before anything else.
+    pub fn check_restart_recorded(&mut self, node: usize) {
+        let record = self.pages[node].memory.intent.as_ref();
+        let cutting = record.filter(|intent| intent.stage == Stage::Cutting);
+        let Some(current) = self.nodes[node].current.as_ref().filter(|c| cutting.is_some_and(|i| i.by == c.by)) else {
+            return;
+        };
+        let taken = current.taken.iter().any(|order| order.is_pulse());
+        if taken && !current.restored && self.disk_full.max(self.disk_slow) < current.accepted {
+            let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
+            self.broken(node, "durable-first", words);
         }
     }
 

@@ -97,7 +97,9 @@ fn happens(world: &Arc<World>) {
             state.trace(node, What::Note("the disk is slow"));
         }
         955..965 => {
-            let long = state.some_time(1_000, 10.0);
+            state.disk_flaky = state.rng.random_bool(0.5);
+            let scale = if state.disk_flaky { 60.0 } else { 10.0 };
+            let long = state.some_time(1_000, scale);
             state.disk_full = state.disk_full.max(now + long);
             state.trace(node, What::Note("the disk is full"));
         }
