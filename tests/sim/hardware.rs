@@ -254,6 +254,11 @@ impl Hardware {
         }
     }
 
+    /// It may report what was before: whoever asks it politely cannot know.
+    pub fn is_late(&self, now: Duration) -> bool {
+        self.late.is_some_and(|(until, _)| now < until)
+    }
+
     /// The orders that it takes now.
     pub fn orders(&self, now: Duration) -> Vec<Order> {
         match self.power {

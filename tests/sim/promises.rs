@@ -165,9 +165,11 @@ impl State {
         let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
         let restarts = restarts(current.reset) || current.reset == ResetType::Nmi;
         let restarted = current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
+        // A polite request does nothing yet, so nothing tells a late reading from a true one.
+        let unknowable = current.reset == ResetType::GracefulShutdown && device.is_late(self.now());
         let words = if read_back.is_none() {
             format!("{} is called done, and the last reading is {:?}", current.reset, known.reading)
-        } else if undisturbed && device.moving.is_none() && device.power != wanted {
+        } else if undisturbed && device.moving.is_none() && device.power != wanted && !unknowable {
             format!("{} is called done, and the power is {}", current.reset, device.power)
         } else if undisturbed && restarts && !current.restored && !restarted {
             format!("{} is called done, and it was given {:?} for it", current.reset, current.given)
