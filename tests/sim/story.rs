@@ -116,7 +116,10 @@ fn happens(world: &Arc<World>) {
             state.trace(node, What::Note("a flood of clients"));
             let reset = state.pick(&[ResetType::On, ResetType::ForceOff, ResetType::PowerCycle]);
             let (mixed, at_once) = (state.rng.random_bool(0.5), state.rng.random_bool(0.5));
-            if !at_once {
+            // Either the disk holds them up, or they come one by one and each is accepted.
+            let slowly = state.rng.random_bool(0.5);
+            let spread = if slowly { 20_000 } else { 2_000 };
+            if !at_once && !slowly {
                 state.disk_slow = state.disk_slow.max(now + Duration::from_secs(5));
             }
             drop(state);
@@ -127,7 +130,7 @@ fn happens(world: &Arc<World>) {
                     if !at_once {
                         let (clock, pause) = {
                             let mut state = world.lock();
-                            (state.clock(), state.chance_ms(0, 2_000))
+                            (state.clock(), state.chance_ms(0, spread))
                         };
                         clock.sleep(pause).await;
                     }

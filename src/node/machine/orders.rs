@@ -10,6 +10,16 @@ use crate::node::event::Happening;
 use crate::node::journal::{Intent, JournalError, Stage};
 use crate::node::{Order, Power, Refusal, ResetType};
 
+/// With which stage a command begins. A node that was cut for a command that ends with On keeps that claim when another such
+/// command takes its place.
+fn claim(owes_on: bool, reset: ResetType) -> Stage {
+    match (owes_on, reset) {
+        (true, ResetType::On | ResetType::ForceOn) => Stage::Restoring,
+        (true, ResetType::ForceOff | ResetType::GracefulShutdown) | (false, _) => Stage::Accepted,
+        (true, _) => Stage::Cutting,
+    }
+}
+
 impl Machine {
     /// What may be asked of the node's power in its present state.
     pub(super) fn resets(&self) -> Vec<ResetType> {
@@ -112,12 +122,7 @@ impl Machine {
             Some(Saving::Accept { command, .. }) => Some(&*command),
             _ => self.command.as_ref(),
         };
-        // A node that was cut for a command that ends with On keeps that claim when another such command takes its place.
-        let stage = match (before.is_some_and(Command::owes_on), reset) {
-            (true, ResetType::On | ResetType::ForceOn) => Stage::Restoring,
-            (true, ResetType::ForceOff | ResetType::GracefulShutdown) | (false, _) => Stage::Accepted,
-            (true, _) => Stage::Cutting,
-        };
+        let stage = claim(before.is_some_and(Command::owes_on), reset);
         let intent = Intent { number: self.last_number, reset, accepted: now.wall, by, stage };
         let (order, _) = plan(reset, self.abilities());
         let want = order.leads_to();
@@ -132,6 +137,23 @@ impl Machine {
         };
         let limit = self.spec.rules.command_deadline + dwell;
         Command::accepted(intent, now.mono, limit, must_read, self.abilities())
+    }
+
+    /// A command could not be recorded: those that were asked for after it take the place of the one before it.
+    pub(super) fn claim_anew(&mut self, out: &mut Vec<Effect>) {
+        let mut owes = self.command.as_ref().is_some_and(Command::owes_on);
+        let mut newest = None;
+        for saving in &mut self.saves {
+            if let Saving::Accept { command, .. } = saving {
+                let stage = std::mem::replace(&mut command.intent.stage, claim(owes, command.intent.reset));
+                newest = (stage != command.intent.stage).then(|| command.intent.clone());
+                owes = command.owes_on();
+            }
+        }
+        // It is on its way to the record without its claim.
+        if let Some(intent) = newest {
+            self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
+        }
     }
 
     /// A new command is durable: it takes the place of the one before.

@@ -250,6 +250,25 @@ fn a_cycle_that_has_cut_the_power_is_always_completed() {
 }
 
 #[test]
+fn an_on_takes_over_the_claim_of_a_cycle_when_the_command_between_could_not_be_recorded() {
+    let mut world = World::new(Power::On);
+    world.run(secs(1));
+    world.reset(1, ResetType::PowerCycle);
+    world.run(secs(3));
+    world.reset(2, ResetType::ForceOff);
+    world.reset(3, ResetType::On);
+    world.disk_full = true;
+    world.save_one();
+    world.disk_full = false;
+    world.mood = Mood::Away;
+    world.run(secs(600));
+    assert_eq!(world.disk.intent.as_ref().map(|intent| intent.stage), Some(Stage::Restoring));
+    world.mood = Mood::Well;
+    world.run(secs(90));
+    assert_eq!((world.relay, &world.disk.intent), (Power::On, &None));
+}
+
+#[test]
 fn a_cycle_whose_cut_cannot_be_seen_in_time_leaves_the_node_on() {
     let mut world = World::settled(Power::On);
     world.mood = Mood::Ignores;
