@@ -269,10 +269,12 @@ impl State {
         let wakes =
             self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Asleep) && order == Order::On;
         let fitting = if wakes { BootTarget::None } else { shown };
-        if applies && order.boots() && force != fitting {
+        // What was decided at this moment may have been decided before the change.
+        let changed_now = self.nodes[node].boot_changed == Some(self.now());
+        if applies && order.boots() && force != fitting && !changed_now {
             self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
         }
-        if force != BootTarget::None && (!applies || force != shown || !order.boots()) {
+        if force != BootTarget::None && (!applies || force != shown && !changed_now || !order.boots()) {
             self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
         }
     }
