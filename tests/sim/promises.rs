@@ -139,14 +139,9 @@ impl State {
             // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
             None => known.expect.filter(|power| *power == Power::On),
         };
-        let unclaimed = owed && intent.stage == Stage::Accepted;
         if shuts_down && known.expect == Some(Power::On) {
             // A machine that was asked to shut down may do so after the next command was seen to be done.
             known.expect = None;
-        }
-        if unclaimed {
-            let words = format!("{reset} takes the place of a command that cut the power, and owes nothing");
-            self.broken(node, "never-left-off", words);
         }
     }
 
@@ -190,7 +185,7 @@ impl State {
         if shown && self.pages[node].boot_landed.0 != now {
             self.broken(node, "boot-once", "an override is said to be used up and is still in force".into());
         }
-        let writes = self.boot_writes(node);
+        let (writes, calm_since) = (self.boot_writes(node), self.calm_since(node));
         let known = &mut self.nodes[node];
         (known.consumed, known.used_up) = (known.consumed + 1, Some(now));
         let device = &self.devices[known.device];
@@ -200,7 +195,8 @@ impl State {
             // The number that is shown is that of after its use.
             Make::Engine => {
                 let used = writes.checked_sub(1).and_then(|writes| known.used.get(&writes));
-                used.is_some_and(|(count, doubts)| count + doubts > 0) || !quiet || known.disturbed + FOUND > now
+                // A machine whose state is told late may be on when it is turned on.
+                used.is_some_and(|(count, doubts)| count + doubts > 0) || !quiet || calm_since + FOUND > now
             }
         };
         if !used {

@@ -339,6 +339,23 @@ fn a_restart_that_was_taken_is_not_made_twice_when_its_reading_fails() {
 }
 
 #[test]
+fn a_machine_between_two_states_is_not_asked_all_the_time() {
+    let mut world = engine(Power::On);
+    world.reset(1, ResetType::ForceRestart);
+    world.run_to_the_order();
+    world.operate();
+    world.mood = Mood::Away;
+    world.run(secs(8));
+    world.mood = Mood::Between;
+    let before = world.reads.len();
+    world.run(secs(30));
+    assert!(world.reads.len() - before <= 17, "{} readings", world.reads.len() - before);
+    world.mood = Mood::Well;
+    world.run(secs(30));
+    assert_eq!((world.orders(), world.done()), (vec![Order::Reset], 1));
+}
+
+#[test]
 fn an_on_for_a_machine_that_is_on_uses_no_override_up() {
     let mut world = engine(Power::On);
     world.engine.system = false;
