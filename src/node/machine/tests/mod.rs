@@ -2,6 +2,7 @@
 //!
 //! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
+mod cycles;
 mod engine;
 mod laws;
 mod rules;
