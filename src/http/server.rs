@@ -113,7 +113,7 @@ pub fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
 
 /// Starts serving what `app` mounts on these listeners. The server ends by its handle.
 ///
-/// This is what `HttpServer` of actix-web does, on [restrained](Restrained) connections.
+/// This is what `HttpServer` of actix-web does, on restrained connections (`socket.rs`).
 pub fn run(
     listeners: Vec<TcpListener>,
     tls: Option<&Arc<Certificate>>,

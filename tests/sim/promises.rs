@@ -11,7 +11,7 @@ use plugfish::node::{BootEnabled, Order, Power, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::hardware::Make;
-use super::laws::{DWELL, FOUND, current_of, end_of, restarts};
+use super::laws::{ACTORS_OVERLAP, DWELL, FOUND, current_of, end_of, restarts};
 use super::report::What;
 use super::world::{Current, State};
 
@@ -102,6 +102,7 @@ impl State {
                     current.overdue = true;
                 }
             }
+            Happening::BootChanged(_) => self.nodes[node].boot_changed = Some(now),
             Happening::BootConsumed => self.consumed(node),
             Happening::Revived => {
                 let fell = self.nodes[node].fell.take();
@@ -186,7 +187,7 @@ impl State {
         if shown && self.pages[node].boot_landed.0 != now {
             self.broken(node, "boot-once", "an override is said to be used up and is still in force".into());
         }
-        let writes = self.boot_writes(node);
+        let (writes, calm_since) = (self.boot_writes(node), self.calm_since(node));
         let known = &mut self.nodes[node];
         (known.consumed, known.used_up) = (known.consumed + 1, Some(now));
         let device = &self.devices[known.device];
@@ -196,7 +197,8 @@ impl State {
             // The number that is shown is that of after its use.
             Make::Engine => {
                 let used = writes.checked_sub(1).and_then(|writes| known.used.get(&writes));
-                used.is_some_and(|(count, doubts)| count + doubts > 0) || !quiet || known.disturbed + FOUND > now
+                // A machine whose state is told late may be on when it is turned on.
+                used.is_some_and(|(count, doubts)| count + doubts > 0) || !quiet || calm_since + FOUND > now
             }
         };
         if !used {
@@ -321,7 +323,10 @@ impl State {
         let happenings = entry.map(|entry| entry.happenings());
         let newest = happenings.as_ref().and_then(|happenings| happenings.first()).map_or(0, |event| event.number);
         let remembered = (happenings.map_or(0, |happenings| happenings.len()), newest);
-        if remembered != (known.told.0.min(HAPPENINGS_MAX), known.told.1) {
+        if now < known.moved + ACTORS_OVERLAP {
+            // What the one before still tells is not remembered.
+            self.nodes[node].told = remembered;
+        } else if remembered != (known.told.0.min(HAPPENINGS_MAX), known.told.1) {
             let words = format!("{remembered:?} is remembered of {:?} that were told", known.told);
             return self.broken(node, "told-once", words);
         }

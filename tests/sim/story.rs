@@ -255,7 +255,7 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         state.answered(node, now, reset, &by, before, &answer);
         // A device that dies in the middle of a cycle is the worst of them.
         let worst = answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0;
-        worst.then(|| (state.clock(), state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000)))
+        worst.then(|| (state.clock(), state.chance_ms(500, 12_000), state.chance_ms(20_000, 600_000)))
     };
     if let Some((clock, pause, long)) = worst {
         clock.sleep(pause).await;

@@ -107,6 +107,8 @@ pub struct Node {
     pub expect: Option<Power>,
     /// Reloads, falls, renewals and starts: whatever is not ordinary.
     pub disturbed: Duration,
+    /// When the override was last changed.
+    pub boot_changed: Option<Duration>,
     /// Causes for another login: commands, renewals, rewirings, starts.
     pub causes: VecDeque<(Duration, bool)>,
     pub refused: VecDeque<Duration>,
@@ -389,6 +391,7 @@ impl Node {
             ghost: false,
             expect: None,
             disturbed: Duration::ZERO,
+            boot_changed: None,
             causes: VecDeque::new(),
             refused: VecDeque::new(),
             operations: 0,

@@ -244,10 +244,10 @@ impl Command {
     pub fn between_states(&mut self, now: Mono) {
         match self.taken.as_mut() {
             Some((_, readings)) => *readings += 1,
-            None => {
-                self.retry_at = now + BETWEEN_STATES_LOOK;
-                self.obstacle = Some("it is between two states".into());
-            }
+            None => self.obstacle = Some("it is between two states".into()),
+        }
+        if self.taken.is_none() || self.must_read {
+            self.retry_at = now + BETWEEN_STATES_LOOK;
         }
     }
 

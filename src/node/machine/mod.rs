@@ -346,7 +346,6 @@ impl Machine {
             }
             (Saving::Accept { tickets, .. }, Err(error)) => {
                 out.extend(tickets.into_iter().map(|ticket| Effect::Answer(ticket, Err(refused(error.clone())))));
-                self.claim_anew(out);
             }
             (Saving::Stage(intent), result) => self.stage_saved(intent, result, moment, out),
             (Saving::Boot { record, ticket }, Ok(())) => {

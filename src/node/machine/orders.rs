@@ -139,26 +139,19 @@ impl Machine {
         Command::accepted(intent, now.mono, limit, must_read, self.abilities())
     }
 
-    /// A command could not be recorded: those that were asked for after it take the place of the one before it.
-    pub(super) fn claim_anew(&mut self, out: &mut Vec<Effect>) {
-        let mut owes = self.command.as_ref().is_some_and(Command::owes_on);
-        let mut newest = None;
-        for saving in &mut self.saves {
-            if let Saving::Accept { command, .. } = saving {
-                let stage = std::mem::replace(&mut command.intent.stage, claim(owes, command.intent.reset));
-                newest = (stage != command.intent.stage).then(|| command.intent.clone());
-                owes = command.owes_on();
+    /// A new command is durable: it takes the place of the one before.
+    pub(super) fn install(&mut self, mut command: Command, out: &mut Vec<Effect>) {
+        let Intent { reset, by, .. } = command.intent.clone();
+        let claim = claim(self.command.as_ref().is_some_and(Command::owes_on), reset);
+        if command.intent.stage == Stage::Accepted && claim != Stage::Accepted {
+            // The one between, with which the claim would have ended, could not be recorded.
+            command.intent.stage = claim;
+            // Of two commands that wait for their record the newer one has the last word.
+            if self.newest_accept().is_none() {
+                let intent = command.intent.clone();
+                self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
             }
         }
-        // It is on its way to the record without its claim.
-        if let Some(intent) = newest {
-            self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
-        }
-    }
-
-    /// A new command is durable: it takes the place of the one before.
-    pub(super) fn install(&mut self, command: Command, out: &mut Vec<Effect>) {
-        let Intent { reset, by, .. } = command.intent.clone();
         if let Some(old) = self.command.take() {
             let old = old.intent.reset;
             out.push(Effect::Tell(Happening::CommandSuperseded { reset: old, by: reset }));
@@ -248,7 +241,10 @@ impl Machine {
         match result {
             Ok(()) => command.intent = intent,
             // The node is on, and without a record a crash in the middle would leave it off, or send an interrupt twice.
-            Err(error) if intent.stage == Stage::Cutting || command.order == Order::Nmi => {
+            Err(error)
+                if (command.intent.stage, intent.stage) == (Stage::Accepted, Stage::Cutting)
+                    || command.order == Order::Nmi =>
+            {
                 let why = format!("{} was given up before anything was done: {error}", command.in_words());
                 self.fail_command(why, moment.now, out);
             }

@@ -2,6 +2,7 @@
 //!
 //! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
+mod cycles;
 mod engine;
 mod laws;
 mod rules;
@@ -34,6 +35,8 @@ enum Mood {
     NotReady,
     /// Another machine answers.
     Stranger,
+    /// Is on the way from one state to another.
+    Between,
 }
 
 /// A node's machine and everything around it.
@@ -247,7 +250,7 @@ impl World {
             return self.input(Input::Done { started: Mono::after_start(started), result: Err(error) });
         }
         let observation = Observation {
-            power: Some(self.relay),
+            power: (self.mood != Mood::Between).then_some(self.relay),
             on_for: Some(if self.relay == Power::On { self.now - self.turned } else { Duration::ZERO }),
             milliwatts: Some(12_000),
             energy_today_wh: Some(self.now.as_secs() / 60),
@@ -271,12 +274,12 @@ impl World {
             Outcome::Studied(Findings { inventory, more, ..Findings::default() })
         };
         let result = match self.mood {
-            Mood::Well | Mood::Ignores | Mood::NotReady | Mood::Stranger if op == Op::Read => {
+            Mood::Well | Mood::Ignores | Mood::NotReady | Mood::Stranger | Mood::Between if op == Op::Read => {
                 Ok(Outcome::Seen(observation))
             }
             Mood::Well | Mood::Ignores | Mood::NotReady if op == Op::Study => Ok(study()),
             Mood::Well | Mood::Ignores | Mood::Stranger => Ok(Outcome::Taken),
-            Mood::NotReady => fail(FailureClass::NotReady),
+            Mood::NotReady | Mood::Between => fail(FailureClass::NotReady),
             Mood::Away => fail(FailureClass::Unreachable),
             Mood::Mute => fail(FailureClass::Timeout),
             Mood::WrongPassword => fail(FailureClass::Auth),

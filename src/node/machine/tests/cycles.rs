@@ -1,0 +1,52 @@
+//! Commands that come while a cycle is under way.
+
+use super::*;
+use crate::node::journal::Stage;
+
+#[test]
+fn an_on_takes_over_the_claim_of_a_cycle_when_the_command_between_could_not_be_recorded() {
+    let mut world = World::new(Power::On);
+    world.run(secs(1));
+    world.reset(1, ResetType::PowerCycle);
+    world.run(secs(3));
+    world.reset(2, ResetType::ForceOff);
+    world.reset(3, ResetType::On);
+    world.disk_full = true;
+    world.save_one();
+    world.disk_full = false;
+    world.mood = Mood::Away;
+    world.run(secs(600));
+    assert_eq!(world.disk.intent.as_ref().map(|intent| intent.stage), Some(Stage::Restoring));
+    world.mood = Mood::Well;
+    world.run(secs(90));
+    assert_eq!((world.relay, &world.disk.intent), (Power::On, &None));
+}
+
+#[test]
+fn a_cycle_does_not_join_one_that_has_turned_the_node_on_again() {
+    for (before, cuts) in [(Power::On, 2), (Power::Off, 1)] {
+        let mut world = World::settled(before);
+        world.reset(1, ResetType::PowerCycle);
+        while world.writes.last().is_none_or(|(_, power)| *power != Power::On) {
+            world.run(Duration::from_millis(10));
+        }
+        assert!(world.view().command.is_some(), "it is on, and that was not read yet");
+        world.reset(2, ResetType::PowerCycle);
+        world.run(secs(30));
+        assert_eq!(world.writes.iter().filter(|(_, power)| *power == Power::Off).count(), cuts, "{:?}", world.writes);
+        assert_eq!((world.relay, world.answered(2), world.view().command), (Power::On, Some(&Ok(())), None));
+        assert!(world.dwells().last().is_some_and(|dwell| *dwell >= secs(10)), "{:?}", world.dwells());
+    }
+}
+
+#[test]
+fn an_on_that_takes_the_place_of_a_cycle_waits_for_its_dwell() {
+    let mut world = World::settled(Power::On);
+    world.reset(1, ResetType::PowerCycle);
+    world.run(secs(2));
+    assert_eq!(world.relay, Power::Off);
+    world.reset(2, ResetType::On);
+    world.run(secs(20));
+    assert_eq!(world.relay, Power::On);
+    assert!(world.dwells()[0] >= secs(10));
+}
