@@ -233,7 +233,7 @@ impl State {
         };
         if current.owed
             && end_of(current.reset) != Some(Power::Off)
-            && self.disk_full.max(self.disk_stuck) < current.accepted
+            && self.pages[node].failed.is_none_or(|at| at < current.accepted)
         {
             let words = format!("{} takes the place of a command that cut the power, and owes nothing", current.reset);
             self.broken(node, "never-left-off", words);

@@ -249,6 +249,9 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
             patches(world, node).await;
         });
     }
+    if answer.is_ok() && reset == ResetType::PowerCycle && world.lock().rng.random_range(0..8) == 0 {
+        actix::spawn(changes_mind(world.clone(), node));
+    }
     let worst = {
         let mut state = world.lock();
         state.nodes[node].asking -= 1;
@@ -268,6 +271,28 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         let device = state.nodes[node].device;
         state.devices[device].fail(Fault::Silent, until);
         state.trace(node, What::Fails(Fault::Silent, long));
+    }
+}
+
+/// Somebody wants a node off that is being cycled, and at once on again, while the disk does not take every write.
+async fn changes_mind(world: Arc<World>, node: usize) {
+    let (clock, pause) = {
+        let mut state = world.lock();
+        (state.clock(), state.chance_ms(500, 9_000))
+    };
+    clock.sleep(pause).await;
+    {
+        let mut state = world.lock();
+        let now = state.now();
+        if now >= state.shape.length {
+            return;
+        }
+        state.disk_flaky = true;
+        state.disk_full = state.disk_full.max(now + Duration::from_millis(300));
+    }
+    for reset in [ResetType::ForceOff, ResetType::On] {
+        let asks: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(one(world.clone(), node, reset));
+        actix::spawn(asks);
     }
 }
 
