@@ -61,7 +61,10 @@ impl State {
             Err(_) => true,
         };
         let failures = self.view(node).map_or(0, |view| view.link.failures);
-        if matches!(answer, Err(Refusal::DeviceAway { .. })) && failures < FAILURES_LEAST {
+        if matches!(answer, Err(Refusal::DeviceAway { .. }))
+            && failures < FAILURES_LEAST
+            && self.nodes[node].found < asked
+        {
             self.broken(node, "answered", format!("the device is given up after {failures} failures"));
         }
         if well && odd {

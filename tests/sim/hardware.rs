@@ -186,7 +186,8 @@ impl Hardware {
     pub fn heal(&mut self, now: Duration) {
         self.advance(now);
         (self.fault, self.late, self.panics) = (None, None, false);
-        (self.disturbed, self.corners_then) = (now, self.corners);
+        // A call that is stuck ends by the actor's own deadline.
+        (self.disturbed, self.corners_then) = (now + Duration::from_secs(45), self.corners);
     }
 
     /// Somebody outside changes the power.
@@ -252,6 +253,11 @@ impl Hardware {
             (None, Some((_, old))) => Some(old),
             (None, None) => Some(self.power),
         }
+    }
+
+    /// It may report what was before: whoever asks it politely cannot know.
+    pub fn is_late(&self, now: Duration) -> bool {
+        self.late.is_some_and(|(until, _)| now < until)
     }
 
     /// The orders that it takes now.

@@ -67,6 +67,8 @@ pub struct Page {
     /// What is on record, as the actor was told.
     pub memory: NodeRecord,
     waiting: usize,
+    /// When a write last failed.
+    pub failed: Option<Duration>,
     /// Of whom an intent became durable lately, and which.
     pub landed: VecDeque<(Duration, Intent)>,
     /// The change numbers of the boot override in memory: the last one from before this moment, and when it landed.
@@ -238,6 +240,9 @@ impl Paper {
                 }
                 state.pages[index].land(now, what);
             } else {
+                let mut state = world.lock();
+                state.pages[index].failed = Some(state.now());
+                drop(state);
                 let shown = store.load(&node);
                 let shown = match &what {
                     What::Intent(intent) => shown.intent.as_ref() == Some(intent),

@@ -23,6 +23,9 @@ pub const FOUND: Duration = Duration::from_secs(72);
 /// Walls count in milliseconds.
 const GRAIN: Duration = Duration::from_millis(5);
 
+/// The actor of a node that was taken out may end its last operation while the next one is there already.
+pub const ACTORS_OVERLAP: Duration = Duration::from_secs(50);
+
 /// Orders older than this are not on their way any more.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -129,6 +132,7 @@ impl State {
         }
         self.check_view(node);
         self.check_renewal(node);
+        self.check_claim(node);
         self.nodes[node].operations += 1;
         match op {
             Op::Order(order, boot) => {
@@ -325,20 +329,6 @@ impl State {
         }
     }
 
-    /// A restart that was taken is on record before anything else.
-    fn check_restart_recorded(&mut self, node: usize) {
-        let record = self.pages[node].memory.intent.as_ref();
-        let cutting = record.filter(|intent| intent.stage == Stage::Cutting);
-        let Some(current) = self.nodes[node].current.as_ref().filter(|c| cutting.is_some_and(|i| i.by == c.by)) else {
-            return;
-        };
-        let taken = current.taken.iter().any(|order| order.is_pulse());
-        if taken && !current.restored && self.disk_full.max(self.disk_slow) < current.accepted {
-            let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
-            self.broken(node, "durable-first", words);
-        }
-    }
-
     /// Polls leave a device alone for a while, if nothing else happens.
     fn check_poll(&mut self, node: usize) {
         let now = self.now();
@@ -436,7 +426,9 @@ impl State {
     /// The actor remembers what it saw: that must be what was read.
     pub fn notes(&mut self, node: usize, seen: &SeenRecord) {
         let reading = self.nodes[node].reading;
-        if let Some(view) = self.view(node).filter(|view| view.seen_at != Some(seen.at)) {
+        // The actor of a node that was taken out ends its operation beside the one that was put back.
+        let alone = self.nodes[node].moved + ACTORS_OVERLAP < self.now();
+        if let Some(view) = self.view(node).filter(|view| alone && view.seen_at != Some(seen.at)) {
             let words = format!("{} is noted while the picture is of {:?}", seen.at, view.seen_at);
             self.broken(node, "only-what-was-seen", words);
         }

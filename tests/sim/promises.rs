@@ -11,7 +11,7 @@ use plugfish::node::{BootEnabled, Order, Power, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::hardware::Make;
-use super::laws::{DWELL, FOUND, current_of, end_of, restarts};
+use super::laws::{ACTORS_OVERLAP, DWELL, FOUND, current_of, end_of, restarts};
 use super::report::What;
 use super::world::{Current, State};
 
@@ -166,9 +166,11 @@ impl State {
         let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
         let restarts = restarts(current.reset) || current.reset == ResetType::Nmi;
         let restarted = current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
+        // A polite request does nothing yet, so nothing tells a late reading from a true one.
+        let unknowable = current.reset == ResetType::GracefulShutdown && device.is_late(self.now());
         let words = if read_back.is_none() {
             format!("{} is called done, and the last reading is {:?}", current.reset, known.reading)
-        } else if undisturbed && device.moving.is_none() && device.power != wanted {
+        } else if undisturbed && device.moving.is_none() && device.power != wanted && !unknowable {
             format!("{} is called done, and the power is {}", current.reset, device.power)
         } else if undisturbed && restarts && !current.restored && !restarted {
             format!("{} is called done, and it was given {:?} for it", current.reset, current.given)
@@ -218,6 +220,37 @@ impl State {
         if known.refused.len() > 1 + known.causes.len() || soon > 2 + causes_soon {
             let words = format!("{} refused logins in {held:?}, {soon} in {minute:?}", known.refused.len());
             self.broken(node, "login-hold", words);
+        }
+    }
+
+    /// A command in the place of one that cut the power has its claim to an On on record.
+    pub fn check_claim(&mut self, node: usize) {
+        let record = self.pages[node].memory.intent.as_ref();
+        let unclaimed = record.filter(|intent| intent.stage == Stage::Accepted);
+        let Some(current) = self.nodes[node].current.as_ref().filter(|c| unclaimed.is_some_and(|i| i.by == c.by))
+        else {
+            return;
+        };
+        if current.owed
+            && end_of(current.reset) != Some(Power::Off)
+            && self.pages[node].failed.is_none_or(|at| at < current.accepted)
+        {
+            let words = format!("{} takes the place of a command that cut the power, and owes nothing", current.reset);
+            self.broken(node, "never-left-off", words);
+        }
+    }
+
+    /// A restart that was taken is on record before anything else.
+    pub fn check_restart_recorded(&mut self, node: usize) {
+        let record = self.pages[node].memory.intent.as_ref();
+        let cutting = record.filter(|intent| intent.stage == Stage::Cutting);
+        let Some(current) = self.nodes[node].current.as_ref().filter(|c| cutting.is_some_and(|i| i.by == c.by)) else {
+            return;
+        };
+        let taken = current.taken.iter().any(|order| order.is_pulse());
+        if taken && !current.restored && self.disk_full.max(self.disk_slow) < current.accepted {
+            let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
+            self.broken(node, "durable-first", words);
         }
     }
 
@@ -290,7 +323,10 @@ impl State {
         let happenings = entry.map(|entry| entry.happenings());
         let newest = happenings.as_ref().and_then(|happenings| happenings.first()).map_or(0, |event| event.number);
         let remembered = (happenings.map_or(0, |happenings| happenings.len()), newest);
-        if remembered != (known.told.0.min(HAPPENINGS_MAX), known.told.1) {
+        if now < known.moved + ACTORS_OVERLAP {
+            // What the one before still tells is not remembered.
+            self.nodes[node].told = remembered;
+        } else if remembered != (known.told.0.min(HAPPENINGS_MAX), known.told.1) {
             let words = format!("{remembered:?} is remembered of {:?} that were told", known.told);
             return self.broken(node, "told-once", words);
         }

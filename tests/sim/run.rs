@@ -91,6 +91,7 @@ fn live(world: &Arc<World>, end: End, until: Duration) {
     let mut state = world.lock();
     let (gap, reach) = (state.chance_ms(1_000, 40_000), state.rng.random_range(0..4));
     state.disk.crash(reach);
+    state.disk.closed &= end != End::Crash;
     for node in 0..state.nodes.len() {
         state.nodes[node].asking = 0;
     }

@@ -97,7 +97,9 @@ fn happens(world: &Arc<World>) {
             state.trace(node, What::Note("the disk is slow"));
         }
         955..965 => {
-            let long = state.some_time(1_000, 10.0);
+            state.disk_flaky = state.rng.random_bool(0.5);
+            let scale = if state.disk_flaky { 60.0 } else { 10.0 };
+            let long = state.some_time(1_000, scale);
             state.disk_full = state.disk_full.max(now + long);
             state.trace(node, What::Note("the disk is full"));
         }
@@ -247,13 +249,16 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
             patches(world, node).await;
         });
     }
+    if answer.is_ok() && reset == ResetType::PowerCycle && world.lock().rng.random_range(0..8) == 0 {
+        actix::spawn(changes_mind(world.clone(), node));
+    }
     let worst = {
         let mut state = world.lock();
         state.nodes[node].asking -= 1;
         state.answered(node, now, reset, &by, before, &answer);
         // A device that dies in the middle of a cycle is the worst of them.
         let worst = answer.is_ok() && reset == ResetType::PowerCycle && state.rng.random_range(0..12) == 0;
-        worst.then(|| (state.clock(), state.chance_ms(500, 12_000), state.chance_ms(20_000, 300_000)))
+        worst.then(|| (state.clock(), state.chance_ms(500, 12_000), state.chance_ms(20_000, 600_000)))
     };
     if let Some((clock, pause, long)) = worst {
         clock.sleep(pause).await;
@@ -266,6 +271,28 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
         let device = state.nodes[node].device;
         state.devices[device].fail(Fault::Silent, until);
         state.trace(node, What::Fails(Fault::Silent, long));
+    }
+}
+
+/// Somebody wants a node off that is being cycled, and at once on again, while the disk does not take every write.
+async fn changes_mind(world: Arc<World>, node: usize) {
+    let (clock, pause) = {
+        let mut state = world.lock();
+        (state.clock(), state.chance_ms(500, 9_000))
+    };
+    clock.sleep(pause).await;
+    {
+        let mut state = world.lock();
+        let now = state.now();
+        if now >= state.shape.length {
+            return;
+        }
+        state.disk_flaky = true;
+        state.disk_full = state.disk_full.max(now + Duration::from_millis(300));
+    }
+    for reset in [ResetType::ForceOff, ResetType::On] {
+        let asks: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(one(world.clone(), node, reset));
+        actix::spawn(asks);
     }
 }
 

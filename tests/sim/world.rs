@@ -195,6 +195,8 @@ pub struct State {
     /// The disk is slow, or fails, until then.
     pub disk_slow: Duration,
     pub disk_full: Duration,
+    /// Not each write fails then.
+    pub disk_flaky: bool,
     /// It does not answer until then.
     pub disk_stuck: Duration,
     /// When the wall clock last jumped.
@@ -238,6 +240,7 @@ impl State {
             pages: (0..shape.nodes).map(|_| Page::default()).collect(),
             disk_slow: Duration::ZERO,
             disk_full: Duration::ZERO,
+            disk_flaky: false,
             disk_stuck: Duration::ZERO,
             jumped: Duration::ZERO,
             stopping: false,
@@ -299,7 +302,10 @@ impl State {
     pub fn disk_takes(&mut self) -> (Duration, bool) {
         let now = self.now();
         let slow = if now < self.disk_slow { 3_000 } else { 10 };
-        (self.disk_stuck.saturating_sub(now) + self.chance_ms(1, slow), now < self.disk_full)
+        (
+            self.disk_stuck.saturating_sub(now) + self.chance_ms(1, slow),
+            now < self.disk_full && (!self.disk_flaky || self.rng.random_bool(0.4)),
+        )
     }
 
     /// The current picture of a node.

@@ -281,6 +281,23 @@ fn an_interrupt_that_cannot_be_recorded_is_not_sent() {
 }
 
 #[test]
+fn an_override_whose_change_could_not_be_written_is_used_by_one_boot() {
+    let mut world = engine(Power::On);
+    world.boot(BootTarget::Pxe, BootEnabled::Once);
+    world.reset(1, ResetType::ForceRestart);
+    world.run(secs(1));
+    world.input(Input::PatchBoot { ticket: 901, patch: BootPatch::default(), if_match: None });
+    let change = world.saves.pop_front();
+    world.run(secs(30));
+    (world.saves, world.disk_full) = (change.into_iter().collect(), true);
+    world.save_one();
+    world.disk_full = false;
+    world.reset(2, ResetType::PowerCycle);
+    world.run(secs(30));
+    assert_eq!(world.engine.boots, [BootTarget::Pxe, BootTarget::None]);
+}
+
+#[test]
 fn waking_up_uses_no_override_up_that_an_earlier_order_failed_to_bring() {
     let mut world = engine(Power::On);
     world.boot(BootTarget::Pxe, BootEnabled::Once);
