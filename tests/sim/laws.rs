@@ -217,6 +217,10 @@ impl State {
                 // One that was under way when the command took another's place is not its own.
                 let own = known.ordered.as_ref().is_some_and(|by| *by == current.by);
                 current.taken.extend((own && (well || may_be)).then_some(*order));
+                if *order == Order::GracefulOff && !own && known.expect == Some(Power::On) {
+                    // The machine may shut down after the next command was seen to be done.
+                    known.expect = None;
+                }
             }
             if !well && boot.enabled == BootEnabled::Once {
                 known.used.entry(writes).or_default().1 += 1;
@@ -238,15 +242,18 @@ impl State {
         let known = &self.nodes[node];
         let restored = known.current.as_ref().is_some_and(|current| current.restored);
         let other = known.current.as_ref().is_some_and(|current| known.disturbed >= current.since);
+        // What a command took over from the one before could perhaps not be recorded.
+        let failed = self.pages[node].failed;
+        let owes = known.current.as_ref().is_some_and(|c| c.owed && failed.is_some_and(|at| at >= c.accepted));
         use ResetType as R;
         let fits = match (intent.reset, order) {
             (R::On | R::ForceOn, Order::On) | (R::ForceOff, Order::Off) => true,
             (R::GracefulShutdown, Order::GracefulOff) => true,
             (R::PowerCycle | R::ForceRestart, Order::Off) => stage == Stage::Cutting,
-            (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off || other,
+            (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off || other || owes,
             (R::PowerCycle, Order::Cycle) | (R::ForceRestart, Order::Reset) => cut,
             (R::GracefulRestart, Order::GracefulReset) => cut,
-            (R::Nmi, Order::On) => owed || restored,
+            (R::Nmi, Order::On) => owed || restored || owes,
             (R::Nmi, Order::Nmi) => stage == Stage::Restoring,
             _ => false,
         };

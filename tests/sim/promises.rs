@@ -248,7 +248,8 @@ impl State {
             return;
         };
         let taken = current.taken.iter().any(|order| order.is_pulse());
-        if taken && !current.restored && self.disk_full.max(self.disk_slow) < current.accepted {
+        // One that was given up at its deadline is not repeated after a crash either.
+        if taken && !current.restored && !current.overdue && self.disk_full.max(self.disk_slow) < current.accepted {
             let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
             self.broken(node, "durable-first", words);
         }

@@ -42,7 +42,10 @@ const BETWEEN_STATES_LOOK: Duration = Duration::from_secs(2);
 /// A command that is being carried out.
 #[derive(Clone, Debug)]
 pub(super) struct Command {
+    /// With the stage that is on record.
     pub intent: Intent,
+    /// It takes the place of one that may have cut the power, whether that is on record or not.
+    pub inherits_cut: bool,
     /// The order of the current leg.
     pub order: Order,
     /// It is the first leg of a cycle.
@@ -115,6 +118,7 @@ impl Command {
         let limit = if graceful { limit.max(GRACEFUL_DEADLINE) } else { limit };
         Command {
             intent,
+            inherits_cut: false,
             order,
             then_on,
             since: now,
@@ -173,7 +177,18 @@ impl Command {
     pub fn owes_on(&self) -> bool {
         // An interrupt goes to a node that was seen on, and its record says only that it may have been sent.
         let interrupts = (self.intent.stage, self.order) == (Stage::Restoring, Order::Nmi);
-        self.intent.stage != Stage::Accepted && self.intent.reset != ResetType::ForceOff && !interrupts
+        self.may_have_cut() && self.intent.reset != ResetType::ForceOff && !interrupts
+    }
+
+    fn may_have_cut(&self) -> bool {
+        self.inherits_cut || self.intent.stage != Stage::Accepted
+    }
+
+    /// It fails, and turns the node on again in any case.
+    pub fn restore(&mut self, why: &str) {
+        self.failing = Some(format!("{why}; the node is left on"));
+        (self.order, self.then_on) = (Order::On, false);
+        (self.must_read, self.taken) = (true, None);
     }
 
     /// What it needs next. `dwell_until`: the earliest moment for an On.
@@ -264,7 +279,7 @@ impl Command {
         if power == Power::Off {
             // What is on record before an interrupt says nothing about the power.
             let stage = self.intent.stage;
-            let cut = stage != Stage::Accepted && (stage, self.order) != (Stage::Restoring, Order::Nmi);
+            let cut = self.may_have_cut() && (stage, self.order) != (Stage::Restoring, Order::Nmi);
             if !reset.is_composable() && !cut {
                 return Err(format!("{} was not done: the machine is off", self.in_words()));
             }

@@ -143,14 +143,12 @@ impl Machine {
     pub(super) fn install(&mut self, mut command: Command, out: &mut Vec<Effect>) {
         let Intent { reset, by, .. } = command.intent.clone();
         let claim = claim(self.command.as_ref().is_some_and(Command::owes_on), reset);
-        if command.intent.stage == Stage::Accepted && claim != Stage::Accepted {
-            // The one between, with which the claim would have ended, could not be recorded.
-            command.intent.stage = claim;
-            // Of two commands that wait for their record the newer one has the last word.
-            if self.newest_accept().is_none() {
-                let intent = command.intent.clone();
-                self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
-            }
+        command.inherits_cut = claim != Stage::Accepted;
+        // The one between, with which the claim would have ended, could not be recorded. Of two commands that wait for
+        // their record the newer one has the last word.
+        if command.intent.stage == Stage::Accepted && command.inherits_cut && self.newest_accept().is_none() {
+            let intent = Intent { stage: claim, ..command.intent.clone() };
+            self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
         }
         if let Some(old) = self.command.take() {
             let old = old.intent.reset;
@@ -196,9 +194,7 @@ impl Machine {
                 Next::Restore => {
                     command.overdue = true;
                     let why = format!("{} was given up before the power was seen to go off", command.in_words());
-                    command.failing = Some(format!("{why}; the node is left on"));
-                    (command.order, command.then_on) = (Order::On, false);
-                    (command.must_read, command.taken) = (true, None);
+                    command.restore(&why);
                     let reset = command.intent.reset;
                     out.push(Effect::Tell(Happening::CommandOverdue { reset, why }));
                 }
@@ -246,7 +242,11 @@ impl Machine {
                     || command.order == Order::Nmi =>
             {
                 let why = format!("{} was given up before anything was done: {error}", command.in_words());
-                self.fail_command(why, moment.now, out);
+                if command.owes_on() {
+                    command.restore(&why);
+                } else {
+                    self.fail_command(why, moment.now, out);
+                }
             }
             // The record says "cut" already, which is enough for a restart to turn it on: go on.
             Err(_) => command.intent = intent,
@@ -258,19 +258,25 @@ impl Machine {
         // A poll that was due meanwhile would come when the device is busy with the order.
         let first_look = self.spec.kind.verify_after.first().copied().unwrap_or_default();
         self.next_poll = self.next_poll.max(now + first_look);
-        let may_be_on = self.unsettled.is_some_and(|(ordered, _)| ordered == Power::On);
-        if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.power == order.leads_to()) {
-            // It may have been on for a moment that nobody saw, and went off with this order.
-            seen.off_since = (seen.power == Power::Off).then_some(now);
-        }
-        if !order.is_pulse() {
-            self.unsettled = Some((order.leads_to(), now));
-        }
+        self.may_follow(order, now);
         if let Some(command) = self.command.as_mut() {
             // An order of a command that was superseded meanwhile says nothing about the new one.
             command.taken = (command.order == order).then_some((now, 0));
             (command.failures, command.obstacle) = (0, None);
         }
+    }
+
+    /// An order reached the device, or may have.
+    fn may_follow(&mut self, order: Order, now: Mono) {
+        if order.is_pulse() {
+            return;
+        }
+        let may_be_on = self.unsettled.is_some_and(|(ordered, _)| ordered == Power::On);
+        if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.power == order.leads_to()) {
+            // It may have been on for a moment that nobody saw, and went off with this order.
+            seen.off_since = (seen.power == Power::Off).then_some(now);
+        }
+        self.unsettled = Some((order.leads_to(), now));
     }
 
     /// The device failed; the command, if there is one, waits, or ends where waiting is no use.
@@ -285,10 +291,8 @@ impl Machine {
         }
         if let Op::Order(order, _) = op
             && !well
-            && !order.is_pulse()
         {
-            // Nobody knows whether the order arrived.
-            self.unsettled = Some((order.leads_to(), moment.now.mono));
+            self.may_follow(*order, moment.now.mono);
         }
         let Some(command) = self.command.as_mut() else { return };
         let doubtful_nmi = matches!(op, Op::Order(Order::Nmi, _)) && error.class != FailureClass::NotReady;

@@ -1,5 +1,6 @@
 //! Commands that come while a cycle is under way.
 
+use super::engine::engine;
 use super::*;
 use crate::node::journal::Stage;
 
@@ -49,4 +50,48 @@ fn an_on_that_takes_the_place_of_a_cycle_waits_for_its_dwell() {
     world.run(secs(20));
     assert_eq!(world.relay, Power::On);
     assert!(world.dwells()[0] >= secs(10));
+}
+
+#[test]
+fn an_off_whose_answer_is_lost_after_a_doubtful_on_begins_the_dwell_anew() {
+    let mut world = World::settled(Power::Off);
+    world.run(secs(30));
+    world.mood = Mood::Away;
+    world.reset(1, ResetType::On);
+    world.run(Duration::from_millis(500));
+    world.mood = Mood::Well;
+    world.reset(2, ResetType::PowerCycle);
+    while !matches!(world.running, Some((Op::Order(Order::Off, _), ..))) {
+        world.next(secs(60));
+    }
+    // The On arrives late, and the answer to the Off is lost.
+    world.turn(Power::On);
+    world.mood = Mood::Mute;
+    world.next(secs(60));
+    assert_eq!(world.relay, Power::Off);
+    world.mood = Mood::Well;
+    world.run(secs(60));
+    assert_eq!(world.relay, Power::On);
+    assert!(world.dwells().last().is_some_and(|dwell| *dwell >= secs(10)), "{:?}", world.dwells());
+}
+
+#[test]
+fn a_restart_that_takes_the_place_of_a_cycle_is_not_begun_without_a_record() {
+    let mut world = engine(Power::On);
+    world.engine.system = true;
+    world.run(secs(20));
+    world.reset(1, ResetType::PowerCycle);
+    world.save_one();
+    while world.saves.is_empty() {
+        world.next(secs(60));
+    }
+    world.reset(2, ResetType::GracefulRestart);
+    world.save_one();
+    world.save_one();
+    world.disk_full = true;
+    world.save_one();
+    world.disk_full = false;
+    world.run(secs(60));
+    assert_eq!((&world.engine.orders[..], world.relay), (&[][..], Power::On));
+    assert_eq!(world.was_told(|h| matches!(h, Happening::CommandFailed { .. })), 1);
 }

@@ -20,7 +20,7 @@ const fn secs_const(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
-fn engine(relay: Power) -> World {
+pub(super) fn engine(relay: Power) -> World {
     let mut world = World::of(&ENGINE, relay, Rules::default());
     world.engine.system = true;
     world.run(secs(2));
