@@ -67,6 +67,8 @@ pub struct Page {
     /// What is on record, as the actor was told.
     pub memory: NodeRecord,
     waiting: usize,
+    /// Intents that were written, with nobody left to be told of it.
+    pub untold: VecDeque<Intent>,
     /// When a write last failed.
     pub failed: Option<Duration>,
     /// Of whom an intent became durable lately, and which.
@@ -188,19 +190,23 @@ pub struct Paper {
     pub wake: Arc<Notify>,
 }
 
-/// A write that an actor waits for.
-struct Waits(Arc<World>, usize);
+/// A write that an actor waits for, and what it was not told yet.
+struct Waits(Arc<World>, usize, Option<What>);
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.0.lock().pages[self.1].waiting -= 1;
+        let page = &mut self.0.lock().pages[self.1];
+        page.waiting -= 1;
+        if let Some(What::Intent(intent)) = self.2.take() {
+            page.untold.push_back(intent);
+        }
     }
 }
 
 impl Paper {
     fn write(&self, node: &NodeId, what: What) -> JournalFuture {
         // An actor hears of it some moments after the store has it in memory.
-        let (waits, clock, later) = {
+        let (mut waits, clock, later) = {
             let mut state = self.world.lock();
             if state.is_over() {
                 return Box::pin(std::future::pending());
@@ -211,7 +217,7 @@ impl Paper {
                 What::Boot(boot) => state.writes_boot(index, boot.writes),
             }
             state.pages[index].waiting += 1;
-            (Waits(self.world.clone(), index), state.clock(), state.chance_ms(0, 40))
+            (Waits(self.world.clone(), index, Some(what.clone())), state.clock(), state.chance_ms(0, 40))
         };
         let write = match what.clone() {
             What::Intent(intent) => self.store.record_intent(node, intent),
@@ -223,6 +229,7 @@ impl Paper {
             let result = write.await;
             clock.sleep(later).await;
             let index = waits.1;
+            waits.2 = None;
             drop(waits);
             if result.is_ok() {
                 let mut state = world.lock();

@@ -204,8 +204,8 @@ impl State {
                 known.found = now;
             }
         } else {
-            let dead = known.dead.get_or_insert(Dead { since: now, swept: now, tries: 0, allowed: 12.0 });
-            dead.tries += 1;
+            let dead = known.dead.get_or_insert(Dead { since: now, last: now, swept: now, tries: 0, allowed: 12.0 });
+            (dead.last, dead.tries) = (now, dead.tries + 1);
         }
         if *op == Op::Study && !matches!(result, Ok(()) | Err(FailureClass::Auth | FailureClass::Locked)) {
             known.unstudied = Some(now);
@@ -217,6 +217,8 @@ impl State {
                 // One that was under way when the command took another's place is not its own.
                 let own = known.ordered.as_ref().is_some_and(|by| *by == current.by);
                 current.taken.extend((own && (well || may_be)).then_some(*order));
+                // The order of the one before may be all that this one wants.
+                current.answered |= well && end_of(current.reset) == Some(order.leads_to());
                 if *order == Order::GracefulOff && !own && known.expect == Some(Power::On) {
                     // The machine may shut down after the next command was seen to be done.
                     known.expect = None;
@@ -244,7 +246,7 @@ impl State {
         let other = known.current.as_ref().is_some_and(|current| known.disturbed >= current.since);
         // What a command took over from the one before could perhaps not be recorded.
         let failed = self.pages[node].failed;
-        let owes = known.current.as_ref().is_some_and(|c| c.owed && failed.is_some_and(|at| at >= c.accepted));
+        let owes = known.current.as_ref().is_some_and(|current| failed.is_some_and(|at| at >= current.accepted));
         use ResetType as R;
         let fits = match (intent.reset, order) {
             (R::On | R::ForceOn, Order::On) | (R::ForceOff, Order::Off) => true,
@@ -282,7 +284,9 @@ impl State {
         let fitting = if wakes { BootTarget::None } else { shown };
         // What was decided at this moment may have been decided before the change.
         let changed_now = self.nodes[node].boot_changed == Some(self.now());
-        if applies && order.boots() && force != fitting && !changed_now {
+        // One that was used while somebody was changing it is not used again, whatever becomes of that change.
+        let changing = force == BootTarget::None && self.pages[node].waiting() > 0;
+        if applies && order.boots() && force != fitting && !changed_now && !changing {
             self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
         }
         if force != BootTarget::None && (!applies || force != shown && !changed_now || !order.boots()) {
@@ -393,10 +397,11 @@ impl State {
         (known.loaded, known.disturbed) = (Some((now, record.seen.clone())), now);
         (known.reading, known.dead, known.polled) = (None, None, None);
         let page = &mut self.pages[node];
+        let untold = record.intent.as_ref().is_some_and(|intent| page.untold.contains(intent));
         let lost = match &record.seen {
             _ if record.boot.as_ref().map_or(0, |boot| boot.writes) < page.boot_writes() => Some("a boot override"),
             seen if self.disk.closed && *seen != page.memory.seen => Some("what was last seen"),
-            _ if self.disk.closed && record.intent != page.memory.intent => Some("the end of a command"),
+            _ if self.disk.closed && record.intent != page.memory.intent && !untold => Some("the end of a command"),
             _ => None,
         };
         page.found(now, record);

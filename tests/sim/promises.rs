@@ -69,8 +69,9 @@ impl State {
             Happening::CommandSuperseded { reset, .. } => {
                 let before = self.ends(node, reset).filter(|current| current.owed);
                 let known = &mut self.nodes[node];
-                let seen_on = known.reading.filter(|reading| reading.power == Power::On).map(|reading| reading.started);
-                // An interrupt goes to a machine that was seen on: nothing is owed to it any more.
+                let seen_on =
+                    known.reading.filter(|reading| reading.power != Power::Off).map(|reading| reading.started);
+                // An interrupt goes to a machine that was seen to run: nothing is owed to it any more.
                 known.handed = before.is_some_and(|current| {
                     current.reset != ResetType::Nmi || seen_on.is_none_or(|started| started < current.since)
                 });
@@ -126,7 +127,7 @@ impl State {
             return self.broken(node, "done-or-reported", words);
         }
         let shuts_down = self.devices[self.nodes[node].device].shuts_down.is_some();
-        let dead = self.nodes[node].dead.is_some_and(|dead| dead.since + SILENT < now);
+        let dead = self.nodes[node].dead.is_some_and(|dead| dead.since + SILENT < dead.last);
         if dead && self.view(node).is_some_and(|view| view.link.failures >= GIVEN_UP && view.link.held_until.is_none())
         {
             self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
@@ -166,8 +167,10 @@ impl State {
         let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
         let restarts = restarts(current.reset) || current.reset == ResetType::Nmi;
         let restarted = current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
-        // A polite request does nothing yet, so nothing tells a late reading from a true one.
-        let unknowable = current.reset == ResetType::GracefulShutdown && device.is_late(self.now());
+        // A polite request does nothing yet, and an interrupt nothing to the power: nothing tells a late reading from a
+        // true one.
+        let quiet = matches!(current.reset, ResetType::GracefulShutdown | ResetType::Nmi);
+        let unknowable = quiet && device.is_late(self.now());
         let words = if read_back.is_none() {
             format!("{} is called done, and the last reading is {:?}", current.reset, known.reading)
         } else if undisturbed && device.moving.is_none() && device.power != wanted && !unknowable {

@@ -275,7 +275,7 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
     state.trace(node, What::Note("it is given another device"));
     let known = &mut state.nodes[node];
     (known.device, known.expect, known.disturbed) = (spare, None, now);
-    (known.moved, known.polled) = (now, None);
+    (known.moved, known.polled, known.dead) = (now, None, None);
     known.wiring += 1;
     known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
     known.causes.push_back((now, false));

@@ -159,6 +159,8 @@ pub struct Node {
 #[derive(Clone, Copy, Debug)]
 pub struct Dead {
     pub since: Duration,
+    /// When it last failed.
+    pub last: Duration,
     pub swept: Duration,
     pub tries: usize,
     pub allowed: f64,

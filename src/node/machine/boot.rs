@@ -15,8 +15,6 @@ pub(super) struct Applied {
     writes: u64,
     /// The device took the order.
     taken: bool,
-    /// The boot was seen while a client was changing the override: it is used up if that change is not made.
-    used: bool,
 }
 
 impl Machine {
@@ -24,14 +22,13 @@ impl Machine {
     pub(super) fn boot_for(&mut self, order: Order) -> BootOverride {
         // A machine that wakes up does not boot.
         let wakes = order == Order::On && self.seen.as_ref().is_some_and(|seen| seen.power == Power::Asleep);
-        let used = self.applied.is_some_and(|applied| applied.used && applied.writes == self.boot.writes);
-        if !self.spec.kind.applies_boot || !order.boots() || wakes || used {
+        if !self.spec.kind.applies_boot || !order.boots() || wakes || self.boot_used == Some(self.boot.writes) {
             // One that went out with an order that was not taken is not used by this one.
             self.applied = self.applied.filter(|applied| applied.taken);
             return BootOverride::default();
         }
         let once = self.boot.boot.enabled == BootEnabled::Once;
-        self.applied = once.then_some(Applied { writes: self.boot.writes, taken: false, used: false });
+        self.applied = once.then_some(Applied { writes: self.boot.writes, taken: false });
         self.boot.boot.clone()
     }
 
@@ -52,15 +49,10 @@ impl Machine {
                 self.consume_boot(out);
             }
         } else if power == Power::On
-            && let Some(mut applied) = self.applied.take_if(|applied| applied.taken || powered_on)
+            && let Some(applied) = self.applied.take_if(|applied| applied.taken || powered_on)
             && applied.writes == self.boot.writes
         {
-            if self.boot_changes() {
-                (applied.taken, applied.used) = (true, true);
-                self.applied = Some(applied);
-            } else {
-                self.consume_boot(out);
-            }
+            self.consume_boot(out);
         }
     }
 
@@ -104,15 +96,21 @@ impl Machine {
         self.save(Save::Boot(record.clone()), Saving::Boot { record, ticket }, out);
     }
 
-    /// A client is changing the override.
-    fn boot_changes(&self) -> bool {
-        self.saves.iter().any(|saving| matches!(saving, Saving::Boot { .. }))
+    /// A client's change of the override could not be recorded: the one before is still in force, unless it was used.
+    pub(super) fn boot_unchanged(&mut self, out: &mut Vec<Effect>) {
+        if self.boot_used.take_if(|writes| *writes == self.boot.writes).is_some() {
+            self.consume_boot(out);
+        }
     }
 
     /// A power on was seen: an override for one boot is used up.
     fn consume_boot(&mut self, out: &mut Vec<Effect>) {
-        // A client that is changing the override in this very moment means the next power on.
-        if self.boot.boot.enabled != BootEnabled::Once || self.boot_changes() {
+        if self.boot.boot.enabled != BootEnabled::Once {
+            return;
+        }
+        if self.saves.iter().any(|saving| matches!(saving, Saving::Boot { .. })) {
+            // A client that is changing the override in this very moment means the next power on.
+            self.boot_used = Some(self.boot.writes);
             return;
         }
         self.boot.boot.enabled = BootEnabled::Disabled;

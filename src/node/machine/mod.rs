@@ -33,7 +33,7 @@ use crate::clock::{Mono, Now, Wall};
 use boot::Applied;
 use command::Command;
 use link::Link;
-use seen::Seen;
+use seen::{Seen, Unsettled};
 
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
@@ -41,9 +41,6 @@ const SAVES_MAX: usize = 16;
 /// Clients of one node that may wait for commands to become durable, before no more may join one of them. A stuck disk
 /// holds them for as long as it is stuck, also those that have given up meanwhile and ask again.
 const JOINED_MAX: usize = 64;
-
-/// An order that was sent this long ago is not on its way any more: no request to a device lives so long.
-const ORDER_LIFE: Duration = Duration::from_secs(30);
 
 /// A device that says nothing certain about the power is asked again after this: transitions take some seconds.
 const UNCERTAIN_LOOK: Duration = Duration::from_secs(5);
@@ -197,14 +194,15 @@ pub struct Machine {
     command: Option<Command>,
     /// What became of the last command, when it did not become what was asked.
     failed: Option<Failed>,
-    /// The order that was sent last and whose effect was not seen yet, and when.
-    unsettled: Option<(Power, Mono)>,
+    unsettled: Unsettled,
     saves: VecDeque<Saving>,
     in_flight: Option<Op>,
     link: Link,
     next_poll: Mono,
     /// The override for one boot that went out with an order, as long as it is not known to be used.
     applied: Option<Applied>,
+    /// The change number of an override that was used while a client was changing it.
+    boot_used: Option<u64>,
     /// What the operator says and what the device found.
     inventory: Arc<Inventory>,
     event_log: Option<Arc<[LogEntry]>>,
@@ -231,12 +229,13 @@ impl Machine {
             boot: record.boot.unwrap_or_default(),
             command,
             failed: None,
-            unsettled: None,
+            unsettled: Unsettled::default(),
             saves: VecDeque::new(),
             in_flight: None,
             link: Link::default(),
             next_poll: first_poll,
             applied: None,
+            boot_used: None,
             inventory,
             event_log: None,
             audit_log: None,
@@ -353,7 +352,10 @@ impl Machine {
                 self.boot = record;
                 out.push(Effect::Answer(ticket, Ok(())));
             }
-            (Saving::Boot { ticket, .. }, Err(error)) => out.push(Effect::Answer(ticket, Err(refused(error)))),
+            (Saving::Boot { ticket, .. }, Err(error)) => {
+                out.push(Effect::Answer(ticket, Err(refused(error))));
+                self.boot_unchanged(out);
+            }
             (Saving::BootConsumed, Ok(())) => {}
             (Saving::BootConsumed, Err(error)) => {
                 let text =
@@ -432,7 +434,7 @@ impl Machine {
         } else if self.seen.as_ref().is_some_and(|seen| seen.was_cycled(&observation, now)) {
             out.push(Effect::Tell(Happening::OnTimeRestarted));
         }
-        self.unsettled = self.unsettled.filter(|(order, at)| *order != power && started < *at + ORDER_LIFE);
+        self.unsettled.seen(power, started);
         self.failed = self.failed.take().filter(|failed| failed.wanted != Some(power));
         self.seen = Some(Seen::renewed(self.seen.take(), observation, power, &self.spec.device, now));
         if let Some(seen) = &self.seen {
@@ -448,7 +450,7 @@ impl Machine {
     fn has_ordered(&self, power: Power) -> bool {
         let by_command =
             |command: &Command| command.taken.is_some() && (command.want() == power || command.order.is_pulse());
-        self.unsettled.is_some_and(|(ordered, _)| ordered == power) || self.command.as_ref().is_some_and(by_command)
+        self.unsettled.to(power).is_some() || self.command.as_ref().is_some_and(by_command)
     }
 
     /// One more corner of the machine is known.

@@ -83,8 +83,7 @@ impl Machine {
 
     /// The On of a cycle is on its way, or was: the machine may run, and whoever asks for a cycle now wants to see it cut.
     fn may_be_on_again(&self) -> bool {
-        let sent = matches!(self.in_flight, Some(Op::Order(Order::On, _)))
-            || self.unsettled.is_some_and(|(ordered, _)| ordered == Power::On);
+        let sent = matches!(self.in_flight, Some(Op::Order(Order::On, _))) || self.unsettled.to(Power::On).is_some();
         let turns_on =
             |command: &Command| command.order == Order::On && (sent || command.intent.stage == Stage::Restoring);
         self.command.as_ref().is_some_and(turns_on)
@@ -129,7 +128,7 @@ impl Machine {
         // Where what was last seen differs from what is wanted, the order can go out at once. Otherwise look first:
         // it may be there already, and someone may have pressed the button since.
         let must_read = self.spec.kind.looks_first
-            || self.unsettled.is_some()
+            || self.unsettled.any()
             || self.seen.as_ref().is_none_or(|seen| seen.power == want);
         let dwell = match want {
             Power::On => self.dwell_until().map_or(Duration::ZERO, |until| until.since(now.mono)),
@@ -164,8 +163,7 @@ impl Machine {
     /// and does not show it yet.
     fn dwell_until(&self) -> Option<Mono> {
         let seen = self.seen.as_ref().filter(|seen| seen.power == Power::Off).and_then(|seen| seen.off_since);
-        let told = self.unsettled.filter(|(ordered, _)| *ordered == Power::Off).map(|(_, at)| at);
-        seen.max(told).map(|since| since + self.spec.rules.off_dwell)
+        seen.max(self.unsettled.to(Power::Off)).map(|since| since + self.spec.rules.off_dwell)
     }
 
     /// Takes the command as far as it goes without the device; the operation it needs then, if it needs one now.
@@ -259,6 +257,10 @@ impl Machine {
         let first_look = self.spec.kind.verify_after.first().copied().unwrap_or_default();
         self.next_poll = self.next_poll.max(now + first_look);
         self.may_follow(order, now);
+        // A polite request does nothing yet: it says nothing of the orders before it.
+        if matches!(order, Order::On | Order::Off) {
+            self.unsettled.taken(order.leads_to());
+        }
         if let Some(command) = self.command.as_mut() {
             // An order of a command that was superseded meanwhile says nothing about the new one.
             command.taken = (command.order == order).then_some((now, 0));
@@ -271,12 +273,12 @@ impl Machine {
         if order.is_pulse() {
             return;
         }
-        let may_be_on = self.unsettled.is_some_and(|(ordered, _)| ordered == Power::On);
+        let may_be_on = self.unsettled.to(Power::On).is_some();
         if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.power == order.leads_to()) {
             // It may have been on for a moment that nobody saw, and went off with this order.
             seen.off_since = (seen.power == Power::Off).then_some(now);
         }
-        self.unsettled = Some((order.leads_to(), now));
+        self.unsettled.sent(order.leads_to(), now);
     }
 
     /// The device failed; the command, if there is one, waits, or ends where waiting is no use.
@@ -309,7 +311,7 @@ impl Machine {
 
     /// A reading for the command: is the leg done?
     pub(super) fn command_observed(&mut self, power: Option<Power>, started: Mono, now: Now, out: &mut Vec<Effect>) {
-        let unsettled = self.unsettled;
+        let unsettled = self.unsettled.any();
         let abilities = self.seen.as_ref().and_then(|seen| seen.abilities.clone());
         let tries = self.spec.kind.verify_after.len();
         let Some(command) = self.command.as_mut() else { return };
@@ -343,7 +345,7 @@ impl Machine {
         if command.order.is_pulse() && command.taken.is_none() {
             return;
         }
-        if unsettled.is_some() && !command.order.is_pulse() {
+        if unsettled && !command.order.is_pulse() {
             // An older order to the contrary may still be on its way: give ours, whatever the device says now. A restart
             // that was taken is not made twice for that.
             command.taken = None;

@@ -117,3 +117,52 @@ impl Seen {
         }
     }
 }
+
+/// An order that was sent this long ago is not on its way any more: no request to a device lives so long.
+const ORDER_LIFE: Duration = Duration::from_secs(30);
+
+/// Orders that were sent, with their effect not seen yet: the newest one to each side, and when. Both, if it is doubtful
+/// that the last one arrived: what is read may still be from before the one before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unsettled {
+    on: Option<Mono>,
+    off: Option<Mono>,
+}
+
+impl Unsettled {
+    fn side(&mut self, power: Power) -> &mut Option<Mono> {
+        match power {
+            Power::On | Power::Asleep => &mut self.on,
+            Power::Off => &mut self.off,
+        }
+    }
+
+    /// When an order to `power` was sent.
+    pub fn to(mut self, power: Power) -> Option<Mono> {
+        *self.side(power)
+    }
+
+    pub fn any(&self) -> bool {
+        self.on.or(self.off).is_some()
+    }
+
+    pub fn sent(&mut self, power: Power, now: Mono) {
+        *self.side(power) = Some(now);
+    }
+
+    /// The device took that one, and so is done with the others.
+    pub fn taken(&mut self, power: Power) {
+        let mut only = Unsettled::default();
+        *only.side(power) = *self.side(power);
+        *self = only;
+    }
+
+    /// A reading that was begun at `started` says this.
+    pub fn seen(&mut self, power: Power, started: Mono) {
+        let alive = |at: &Mono| started < *at + ORDER_LIFE;
+        (self.on, self.off) = (self.on.filter(alive), self.off.filter(alive));
+        if power != Power::Asleep {
+            *self.side(power) = None;
+        }
+    }
+}

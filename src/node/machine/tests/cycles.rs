@@ -95,3 +95,22 @@ fn a_restart_that_takes_the_place_of_a_cycle_is_not_begun_without_a_record() {
     assert_eq!((&world.engine.orders[..], world.relay), (&[][..], Power::On));
     assert_eq!(world.was_told(|h| matches!(h, Happening::CommandFailed { .. })), 1);
 }
+
+#[test]
+fn an_off_that_may_be_lost_is_given_again_while_the_on_before_it_was_not_seen() {
+    let mut world = World::settled(Power::Off);
+    world.mood = Mood::Ignores;
+    world.reset(1, ResetType::On);
+    world.run(Duration::from_millis(100));
+    world.reset(2, ResetType::ForceOff);
+    while !matches!(world.running, Some((Op::Order(Order::Off, _), ..))) {
+        world.next(secs(60));
+    }
+    world.mood = Mood::Away;
+    world.next(secs(60));
+    world.mood = Mood::Well;
+    assert_eq!(world.writes.len(), 1, "the Off did not arrive");
+    world.run(secs(30));
+    assert_eq!(world.writes.iter().map(|(_, power)| *power).collect::<Vec<_>>(), [Power::On, Power::Off]);
+    assert_eq!((world.view().command, world.view().power), (None, Some(Power::Off)));
+}
