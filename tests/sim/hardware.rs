@@ -190,6 +190,12 @@ impl Hardware {
         (self.disturbed, self.corners_then) = (now + Duration::from_secs(45), self.corners);
     }
 
+    /// It says what is true.
+    pub fn catch_up(&mut self, now: Duration) {
+        self.advance(now);
+        self.late = None;
+    }
+
     /// Somebody outside changes the power.
     pub fn press(&mut self, now: Duration, power: Power) {
         self.advance(now);

@@ -166,7 +166,8 @@ impl State {
         let read_back = known.reading.filter(|reading| reading.started >= current.since && reading.power == wanted);
         let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
         let restarts = restarts(current.reset) || current.reset == ResetType::Nmi;
-        let restarted = current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
+        let seen_to_boot = known.reading.is_some_and(|reading| reading.before == Some(Power::Off));
+        let restarted = seen_to_boot || current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
         // A polite request does nothing yet, and an interrupt nothing to the power: nothing tells a late reading from a
         // true one.
         let quiet = matches!(current.reset, ResetType::GracefulShutdown | ResetType::Nmi);
@@ -353,7 +354,9 @@ impl State {
         let known = &self.nodes[node];
         let device = &self.devices[known.device];
         let age = now.saturating_sub(known.reading.map_or(Duration::ZERO, |reading| reading.at));
-        let quiet = known.last_order.is_none_or(|at| at + FOUND < now) && device.moving.is_none();
+        // A machine that was asked politely goes off when it likes.
+        let settled = device.moving.is_none() && device.turned + TWO_POLLS < now;
+        let quiet = known.last_order.is_none_or(|at| at + FOUND < now) && settled;
         // Somebody may have renewed a refused login just now.
         let renewed = known.causes.back().is_some_and(|(at, _)| now < *at + FOUND);
         let words = if !view.link.up() && !renewed {

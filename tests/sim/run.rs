@@ -273,6 +273,8 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
     let spare = (0..state.devices.len()).find(|device| !taken.contains(device) && state.devices[*device].make == make);
     let Some(spare) = spare else { return };
     state.trace(node, What::Note("it is given another device"));
+    // What another node did to it before is over.
+    state.devices[spare].catch_up(now);
     let known = &mut state.nodes[node];
     (known.device, known.expect, known.disturbed) = (spare, None, now);
     (known.moved, known.polled, known.dead) = (now, None, None);

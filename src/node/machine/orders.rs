@@ -240,11 +240,7 @@ impl Machine {
                     || command.order == Order::Nmi =>
             {
                 let why = format!("{} was given up before anything was done: {error}", command.in_words());
-                if command.owes_on() {
-                    command.restore(&why);
-                } else {
-                    self.fail_command(why, moment.now, out);
-                }
+                self.give_up(why, moment.now, out);
             }
             // The record says "cut" already, which is enough for a restart to turn it on: go on.
             Err(_) => command.intent = intent,
@@ -326,7 +322,7 @@ impl Machine {
             command.failures = 0;
         }
         if let Err(why) = command.fit(power, abilities.as_deref()) {
-            return self.fail_command(why, now, out);
+            return self.give_up(why, now, out);
         }
         if power != command.want() {
             if let Some((_, readings)) = command.taken.as_mut() {
@@ -372,6 +368,14 @@ impl Machine {
         out.push(Effect::ClearIntent(number));
         out.push(Effect::Count(reset, "done"));
         out.push(Effect::Tell(Happening::CommandDone { reset, took }));
+    }
+
+    /// It cannot become what was asked: it ends here, or with the power on if it may have been cut.
+    fn give_up(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
+        match self.command.as_mut().filter(|command| command.owes_on()) {
+            Some(command) => command.restore(&why),
+            None => self.fail_command(why, now, out),
+        }
     }
 
     /// It did not become what was asked.

@@ -114,3 +114,28 @@ fn an_off_that_may_be_lost_is_given_again_while_the_on_before_it_was_not_seen() 
     assert_eq!(world.writes.iter().map(|(_, power)| *power).collect::<Vec<_>>(), [Power::On, Power::Off]);
     assert_eq!((world.view().command, world.view().power), (None, Some(Power::Off)));
 }
+
+#[test]
+fn a_restart_that_is_not_offered_after_a_cut_leaves_the_node_on() {
+    let mut world = engine(Power::On);
+    world.engine.system = true;
+    world.run(secs(20));
+    world.mood = Mood::Ignores;
+    world.reset(1, ResetType::PowerCycle);
+    while !matches!(world.running, Some((Op::Order(..), ..))) {
+        world.next(secs(60));
+    }
+    world.reset(2, ResetType::GracefulRestart);
+    world.save_one();
+    world.engine.system = false;
+    while !matches!(world.running, Some((Op::Read, ..))) {
+        world.next(secs(60));
+    }
+    world.next(secs(60));
+    // The machine was seen on, and follows the cycle after all.
+    world.mood = Mood::Well;
+    world.turn(Power::Off);
+    world.run(secs(60));
+    assert_eq!((world.relay, world.answered(2), world.view().command), (Power::On, Some(&Ok(())), None));
+    assert_eq!(world.was_told(|h| matches!(h, Happening::CommandFailed { .. })), 1);
+}
