@@ -44,6 +44,18 @@ pub struct Ops {
     pub config_notes: ArcSwap<Vec<String>>,
 }
 
+/// Said while the state cannot be written.
+const NOT_WRITTEN: &str =
+    "the state cannot be written, so that commands are refused; the log says why (event=store_failing)";
+
+impl Ops {
+    /// What is not as it should be, in sentences.
+    pub fn notes(&self) -> Vec<String> {
+        let store = (!self.metrics.store_can_be_written()).then(|| NOT_WRITTEN.to_owned());
+        store.into_iter().chain(self.config_notes.load().iter().cloned()).collect()
+    }
+}
+
 /// Adds the pages.
 pub fn mount(config: &mut ServiceConfig, ops: &Data<Ops>) {
     config.app_data(ops.clone());
@@ -60,9 +72,10 @@ async fn healthz() -> &'static str {
 
 async fn readyz(ops: Data<Ops>) -> HttpResponse {
     if ops.ready.load(Ordering::Relaxed) {
-        let notes = ops.config_notes.load();
-        HttpResponse::Ok()
-            .body(std::iter::once("ready\n").chain(notes.iter().flat_map(|note| [note, "\n"])).collect::<String>())
+        let notes = ops.notes();
+        HttpResponse::Ok().body(
+            std::iter::once("ready\n").chain(notes.iter().flat_map(|note| [note.as_str(), "\n"])).collect::<String>(),
+        )
     } else {
         HttpResponse::ServiceUnavailable().body("not ready: starting or stopping\n")
     }

@@ -121,10 +121,7 @@ async fn document(request: HttpRequest, page: Data<Page>) -> HttpResponse {
     };
     let query = request.query_string().to_owned();
     // Beside the HTTP workers: it takes long with thousands of nodes.
-    let written = web::block(move || {
-        let notes = page.ops.config_notes.load();
-        nodes::document(&page.service, &notes, &page.run, &caller, &query)
-    });
+    let written = web::block(move || nodes::document(&page.service, &page.ops.notes(), &page.run, &caller, &query));
     match written.await {
         Ok(body) => answer(StatusCode::OK)
             .insert_header((CACHE_CONTROL, "no-store"))

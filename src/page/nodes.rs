@@ -37,8 +37,8 @@ struct Document<'a> {
     clock: f64,
     version: &'static str,
     caller: Who<'a>,
-    /// What is not as the configuration file says, in sentences.
-    config_notes: &'a [String],
+    /// What is not as it should be, in sentences.
+    notes: &'a [String],
     nodes: Vec<Node<'a>>,
 }
 
@@ -104,7 +104,7 @@ struct Told {
 }
 
 /// The document for this caller, as JSON.
-pub fn document(service: &Service, config_notes: &[String], run: &str, caller: &Caller, query: &str) -> Vec<u8> {
+pub fn document(service: &Service, notes: &[String], run: &str, caller: &Caller, query: &str) -> Vec<u8> {
     let now = service.clock.now();
     let after = after(query, run);
     let table = service.fleet.table();
@@ -123,7 +123,7 @@ pub fn document(service: &Service, config_notes: &[String], run: &str, caller: &
             role: caller.role.name(),
             may_switch: caller.may(Privilege::ConfigureComponents),
         },
-        config_notes,
+        notes,
         nodes: touched.iter().map(|(entry, view)| node(entry, view, now, after)).collect(),
     };
     // Numbers, texts and lists of them: this cannot fail.

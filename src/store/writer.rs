@@ -68,6 +68,7 @@ impl Writer {
             true => self.durable.retry(&whole),
             false => self.durable.write(revision, &round.plan, sync, &whole),
         };
+        self.metrics.store_is_writable(result.is_ok());
         if let Some(kind) = round.kind() {
             self.metrics.store_write(kind, self.clock.now().mono.since(started), result.is_ok());
         }

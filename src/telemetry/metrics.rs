@@ -40,6 +40,7 @@ pub struct Metrics {
     store_writes: Family<Label, Counter>,
     store_seconds: Histogram,
     store_errors: Counter,
+    store_writable: Gauge,
     config_ok: Gauge,
     config_ok_at: Gauge<f64, std::sync::atomic::AtomicU64>,
     events: Family<Label, Counter>,
@@ -79,6 +80,7 @@ impl Metrics {
             store_writes: Family::default(),
             store_seconds: store_buckets(),
             store_errors: Counter::default(),
+            store_writable: Gauge::default(),
             config_ok: Gauge::default(),
             config_ok_at: Gauge::default(),
             events: Family::default(),
@@ -87,6 +89,7 @@ impl Metrics {
         for outcome in EVENT_OUTCOMES {
             drop(metrics.events.get_or_create(&[("outcome", outcome)]));
         }
+        metrics.store_is_writable(true);
         metrics.register();
         Arc::new(metrics)
     }
@@ -133,6 +136,11 @@ impl Metrics {
             self.store_seconds.clone(),
         );
         registry.register("store_write_errors", "Writes to the disk that failed", self.store_errors.clone());
+        registry.register(
+            "store_writable",
+            "1 while the database can be written, 0 while a write has failed and commands are refused",
+            self.store_writable.clone(),
+        );
         registry.register(
             "config_last_reload_successful",
             "1 while the running configuration is the one in the file, 0 after one was rejected",
@@ -207,6 +215,16 @@ impl Metrics {
     /// Whether the running configuration is the one in the file.
     pub fn config_is_loaded(&self) -> bool {
         self.config_ok.get() == 1
+    }
+
+    /// Whether the database can be written.
+    pub fn store_is_writable(&self, ok: bool) {
+        self.store_writable.set(i64::from(ok));
+    }
+
+    /// Whether the last write to the database was made.
+    pub fn store_can_be_written(&self) -> bool {
+        self.store_writable.get() == 1
     }
 
     /// A durable write to the store ended.

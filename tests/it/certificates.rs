@@ -1,9 +1,12 @@
 //! The certificate over the real service: shown, replaced while serving, kept; and the versions of TLS.
 
+use std::time::Duration;
+
 use plugfish::daemon::TlsPlan;
 use reqwest::tls::{TlsInfo, Version};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::rig::{PASSWORD, Rig, USER, klap};
 
@@ -94,4 +97,18 @@ async fn without_tls_there_is_no_certificate() {
         let request = rig.client.get(rig.url(path)).basic_auth(USER, Some(PASSWORD));
         assert_eq!(rig.send(request).await.0, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+#[tokio::test]
+async fn clients_that_leave_their_handshakes_unfinished_keep_nobody_out() {
+    let rig = Rig::over(Some(TlsPlan::SelfSigned), [klap("n")], [], |_| {}).await;
+    let url = reqwest::Url::parse(&rig.url("/")).unwrap();
+    let address = (url.host_str().unwrap().to_owned(), url.port().unwrap());
+    let mut held = Vec::new();
+    for _ in 0..800 {
+        held.push(TcpStream::connect(address.clone()).await.unwrap());
+    }
+    // A handshake that is not finished is ended after 3 s: whoever waited for that would be late.
+    let answer = tokio::time::timeout(Duration::from_secs(2), rig.get("/redfish/v1/")).await;
+    assert_eq!(answer.expect("nobody was let in").0, StatusCode::OK);
 }

@@ -133,8 +133,10 @@ async fn a_full_disk_is_said_loses_nothing_and_is_used_again() {
     assert!(said.contains("/disk/state") && said.contains("nothing was changed"), "{said}");
     assert!(log(dir.path()).contains("/disk/state"), "{}", log(dir.path()));
     assert!(daemon.system().await["PowerState"].is_string(), "reads go on");
+    assert!(daemon.text("/readyz").await.contains("the state cannot be written"));
     std::fs::remove_file(&ballast).unwrap();
-    until(20, "written again", async || daemon.reset("ForceOff").await == Some(StatusCode::NO_CONTENT)).await;
+    until(20, "written again", async || daemon.text("/readyz").await == "ready\n").await;
+    assert_eq!(daemon.reset("ForceOff").await, Some(StatusCode::NO_CONTENT));
     daemon.kill();
     let daemon = Daemon::start(dir.path()).await;
     until(20, "off", async || plug.relay(1) == Some(false) && daemon.system().await["PowerState"] == "Off").await;

@@ -132,7 +132,7 @@ async fn the_document_says_what_is_known_and_costs_the_devices_nothing() {
     assert!(rig.plug("metered").counters().requests <= 6, "polls, and nothing else");
 
     let body = nodes().await;
-    assert_eq!((&body["whole"], &body["total"], &body["config_notes"]), (&json!(true), &json!(2), &json!([])));
+    assert_eq!((&body["whole"], &body["total"], &body["notes"]), (&json!(true), &json!(2), &json!([])));
     let [metered, plain] = body["nodes"].as_array().unwrap().as_slice() else { panic!("{body}") };
     for (node, id) in [(metered, "metered"), (plain, "plain")] {
         let system = rig.system(id).await;

@@ -67,6 +67,10 @@ impl Daemon {
         self.reset_of("n", kind).await.map(|(status, _)| status)
     }
 
+    pub async fn text(&self, path: &str) -> String {
+        self.client.get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
+    }
+
     /// The status and what was said; `None` when there was no answer.
     pub async fn reset_of(&self, node: &str, kind: &str) -> Option<(StatusCode, String)> {
         let url = format!("{}/redfish/v1/Systems/{node}/Actions/ComputerSystem.Reset", self.url);

@@ -15,12 +15,6 @@ use reqwest::{Client, StatusCode};
 use crate::program::{Daemon, configure, log, rack, spawn, until};
 use crate::rig::klap;
 
-impl Daemon {
-    async fn text(&self, path: &str) -> String {
-        self.client.get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
-    }
-}
-
 #[tokio::test]
 async fn a_reload_keeps_sessions_and_a_bad_file_changes_nothing() {
     let rack = rack().await;

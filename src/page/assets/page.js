@@ -648,8 +648,8 @@ function showWho(found) {
   $('who').hidden = !wantsLogin;
   $('log-out').hidden = !wantsLogin;
   write($('who'), `${found.caller.name} · ${found.caller.role}`);
-  $('config').hidden = found.config_notes.length === 0;
-  write($('config'), found.config_notes.join('\n'));
+  $('config').hidden = found.notes.length === 0;
+  write($('config'), found.notes.join('\n'));
   state.about = `plugfish ${found.version}`;
 }
 
