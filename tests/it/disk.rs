@@ -8,6 +8,7 @@ use std::time::Duration;
 use plugfish::clock::Clock;
 use plugfish::sim::{Action, Fault, Selector};
 use reqwest::StatusCode;
+use serde_json::json;
 
 use crate::program::{Daemon, configure, log, rack, spawn, until};
 
@@ -38,6 +39,15 @@ impl Disk {
 
     fn mount(&self, args: &[&str]) {
         run("mount", &[args, &[self.path().to_str().unwrap()]].concat());
+    }
+
+    /// A file with an ext4 on it.
+    fn image(&self) -> String {
+        let image = self.dir.path().join("image");
+        std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let image = image.to_str().unwrap().to_owned();
+        run("mkfs.ext4", &["-q", &image]);
+        image
     }
 
     fn unmount(&self) {
@@ -73,10 +83,8 @@ async fn no_accepted_command_is_lost_to_a_power_cut() {
     let (rack, disk, clock) = (rack().await, Disk::new(), Clock::system());
     let (plug, dir) = (&rack.plugs()[0], configure(&rack));
     disk.holds_the_state_of(dir.path());
-    let image = disk.dir.path().join("image");
-    std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
-    let image = image.to_str().unwrap();
-    run("mkfs.ext4", &["-q", image]);
+    let image = disk.image();
+    let image = image.as_str();
     disk.mount(&["-o", "loop", image]);
     let mut daemon = Daemon::start(dir.path()).await;
     for round in 0..rounds {
@@ -159,4 +167,36 @@ async fn a_read_only_disk_is_said_at_the_start() {
     assert!(last.contains("/disk/state") && last.to_lowercase().contains("read-only"), "{last}");
     disk.mount(&["-o", "remount,rw"]);
     Daemon::start(dir.path()).await.kill();
+}
+
+#[tokio::test]
+#[ignore = "mounts file systems, for which root is needed"]
+async fn a_disk_that_fails_and_becomes_read_only_is_said_and_is_used_again_when_it_is_repaired() {
+    let (rack, disk) = (rack().await, Disk::new());
+    let (plug, dir) = (&rack.plugs()[0], configure(&rack));
+    disk.holds_the_state_of(dir.path());
+    let image = disk.image();
+    disk.mount(&["-o", "loop", &image]);
+    let daemon = Daemon::start(dir.path()).await;
+    until(10, "first contact", async || daemon.system().await["PowerState"] == "On").await;
+    assert_eq!(daemon.reset("ForceOff").await, Some(StatusCode::NO_CONTENT));
+    until(10, "off", async || daemon.system().await["PowerState"] == "Off").await;
+    // What ext4 does by itself when the disk below it fails.
+    disk.mount(&["-o", "remount,abort"]);
+    let (status, said) = daemon.reset_of("n", "On").await.unwrap();
+    assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE, "{said}");
+    assert!(said.contains("/disk/state") && said.contains("nothing was changed"), "{said}");
+    assert!(daemon.text("/readyz").await.contains("the state cannot be written"));
+    assert_eq!((&daemon.system().await["PowerState"], plug.relay(1)), (&json!("Off"), Some(false)));
+    run("umount", &["-l", disk.path().to_str().unwrap()]);
+    // On another disk, since the program still holds files of this one.
+    let copy = image.clone() + "-copy";
+    std::fs::copy(&image, &copy).unwrap();
+    disk.mount(&["-o", "loop", &copy]);
+    until(40, "written again", async || daemon.text("/readyz").await == "ready\n").await;
+    assert_eq!(daemon.reset("On").await, Some(StatusCode::NO_CONTENT));
+    daemon.kill();
+    let daemon = Daemon::start(dir.path()).await;
+    until(20, "on", async || plug.relay(1) == Some(true) && daemon.system().await["PowerState"] == "On").await;
+    daemon.kill();
 }
