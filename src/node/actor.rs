@@ -235,11 +235,11 @@ impl NodeActor {
                 actor.step(Input::Done { started, result }, ctx);
                 return;
             };
-            // Whatever the machine starts next already goes to the new device, if there is one.
+            // In this order: what ended was still of the device before, if there is a new one.
             let rewired = new.is_some();
             actor.device = Some(new.unwrap_or(device));
-            actor.step(Input::Done { started, result }, ctx);
             actor.step(Input::Reconfigured { spec, rewired }, ctx);
+            actor.step(Input::Done { started, result }, ctx);
         }));
     }
 

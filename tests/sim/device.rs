@@ -152,7 +152,7 @@ impl PowerDevice for SimDevice {
                 unstudied: hardware.corners > 0,
                 ..Observation::default()
             };
-            state.delivered(device.node, device.epoch, started, power);
+            state.delivered(device.node, device.epoch, device.device, started, power);
             seen
         }))
     }

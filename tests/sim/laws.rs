@@ -27,7 +27,7 @@ const GRAIN: Duration = Duration::from_millis(5);
 pub const ACTORS_OVERLAP: Duration = Duration::from_secs(50);
 
 /// Orders older than this are not on their way any more.
-const SETTLED: Duration = Duration::from_secs(60);
+pub const SETTLED: Duration = Duration::from_secs(60);
 
 /// The state in which a command leaves the node; a diagnostic interrupt leaves it as it is.
 pub fn end_of(reset: ResetType) -> Option<Power> {
@@ -136,6 +136,10 @@ impl State {
         self.nodes[node].operations += 1;
         match op {
             Op::Order(order, boot) => {
+                let known = &self.nodes[node];
+                if device == known.device && known.reading.is_some_and(|reading| reading.device != device) {
+                    self.broken(node, "only-what-was-seen", format!("{order:?} goes to a device that was not read"));
+                }
                 self.check_order(node, *order, boot);
                 self.check_dwell(node, *order);
                 self.check_kept_dwell(node, *order);
@@ -376,7 +380,7 @@ impl State {
     }
 
     /// A reading reached the actor.
-    pub fn delivered(&mut self, node: usize, epoch: u32, started: Duration, power: Option<Power>) {
+    pub fn delivered(&mut self, node: usize, epoch: u32, device: usize, started: Duration, power: Option<Power>) {
         self.trace(node, What::Read(power));
         let (at, moment) = (self.now(), self.clock().now());
         let known = &mut self.nodes[node];
@@ -384,7 +388,9 @@ impl State {
             let before = known.reading.map(|reading| reading.power);
             let before = before.or(known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref()).map(|seen| seen.power));
             known.boots &= power != Power::On;
-            known.reading = Some(Reading { at, mono: moment.mono, wall: moment.wall, started, power, before });
+            let reading = Reading { at, mono: moment.mono, wall: moment.wall, started, device, power, before };
+            // The actor may not have been told yet that it has another device: then it notes what it read.
+            *(if device == known.device { &mut known.reading } else { &mut known.outdated }) = Some(reading);
         }
     }
 
@@ -437,7 +443,9 @@ impl State {
 
     /// The actor remembers what it saw: that must be what was read.
     pub fn notes(&mut self, node: usize, seen: &SeenRecord) {
-        let reading = self.nodes[node].reading;
+        let known = &mut self.nodes[node];
+        known.reading = known.outdated.take().filter(|reading| reading.wall == seen.at).or(known.reading);
+        let reading = known.reading;
         // The actor of a node that was taken out ends its operation beside the one that was put back.
         let alone = self.nodes[node].moved + ACTORS_OVERLAP < self.now();
         if let Some(view) = self.view(node).filter(|view| alone && view.seen_at != Some(seen.at)) {

@@ -11,7 +11,7 @@ use plugfish::node::{BootEnabled, Order, Power, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::hardware::Make;
-use super::laws::{ACTORS_OVERLAP, DWELL, FOUND, current_of, end_of, restarts};
+use super::laws::{ACTORS_OVERLAP, DWELL, FOUND, SETTLED, current_of, end_of, restarts};
 use super::report::What;
 use super::world::{Current, State};
 
@@ -171,7 +171,9 @@ impl State {
         // A polite request does nothing yet, and an interrupt nothing to the power: nothing tells a late reading from a
         // true one.
         let quiet = matches!(current.reset, ResetType::GracefulShutdown | ResetType::Nmi);
-        let unknowable = quiet && device.is_late(self.now());
+        // An actor that was built anew does not know of the orders before it.
+        let new = known.loaded.as_ref().is_some_and(|(at, _)| self.now() < *at + SETTLED);
+        let unknowable = (quiet || new) && device.is_late(self.now());
         let words = if read_back.is_none() {
             format!("{} is called done, and the last reading is {:?}", current.reset, known.reading)
         } else if undisturbed && device.moving.is_none() && device.power != wanted && !unknowable {

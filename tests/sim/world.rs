@@ -63,6 +63,7 @@ pub struct Reading {
     pub mono: Mono,
     pub wall: Wall,
     pub started: Duration,
+    pub device: usize,
     pub power: Power,
     /// What the reading before it said.
     pub before: Option<Power>,
@@ -119,6 +120,8 @@ pub struct Node {
     pub found: Duration,
     /// When its actor fell, until it is built anew.
     pub fell: Option<Duration>,
+    /// A reading of a device that was replaced meanwhile.
+    pub outdated: Option<Reading>,
     /// It was taken out of the configuration or given another device then.
     pub moved: Duration,
     /// Somebody renewed its session then: it is to be dropped, and the device to be tried.
@@ -400,6 +403,7 @@ impl Node {
             dead: None,
             found: Duration::ZERO,
             fell: None,
+            outdated: None,
             moved: Duration::ZERO,
             renewed: (None, None),
             polled: None,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Moment;
+use super::{Machine, Moment};
 use crate::clock::{Mono, Now, Wall};
-use crate::node::device::{DeviceError, DeviceKind, FailureClass};
+use crate::node::device::{DeviceError, DeviceKind, FailureClass, Observation};
 use crate::node::event::Happening;
 use crate::node::view::LinkView;
 use crate::node::{Health, NodeSpec, Refusal};
@@ -165,6 +165,25 @@ impl Link {
             breaker_open: self.open,
             held_until: self.hold.as_ref().map(|hold| hold.until_wall),
         }
+    }
+}
+
+impl Machine {
+    /// Another machine at the device's address is neither believed nor switched.
+    pub(super) fn same_machine(&self, observation: &Observation) -> Result<(), DeviceError> {
+        // Whoever gives a node another address means another machine, or the same one: it is not for us to doubt.
+        let before = self.seen.as_ref().filter(|seen| seen.device == self.spec.device).and_then(|seen| seen.about.uuid);
+        let (Some(known), Some(now)) = (self.spec.inventory.uuid.or(before), observation.about.uuid) else {
+            return Ok(());
+        };
+        if known == now {
+            return Ok(());
+        }
+        let text = format!(
+            "another machine answers there: its UUID is {now}, and this node's is {known}; put the address right, or if \
+             the machine was replaced, write the new UUID into its inventory in nodes.yaml"
+        );
+        Err(DeviceError::new(FailureClass::Refused, text))
     }
 }
 

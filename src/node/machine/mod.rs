@@ -197,6 +197,10 @@ pub struct Machine {
     unsettled: Unsettled,
     saves: VecDeque<Saving>,
     in_flight: Option<Op>,
+    /// What is in flight went to the device that was there before.
+    outdated: bool,
+    /// It was given another device, or another way to it, of which nothing was read yet.
+    unread: bool,
     link: Link,
     next_poll: Mono,
     /// The override for one boot that went out with an order, as long as it is not known to be used.
@@ -232,6 +236,8 @@ impl Machine {
             unsettled: Unsettled::default(),
             saves: VecDeque::new(),
             in_flight: None,
+            outdated: false,
+            unread: false,
             link: Link::default(),
             next_poll: first_poll,
             applied: None,
@@ -265,6 +271,7 @@ impl Machine {
                 self.spec = spec;
                 self.inventory = known_inventory(&self.spec, self.seen.as_ref());
                 if rewired {
+                    (self.outdated, self.unread) = (self.in_flight.is_some(), true);
                     self.link = Link::default();
                     self.next_poll = moment.now.mono;
                     self.command_may_try(moment.now.mono);
@@ -368,6 +375,9 @@ impl Machine {
     /// The operation in flight ended.
     fn done(&mut self, started: Mono, result: Result<Outcome, DeviceError>, moment: Moment, out: &mut Vec<Effect>) {
         let Some(op) = self.in_flight.take() else { return };
+        if std::mem::take(&mut self.outdated) && self.is_outdated(&op, &result, moment.now.mono) {
+            return;
+        }
         let result = result.and_then(|outcome| match &outcome {
             Outcome::Seen(observation) => self.same_machine(observation).map(|()| outcome),
             _ => Ok(outcome),
@@ -399,23 +409,6 @@ impl Machine {
         }
     }
 
-    /// Another machine at the device's address is neither believed nor switched.
-    fn same_machine(&self, observation: &Observation) -> Result<(), DeviceError> {
-        // Whoever gives a node another address means another machine, or the same one: it is not for us to doubt.
-        let before = self.seen.as_ref().filter(|seen| seen.device == self.spec.device).and_then(|seen| seen.about.uuid);
-        let (Some(known), Some(now)) = (self.spec.inventory.uuid.or(before), observation.about.uuid) else {
-            return Ok(());
-        };
-        if known == now {
-            return Ok(());
-        }
-        let text = format!(
-            "another machine answers there: its UUID is {now}, and this node's is {known}; put the address right, or if \
-             the machine was replaced, write the new UUID into its inventory in nodes.yaml"
-        );
-        Err(DeviceError::new(FailureClass::Refused, text))
-    }
-
     /// A reading arrived. What the device says now is the truth, whoever asked for it.
     fn observed(&mut self, observation: Observation, started: Mono, moment: Moment, out: &mut Vec<Effect>) {
         let now = moment.now;
@@ -434,6 +427,7 @@ impl Machine {
         } else if self.seen.as_ref().is_some_and(|seen| seen.was_cycled(&observation, now)) {
             out.push(Effect::Tell(Happening::OnTimeRestarted));
         }
+        self.unread = false;
         self.unsettled.seen(power, started);
         self.failed = self.failed.take().filter(|failed| failed.wanted != Some(power));
         self.seen = Some(Seen::renewed(self.seen.take(), observation, power, &self.spec.device, now));

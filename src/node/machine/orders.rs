@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::command::{Command, Next, plan};
-use super::{Effect, Failed, JOINED_MAX, Machine, Moment, Op, SAVES_MAX, Save, Saving, Ticket};
+use super::{Effect, Failed, JOINED_MAX, Machine, Moment, Op, Outcome, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::node::device::{Abilities, DeviceError, FailureClass};
 use crate::node::event::Happening;
@@ -177,6 +177,7 @@ impl Machine {
                 return None;
             }
             let command = self.command.as_mut()?;
+            command.must_read |= self.unread;
             match command.next(kind, dwell_until, now) {
                 Next::Wait(_) => return None,
                 Next::Read => return Some(Op::Read),
@@ -275,6 +276,17 @@ impl Machine {
             seen.off_since = (seen.power == Power::Off).then_some(now);
         }
         self.unsettled.sent(order.leads_to(), now);
+    }
+
+    /// An operation ended on a device that was replaced meanwhile: what that one says and how it fails is not about this
+    /// one. Only an order may have been followed, as the new device may be another way to the same machine.
+    pub(super) fn is_outdated(&mut self, op: &Op, result: &Result<Outcome, DeviceError>, now: Mono) -> bool {
+        match (op, result) {
+            (Op::Order(..), Ok(_)) => return false,
+            (Op::Order(order, _), Err(_)) => self.may_follow(*order, now),
+            (Op::Read | Op::Study, _) => {}
+        }
+        true
     }
 
     /// The device failed; the command, if there is one, waits, or ends where waiting is no use.

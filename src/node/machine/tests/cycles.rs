@@ -61,9 +61,7 @@ fn an_off_whose_answer_is_lost_after_a_doubtful_on_begins_the_dwell_anew() {
     world.run(Duration::from_millis(500));
     world.mood = Mood::Well;
     world.reset(2, ResetType::PowerCycle);
-    while !matches!(world.running, Some((Op::Order(Order::Off, _), ..))) {
-        world.next(secs(60));
-    }
+    world.until(|world| matches!(world.running, Some((Op::Order(Order::Off, _), ..))));
     // The On arrives late, and the answer to the Off is lost.
     world.turn(Power::On);
     world.mood = Mood::Mute;
@@ -82,9 +80,7 @@ fn a_restart_that_takes_the_place_of_a_cycle_is_not_begun_without_a_record() {
     world.run(secs(20));
     world.reset(1, ResetType::PowerCycle);
     world.save_one();
-    while world.saves.is_empty() {
-        world.next(secs(60));
-    }
+    world.until(|world| !world.saves.is_empty());
     world.reset(2, ResetType::GracefulRestart);
     world.save_one();
     world.save_one();
@@ -103,9 +99,7 @@ fn an_off_that_may_be_lost_is_given_again_while_the_on_before_it_was_not_seen() 
     world.reset(1, ResetType::On);
     world.run(Duration::from_millis(100));
     world.reset(2, ResetType::ForceOff);
-    while !matches!(world.running, Some((Op::Order(Order::Off, _), ..))) {
-        world.next(secs(60));
-    }
+    world.until(|world| matches!(world.running, Some((Op::Order(Order::Off, _), ..))));
     world.mood = Mood::Away;
     world.next(secs(60));
     world.mood = Mood::Well;
@@ -122,15 +116,11 @@ fn a_restart_that_is_not_offered_after_a_cut_leaves_the_node_on() {
     world.run(secs(20));
     world.mood = Mood::Ignores;
     world.reset(1, ResetType::PowerCycle);
-    while !matches!(world.running, Some((Op::Order(..), ..))) {
-        world.next(secs(60));
-    }
+    world.until(|world| matches!(world.running, Some((Op::Order(..), ..))));
     world.reset(2, ResetType::GracefulRestart);
     world.save_one();
     world.engine.system = false;
-    while !matches!(world.running, Some((Op::Read, ..))) {
-        world.next(secs(60));
-    }
+    world.until(|world| matches!(world.running, Some((Op::Read, ..))));
     world.next(secs(60));
     // The machine was seen on, and follows the cycle after all.
     world.mood = Mood::Well;
@@ -138,4 +128,39 @@ fn a_restart_that_is_not_offered_after_a_cut_leaves_the_node_on() {
     world.run(secs(60));
     assert_eq!((world.relay, world.answered(2), world.view().command), (Power::On, Some(&Ok(())), None));
     assert_eq!(world.was_told(|h| matches!(h, Happening::CommandFailed { .. })), 1);
+}
+
+#[test]
+fn a_node_that_is_given_another_device_is_read_there_before_it_is_switched() {
+    let mut world = World::settled(Power::On);
+    world.reset(1, ResetType::PowerCycle);
+    world.run(secs(3));
+    assert_eq!(world.relay, Power::Off);
+    // Its On would be due after the dwell; the new plug is on.
+    world.turn(Power::On);
+    let (reads, writes) = (world.reads.len(), world.writes.len());
+    world.input(Input::Reconfigured { spec: world.spec.clone(), rewired: true });
+    world.run(secs(30));
+    assert!(world.reads.len() > reads);
+    assert_eq!((world.writes.len(), world.relay, world.view().command), (writes, Power::On, None));
+}
+
+#[test]
+fn what_the_device_before_said_is_not_taken_for_the_new_one() {
+    let mut world = World::settled(Power::On);
+    world.run(secs(60));
+    world.until(|world| matches!(world.running, Some((Op::Read, ..))));
+    world.reset(1, ResetType::ForceRestart);
+    world.save_one();
+    // The one before is off when it is read at last, and the new one is on.
+    world.input(Input::Reconfigured { spec: world.spec.clone(), rewired: true });
+    let told = world.told.len();
+    world.relay = Power::Off;
+    world.operate();
+    world.relay = Power::On;
+    assert!(matches!(world.running, Some((Op::Read, ..))), "{:?}", world.running);
+    world.run(secs(60));
+    let changes = |happening: &&Happening| matches!(happening, Happening::PowerChanged { cause: Cause::Outside, .. });
+    assert_eq!(world.told[told..].iter().filter(changes).count(), 0, "{:?}", &world.told[told..]);
+    assert_eq!(world.writes.iter().map(|(_, power)| *power).collect::<Vec<_>>(), [Power::Off, Power::On]);
 }

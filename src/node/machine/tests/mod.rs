@@ -298,6 +298,14 @@ impl World {
         self.input(Input::Tick);
     }
 
+    /// Lets things happen until this is so.
+    fn until(&mut self, there: impl Fn(&World) -> bool) {
+        let end = self.now + secs(3600);
+        while !there(self) {
+            assert!(self.next(end), "it never comes");
+        }
+    }
+
     /// One thing happens, if one is left before `end`.
     fn next(&mut self, end: Duration) -> bool {
         if !self.saves.is_empty() {
