@@ -26,6 +26,8 @@ pub struct SimDevice {
     pub device: usize,
     /// How often the node was added: what an ended actor still does is not the node's.
     pub epoch: u32,
+    /// How often it was given another device.
+    pub wiring: u64,
     /// The gate of this device in this process.
     pub gate: Arc<RequestGate>,
     /// The clock of this process.
@@ -122,7 +124,7 @@ impl SimDevice {
         times: usize,
         end: impl FnOnce(&mut SimDevice, Duration) -> T + Send,
     ) -> Result<T, DeviceError> {
-        let started = self.world.lock().operation_begins(self.node, self.device, self.epoch, &op);
+        let started = self.world.lock().operation_begins(self.node, self.device, (self.epoch, self.wiring), &op);
         let (world, node, epoch) = (self.world.clone(), self.node, self.epoch);
         let mut underway = Underway { world, node, epoch, op, result: Err(FailureClass::Timeout) };
         for _ in 0..times {
@@ -152,7 +154,7 @@ impl PowerDevice for SimDevice {
                 unstudied: hardware.corners > 0,
                 ..Observation::default()
             };
-            state.delivered(device.node, device.epoch, device.device, started, power);
+            state.delivered(device.node, (device.epoch, device.wiring), started, power);
             seen
         }))
     }

@@ -117,6 +117,8 @@ pub struct Hardware {
     pub shuts_down: Option<Duration>,
     on_the_way: VecDeque<(Duration, Order, BootOverride, u64)>,
     late: Option<(Duration, Power)>,
+    /// When it last ended to report late.
+    pub lately: Duration,
     /// How it fails, and until when.
     pub fault: Option<(Fault, Duration)>,
     /// When the last fault, press or power cut ended.
@@ -152,6 +154,7 @@ impl Hardware {
             shuts_down: None,
             on_the_way: VecDeque::new(),
             late: None,
+            lately: Duration::ZERO,
             fault: None,
             disturbed: Duration::ZERO,
             outside: None,
@@ -309,7 +312,8 @@ impl Hardware {
                     _ => false,
                 };
                 if late && self.answer.is_ok() {
-                    self.late = Some((at + self.ms(200, 20_000), before));
+                    self.lately = at + self.ms(200, 20_000);
+                    self.late = Some((self.lately, before));
                 }
             }
         }

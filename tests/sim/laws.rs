@@ -74,8 +74,7 @@ impl State {
         }
     }
 
-    /// What a device bears, as the laws know it: the gap, the requests in a second over time, and how many may come at
-    /// the smallest gap.
+    /// What a device bears: the gap, the requests in a second over time, and how many at the smallest gap.
     fn bears(make: Make) -> (Duration, usize, usize) {
         match make {
             Make::Plug => (Duration::from_millis(250), 2, 4),
@@ -119,7 +118,7 @@ impl State {
     }
 
     /// An operation begins. Returns when.
-    pub fn operation_begins(&mut self, node: usize, device: usize, epoch: u32, op: &Op) -> Duration {
+    pub fn operation_begins(&mut self, node: usize, device: usize, (epoch, wiring): (u32, u64), op: &Op) -> Duration {
         self.drain();
         let now = self.now();
         let known = &self.nodes[node];
@@ -133,11 +132,11 @@ impl State {
         self.check_view(node);
         self.check_renewal(node);
         self.check_claim(node);
-        self.nodes[node].operations += 1;
+        (self.nodes[node].operations, self.nodes[node].asked) = (self.nodes[node].operations + 1, wiring);
         match op {
             Op::Order(order, boot) => {
-                let known = &self.nodes[node];
-                if device == known.device && known.reading.is_some_and(|reading| reading.device != device) {
+                let reading = self.nodes[node].reading;
+                if wiring == self.nodes[node].wiring && reading.is_some_and(|reading| reading.wiring != wiring) {
                     self.broken(node, "only-what-was-seen", format!("{order:?} goes to a device that was not read"));
                 }
                 self.check_order(node, *order, boot);
@@ -170,7 +169,7 @@ impl State {
             }
             Op::Study => {
                 let rest = Duration::from_secs(110);
-                if self.nodes[node].unstudied.is_some_and(|at| now < at + rest) {
+                if self.nodes[node].unstudied.is_some_and(|(at, of)| of == wiring && now < at + rest) {
                     self.broken(node, "backoff", "a corner is looked into again at once".into());
                 }
                 if self.nodes[node].current.is_some() && self.view(node).is_some_and(|view| view.command.is_some()) {
@@ -212,7 +211,7 @@ impl State {
             (dead.last, dead.tries) = (now, dead.tries + 1);
         }
         if *op == Op::Study && !matches!(result, Ok(()) | Err(FailureClass::Auth | FailureClass::Locked)) {
-            known.unstudied = Some(now);
+            known.unstudied = Some((now, known.asked));
         }
         if let Op::Order(order, boot) = op {
             if let Some(current) = known.current.as_mut() {
@@ -304,7 +303,9 @@ impl State {
         let known = &self.nodes[node];
         let device = &self.devices[known.device];
         let ours = device.turns.back().is_some_and(|(at, last)| {
-            let knows = *last == Order::Off || known.reading.is_some_and(|reading| reading.power == Power::Off);
+            // A machine that was asked politely goes off when it likes, unseen if it tells late.
+            let tells = device.lately + SETTLED < device.turned;
+            let knows = *last == Order::Off || tells && known.reading.is_some_and(|r| r.power == Power::Off);
             last.leads_to() == Power::Off
                 && knows
                 && known.disturbed < *at
@@ -380,7 +381,7 @@ impl State {
     }
 
     /// A reading reached the actor.
-    pub fn delivered(&mut self, node: usize, epoch: u32, device: usize, started: Duration, power: Option<Power>) {
+    pub fn delivered(&mut self, node: usize, (epoch, wiring): (u32, u64), started: Duration, power: Option<Power>) {
         self.trace(node, What::Read(power));
         let (at, moment) = (self.now(), self.clock().now());
         let known = &mut self.nodes[node];
@@ -388,9 +389,9 @@ impl State {
             let before = known.reading.map(|reading| reading.power);
             let before = before.or(known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref()).map(|seen| seen.power));
             known.boots &= power != Power::On;
-            let reading = Reading { at, mono: moment.mono, wall: moment.wall, started, device, power, before };
-            // The actor may not have been told yet that it has another device: then it notes what it read.
-            *(if device == known.device { &mut known.reading } else { &mut known.outdated }) = Some(reading);
+            let reading = Reading { at, mono: moment.mono, wall: moment.wall, started, wiring, power, before };
+            // An actor that was not told yet that it has another device notes what it read.
+            *(if wiring == known.wiring { &mut known.reading } else { &mut known.outdated }) = Some(reading);
         }
     }
 

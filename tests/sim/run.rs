@@ -302,7 +302,7 @@ fn setup(world: &Arc<World>, state: &mut State, node: usize, clock: &Clock) -> N
         },
         device: Arc::new(move || -> Box<dyn PowerDevice> {
             let (world, gate, clock) = (world.clone(), gate.clone(), clock.clone());
-            Box::new(SimDevice { world, node, device, epoch, gate, clock, session: false })
+            Box::new(SimDevice { world, node, device, epoch, wiring, gate, clock, session: false })
         }),
         wiring,
     }

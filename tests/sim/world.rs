@@ -63,7 +63,7 @@ pub struct Reading {
     pub mono: Mono,
     pub wall: Wall,
     pub started: Duration,
-    pub device: usize,
+    pub wiring: u64,
     pub power: Power,
     /// What the reading before it said.
     pub before: Option<Power>,
@@ -133,7 +133,9 @@ pub struct Node {
     /// Events that its entry remembers, and the number of the last one.
     pub told: (usize, u64),
     /// When a look into a corner last failed.
-    pub unstudied: Option<Duration>,
+    pub unstudied: Option<(Duration, u64)>,
+    /// The wiring of its last operation.
+    pub asked: u64,
     /// When an override for one boot was last used up.
     pub used_up: Option<Duration>,
     /// The command that was just superseded had cut the power.
@@ -410,6 +412,7 @@ impl Node {
             boots: false,
             told: (0, 0),
             unstudied: None,
+            asked: 0,
             used_up: None,
             handed: false,
             ordered: None,

@@ -204,19 +204,20 @@ impl Command {
         if now < self.retry_at {
             return wait(self.retry_at);
         }
+        // Before anything else: after a crash it is not to be made again.
+        if self.order.is_pulse() && self.taken.is_some() && self.intent.stage == Stage::Cutting {
+            return Next::Record(Stage::Restoring);
+        }
         if self.must_read {
             return Next::Read;
         }
         if let Some(until) = dwell_until.filter(|until| self.order == Order::On && now < *until) {
             return wait(until);
         }
-        if let Some((at, readings)) = self.taken {
-            if self.order.is_pulse() && self.intent.stage == Stage::Cutting {
-                return Next::Record(Stage::Restoring);
-            }
-            if let Some(after) = self.look_after(kind, readings) {
-                return if now < at + after { wait(at + after) } else { Next::Read };
-            }
+        if let Some((at, readings)) = self.taken
+            && let Some(after) = self.look_after(kind, readings)
+        {
+            return if now < at + after { wait(at + after) } else { Next::Read };
         }
         if kind.looks_first && self.looked.is_some_and(|at| now.since(at) > LOOK_LIFE) {
             return Next::Read;

@@ -375,7 +375,7 @@ impl Machine {
     /// The operation in flight ended.
     fn done(&mut self, started: Mono, result: Result<Outcome, DeviceError>, moment: Moment, out: &mut Vec<Effect>) {
         let Some(op) = self.in_flight.take() else { return };
-        if std::mem::take(&mut self.outdated) && self.is_outdated(&op, &result, moment.now.mono) {
+        if std::mem::take(&mut self.outdated) && self.is_outdated(&op, &result, moment.now, out) {
             return;
         }
         let result = result.and_then(|outcome| match &outcome {

@@ -280,10 +280,20 @@ impl Machine {
 
     /// An operation ended on a device that was replaced meanwhile: what that one says and how it fails is not about this
     /// one. Only an order may have been followed, as the new device may be another way to the same machine.
-    pub(super) fn is_outdated(&mut self, op: &Op, result: &Result<Outcome, DeviceError>, now: Mono) -> bool {
+    pub(super) fn is_outdated(
+        &mut self,
+        op: &Op,
+        result: &Result<Outcome, DeviceError>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         match (op, result) {
             (Op::Order(..), Ok(_)) => return false,
-            (Op::Order(order, _), Err(_)) => self.may_follow(*order, now),
+            (Op::Order(Order::Nmi, _), Err(error)) if self.command.as_ref().is_some_and(|c| c.order == Order::Nmi) => {
+                let why = format!("Nmi was given up: the device before may have taken it: {error}");
+                self.fail_command(why, now, out);
+            }
+            (Op::Order(order, _), Err(_)) => self.may_follow(*order, now.mono),
             (Op::Read | Op::Study, _) => {}
         }
         true
@@ -305,8 +315,11 @@ impl Machine {
             self.may_follow(*order, moment.now.mono);
         }
         let Some(command) = self.command.as_mut() else { return };
-        let doubtful_nmi = matches!(op, Op::Order(Order::Nmi, _)) && error.class != FailureClass::NotReady;
-        let hopeless = matches!(error.class, FailureClass::Auth | FailureClass::Locked | FailureClass::Refused);
+        // An order of a command that was superseded meanwhile says nothing about the new one.
+        let own = !matches!(op, Op::Order(order, _) if *order != command.order);
+        let doubtful_nmi = own && matches!(op, Op::Order(Order::Nmi, _)) && error.class != FailureClass::NotReady;
+        let hopeless = matches!(error.class, FailureClass::Auth | FailureClass::Locked)
+            || own && error.class == FailureClass::Refused;
         if (hopeless && !command.owes_on()) || doubtful_nmi {
             let why = format!("{} was given up: {}: {error}", command.in_words(), self.spec.device);
             self.fail_command(why, moment.now, out);

@@ -1,10 +1,11 @@
 //! The machine against a small world of its own: a device, a journal and a clock, all made of plain values.
 //!
-//! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `laws.rs` has properties: whatever happens, and wherever the process dies.
+//! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `meanwhile.rs` what
+//! comes while a command is under way; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
-mod cycles;
 mod engine;
 mod laws;
+mod meanwhile;
 mod rules;
 
 use std::collections::VecDeque;

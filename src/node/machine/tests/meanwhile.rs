@@ -1,4 +1,4 @@
-//! Commands that come while a cycle is under way.
+//! Commands that come while another one is under way, and devices that are replaced meanwhile.
 
 use super::engine::engine;
 use super::*;
@@ -163,4 +163,20 @@ fn what_the_device_before_said_is_not_taken_for_the_new_one() {
     let changes = |happening: &&Happening| matches!(happening, Happening::PowerChanged { cause: Cause::Outside, .. });
     assert_eq!(world.told[told..].iter().filter(changes).count(), 0, "{:?}", &world.told[told..]);
     assert_eq!(world.writes.iter().map(|(_, power)| *power).collect::<Vec<_>>(), [Power::Off, Power::On]);
+}
+
+#[test]
+fn an_interrupt_that_may_be_lost_does_not_fail_the_command_after_it() {
+    let mut world = engine(Power::On);
+    world.run(secs(20));
+    world.reset(1, ResetType::Nmi);
+    world.until(|world| matches!(world.running, Some((Op::Order(Order::Nmi, _), ..))));
+    world.mood = Mood::Mute;
+    world.reset(2, ResetType::ForceOff);
+    world.save_one();
+    world.operate();
+    world.mood = Mood::Well;
+    world.run(secs(30));
+    assert_eq!((world.relay, world.engine.interrupts, world.view().command), (Power::Off, 1, None));
+    assert_eq!(world.was_told(|h| matches!(h, Happening::CommandFailed { .. })), 0);
 }
