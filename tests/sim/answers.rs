@@ -54,7 +54,10 @@ impl State {
             return self.broken(node, "bounded", format!("a client is answered after {:?}", now - asked));
         }
         let known = &self.nodes[node];
-        let well = self.calm_since(node) + FOUND < asked && known.asking < ALONE && known.present && !self.stopping;
+        // Somebody may have renewed a refused login just now.
+        let renewed = known.causes.back().is_some_and(|(at, _)| asked < *at + FOUND);
+        let calm = self.calm_since(node) + FOUND < asked && !renewed;
+        let well = calm && known.asking < ALONE && known.present && !self.stopping;
         let odd = match answer {
             Ok(()) | Err(Refusal::Unsupported { .. } | Refusal::Changed { .. } | Refusal::Stopping { .. }) => false,
             Err(Refusal::LoginHeld { .. }) => self.view(node).is_some_and(|view| view.link.held_until.is_none()),
