@@ -199,7 +199,11 @@ impl State {
         let device = &self.devices[known.device];
         let quiet = device.outside.is_none_or(|at| at + FOUND < now);
         let used = match device.make {
-            Make::Plug => known.reading.is_some_and(|r| r.power == Power::On && r.before == Some(Power::Off)),
+            // The change of one that had been used meanwhile could not be written.
+            Make::Plug => {
+                let booted = known.reading.is_some_and(|r| r.power == Power::On && r.before == Some(Power::Off));
+                booted || self.pages[node].failed.is_some_and(|at| now < at + Duration::from_secs(1))
+            }
             // The number that is shown is that of after its use.
             Make::Engine => {
                 let used = writes.checked_sub(1).and_then(|writes| known.used.get(&writes));
