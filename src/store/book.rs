@@ -6,7 +6,7 @@ use super::inbox::Weight;
 use super::record::{Content, Key};
 use super::state::{Change, Entry};
 use super::{Store, put_entry, size};
-use crate::account::{AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SessionRecord};
+use crate::account::{AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SessionRecord, check_name};
 use crate::node::journal::JournalFuture;
 
 /// Sessions that are kept. Above it the one that was used the longest time ago goes: a client that makes a session for
@@ -25,6 +25,9 @@ impl AccountBook for Store {
     /// Makes an account durable, in the place of the one with that name.
     fn put_account(&self, account: AccountRecord) -> AccountFuture {
         let key = Key::Account(account.username.clone());
+        if let Err(why) = check_name(&account.username) {
+            return or_why(self.refuse(&key, format!("the name {why}")));
+        }
         or_why(self.put_record(&key, &Content::Account(account.clone()), Change::PutAccount(account)))
     }
 
