@@ -61,6 +61,12 @@ impl FromStr for Role {
 /// Longest name of an account, wherever it comes from: e-mail addresses fit in.
 pub const NAME_CHARS_MAX: usize = 254;
 
+/// Accounts at once.
+pub const ACCOUNTS_MAX: usize = 256;
+
+/// Sessions of one account at once; its own oldest one makes room. Ironic leaves sessions behind when it is killed.
+pub const SESSIONS_MAX: usize = 32;
+
 /// Most memory that checking a password may take, in KiB: every login takes it.
 const HASH_KIB_MAX: u32 = 1 << 20;
 

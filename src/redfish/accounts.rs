@@ -178,6 +178,7 @@ pub fn delete(asked: Asked<'_>) -> Pending<'_> {
         }
         let exact = asked.if_match.is_some_and(|tags| tags.trim() != "*");
         seen.service.access.delete_account(account.clone(), exact).await?;
+        seen.service.events.end_owned(&account.username).await;
         log(&asked, "account_deleted", &account.username);
         Ok(Reply::NoContent)
     })

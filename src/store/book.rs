@@ -6,12 +6,14 @@ use super::inbox::Weight;
 use super::record::{Content, Key};
 use super::state::{Change, Entry};
 use super::{Store, put_entry, size};
-use crate::account::{AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SessionRecord, check_name};
+use crate::account::{
+    ACCOUNTS_MAX, AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SESSIONS_MAX, SessionRecord,
+    check_name,
+};
 use crate::node::journal::JournalFuture;
 
-/// Sessions that are kept. Above it the one that was used the longest time ago goes: a client that makes a session for
-/// each request would fill the disk otherwise.
-pub const SESSIONS_MAX: usize = 4096;
+/// Sessions that are kept: all that may be open at once. Above it the one that was used the longest time ago goes.
+pub const SESSIONS_KEPT_MAX: usize = ACCOUNTS_MAX * SESSIONS_MAX;
 
 /// The name of the value with the rules about logins.
 const RULES: &str = "access";
@@ -97,7 +99,7 @@ impl Store {
     fn session_too_many(&self, key: &Key) -> Option<String> {
         let inner = self.inbox.lock();
         let sessions = || inner.state.entries.range(Key::Session(String::new())..Key::Value(String::new()));
-        if inner.state.get(key).is_some() || sessions().count() < SESSIONS_MAX {
+        if inner.state.get(key).is_some() || sessions().count() < SESSIONS_KEPT_MAX {
             return None;
         }
         let session = |entry: &Entry| match &entry.content {

@@ -128,12 +128,12 @@ fn a_session_is_durable_when_somebody_waits_for_it_and_so_is_its_end() {
 fn the_session_that_was_used_the_longest_time_ago_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open_counted(dir.path(), Metrics::new(), lazy());
-    for n in 0..crate::store::book::SESSIONS_MAX as i64 + 3 {
+    for n in 0..crate::store::book::SESSIONS_KEPT_MAX as i64 + 3 {
         let used = if n == 1 { 1_000_000 } else { n };
         store.put_session(SessionRecord { last_used: Wall(used), ..session(&n.to_string(), "admin") });
     }
     let there: Vec<String> = store.sessions().into_iter().map(|session| session.id).collect();
-    assert_eq!(there.len(), crate::store::book::SESSIONS_MAX);
+    assert_eq!(there.len(), crate::store::book::SESSIONS_KEPT_MAX);
     assert!(there.contains(&"1".into()));
     assert!(["0", "2", "3"].iter().all(|gone| !there.contains(&(*gone).into())));
 }
