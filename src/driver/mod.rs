@@ -1,6 +1,7 @@
 //! Device drivers: the only list of them, and what every one of them is given.
 
 pub mod amt;
+mod cleaned;
 pub mod http;
 pub mod tapo;
 
@@ -102,7 +103,7 @@ impl Drivers {
             meters: self.metrics.device(node.as_str()),
             tape: self.recorder.tape(node.as_str()),
         };
-        match config {
+        let device: Box<dyn PowerDevice> = match config {
             DriverConfig::Tapo(config) => {
                 let address = format!("{} {}", config.host, config.port.unwrap_or_default());
                 Box::new(self.tapo.open(config, context(self.gates.at(address, || gate(Pace::PLUG)))))
@@ -111,7 +112,8 @@ impl Drivers {
                 let gate = self.gates.at(config.url(""), || gate(Pace::AMT));
                 Box::new(amt::AmtMachine::new(config, context(gate)))
             }
-        }
+        };
+        Box::new(cleaned::Cleaned::new(device))
     }
 }
 

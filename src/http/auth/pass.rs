@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
-use super::{Access, Caller, read};
+use super::{Access, Caller, Privilege, read};
 
 /// The access of one client, which may end at any time.
 pub struct Pass {
@@ -38,6 +38,12 @@ impl Access {
     /// Whether the account of this name may use the service.
     pub fn is_enabled(&self, name: &str) -> bool {
         !self.required || read(&self.accounts).get(name).is_some_and(|account| account.enabled)
+    }
+
+    /// Whether the account of this name has this privilege now.
+    pub fn may(&self, name: &str, privilege: Privilege) -> bool {
+        !self.required
+            || read(&self.accounts).get(name).is_some_and(|account| Privilege::of(account.role).contains(&privilege))
     }
 }
 
