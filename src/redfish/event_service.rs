@@ -163,7 +163,8 @@ pub fn stream(seen: &Seen<'_>, request: &HttpRequest) -> Result<HttpResponse, Fa
         return Ok(response.finish());
     }
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let stream = seen.service.events.open_stream(seen.caller.name.to_string(), filter, last)?;
+    let (owner, scope) = (seen.caller.name.to_string(), seen.caller.scope.clone());
+    let stream = seen.service.events.open_stream(owner, scope, filter, last)?;
     Ok(response.streaming(stream))
 }
 

@@ -142,6 +142,7 @@ async fn service(dir: &Path) -> Data<Service> {
         change: 1,
         password_change_required: false,
         created: Wall(1),
+        scope: None,
     };
     store.put_account(admin).await.unwrap();
     let bus = EventBus::new();
@@ -155,12 +156,13 @@ async fn service(dir: &Path) -> Data<Service> {
     }
     // The actors live until the process ends.
     std::mem::forget(keeper);
+    let access = Arc::new(Access::new(store.clone(), clock.clone(), true));
     Data::new(Service {
         fleet,
-        access: Arc::new(Access::new(store.clone(), clock.clone(), true)),
+        access: access.clone(),
         uuid: store.service_uuid(),
         port: 0,
-        events: Events::start(Arc::new(StoreShelf(store.clone())), clock.clone(), metrics.clone()),
+        events: Events::start(Arc::new(StoreShelf(store.clone())), access, clock.clone(), metrics.clone()),
         certificate: None,
         recorder: Arc::default(),
         clock,

@@ -13,13 +13,13 @@ const SUBSCRIPTIONS: &str = "/redfish/v1/EventService/Subscriptions";
 const SUBMIT: &str = "/redfish/v1/EventService/Actions/EventService.SubmitTestEvent";
 
 /// A client of a stream.
-struct Reader {
+pub struct Reader {
     answer: Response,
     text: String,
 }
 
 impl Reader {
-    async fn open(request: RequestBuilder) -> Reader {
+    pub async fn open(request: RequestBuilder) -> Reader {
         let answer = request.timeout(Duration::from_secs(60)).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
@@ -27,7 +27,7 @@ impl Reader {
     }
 
     /// The next event and its id; `None` when the stream ends.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());

@@ -9,6 +9,7 @@
 mod accounts;
 mod guesses;
 mod password;
+mod scopes;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -25,11 +26,12 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::account::{AccessRules, AccountBook, AccountRecord, Role};
+use crate::account::{AccessRules, AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
 pub use accounts::{ACCOUNTS_MAX, AccountChange, AccountRefusal};
 use guesses::{Lockout, Throttle};
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
+pub use scopes::Configured;
 pub use sessions::{NewSession, SESSIONS_MAX};
 
 /// How long right credentials are remembered after their last use. A changed or disabled account ends it at once.
@@ -52,6 +54,8 @@ pub struct Caller {
     pub session: Option<Arc<str>>,
     /// It has to change its password before it may do anything else.
     pub must_change_password: bool,
+    /// The only nodes that it sees; all of them without.
+    pub scope: Option<NodeScope>,
 }
 
 /// What a role may do (DSP0266, "Privilege model").
@@ -99,17 +103,30 @@ impl Caller {
     /// The one who asks where no login is wanted.
     pub fn anyone() -> Caller {
         let name = "anonymous".into();
-        Caller { name, role: Role::Administrator, session: None, must_change_password: false }
+        Caller { name, role: Role::Administrator, session: None, must_change_password: false, scope: None }
     }
 
     /// `name` is the account's; whoever asks often keeps it.
     fn of(account: &AccountRecord, name: Arc<str>, session: Option<Arc<str>>) -> Caller {
-        Caller { name, role: account.role, session, must_change_password: account.password_change_required }
+        let must_change_password = account.password_change_required;
+        Caller { name, role: account.role, session, must_change_password, scope: account.scope.clone() }
     }
 
-    /// Whether the caller's role has this privilege.
+    /// Whether the caller has this privilege over the whole service. One who sees only some nodes changes nothing that
+    /// concerns the others: neither accounts nor the service itself.
     pub fn may(&self, privilege: Privilege) -> bool {
+        let is_shared = matches!(privilege, Privilege::ConfigureManager | Privilege::ConfigureUsers);
+        !(is_shared && self.scope.is_some()) && self.may_on_node(privilege)
+    }
+
+    /// Whether the caller has this privilege over the nodes that it sees.
+    pub fn may_on_node(&self, privilege: Privilege) -> bool {
         privilege == Privilege::None || Privilege::of(self.role).contains(&privilege)
+    }
+
+    /// Whether there is such a node for the caller.
+    pub fn sees(&self, node: &str) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.has(node))
     }
 }
 
@@ -147,6 +164,8 @@ pub struct Access {
     clock: Clock,
     required: bool,
     accounts: RwLock<HashMap<String, Arc<AccountRecord>>>,
+    /// What nodes.yaml says of the accounts that it names.
+    scopes: RwLock<scopes::Configured>,
     rules: RwLock<AccessRules>,
     sessions: RwLock<HashMap<Key, Arc<sessions::Session>>>,
     verdicts: RwLock<HashMap<Key, Verdict>>,
@@ -165,6 +184,7 @@ impl Access {
         let accounts = book.accounts().into_iter().map(|account| (account.username.clone(), Arc::new(account)));
         Access {
             accounts: RwLock::new(accounts.collect()),
+            scopes: RwLock::default(),
             rules: RwLock::new(book.rules()),
             sessions: RwLock::new(sessions::load(book.as_ref(), clock.now())),
             verdicts: RwLock::default(),

@@ -21,7 +21,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
+use crate::account::NodeScope;
 use crate::clock::{Clock, secret_bytes};
+use crate::http::auth::Access;
 use crate::node::event::Event;
 use crate::telemetry::Metrics;
 pub use readings::SubscriberMetrics;
@@ -99,6 +101,16 @@ pub enum Shown {
     Stream(Arc<Stream>),
 }
 
+impl Shown {
+    /// The account that made it.
+    pub fn owner(&self) -> &str {
+        match self {
+            Shown::Delivery(subscription, _) => &subscription.owner,
+            Shown::Stream(stream) => &stream.owner,
+        }
+    }
+}
+
 struct State {
     /// The id of the next event.
     next: u64,
@@ -113,6 +125,7 @@ pub struct Events {
     clock: Clock,
     metrics: Arc<Metrics>,
     shelf: Arc<dyn Shelf>,
+    access: Arc<Access>,
     runtime: Handle,
     state: Mutex<State>,
     /// Held over a durable change, so that its condition still holds when it is made.
@@ -120,8 +133,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// The hub as the shelf has it. Deliveries run on the runtime on which this is called.
-    pub fn start(shelf: Arc<dyn Shelf>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Events> {
+    /// The hub as the shelf has it; `access` says which nodes a subscriber sees. Deliveries run on the runtime on which this
+    /// is called.
+    pub fn start(shelf: Arc<dyn Shelf>, access: Arc<Access>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Events> {
         // reqwest looks for it; a second start (tests in one process) keeps the first one's.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let stored = |value: Value| serde_json::from_value::<Settings>(value).ok();
@@ -131,7 +145,7 @@ impl Events {
         let next = u64::try_from(clock.now().wall.0).unwrap_or(0);
         let state = State { next, recent: VecDeque::new(), subscribers: BTreeMap::new(), settings, stopped: false };
         let (runtime, changing) = (Handle::current(), tokio::sync::Mutex::default());
-        let events = Arc::new(Events { clock, metrics, shelf, runtime, state: Mutex::new(state), changing });
+        let events = Arc::new(Events { clock, metrics, shelf, access, runtime, state: Mutex::new(state), changing });
         for (name, value) in subscriptions {
             match serde_json::from_value::<Subscription>(value) {
                 Ok(subscription) => events.add(subscription),
@@ -152,7 +166,9 @@ impl Events {
                 Ok(event) => {
                     let news = record::news(&event);
                     self.publish(news.len(), |index, id, group| {
-                        news.get(index).map(|news| Record::of(news, id, group, event.at))
+                        let mut record = Record::of(news.get(index)?, id, group, event.at);
+                        record.node = Some(event.node.clone());
+                        Some(record)
                     });
                 }
                 Err(RecvError::Lagged(lost)) => {
@@ -184,7 +200,7 @@ impl Events {
             }
             state.recent.push_back(record.clone());
             state.subscribers.retain(|id, subscriber| {
-                if !subscriber.want.takes(&record) {
+                if !self.is_for(&subscriber.want, &record) {
                     return true;
                 }
                 let had_room = subscriber.queue.push(record.clone());
@@ -199,6 +215,25 @@ impl Events {
                 !is_cut
             });
         }
+    }
+
+    /// Whether a subscriber wants this event and may have it, by what its owner sees now.
+    fn is_for(&self, want: &Want, record: &Record) -> bool {
+        let (takes, owner, scope) = match want {
+            Want::Delivery { subscription, .. } => (
+                !subscription.suspended && subscription.selection.takes(record),
+                &subscription.owner,
+                &subscription.scope,
+            ),
+            Want::Stream(stream) => (stream.takes(record), &stream.owner, &stream.scope),
+        };
+        takes && self.may_have(owner, scope.as_ref(), record)
+    }
+
+    /// An event that is about no node has a text that a client chose for its tests, which may name any node.
+    fn may_have(&self, owner: &str, before: Option<&NodeScope>, record: &Record) -> bool {
+        let sees = |scope: NodeScope| record.node.as_ref().is_some_and(|node| scope.has(node.as_str()));
+        self.access.scope_of(owner, before).is_none_or(sees)
     }
 
     /// Lets a subscription live: its queue and its task.
@@ -339,15 +374,6 @@ impl Events {
         let mut state = self.lock();
         state.stopped = true;
         std::mem::take(&mut state.subscribers).into_values().for_each(Subscriber::end);
-    }
-}
-
-impl Want {
-    fn takes(&self, record: &Record) -> bool {
-        match self {
-            Want::Delivery { subscription, .. } => !subscription.suspended && subscription.selection.takes(record),
-            Want::Stream(stream) => stream.takes(record),
-        }
     }
 }
 

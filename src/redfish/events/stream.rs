@@ -10,6 +10,7 @@ use futures_util::stream;
 use super::queue::{Next, Queue};
 use super::record::{Record, payload};
 use super::{EventRefusal, Events, STREAMS_MAX, Subscriber, Want};
+use crate::account::NodeScope;
 use crate::clock::secret_bytes;
 use crate::redfish::query::filter::Filter;
 
@@ -24,6 +25,8 @@ pub struct Stream {
     pub id: String,
     /// Who reads it.
     pub owner: String,
+    /// What its owner saw when it was opened.
+    pub scope: Option<NodeScope>,
     filter: Option<Filter>,
 }
 
@@ -54,10 +57,11 @@ impl Events {
     pub fn open_stream(
         self: &Arc<Events>,
         owner: String,
+        scope: Option<NodeScope>,
         filter: Option<Filter>,
         after: Option<u64>,
     ) -> Result<impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + use<>, EventRefusal> {
-        let stream = Arc::new(Stream { id: hex::encode(secret_bytes::<8>()), owner, filter });
+        let stream = Arc::new(Stream { id: hex::encode(secret_bytes::<8>()), owner, scope, filter });
         let queue = Arc::new(Queue::default());
         let mut state = self.lock();
         let is_stream = |subscriber: &&Subscriber| matches!(subscriber.want, Want::Stream(_));
@@ -70,7 +74,8 @@ impl Events {
             if after < state.next && after + 1 < first {
                 queue.lose(1);
             }
-            let missed = state.recent.iter().filter(|record| record.id > after && stream.takes(record));
+            let want = Want::Stream(stream.clone());
+            let missed = state.recent.iter().filter(|record| record.id > after && self.is_for(&want, record));
             for record in missed {
                 queue.push(record.clone());
             }

@@ -48,6 +48,7 @@ impl World {
             change: 1,
             password_change_required: false,
             created: Wall(1),
+            scope: None,
         };
         World { clock, metrics, fleet, admin, values: BTreeMap::new() }
     }
@@ -55,12 +56,13 @@ impl World {
     /// A service as it is after a start, and what keeps its values.
     pub fn service(&self) -> (Service, Arc<Kept>) {
         let kept = Arc::new(Kept { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
+        let access = Arc::new(Access::new(kept.clone(), self.clock.clone(), false));
         let service = Service {
             fleet: self.fleet.clone(),
-            access: Arc::new(Access::new(kept.clone(), self.clock.clone(), false)),
+            access: access.clone(),
             uuid: Default::default(),
             port: 8000,
-            events: Events::start(kept.clone(), self.clock.clone(), self.metrics.clone()),
+            events: Events::start(kept.clone(), access, self.clock.clone(), self.metrics.clone()),
             certificate: None,
             recorder: Arc::default(),
             clock: self.clock.clone(),
