@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::check::{self, ACCOUNT_NODES_MAX, ACCOUNTS_MAX, LISTEN_MAX};
+use super::check::{self, ACCOUNT_NODES_MAX, LISTEN_MAX};
 use super::cursor::{At, Keys, Read, Reading};
 use super::nearest::nearest;
 use super::tree::{Tree, Value};
 use super::{AccountPassword, AccountSeed, Config, MetricsSetting, ServerConfig, TlsConfig, nodes, secret, values};
-use crate::account::{NodeScope, Role};
+use crate::account::{ACCOUNTS_MAX, NodeScope, Role};
 
 /// The keys of the file.
 pub(super) const FILE: &[&str] = &["server", "state_dir", "accounts", "defaults", "nodes"];

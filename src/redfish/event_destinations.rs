@@ -128,7 +128,6 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         let mut subscription = Subscription {
             id: String::new(),
             owner: seen.caller.name.to_string(),
-            scope: seen.caller.scope.clone(),
             destination: destination.unwrap_or_default(),
             context: None,
             selection,

@@ -19,7 +19,7 @@ const SUBMIT: &str = "/redfish/v1/EventService/Actions/EventService.SubmitTestEv
 /// 0 is no answer at all.
 pub struct Listener {
     pub url: String,
-    heard: mpsc::UnboundedReceiver<(String, Value)>,
+    pub heard: mpsc::UnboundedReceiver<(String, Value)>,
 }
 
 impl Listener {

@@ -36,12 +36,14 @@ impl Access {
         read(&self.scopes).get(name).cloned()
     }
 
-    /// What the account of this name is limited to now. Where there is no such account any more, what it was limited to
-    /// `before` still holds.
-    pub fn scope_of(&self, name: &str, before: Option<&NodeScope>) -> Option<NodeScope> {
-        match read(&self.accounts).get(name) {
-            Some(account) => account.scope.clone(),
-            None => self.configured(name).flatten().or_else(|| before.cloned()),
+    /// Whether the account of this name may be told what happens to a node, or without one a text that a client chose,
+    /// which may name any of them.
+    pub fn hears_of(&self, name: &str, node: Option<&str>) -> bool {
+        match read(&self.accounts).get(name).map(|account| &account.scope) {
+            Some(None) => true,
+            Some(Some(scope)) => node.is_some_and(|node| scope.has(node)),
+            // Without logins everything is open; else what is left of it goes with the account.
+            None => !self.required,
         }
     }
 

@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
-use crate::account::NodeScope;
 
 /// `DeliveryRetryPolicy` (schema EventDestination): what becomes of a subscription whose subscriber stays away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,9 +91,6 @@ pub struct Subscription {
     pub id: String,
     /// Who made it.
     pub owner: String,
-    /// What its owner saw when it was made; holds where the owner is gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<NodeScope>,
     /// Where events are sent.
     pub destination: String,
     /// A text for the subscriber, sent along.
@@ -190,7 +186,6 @@ mod tests {
         let subscription = Subscription {
             id: "1".into(),
             owner: "admin".into(),
-            scope: None,
             destination: "http://192.0.2.1/?key=s3cret".into(),
             context: None,
             selection: Selection::default(),

@@ -56,7 +56,7 @@ impl World {
     /// A service as it is after a start, and what keeps its values.
     pub fn service(&self) -> (Service, Arc<Kept>) {
         let kept = Arc::new(Kept { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
-        let access = Arc::new(Access::new(kept.clone(), self.clock.clone(), false));
+        let access = Arc::new(Access::new(kept.clone(), self.clock.clone(), self.metrics.clone(), false));
         let service = Service {
             fleet: self.fleet.clone(),
             access: access.clone(),
