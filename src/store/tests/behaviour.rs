@@ -255,7 +255,7 @@ fn what_a_device_proved_survives_restarts_exports_and_a_lost_database() {
     let (store, _) = open(here.path());
     assert_eq!(store.trust(&node(1)), Some(record.clone()));
     store.close();
-    std::fs::remove_dir_all(here.path().join("db")).unwrap();
+    std::fs::remove_dir_all(here.path().join("sled")).unwrap();
     assert_eq!(open(here.path()).0.trust(&node(1)), Some(record.clone()), "from state.json");
     let (other, _) = open(there.path());
     wait(other.restore(&export.to_string()).unwrap().1).unwrap();
