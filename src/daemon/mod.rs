@@ -152,7 +152,7 @@ impl Running {
         };
         let mut keeper = Keeper::new(around);
         let recorder = Arc::new(FlightRecorder::default());
-        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone()));
+        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone(), store.clone()));
         let mut wires = Wires { drivers, recorder: recorder.clone(), known: HashMap::new() };
         keeper.apply(wires.setups(&plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
