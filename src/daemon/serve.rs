@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 
 use super::notify::Notify;
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
-use crate::cli::ConfigFile;
 use crate::clock::{self, Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
 use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
@@ -20,18 +19,18 @@ use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
 use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
-use crate::http::auth::hash_password;
+use crate::http::auth::{Configured, hash_password};
 use crate::http::ops::MetricsAccess;
 use crate::http::tls::Certificate;
 use crate::node::NodeSpec;
 
-/// Runs the daemon until told to stop.
-pub async fn serve(file: &ConfigFile) -> Result<()> {
+/// Runs the daemon on this nodes.yaml until told to stop.
+pub async fn serve(path: PathBuf) -> Result<()> {
     if !clock::is_after_1970() {
         // The HTTP library cannot write such a date, and its threads would end.
         anyhow::bail!("the clock of this machine says that it is before 1970; set it");
     }
-    let (path, mut watch) = (config::find(file.config.clone())?, Watch::default());
+    let mut watch = Watch::default();
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
@@ -243,7 +242,7 @@ async fn reload(running: &mut Running, source: &mut Source, loaded: Result<Confi
         }
     };
     let (diff, since_start) = (config::diff(&source.current, &config), config::diff(&source.started, &config));
-    running.apply(&node_plans(&config)).await;
+    running.apply(&node_plans(&config), scopes(&config)).await;
     let note = |part: &&str| format!("{part} has changed; restart plugfish for it to take effect");
     let notes: Vec<String> = since_start.restart.iter().map(note).collect();
     notes.iter().for_each(|note| tracing::warn!(event = "restart_needed", "{note}"));
@@ -281,7 +280,8 @@ fn plan(config: &Config) -> Result<Plan> {
             AccountPassword::Plain(password) => hash_password(password.expose_secret())
                 .map_err(|error| anyhow::anyhow!("cannot hash the password of {}: {error}", account.username))?,
         };
-        Ok(AccountPlan { username: account.username.clone(), password_hash, role: account.role })
+        let (username, scope) = (account.username.clone(), account.scope.clone());
+        Ok(AccountPlan { username, password_hash, role: account.role, scope })
     };
     Ok(Plan {
         listen: config.server.listen.clone(),
@@ -302,6 +302,11 @@ fn plan(config: &Config) -> Result<Plan> {
         accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
         nodes: node_plans(config),
     })
+}
+
+/// What each account of a configuration sees.
+fn scopes(config: &Config) -> Configured {
+    config.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
 }
 
 /// The nodes of a configuration with their devices.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 
 use super::{Access, Caller, Privilege, read};
+use crate::account::AccountRecord;
 
 /// The access of one client, which may end at any time.
 pub struct Pass {
@@ -42,8 +43,8 @@ impl Access {
 
     /// Whether the account of this name has this privilege now.
     pub fn may(&self, name: &str, privilege: Privilege) -> bool {
-        !self.required
-            || read(&self.accounts).get(name).is_some_and(|account| Privilege::of(account.role).contains(&privilege))
+        let may = |account: &Arc<AccountRecord>| Caller::of(account, name.into(), None).may(privilege);
+        !self.required || read(&self.accounts).get(name).is_some_and(may)
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli::output::{print, remark};
-use crate::cli::{Export, Restore, StateDir};
+use super::output::{print, remark};
+use super::{Export, Restore, StateDir};
 use crate::clock::Clock;
 use crate::config;
 use crate::files;
