@@ -9,7 +9,8 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{CONNECTION, HeaderMap};
+use reqwest::StatusCode;
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use thiserror::Error;
 use tracing::debug;
 
@@ -29,6 +30,9 @@ const PLUG_IDLE_MAX: Duration = Duration::from_secs(3);
 
 /// One unused connection is kept: more would take up the few that a plug bears, and there is one request at a time.
 const IDLE_CONNECTIONS_MAX: usize = 1;
+
+/// How long the page of a 401 is waited for: nobody reads it, and its connection is closed when it does not come.
+const PAGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a device is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,18 +196,34 @@ impl HttpClient {
             HttpError::Closed(words) if kept => HttpError::Gone(words),
             other => other,
         })?;
-        let mut body = Vec::new();
-        let most = self.recipe.answer_bytes_max;
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.sort(&error))? {
-            if body.len() + chunk.len() > most {
-                return Err(HttpError::TooLong(most));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = if response.status() == StatusCode::UNAUTHORIZED {
+            // All that it says stands in its headers, whatever becomes of the page.
+            let page = clock.limit(PAGE_MAX, self.body(&mut response)).await;
+            page.and_then(Result::ok).ok_or(())
+        } else {
+            Ok(self.body(&mut response).await?)
+        };
         let headers = response.headers().clone();
         let closes = headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        self.keep_until((!closes).then(|| clock.now().mono + self.recipe.idle_max));
-        Ok(Answer { status: response.status().as_u16(), headers, body })
+        let kept = !closes && body.is_ok();
+        self.keep_until(kept.then(|| clock.now().mono + self.recipe.idle_max));
+        Ok(Answer { status: response.status().as_u16(), headers, body: body.unwrap_or_default() })
+    }
+
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, HttpError> {
+        let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
+        let most = self.recipe.answer_bytes_max;
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok(body),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(HttpError::TooLong(most)),
+                // It ends with the connection, which was closed without the close_notify of TLS.
+                Err(error) if !framed && was_closed(&error) => return Ok(body),
+                Err(error) => return Err(self.sort(&error)),
+            }
+        }
     }
 
     /// Notes until when the connection is kept; what was noted before.

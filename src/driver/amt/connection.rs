@@ -22,7 +22,7 @@ use crate::driver::http::{Answer, Deadlines, Errand, HttpClient, HttpError, Post
 /// The only target of requests.
 const PATH: &str = "/wsman";
 
-/// Requests with one login: the first, one for a new nonce, and one more when that is said to be old at once.
+/// Requests for one answer: the first, one with a new nonce, and one more when that nonce is called stale at once.
 const LOGINS_MAX: u32 = 3;
 
 /// How long an unused connection is kept: longer than the usual poll interval, since TLS is hard work for an engine.
@@ -208,30 +208,29 @@ impl WsMan {
 
     /// Sends a request with the login that is known, and with a new one when the machine asks for it.
     async fn log_in_and_send(&mut self, step: Step, envelope: &str) -> Result<Vec<u8>, Fault> {
-        let mut refused = false;
+        let mut nonce_is_fresh = false;
         for _ in 0..LOGINS_MAX {
-            let with_new_login = refused;
             let answer = self.send(step, envelope).await?;
             if answer.status != 401 {
                 return sort(answer);
             }
+            // Only the header counts: firmware sends one page with every 401, the first challenge included.
             self.login = None;
-            if says_locked(&answer.body) {
-                return Err(Fault::new(Kind::Locked, LOCKED));
-            }
             let challenge = challenge_in(&answer)?;
             self.realm = Some(challenge.realm.clone());
             if self.pinned_realm.as_ref().is_some_and(|pinned| *pinned != challenge.realm) {
                 return Err(Fault::new(Kind::Stranger, STRANGER));
             }
-            if with_new_login && !challenge.stale {
+            if nonce_is_fresh && !challenge.stale {
                 return Err(Fault::new(Kind::Auth, WRONG_CREDENTIALS));
             }
             self.context.meters.handshake();
             self.login = Some(Login { challenge, count: 0 });
-            refused = true;
+            nonce_is_fresh = true;
         }
-        Err(Fault::new(Kind::Unspoken, format!("the machine called its own nonce old {LOGINS_MAX} times in a row")))
+        self.login = None;
+        // Held like a wrong password, which is what it may be: tried on and on it would lock the account.
+        Err(Fault::new(Kind::Auth, NONCES_REFUSED))
     }
 
     /// One exchange. Where it may be repeated, a connection that had been closed while it was not used is replaced.
@@ -311,19 +310,14 @@ pub(super) struct Step {
     pub attempt: u32,
 }
 
-const WRONG_CREDENTIALS: &str = "the password or the user name is wrong, or the account has no rights; AMT locks \
-     accounts too, so correct it before it is tried again";
+const WRONG_CREDENTIALS: &str = "the password or the user name is wrong, or the account has no rights (or AMT has locked it \
+     for a while after wrong logins: its answer is the same); correct it before it is tried again";
 
-const LOCKED: &str = "the machine has locked the account for a while after wrong logins; correct the password, then \
-     leave it alone for half an hour";
+const NONCES_REFUSED: &str = "the machine refused the login and called each nonce old that it had just given; check the \
+     password, and whether something between here and the machine answers in its place";
 
 const STRANGER: &str = "another machine answers at this address, or AMT was set up anew: its Digest realm is not the one \
      that was there before; check the address";
-
-/// Whether the page of a 401 says that the account is locked for now.
-fn says_locked(page: &[u8]) -> bool {
-    String::from_utf8_lossy(page).to_ascii_lowercase().contains("temporarily locked")
-}
 
 pub(super) fn challenge_in(answer: &Answer) -> Result<Challenge, Fault> {
     let headers = answer.headers.get_all(WWW_AUTHENTICATE).into_iter();

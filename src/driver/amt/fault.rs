@@ -42,10 +42,8 @@ pub enum Kind {
     Returned(u32),
     /// The configuration or this driver rules it out.
     Refused,
-    /// Wrong credentials.
+    /// Wrong credentials. A locked account is answered in the same way.
     Auth,
-    /// Locked after wrong credentials.
-    Locked,
 }
 
 impl Fault {
@@ -89,7 +87,6 @@ impl Fault {
             Kind::Garbled | Kind::Unspoken | Kind::Soap(FaultCode::InvalidEnumerationContext) => FailureClass::Protocol,
             Kind::Soap(_) | Kind::Returned(_) | Kind::Refused => FailureClass::Refused,
             Kind::Auth => FailureClass::Auth,
-            Kind::Locked => FailureClass::Locked,
         }
     }
 

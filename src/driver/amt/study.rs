@@ -221,8 +221,8 @@ impl Study {
                 Err(fault) => {
                     self.reading = Reading::default();
                     // That a machine does not answer at all says nothing about this corner.
-                    use Kind::{Auth, Locked, Stranger, Unreachable, Unspoken};
-                    if !matches!(fault.kind, Unreachable | Unspoken | Stranger | Auth | Locked) {
+                    use Kind::{Auth, Stranger, Unreachable, Unspoken};
+                    if !matches!(fault.kind, Unreachable | Unspoken | Stranger | Auth) {
                         self.count_failure(corner);
                     }
                     if !self.is_given_up(corner) {

@@ -143,6 +143,8 @@ pub struct MachineQuirks {
     pub identify_needs_login: bool,
     /// Speaks no TLS that is still taken: every handshake ends in an alert.
     pub old_tls: bool,
+    /// Says `stale="true"` when only the nonce is old. Real firmware says `"false"` with every 401.
+    pub says_stale: bool,
     /// How many requests a nonce is good for. With 1, every request but the first meets a stale nonce.
     pub nonce_uses_max: Option<u32>,
 }

@@ -27,6 +27,9 @@ const SOAP_TYPE: &str = "application/soap+xml; charset=UTF-8";
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The alert of a TLS server that finds nothing in common with its client.
 const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 40];
+/// The page of every 401 of the firmware: the first challenge, an old nonce, a wrong password and a locked account alike.
+const LOGIN_PAGE: &str = "<html><head><title>Intel&reg; Active Management Technology</title></head><body><h2>Log on failed. \
+    Incorrect user name or password, or user account temporarily locked.</h2></body></html>\n";
 /// The size of a huge answer.
 const HUGE_BYTES: usize = 4 << 20;
 /// How deep a deep answer is nested.
@@ -143,12 +146,11 @@ fn soap(machine: &Machine, status: u16, text: String) -> Response {
     response
 }
 
-fn unauthorized(machine: &Machine, stale: bool, locked: bool) -> Response {
+/// A 401 with a new nonce. `stale` is what the challenge says.
+fn unauthorized(machine: &Machine, stale: bool) -> Response {
     let challenge = machine.with(|state, now| state.challenge(stale, now));
     let mut response = page(machine, 401).with_header("WWW-Authenticate", challenge);
-    if locked {
-        response.body = b"<html><body>user account temporarily locked</body></html>".to_vec();
-    }
+    response.body = LOGIN_PAGE.as_bytes().to_vec();
     response
 }
 
@@ -235,7 +237,8 @@ async fn logged_in(
             let seen = look(call.as_ref(), Kind::Login);
             machine.with(|state, _| state.book.known(number, &seen));
         }
-        let response = unauthorized(machine, verdict == Verdict::Stale, verdict == Verdict::Locked);
+        let says_stale = machine.with(|state, _| state.config.quirks.says_stale);
+        let response = unauthorized(machine, says_stale && verdict == Verdict::Stale);
         return after(machine, response, first.iter(), None);
     }
     let seen = look(call.as_ref(), call.as_ref().map_or(Kind::Other, kind));
@@ -276,8 +279,8 @@ async fn before(machine: &Machine, action: Option<&Action>) -> Option<Ending> {
         Action::Drop => Some(Ending::Close),
         Action::Reset => Some(Ending::Reset),
         Action::Status(status) => Some(Ending::Answer(page(machine, *status))),
-        Action::Wsman(Trick::Stale) => Some(Ending::Answer(unauthorized(machine, true, false))),
-        Action::Wsman(Trick::LoginAgain) => Some(Ending::Answer(unauthorized(machine, false, false))),
+        Action::Wsman(Trick::Stale) => Some(Ending::Answer(unauthorized(machine, true))),
+        Action::Wsman(Trick::LoginAgain) => Some(Ending::Answer(unauthorized(machine, false))),
         Action::DelayMs(delay) => {
             machine.ticks().sleep(Duration::from_millis(*delay)).await;
             None
