@@ -163,10 +163,10 @@ impl Running {
         metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
-        let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        let access = Arc::new(Access::new(book, clock.clone(), metrics.clone(), plan.auth_required));
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let shelf = Arc::new(StoreShelf(store.clone()));
-        let events = Events::start(shelf, clock.clone(), metrics.clone());
+        let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
         metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let service = Data::new(Service {

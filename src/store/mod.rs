@@ -49,6 +49,7 @@ use self::inbox::{Inbox, Timing, Waiting, Weight};
 pub use self::opening::{OpenReport, Outcome};
 use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
 use self::state::{Change, Entry, State};
+use crate::account::{check_hash, check_name};
 use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
@@ -213,8 +214,8 @@ impl Store {
 
     /// Whether this is an export, or the content of a `state.json`, that can be restored.
     pub fn check(text: &str) -> Result<(), StoreError> {
-        let read = backup::decode(text);
-        read.map(drop).map_err(|error| StoreError::Unreadable(error.to_string()))
+        let backup = backup::decode(text).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+        accounts_of(&backup.state).map_err(StoreError::Unreadable)
     }
 
     /// Puts an export, or the content of a `state.json`, in the place of everything. Commands in it are left out: they
@@ -224,6 +225,7 @@ impl Store {
             backup::BackupError::Newer(found) => StoreError::Newer { dir: self.dir.clone(), found },
             error => StoreError::Unreadable(error.to_string()),
         })?;
+        accounts_of(&backup.state).map_err(StoreError::Unreadable)?;
         let mut left_out = backup.dropped;
         let mut records = BTreeMap::new();
         for (key, Entry { mut content, .. }) in backup.state.entries {
@@ -255,6 +257,19 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Looks at the accounts of a document that people may have edited: they take logins as those of nodes.yaml do.
+fn accounts_of(state: &State) -> Result<(), String> {
+    for (key, Entry { content, .. }) in &state.entries {
+        let (Key::Account(name), Content::Account(account)) = (key, content) else { continue };
+        if account.username != *name {
+            return Err(format!("the record of account {name:?} is the one of another name, {:?}", account.username));
+        }
+        check_name(name).map_err(|why| format!("account {name:?}: the name {why}"))?;
+        check_hash(&account.password_hash).map_err(|why| format!("account {name:?}: password_hash {why}"))?;
+    }
+    Ok(())
 }
 
 /// The size of a record, or why it is too large.

@@ -55,12 +55,13 @@ impl World {
     /// A service as it is after a start, and what keeps its values.
     pub fn service(&self) -> (Service, Arc<Kept>) {
         let kept = Arc::new(Kept { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
+        let access = Arc::new(Access::new(kept.clone(), self.clock.clone(), self.metrics.clone(), false));
         let service = Service {
             fleet: self.fleet.clone(),
-            access: Arc::new(Access::new(kept.clone(), self.clock.clone(), false)),
+            access: access.clone(),
             uuid: Default::default(),
             port: 8000,
-            events: Events::start(kept.clone(), self.clock.clone(), self.metrics.clone()),
+            events: Events::start(kept.clone(), access, self.clock.clone(), self.metrics.clone()),
             certificate: None,
             recorder: Arc::default(),
             clock: self.clock.clone(),
