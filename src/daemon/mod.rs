@@ -1,18 +1,14 @@
-//! The composition root: the only room that sees all the others. What runs, in which order it starts, and in which order
-//! it ends.
+//! The composition root of the service: what runs, in which order it starts, and in which order it ends. It takes paths
+//! and values, and knows no command line.
 //!
 //! Start: store, accounts, listeners (so that a port in use is said before a device is touched), fleet, service. End:
 //! no new commands, what is under way ends or stays an intent, answers are finished, the store is flushed.
 
-pub mod demo;
-pub mod discover;
 mod first_account;
 mod notify;
-pub mod probe;
 pub mod serve;
 pub mod shelf;
 mod sockets;
-pub mod state;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use futures_util::StreamExt;
 
-use super::NodePlan;
-use crate::cli::output::{print, table};
+use super::output::{print, table};
 use crate::clock::Clock;
+use crate::daemon::NodePlan;
 use crate::driver::Drivers;
 use crate::node::device::Observation;
 use crate::node::draw::thousandth;

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use tokio::net::TcpStream;
 
-use crate::cli::Discover;
-use crate::cli::output::{print, table};
+use super::Discover;
+use super::output::{print, table};
 use crate::clock::Clock;
 use crate::driver::amt::connection::Timing;
 use crate::driver::amt::{self, PLAIN_PORT, TLS_PORT};
