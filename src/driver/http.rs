@@ -16,7 +16,7 @@ use tracing::debug;
 
 mod tls;
 
-pub use self::tls::Tls;
+pub use self::tls::{Certificate, Tls};
 use super::DeviceContext;
 use crate::clock::{Clock, Mono};
 use crate::recorder::Exchange;
@@ -60,6 +60,7 @@ pub struct Recipe {
 pub struct HttpClient {
     client: reqwest::Client,
     recipe: Recipe,
+    seen: tls::Seen,
     /// Until when the next request will use the connection that the last answer left open.
     kept: Mutex<Option<Mono>>,
 }
@@ -149,8 +150,9 @@ impl HttpClient {
 
     /// A client. Names and addresses are in each request; nothing is sent yet.
     pub fn new(recipe: &Recipe) -> Result<HttpClient, HttpError> {
+        let seen = tls::Seen::default();
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(recipe.tls.settings()?)
+            .tls_backend_preconfigured(recipe.tls.settings(&seen)?)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
@@ -161,13 +163,18 @@ impl HttpClient {
             .pool_idle_timeout(recipe.idle_max)
             .build()
             .map_err(|error| HttpError::Unmakeable(innermost(&error)))?;
-        Ok(HttpClient { client, recipe: *recipe, kept: Mutex::default() })
+        Ok(HttpClient { client, recipe: *recipe, seen, kept: Mutex::default() })
     }
 
     /// A client for another device by the same recipe. They share the settings and the pool, in which each address has
     /// connections of its own: this costs nearly nothing, where a new client has some 18 KiB.
     pub fn for_another(&self) -> HttpClient {
-        HttpClient { client: self.client.clone(), recipe: self.recipe, kept: Mutex::default() }
+        HttpClient { client: self.client.clone(), recipe: self.recipe, seen: self.seen.clone(), kept: Mutex::default() }
+    }
+
+    /// The certificate that the device showed last; `None` without TLS, and where an authority vouches for it.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.seen.get()
     }
 
     /// Sends a request when the gate lets it pass, and reads the whole answer.

@@ -14,6 +14,7 @@
 
 mod boot;
 mod command;
+mod inside;
 mod link;
 mod orders;
 mod report;
@@ -32,6 +33,7 @@ use super::{BootOverride, BootPatch, Inventory, NodeSpec, Order, Power, Refusal,
 use crate::clock::{Mono, Now, Wall};
 use boot::Applied;
 use command::Command;
+use inside::known_inventory;
 use link::Link;
 use seen::{Seen, Unsettled};
 
@@ -447,26 +449,6 @@ impl Machine {
         self.unsettled.to(power).is_some() || self.command.as_ref().is_some_and(by_command)
     }
 
-    /// One more corner of the machine is known.
-    fn studied(&mut self, findings: Findings, now: Mono, out: &mut Vec<Effect>) {
-        self.study_at = findings.more.then_some(now);
-        self.event_log = findings.event_log.or(self.event_log.take());
-        self.audit_log = findings.audit_log.or(self.audit_log.take());
-        let (Some(found), Some(seen)) = (findings.inventory, self.seen.as_mut()) else { return };
-        if seen.inventory.as_ref() == Some(&found) {
-            return;
-        }
-        let differences = self.spec.inventory.differences(&found);
-        if !differences.is_empty() {
-            let text =
-                format!("nodes.yaml and the machine differ, and nodes.yaml is shown: {}", differences.join(", "));
-            out.push(Effect::Tell(Happening::Noticed { text }));
-        }
-        seen.inventory = Some(found);
-        out.push(Effect::NoteSeen(seen.record()));
-        self.inventory = known_inventory(&self.spec, self.seen.as_ref());
-    }
-
     fn take_notices(&mut self, notices: &[Notice], at: Wall, out: &mut Vec<Effect>) {
         self.notices.retain(|(old, _)| notices.iter().any(|new| new.key == old.key));
         for notice in notices {
@@ -478,13 +460,5 @@ impl Machine {
                 }
             }
         }
-    }
-}
-
-/// What is known of the inside of a node.
-fn known_inventory(spec: &NodeSpec, seen: Option<&Seen>) -> Arc<Inventory> {
-    match seen.and_then(|seen| seen.inventory.as_ref()) {
-        Some(found) => Arc::new(spec.inventory.over(found)),
-        None => spec.inventory.clone(),
     }
 }

@@ -34,6 +34,8 @@ const LOGIN_PAGE: &str = "<html><head><title>Intel&reg; Active Management Techno
 const HUGE_BYTES: usize = 4 << 20;
 /// How deep a deep answer is nested.
 const DEEP_LEVELS: usize = 20_000;
+/// How many attributes a crowded tag has: all are compared with each other by a simple parser.
+const CROWD_ATTRIBUTES: usize = 60_000;
 /// The size of the parts of an endless answer.
 const ENDLESS_PART_BYTES: usize = 16 * 1024;
 /// Methods that only read.
@@ -305,12 +307,11 @@ fn after<'a>(
     call: Option<&Call>,
 ) -> Ending {
     let hit = actions.find(|action| action.is_after() || matches!(action, Action::Wsman(_)));
-    let mut body = |bytes: Vec<u8>| response.body = bytes;
     match hit {
         Some(Action::LoseAnswer) => return Ending::Close,
         Some(Action::DoAndHang) => return Ending::Hang,
         Some(Action::GarbageHttp) => return Ending::Raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n".to_vec()),
-        Some(Action::Garbage) => body(secret_bytes::<96>().to_vec()),
+        Some(Action::Garbage) => response.body = secret_bytes::<96>().to_vec(),
         Some(Action::Truncate) => {
             let mut bytes = response.encode(false);
             bytes.truncate(bytes.len() - response.body.len() / 2 - 1);
@@ -330,8 +331,22 @@ fn after<'a>(
                     chunk(&[b' '; ENDLESS_PART_BYTES]),
                 );
             }
-            Trick::Deep => body(format!("{}{}", "<a>".repeat(DEEP_LEVELS), "</a>".repeat(DEEP_LEVELS)).into_bytes()),
-            Trick::EntityBomb => body(bomb().into_bytes()),
+            Trick::Deep => {
+                response.body = format!("{}{}", "<a>".repeat(DEEP_LEVELS), "</a>".repeat(DEEP_LEVELS)).into_bytes();
+            }
+            Trick::Attributes => {
+                let attributes: String = (0..CROWD_ATTRIBUTES).map(|number| format!(" a{number}=\"\"")).collect();
+                response.body = format!("<a{attributes}/>").into_bytes();
+            }
+            Trick::Empty => response.body.clear(),
+            Trick::Latin1 => {
+                let tag = b"Manufacturer>";
+                if let Some(at) = response.body.windows(tag.len()).position(|part| part == tag) {
+                    // The sign of a registered trade mark in ISO-8859-1.
+                    response.body.insert(at + tag.len(), 0xAE);
+                }
+            }
+            Trick::EntityBomb => response.body = bomb().into_bytes(),
             Trick::Page => {
                 response = page(machine, 200);
             }

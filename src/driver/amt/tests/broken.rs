@@ -74,6 +74,32 @@ async fn answers_without_measure_are_cut_soon() {
     }
 }
 
+/// 60,000 attributes in one tag: reading that once held up everything else for a quarter of a minute.
+#[tokio::test]
+async fn a_crowded_answer_does_not_hold_up_the_thread() {
+    let attributes: String = (0..60_000).map(|n| format!(" a{n}=\"\"")).collect();
+    let crowded =
+        format!("<E:Envelope xmlns:E=\"http://www.w3.org/2003/05/soap-envelope\"{attributes}><E:Body/></E:Envelope>");
+    let (fake, mut wsman) = machine().await;
+    read(&mut wsman).await.unwrap();
+    fake.trouble(&vec![Trouble::Status(200, crowded); 4]);
+    // A task of the same thread, which counts how late it is.
+    let ticks = tokio::spawn(async {
+        let mut latest = Duration::ZERO;
+        for _ in 0..20 {
+            let start = std::time::Instant::now();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            latest = latest.max(start.elapsed());
+        }
+        latest
+    });
+    let fault = read(&mut wsman).await.unwrap_err();
+    assert_eq!(fault.class(), FailureClass::Protocol, "{fault}");
+    let latest = ticks.await.unwrap();
+    assert!(latest < Duration::from_secs(1), "{latest:?}");
+    read(&mut wsman).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_late_answer_is_an_answer() {
     let (fake, mut wsman) = machine().await;
