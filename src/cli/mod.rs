@@ -62,6 +62,8 @@ pub enum Command {
     Power(Power),
     /// Say from where a node of a running daemon is to boot.
     Boot(Boot),
+    /// Show what the device of a node ever proved, or forget it after a swap.
+    Trust(Trust),
     /// Show what happened to the nodes of a running daemon.
     Events(Events),
     /// Print manifests for the nodes in nodes.yaml, for Metal3, Ironic or Prometheus.
@@ -314,6 +316,20 @@ impl BootSource {
             BootSource::Http => "UefiHttp",
         }
     }
+}
+
+/// `plugfish trust`.
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// The node.
+    pub node: String,
+    /// Forget it: the device was replaced or set up again, and its next contact is trusted on first use. Wants an
+    /// Administrator.
+    #[arg(long)]
+    pub reset: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// `plugfish events`.

@@ -79,6 +79,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Status(options) => run(status::status(&options)),
         Command::Power(options) => run(client::power(&options)),
         Command::Boot(options) => run(client::boot(&options)),
+        Command::Trust(options) => run(client::trust(&options)),
         Command::Events(options) => run(events::events(&options)),
         Command::Health(options) => run(health::health(&options)),
     }

@@ -53,6 +53,7 @@ use crate::account::{check_hash, check_name};
 use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
+use crate::node::trust::{TrustBook, TrustRecord};
 use crate::telemetry::Metrics;
 
 /// How long [`Store::close`] waits for the last write: longer than a write, its repetition in `state.json` and the
@@ -287,6 +288,20 @@ fn size(content: &Content) -> Result<usize, String> {
 fn put_entry(state: &mut State, key: Key, content: Content) {
     let revision = state.entries.get(&key).map_or(0, |entry| entry.revision);
     state.entries.insert(key, Entry { revision, content });
+}
+
+impl TrustBook for Store {
+    fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
+        self.inbox.lock().state.trust(node)
+    }
+
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+        let change = Change::Trust(node.clone(), trust.clone());
+        match trust {
+            Some(trust) => self.put_record(&Key::Trust(node.clone()), &Content::Trust(trust), change),
+            None => self.put(change),
+        }
+    }
 }
 
 impl Journal for Store {

@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use super::*;
 use crate::account::NAME_CHARS_MAX;
 use crate::node::journal::Journal;
+use crate::node::trust::{Proof, Proven, TrustBook, TrustRecord};
 use crate::store::Outcome;
 
 #[test]
@@ -287,4 +288,39 @@ fn nothing_in_the_directory_can_be_read_by_others() {
         }
     }
     assert!(files >= 5, "lock, format, state.json and two of sled's at least, but {files}");
+}
+
+fn trust(proof: Proof) -> Arc<TrustRecord> {
+    let proven = Proven { proof, device_id: Some("8022".into()), ..Proven::default() };
+    Arc::new(TrustRecord { device: "Tapo plug at 192.0.2.11".into(), since: Wall(5), proven })
+}
+
+#[test]
+fn what_a_device_proved_survives_restarts_exports_and_a_lost_database() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, _) = open(here.path());
+    let record = trust(Proof::Answer);
+    wait(store.record_trust(&node(1), Some(record.clone()))).unwrap();
+    assert_eq!(store.load(&node(1)).trust, Some(record.clone()));
+    let export = store.export();
+    store.close();
+    let (store, _) = open(here.path());
+    assert_eq!(store.trust(&node(1)), Some(record.clone()));
+    store.close();
+    std::fs::remove_dir_all(here.path().join("sled")).unwrap();
+    assert_eq!(open(here.path()).0.trust(&node(1)), Some(record.clone()), "from state.json");
+    let (other, _) = open(there.path());
+    wait(other.restore(&export.to_string()).unwrap().1).unwrap();
+    assert_eq!(other.trust(&node(1)), Some(record));
+}
+
+#[test]
+fn what_a_person_had_forgotten_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    wait(store.record_trust(&node(1), Some(trust(Proof::Answer)))).unwrap();
+    wait(store.record_trust(&node(1), None)).unwrap();
+    assert_eq!(store.trust(&node(1)), None);
+    store.close();
+    assert_eq!(open(dir.path()).0.trust(&node(1)), None);
 }

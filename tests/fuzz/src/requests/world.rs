@@ -12,6 +12,7 @@ use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice}
 use plugfish::node::event::EventBus;
 use plugfish::node::fleet::{Fleet, Keeper, NodeSetup};
 use plugfish::node::journal::{BootRecord, Intent, Journal, JournalFuture, NodeRecord, SeenRecord};
+use plugfish::node::trust::{TrustBook, TrustRecord};
 use plugfish::node::{BootOverride, NodeId, NodeSpec, Order, Power, Rules};
 use plugfish::redfish::Service;
 use plugfish::redfish::events::{Events, Shelf, ShelfFuture};
@@ -48,6 +49,7 @@ impl World {
             change: 1,
             password_change_required: false,
             created: Wall(1),
+            scope: None,
         };
         World { clock, metrics, fleet, admin, values: BTreeMap::new() }
     }
@@ -130,6 +132,16 @@ impl Shelf for Kept {
 }
 
 struct Forgetful;
+
+impl TrustBook for Forgetful {
+    fn trust(&self, _: &NodeId) -> Option<Arc<TrustRecord>> {
+        None
+    }
+
+    fn record_trust(&self, _: &NodeId, _: Option<Arc<TrustRecord>>) -> JournalFuture {
+        Box::pin(async { Ok(()) })
+    }
+}
 
 impl Journal for Forgetful {
     fn load(&self, _: &NodeId) -> NodeRecord {
