@@ -1,11 +1,12 @@
 //! The machine against a small world of its own: a device, a journal and a clock, all made of plain values.
 //!
 //! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `meanwhile.rs` what
-//! comes while a command is under way; `laws.rs` has properties: whatever happens, and wherever the process dies.
+//! comes while a command is under way; `pairs.rs` each command in the place of each other one, at every stage; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
 mod engine;
 mod laws;
 mod meanwhile;
+mod pairs;
 mod rules;
 
 use std::collections::VecDeque;
@@ -41,6 +42,7 @@ enum Mood {
 }
 
 /// A node's machine and everything around it.
+#[derive(Clone)]
 struct World {
     machine: Machine,
     spec: NodeSpec,
@@ -60,10 +62,12 @@ struct World {
     running: Option<(Op, Duration, Duration)>,
     relay_log: Vec<(Duration, Power)>,
     engine: Engine,
+    /// How long an operation takes.
+    latency: Duration,
 }
 
 /// What is there only if the device is part of the machine.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Engine {
     /// The operating system answers.
     system: bool,
@@ -72,6 +76,8 @@ struct Engine {
     /// With what each boot was made; `None` when an override had no part in it.
     boots: Vec<BootTarget>,
     interrupts: usize,
+    /// When it restarted by itself.
+    restarts: Vec<Duration>,
     /// Corners that were not looked into yet.
     corners: usize,
     orders: Vec<(Duration, Order)>,
@@ -124,6 +130,7 @@ impl World {
             running: None,
             relay_log: vec![(Duration::ZERO, relay)],
             engine: Engine::default(),
+            latency: OP_TIME,
         }
     }
 
@@ -136,13 +143,17 @@ impl World {
             return Ok(());
         }
         let boots = order.boots() && (self.relay == Power::Off) == (order == Order::On);
+        if order != Order::Nmi {
+            self.engine.shut_down_at = None;
+        }
         match order {
             Order::On => self.turn(Power::On),
             Order::Off => self.turn(Power::Off),
             _ if self.relay == Power::Off => return Err(DeviceError::new(FailureClass::NotReady, "it is off")),
             Order::GracefulOff if self.engine.system => self.engine.shut_down_at = Some(self.now + secs(20)),
             Order::Nmi => self.engine.interrupts += 1,
-            _ => {}
+            Order::Cycle | Order::Reset | Order::GracefulReset => self.engine.restarts.push(self.now),
+            Order::GracefulOff => {}
         }
         if boots {
             self.engine.boots.push(boot.in_force());
@@ -201,7 +212,7 @@ impl World {
                     if matches!(op, Op::Read) {
                         self.reads.push(self.now);
                     }
-                    self.running = Some((op, self.now, self.now + OP_TIME));
+                    self.running = Some((op, self.now, self.now + self.latency));
                 }
                 Effect::ForgetSession => {}
                 Effect::Answer(ticket, answer) => self.answers.push((ticket, answer)),
