@@ -8,6 +8,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
 
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -56,16 +58,69 @@ impl FromStr for Role {
     }
 }
 
-/// Longest name of an account that is made by a client.
-const NAME_BYTES_MAX: usize = 64;
+/// Longest name of an account, wherever it comes from: e-mail addresses fit in.
+pub const NAME_CHARS_MAX: usize = 254;
 
-/// Whether a client may give an account this name: it is the last part of the account's URL, and HTTP Basic
-/// authentication has to carry it. nodes.yaml may say more.
+/// Accounts at once.
+pub const ACCOUNTS_MAX: usize = 256;
+
+/// Sessions of one account at once; its own oldest one makes room. Ironic leaves sessions behind when it is killed.
+pub const SESSIONS_MAX: usize = 32;
+
+/// Most memory that checking a password may take, in KiB: every login takes it.
+const HASH_KIB_MAX: u32 = 1 << 20;
+
+/// Most rounds of a password hash: every login takes them.
+const HASH_ROUNDS_MAX: u32 = 100;
+
+/// Why a text is not one line of at most so many characters.
+pub fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("must not be empty".into());
+    }
+    if text.trim() != text {
+        return Err("must be without spaces at its beginning and end".into());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must be one line without control characters".into());
+    }
+    match text.chars().count() {
+        count if count > chars_max => Err(format!("has {count} characters, at most {chars_max} are possible")),
+        _ => Ok(()),
+    }
+}
+
+/// Why an account cannot have this name. HTTP Basic authentication ends a name at the first colon.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.contains(':') {
+        return Err("must be without a colon: HTTP Basic authentication could not carry it".into());
+    }
+    check_line(name, NAME_CHARS_MAX)
+}
+
+/// Why this is not a password hash that the service can check at every login.
+pub fn check_hash(text: &str) -> Result<(), &'static str> {
+    let hash = PasswordHash::new(text).map_err(|_| "is not a password hash ($argon2id$v=19$...)")?;
+    if !["argon2id", "argon2i", "argon2d"].contains(&hash.algorithm.as_str()) {
+        return Err("is a password hash of another kind than argon2");
+    }
+    let params = Params::try_from(&hash).map_err(|_| "has parameters that argon2 does not know")?;
+    if hash.salt.is_none() || hash.hash.is_none() {
+        return Err("is a password hash that is not complete");
+    }
+    if params.m_cost() > HASH_KIB_MAX || params.t_cost() > HASH_ROUNDS_MAX {
+        return Err("is a password hash that takes too much memory or time at every login");
+    }
+    Ok(())
+}
+
+/// Whether a client may give an account this name: it is the last part of the account's URL as it is. nodes.yaml may use
+/// other characters.
 pub fn is_plain_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
     // POST to `Accounts/Members` means POST to `Accounts` (DSP0266), so that URL is taken.
     let taken = ["", ".", "..", "Members"].contains(&name);
-    !taken && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits)
+    !taken && check_name(name).is_ok() && name.bytes().all(fits)
 }
 
 /// The last part of the URL of the account with this name: the name, or where it does not fit into a URL `~` and hex.
@@ -208,10 +263,10 @@ mod tests {
 
     #[test]
     fn names_fit_into_urls() {
-        for plain in ["admin", "a", "svc-1@example.org", &"x".repeat(64)] {
+        for plain in ["admin", "a", "svc-1@example.org", &"x".repeat(NAME_CHARS_MAX)] {
             assert!(is_plain_name(plain) && account_id(plain) == plain, "{plain}");
         }
-        for odd in ["", "a b", "a/b", "..", "a:b", "a%", "é", "~61", "Members", &"x".repeat(65)] {
+        for odd in ["", "a b", "a/b", "..", "a:b", "a%", "é", "~61", "Members", &"x".repeat(NAME_CHARS_MAX + 1)] {
             assert!(!is_plain_name(odd) && account_id(odd).starts_with('~'), "{odd}");
         }
         assert_eq!(account_id("a b"), "~612062");

@@ -12,14 +12,14 @@
 //! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
 //!                   |-> config                         ^        ^
 //!                   |-> store  ------------------------/        |  (same wire, no shared code)
-//!                   \-> sim  . . . . . . . . . . . . . . . . . ./
+//!          \-> sim  . . . . . . . . . . . . . . . . . . . . . ./
 //! clock, telemetry, account, recorder: leaves.
 //! ```
 //!
 //! | room | its job |
 //! | --- | --- |
-//! | [`cli`] | what can be typed, the client of a running daemon (`status`, `events`, `power`, `boot`), and files into files (`generate`, `import`) |
-//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover`, `export`, `restore` |
+//! | [`cli`] | what can be typed and what it does: `demo`, `check`, `discover`, the clients of a running daemon, `export`, `restore`, files into files |
+//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |

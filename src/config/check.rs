@@ -16,9 +16,6 @@ pub const NODES_MAX: usize = 20_000;
 /// Most addresses to listen on: one for each network, IPv4 and IPv6, and room.
 pub const LISTEN_MAX: usize = 16;
 
-/// Most accounts that are made at the first start. More are for an identity service.
-pub const ACCOUNTS_MAX: usize = 256;
-
 /// Most network interfaces of a machine. Servers with many ports have some twenty.
 pub const NICS_MAX: usize = 64;
 

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::check::{self, ACCOUNTS_MAX, LISTEN_MAX};
+use super::check::{self, LISTEN_MAX};
 use super::cursor::{At, Keys, Read, Reading};
 use super::tree::{Tree, Value};
 use super::{AccountPassword, AccountSeed, Config, MetricsSetting, ServerConfig, TlsConfig, nodes, secret, values};
-use crate::account::Role;
+use crate::account::{ACCOUNTS_MAX, Role};
 
 /// The keys of the file.
 pub(super) const FILE: &[&str] = &["server", "state_dir", "accounts", "defaults", "nodes"];

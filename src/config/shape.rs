@@ -6,10 +6,11 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::check::{ACCOUNTS_MAX, DRIVES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX};
+use super::check::{DRIVES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX};
 use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
 use super::secret::SECRET_BYTES_MAX;
 use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
+use crate::account::ACCOUNTS_MAX;
 
 /// The configuration of plugfish. Unknown keys are errors; paths are relative to this file.
 #[derive(Deserialize, JsonSchema)]

@@ -1,18 +1,14 @@
-//! The composition root: the only room that sees all the others. What runs, in which order it starts, and in which order
-//! it ends.
+//! The composition root of the service: what runs, in which order it starts, and in which order it ends. It takes paths
+//! and values, and knows no command line.
 //!
 //! Start: store, accounts, listeners (so that a port in use is said before a device is touched), fleet, service. End:
 //! no new commands, what is under way ends or stays an intent, answers are finished, the store is flushed.
 
-pub mod demo;
-pub mod discover;
 mod first_account;
 mod notify;
-pub mod probe;
 pub mod serve;
 pub mod shelf;
 mod sockets;
-pub mod state;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
@@ -153,7 +149,7 @@ impl Running {
         };
         let mut keeper = Keeper::new(around);
         let recorder = Arc::new(FlightRecorder::default());
-        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone()));
+        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone(), store.clone()));
         let mut wires = Wires { drivers, recorder: recorder.clone(), known: HashMap::new() };
         keeper.apply(wires.setups(&plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
@@ -163,10 +159,10 @@ impl Running {
         metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
-        let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        let access = Arc::new(Access::new(book, clock.clone(), metrics.clone(), plan.auth_required));
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let shelf = Arc::new(StoreShelf(store.clone()));
-        let events = Events::start(shelf, clock.clone(), metrics.clone());
+        let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
         metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let service = Data::new(Service {

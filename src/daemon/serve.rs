@@ -9,7 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::notify::Notify;
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
-use crate::cli::ConfigFile;
 use crate::clock::Clock;
 use crate::config::watch::{LOOK_EVERY, Watch};
 use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
@@ -21,9 +20,9 @@ use crate::http::auth::hash_password;
 use crate::http::ops::MetricsAccess;
 use crate::node::NodeSpec;
 
-/// Runs the daemon until told to stop.
-pub async fn serve(file: &ConfigFile) -> Result<()> {
-    let (path, mut watch) = (config::find(file.config.clone())?, Watch::default());
+/// Runs the daemon on this nodes.yaml until told to stop.
+pub async fn serve(path: PathBuf) -> Result<()> {
+    let mut watch = Watch::default();
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };

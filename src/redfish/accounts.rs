@@ -9,7 +9,7 @@ use super::exchange::not_let_in;
 use super::message::{Fault, Message};
 use super::resource::{self, ACCOUNTS, Etag, Resource, link};
 use super::{Asked, Document, Pending, Reply, Seen};
-use crate::account::{AccountRecord, Role, account_id, is_plain_name};
+use crate::account::{AccountRecord, NAME_CHARS_MAX, Role, account_id, is_plain_name};
 use crate::clock::Wall;
 use crate::http::auth::{AccountChange, AccountRefusal, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Privilege};
 
@@ -89,8 +89,8 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
             return Err(Fault::bad_request("UnrecognizedRequestBody", &[]));
         };
         if !is_plain_name(&username) {
-            let advice = "Choose a name of 1 to 64 letters, digits and the characters . _ - @";
-            return Err(bad_format(&super::body::clip(&username), "UserName", advice));
+            let advice = format!("Choose a name of 1 to {NAME_CHARS_MAX} letters, digits and the characters . _ - @");
+            return Err(bad_format(&super::body::clip(&username), "UserName", &advice));
         }
         let account = AccountRecord {
             username,
@@ -178,6 +178,7 @@ pub fn delete(asked: Asked<'_>) -> Pending<'_> {
         }
         let exact = asked.if_match.is_some_and(|tags| tags.trim() != "*");
         seen.service.access.delete_account(account.clone(), exact).await?;
+        seen.service.events.end_owned(&account.username).await;
         log(&asked, "account_deleted", &account.username);
         Ok(Reply::NoContent)
     })

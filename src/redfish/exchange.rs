@@ -98,6 +98,23 @@ async fn exchange(
         _ => return Err(Fault { status: 501, ..Fault::not_allowed(route.allow()) }),
     };
     let Some((privilege, write)) = write else { return Err(Fault::not_allowed(route.allow())) };
+    let answer = change(request, payload, seen, route, (privilege, write)).await;
+    if !needs_nobody {
+        let status = answer.as_ref().map_or_else(|fault| fault.status, |answer| answer.status().as_u16());
+        service.access.note_write(&caller, origin(request), method.as_str(), request.path(), status);
+    }
+    answer
+}
+
+/// Does what a request wants to be changed.
+async fn change(
+    request: &HttpRequest,
+    payload: web::Payload,
+    seen: Seen<'_>,
+    route: &'static Route,
+    (privilege, write): (Privilege, super::Write),
+) -> Result<HttpResponse, Fault> {
+    let (method, service) = (request.method(), seen.service);
     allowed(&seen, method, privilege)?;
     check_accept(request.headers(), &JSON)?;
     if Query::parse(request.query_string())?.is_some() {
@@ -105,8 +122,7 @@ async fn exchange(
     }
     let body = if *method == Method::DELETE { Payload(None) } else { body(request, payload, service).await? };
     let if_match = request.headers().get(IF_MATCH).map(|value| value.to_str().unwrap_or("\"?\""));
-    let origin = request.peer_addr().map(|address| address.ip());
-    let reply = write(Asked { seen, body, if_match, origin }).await?;
+    let reply = write(Asked { seen, body, if_match, origin: origin(request) }).await?;
     Ok(match reply {
         Reply::NoContent => head(StatusCode::NO_CONTENT).finish(),
         Reply::Document(document) => Rendered::of(document, route).response(StatusCode::OK),
@@ -228,10 +244,14 @@ fn check_accept(headers: &HeaderMap, kind: &HeaderValue) -> Result<(), Fault> {
     Err(bad_header(406, "Accept", &format!("This is sent as {kind} and in no other way.")))
 }
 
+/// Where a request comes from.
+fn origin(request: &HttpRequest) -> Option<std::net::IpAddr> {
+    request.peer_addr().map(|address| address.ip())
+}
+
 async fn who(request: &HttpRequest, service: &Service) -> Result<Caller, Fault> {
     let header = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
-    let origin = request.peer_addr().map(|address| address.ip());
-    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin).await.map_err(not_let_in)
+    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin(request)).await.map_err(not_let_in)
 }
 
 /// Who reads what is served beside Redfish: whoever may read resources.

@@ -384,6 +384,9 @@ pub static SITEMAP: &[Route] = &[
     shows("/status", Read::Any(overview::all)),
     shows("/status/{}", Read::Any(overview::one)),
     shows("/trace/{}", Read::Any(overview::trace)).read_with(Privilege::ConfigureManager),
+    shows("/trust/{}", Read::Any(overview::trust))
+        .read_with(Privilege::ConfigureManager)
+        .with_delete(Privilege::ConfigureManager, overview::forget_trust),
 ];
 
 /// The sitemap taken apart, once: finding the route is a good part of the cost of a read.

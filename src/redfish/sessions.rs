@@ -132,7 +132,8 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
 pub fn delete(asked: Asked<'_>) -> Pending<'_> {
     Box::pin(async move {
         let session = find(&asked.seen)?;
-        asked.seen.service.access.end_session(&session.id).await.map_err(|error| {
+        let ended = asked.seen.service.access.end_session(&session, asked.seen.caller, asked.origin).await;
+        ended.map_err(|error| {
             let words = format!("{error}; the session has ended, and a crash may bring it back");
             let messages = vec![Message::ours("CannotWrite", &[&words]), Message::base("InsufficientStorage", &[])];
             Fault { status: 507, messages, retry_after: None, allow: None }

@@ -17,13 +17,13 @@ const SUBMIT: &str = "/redfish/v1/EventService/Actions/EventService.SubmitTestEv
 
 /// Somebody who listens, and answers each delivery with the next of some statuses, the last of them for good. A status of
 /// 0 is no answer at all.
-struct Listener {
-    url: String,
-    heard: mpsc::UnboundedReceiver<(String, Value)>,
+pub struct Listener {
+    pub url: String,
+    pub heard: mpsc::UnboundedReceiver<(String, Value)>,
 }
 
 impl Listener {
-    async fn start(statuses: &'static [u16]) -> Listener {
+    pub async fn start(statuses: &'static [u16]) -> Listener {
         Listener::with(statuses, None).await
     }
 

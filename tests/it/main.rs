@@ -11,6 +11,7 @@
 )]
 
 mod able;
+mod access;
 mod accounts;
 mod amt;
 mod certificates;

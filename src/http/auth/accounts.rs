@@ -10,10 +10,7 @@ use thiserror::Error;
 
 use super::password::hash_password;
 use super::{Access, AuthError, read, write};
-use crate::account::{AccessRules, AccountError, AccountRecord, Role, account_id};
-
-/// Accounts at once: as many as nodes.yaml may have.
-pub const ACCOUNTS_MAX: usize = 256;
+use crate::account::{ACCOUNTS_MAX, AccessRules, AccountError, AccountRecord, Role, account_id};
 
 /// Why accounts or rules are not changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -129,6 +126,7 @@ impl Access {
             let account = Arc::new(account);
             access.book.put_account((*account).clone()).await?;
             write(&access.accounts).insert(account.username.clone(), account.clone());
+            access.changes.send_replace(());
             if change.unlock || renewed {
                 access.lockout().forget(&account.username);
             }

@@ -7,7 +7,9 @@
 //! before, are affected neither by somebody else's guesses nor by the lock of the account that these lead to.
 
 mod accounts;
+mod audit;
 mod guesses;
+mod pass;
 mod password;
 mod sessions;
 #[cfg(test)]
@@ -23,14 +25,17 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use crate::account::{AccessRules, AccountBook, AccountRecord, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
-pub use accounts::{ACCOUNTS_MAX, AccountChange, AccountRefusal};
+use crate::telemetry::Metrics;
+pub use accounts::{AccountChange, AccountRefusal};
+use audit::{Audit, Failure};
 use guesses::{Lockout, Throttle};
+pub use pass::Pass;
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
-pub use sessions::{NewSession, SESSIONS_MAX};
+pub use sessions::NewSession;
 
 /// How long right credentials are remembered after their last use. A changed or disabled account ends it at once.
 const VERDICT_LIFE: Duration = Duration::from_secs(3600);
@@ -155,13 +160,16 @@ pub struct Access {
     checking: Arc<tokio::sync::Mutex<password::Memory>>,
     lockout: Mutex<Lockout>,
     throttle: Mutex<Throttle>,
+    audit: Audit,
+    /// Told when an account or a session was changed or has ended.
+    changes: watch::Sender<()>,
     /// One change of accounts at a time, from the look at what is there to its place in the tables.
     writing: tokio::sync::Mutex<()>,
 }
 
 impl Access {
     /// The tables as the book has them. Without `required`, everybody is let in.
-    pub fn new(book: Arc<dyn AccountBook>, clock: Clock, required: bool) -> Access {
+    pub fn new(book: Arc<dyn AccountBook>, clock: Clock, metrics: Arc<Metrics>, required: bool) -> Access {
         let accounts = book.accounts().into_iter().map(|account| (account.username.clone(), Arc::new(account)));
         Access {
             accounts: RwLock::new(accounts.collect()),
@@ -172,6 +180,8 @@ impl Access {
             checking: Arc::default(),
             lockout: Mutex::default(),
             throttle: Mutex::default(),
+            audit: Audit::new(metrics),
+            changes: watch::Sender::default(),
             writing: tokio::sync::Mutex::default(),
             book,
             clock,
@@ -204,6 +214,7 @@ impl Access {
             return Ok(verdict.caller);
         }
         let account = self.prove(key, name, Zeroizing::new(password.to_owned()), origin).await?;
+        self.audit.logged_in(name, None, origin, self.clock.now().mono);
         Ok(Caller::of(&account, name.into(), None))
     }
 
@@ -215,10 +226,18 @@ impl Access {
         password: Zeroizing<String>,
         origin: Option<IpAddr>,
     ) -> Result<Arc<AccountRecord>, AuthError> {
-        self.throttle().take(origin, self.clock.now().mono).map_err(AuthError::Slowed)?;
+        let failed = |account: Option<&str>, why| {
+            self.audit.not_logged_in(account, why, origin, self.clock.now().mono);
+            AuthError::Wrong
+        };
+        if let Err(pause) = self.throttle().take(origin, self.clock.now().mono) {
+            failed(None, Failure::Slowed);
+            return Err(AuthError::Slowed(pause));
+        }
         let mut turn = match self.turn().await {
             Ok(turn) => turn,
             Err(busy) => {
+                failed(None, Failure::Busy);
                 self.throttle().give_back(origin);
                 return Err(busy);
             }
@@ -232,8 +251,10 @@ impl Access {
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let check = move || password::is_right(&password, hash.as_ref(), &mut turn);
         let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        let account = account.ok_or(AuthError::Wrong)?;
-        if right && !self.is_locked(name) {
+        let known = read(&self.accounts).contains_key(name).then_some(name);
+        let account = account.ok_or_else(|| failed(known, Failure::Wrong))?;
+        let locked = self.is_locked(name);
+        if right && !locked {
             self.throttle().give_back(origin);
             self.lockout().forget(name);
             self.remember(key, account.clone());
@@ -246,7 +267,12 @@ impl Access {
                 "too many wrong passwords; it takes none for a while"
             );
         }
-        Err(AuthError::Wrong)
+        Err(failed(known, if locked { Failure::Locked } else { Failure::Wrong }))
+    }
+
+    /// Notes in the log that a request which would change something was answered.
+    pub fn note_write(&self, by: &Caller, from: Option<IpAddr>, method: &str, path: &str, status: u16) {
+        self.audit.wrote(by, from, method, path, status, self.clock.now().mono);
     }
 
     /// Whether too many wrong passwords have locked the account of this name.

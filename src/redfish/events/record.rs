@@ -159,9 +159,14 @@ pub fn news(event: &Event) -> Vec<News> {
         }
         Happening::CommandFailed { why, .. } => vec![ours("CommandFailed", why.clone(), "Alert")],
         Happening::CommandOverdue { why, .. } => vec![ours("CommandOverdue", why.clone(), "Alert")],
-        Happening::DeviceLost { why } => vec![about_device(node, "DeviceAway", why)],
+        Happening::DeviceLost { why } | Happening::DeviceDistrusted { why } => {
+            vec![about_device(node, "DeviceAway", why)]
+        }
         Happening::LoginRefused { why, .. } => vec![about_device(node, "LoginRefused", why)],
-        Happening::Noticed { text } => vec![about_device(node, "DeviceNotice", text)],
+        Happening::Noticed { text } | Happening::TrustLearned { text } => {
+            vec![about_device(node, "DeviceNotice", text)]
+        }
+        Happening::TrustReset { by, text } => vec![about_device(node, "DeviceNotice", &format!("{by} reset {text}"))],
         Happening::DeviceFound => {
             vec![about_device(node, "DeviceBack", &format!("the device of {node} answers again"))]
         }
@@ -256,6 +261,9 @@ mod tests {
             Happening::CommandFailed { reset, why: why() },
             Happening::CommandOverdue { reset, why: why() },
             Happening::DeviceLost { why: why() },
+            Happening::DeviceDistrusted { why: why() },
+            Happening::TrustLearned { text: why() },
+            Happening::TrustReset { by: why(), text: why() },
             Happening::DeviceFound,
             Happening::LoginRefused { why: why(), until: Wall(0) },
             Happening::BootConsumed,

@@ -83,7 +83,7 @@ fn seen(n: usize) -> SeenRecord {
 fn account(username: &str) -> AccountRecord {
     AccountRecord {
         username: username.into(),
-        password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA".into(),
+        password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA".into(),
         role: Role::Operator,
         enabled: true,
         change: 1,

@@ -1,13 +1,15 @@
 //! The machine against a small world of its own: a device, a journal and a clock, all made of plain values.
 //!
 //! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `meanwhile.rs` what
-//! comes while a command is under way; `pairs.rs` each command in the place of each other one, at every stage; `laws.rs` has properties: whatever happens, and wherever the process dies.
+//! comes while a command is under way; `pairs.rs` each command in the place of each other one, at every stage; `trust.rs`
+//! what the device proves; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
 mod engine;
 mod laws;
 mod meanwhile;
 mod pairs;
 mod rules;
+mod trust;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::node::device::{Abilities, AboutDevice, DeviceKind};
+use crate::node::trust::Proof;
 use crate::node::view::NodeView;
 use crate::node::{BootTarget, Health, NodeId, Rules};
 
@@ -64,6 +67,9 @@ struct World {
     engine: Engine,
     /// How long an operation takes.
     latency: Duration,
+    /// How the device's answers are proved, and what its driver has on record.
+    proof: Proof,
+    record: Option<Arc<TrustRecord>>,
 }
 
 /// What is there only if the device is part of the machine.
@@ -131,6 +137,8 @@ impl World {
             relay_log: vec![(Duration::ZERO, relay)],
             engine: Engine::default(),
             latency: OP_TIME,
+            proof: Proof::Claimed,
+            record: None,
         }
     }
 
@@ -235,6 +243,7 @@ impl World {
             match save {
                 Save::Intent(intent) => self.disk.intent = Some(intent),
                 Save::Boot(boot) => self.disk.boot = Some(boot),
+                Save::ForgetTrust => self.disk.trust = None,
             }
             Ok(())
         };
@@ -276,6 +285,8 @@ impl World {
                     .then(|| Uuid::from_u128(if self.mood == Mood::Stranger { 2 } else { 1 })),
                 ..AboutDevice::default()
             }),
+            proof: self.proof,
+            trust: self.record.clone(),
             ..Observation::default()
         };
         let mut study = || {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
 
-use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use super::output::{print, table};
+use super::{Demo, Sim};
 use crate::account::Role;
-use crate::cli::output::{print, table};
-use crate::cli::{Demo, Sim};
 use crate::clock::{Clock, secret_bytes};
+use crate::daemon::serve::{told_to_stop, until_told_to_stop};
+use crate::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
@@ -113,7 +114,7 @@ impl DemoRack {
 pub async fn demo(options: &Demo) -> Result<()> {
     let demo = DemoRack::start(options).await?;
     announce(options, &demo);
-    super::serve::until_told_to_stop(demo.running).await?;
+    until_told_to_stop(demo.running).await?;
     demo.rack.stop().await;
     Ok(())
 }
@@ -142,7 +143,7 @@ pub async fn sim(options: &Sim) -> Result<()> {
             machine_table(&rack)
         ));
     }
-    super::serve::told_to_stop().await?;
+    told_to_stop().await?;
     rack.stop().await;
     Ok(())
 }
