@@ -83,6 +83,9 @@
 //! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic
 //!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
 //!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
+//! - **An account may see some of the nodes only**, whatever its role: clients that know one system for each address act on
+//!   the first or the last. What it does not see is 404. The limit stands in nodes.yaml alone, and outlives the account's line
+//!   there. Price: such an Administrator manages nothing that all nodes share.
 //! - **Files are looked at each second instead of listened to**: that sees a link that leads elsewhere (Kubernetes) and a network
 //!   file system too, and is the same everywhere. Price: a second or two until a change is taken.
 //! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.

@@ -16,7 +16,7 @@ use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
 use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
-use crate::http::auth::hash_password;
+use crate::http::auth::{Configured, hash_password};
 use crate::http::ops::MetricsAccess;
 use crate::node::NodeSpec;
 
@@ -138,7 +138,7 @@ async fn reload(running: &mut Running, source: &mut Source) {
         }
     };
     let (diff, since_start) = (config::diff(&source.current, &config), config::diff(&source.started, &config));
-    running.apply(&node_plans(&config)).await;
+    running.apply(&node_plans(&config), scopes(&config)).await;
     let note = |part: &&str| format!("{part} has changed; restart plugfish for it to take effect");
     let notes: Vec<String> = since_start.restart.iter().map(note).collect();
     notes.iter().for_each(|note| tracing::warn!(event = "restart_needed", "{note}"));
@@ -178,7 +178,8 @@ fn plan(config: &Config) -> Result<Plan> {
             AccountPassword::Plain(password) => hash_password(password.expose_secret())
                 .map_err(|error| anyhow::anyhow!("cannot hash the password of {}: {error}", account.username))?,
         };
-        Ok(AccountPlan { username: account.username.clone(), password_hash, role: account.role })
+        let (username, scope) = (account.username.clone(), account.scope.clone());
+        Ok(AccountPlan { username, password_hash, role: account.role, scope })
     };
     Ok(Plan {
         listen: config.server.listen.clone(),
@@ -199,6 +200,11 @@ fn plan(config: &Config) -> Result<Plan> {
         accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
         nodes: node_plans(config),
     })
+}
+
+/// What each account of a configuration sees.
+fn scopes(config: &Config) -> Configured {
+    config.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
 }
 
 /// The nodes of a configuration with their devices.

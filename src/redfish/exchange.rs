@@ -79,7 +79,7 @@ async fn exchange(
     let seen = Seen { service, path: request.path(), ids, caller: &caller };
     if read {
         if let Some((privilege, Read::Stream(open))) = route.get {
-            allowed(&seen, method, privilege)?;
+            allowed(&seen, route, method, privilege)?;
             return open(&seen, request);
         }
         let answer = match Query::parse(request.query_string())? {
@@ -115,7 +115,7 @@ async fn change(
     (privilege, write): (Privilege, super::Write),
 ) -> Result<HttpResponse, Fault> {
     let (method, service) = (request.method(), seen.service);
-    allowed(&seen, method, privilege)?;
+    allowed(&seen, route, method, privilege)?;
     check_accept(request.headers(), &JSON)?;
     if Query::parse(request.query_string())?.is_some() {
         return Err(Fault::bad_request("QueryNotSupportedOnOperation", &[]));
@@ -141,7 +141,7 @@ async fn change(
 }
 
 /// Whether the caller may do this here. Whoever has to change a password may do that, and log out, and nothing else.
-fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(), Fault> {
+fn allowed(seen: &Seen<'_>, route: &Route, method: &Method, privilege: Privilege) -> Result<(), Fault> {
     let caller = seen.caller;
     if caller.must_change_password {
         let path = seen.path.trim_end_matches('/');
@@ -151,13 +151,14 @@ fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(),
             return Err(Fault::password_change_required(&account));
         }
     }
-    if caller.may(privilege) { Ok(()) } else { Err(Fault::forbidden()) }
+    let may = caller.may(privilege) || caller.may_on_node(privilege) && route.is_of_node();
+    if may { Ok(()) } else { Err(Fault::forbidden()) }
 }
 
 /// What a route shows to the caller, whole: the one way to a resource, for what was asked for and for what a query looks up.
 fn whole(seen: &Seen<'_>, route: &Route) -> Result<Document, Fault> {
     let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
-    allowed(seen, &Method::GET, privilege)?;
+    allowed(seen, route, &Method::GET, privilege)?;
     match read {
         Read::Any(read) => read(seen),
         Read::Stream(_) => Err(Fault::bad_request("QueryNotSupportedOnResource", &[])),
@@ -178,7 +179,7 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
     let make = || Ok(Rendered::of(show(seen, route)?, route));
     match route.get {
         Some((privilege, Read::Node(_))) => {
-            allowed(seen, &Method::GET, privilege)?;
+            allowed(seen, route, &Method::GET, privilege)?;
             rendered::serve(seen.path, &seen.node()?.view(), make)
         }
         _ => make(),

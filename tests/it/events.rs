@@ -51,7 +51,7 @@ impl Listener {
     }
 
     /// The next delivery: its head and its body.
-    async fn next(&mut self) -> (String, Value) {
+    pub async fn next(&mut self) -> (String, Value) {
         let heard = tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await;
         let heard = heard.expect("nothing was delivered").unwrap();
         assert_eq!(crate::schemas::faults(&heard.1), Vec::<String>::new(), "{:#}", heard.1);

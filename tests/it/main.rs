@@ -34,6 +34,7 @@ mod reset;
 mod resources;
 mod rig;
 mod schemas;
+mod scoped;
 mod sim;
 mod slow;
 mod soak;
