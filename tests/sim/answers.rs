@@ -184,7 +184,8 @@ impl State {
         let off = matches!(reset, ResetType::ForceOff | ResetType::GracefulShutdown);
         // Where the machine was taken for one that is off, a restart is to turn it on.
         let taken_for_off = !off && device.lately >= asked;
-        if !device.came_to_an_end(asked, off) && !taken_for_off && !(new && device.is_late(now)) {
+        let unknowable = taken_for_off || new && device.is_late(now);
+        if !unknowable && !device.came_to_an_end(asked, off) {
             let words = format!("{} is called done, and {reset}, acknowledged before it, never was", current.reset);
             self.broken(node, "nothing-dropped", words);
         }
