@@ -31,6 +31,9 @@ const PLUG_IDLE_MAX: Duration = Duration::from_secs(3);
 /// One unused connection is kept: more would take up the few that a plug bears, and there is one request at a time.
 const IDLE_CONNECTIONS_MAX: usize = 1;
 
+/// Most pieces of an answer. AMT's are of 544 bytes: the longest answer that is read has 2,000.
+const PIECES_MAX: usize = 20_000;
+
 /// How long the page of a 401 is waited for: nobody reads it, and its connection is closed when it does not come.
 const PAGE_MAX: Duration = Duration::from_secs(1);
 
@@ -118,7 +121,7 @@ pub enum HttpError {
     #[error("the answer is no HTTP: {0}")]
     Malformed(String),
     /// The answer does not end.
-    #[error("the answer has more than {0} bytes")]
+    #[error("the answer has more than {0} bytes, or too many pieces")]
     TooLong(usize),
     /// A connection, but no TLS that both sides want.
     #[error("no TLS connection: {0}")]
@@ -217,20 +220,22 @@ impl HttpClient {
         Ok(Answer { status: response.status().as_u16(), headers, body: body.unwrap_or_default() })
     }
 
+    /// The whole body, of bounded length and in a bounded number of pieces: each costs as much as some hundred bytes.
     async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, HttpError> {
         let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
         let most = self.recipe.answer_bytes_max;
         let mut body = Vec::new();
-        loop {
+        for _ in 0..PIECES_MAX {
             match response.chunk().await {
                 Ok(None) => return Ok(body),
                 Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Err(HttpError::TooLong(most)),
+                Ok(Some(_)) => break,
                 // It ends with the connection, which was closed without the close_notify of TLS.
                 Err(error) if !framed && was_closed(&error) => return Ok(body),
                 Err(error) => return Err(self.sort(&error)),
             }
         }
+        Err(HttpError::TooLong(most))
     }
 
     /// Notes until when the connection is kept; what was noted before.

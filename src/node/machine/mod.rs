@@ -15,7 +15,6 @@
 
 mod boot;
 mod command;
-mod inside;
 mod link;
 mod orders;
 mod report;
@@ -36,9 +35,8 @@ use super::{BootOverride, BootPatch, Inventory, NodeSpec, Order, Power, Refusal,
 use crate::clock::{Mono, Now, Wall};
 use boot::Applied;
 use command::Command;
-use inside::known_inventory;
 use link::Link;
-use seen::{Seen, Unsettled};
+use seen::{Seen, Unsettled, known_inventory};
 
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
@@ -472,18 +470,5 @@ impl Machine {
         let by_command =
             |command: &Command| command.taken.is_some() && (command.want() == power || command.order.is_pulse());
         self.unsettled.to(power).is_some() || self.command.as_ref().is_some_and(by_command)
-    }
-
-    fn take_notices(&mut self, notices: &[Notice], at: Wall, out: &mut Vec<Effect>) {
-        self.notices.retain(|(old, _)| notices.iter().any(|new| new.key == old.key));
-        for notice in notices {
-            match self.notices.iter_mut().find(|(old, _)| old.key == notice.key) {
-                Some((old, _)) => old.clone_from(notice),
-                None => {
-                    out.push(Effect::Tell(Happening::Noticed { text: notice.text.clone() }));
-                    self.notices.push((notice.clone(), at));
-                }
-            }
-        }
     }
 }
