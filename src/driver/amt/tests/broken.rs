@@ -85,11 +85,12 @@ async fn a_crowded_answer_does_not_hold_up_the_thread() {
     fake.trouble(&vec![Trouble::Status(200, crowded); 4]);
     // A task of the same thread, which counts how late it is.
     let ticks = tokio::spawn(async {
+        let clock = Clock::system();
         let mut latest = Duration::ZERO;
         for _ in 0..20 {
-            let start = std::time::Instant::now();
+            let start = clock.now().mono;
             tokio::time::sleep(Duration::from_millis(5)).await;
-            latest = latest.max(start.elapsed());
+            latest = latest.max(clock.now().mono.since(start));
         }
         latest
     });
@@ -104,6 +105,7 @@ async fn a_crowded_answer_does_not_hold_up_the_thread() {
 /// nonce of 100 KB that would be sent back. Each is given up, soon and once.
 #[tokio::test]
 async fn other_answers_that_want_too_much_are_given_up() {
+    let clock = Clock::system();
     let headers: String = (0..30_000).map(|n| format!("X-{n}: y\r\n")).collect();
     let bytewise = [ok("Transfer-Encoding: chunked\r\n", b""), b"1\r\nx\r\n".repeat(1 << 20)].concat();
     let packed = ok(
@@ -126,9 +128,9 @@ async fn other_answers_that_want_too_much_are_given_up() {
         let (fake, mut wsman) = machine().await;
         read(&mut wsman).await.unwrap();
         fake.trouble(&[Trouble::Raw(bytes)]);
-        let start = std::time::Instant::now();
+        let start = clock.now().mono;
         let fault = reset(&mut wsman).await.unwrap_err();
-        let took = start.elapsed();
+        let took = clock.now().mono.since(start);
         assert!(took < Duration::from_secs(4), "{name}: {took:?}");
         assert_eq!(fault.class(), FailureClass::Protocol, "{name}: {fault}");
         assert_eq!(fake.machine().seen.len(), 3, "{name}");
