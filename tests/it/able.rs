@@ -45,6 +45,7 @@ static KIND: DeviceKind = DeviceKind {
     boot_modes: &[],
     is_outlet: false,
     applies_boot: true,
+    orders: &[Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi],
     looks_first: true,
     verify_after: &[Duration::from_millis(100), Duration::from_millis(300)],
     silence_max: Duration::ZERO,
@@ -117,7 +118,7 @@ impl PowerDevice for Fake {
             inventory: Some(Arc::new(inventory())),
             event_log: log(ENTRIES, "event"),
             audit_log: log(2, "login"),
-            more: false,
+            ..Findings::default()
         };
         Box::pin(async { Ok(findings) })
     }

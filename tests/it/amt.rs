@@ -14,7 +14,8 @@ use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power};
 use plugfish::sim::Power as Computer;
 use plugfish::sim::fault::Trick;
 use plugfish::sim::{
-    Action, BootSource, Consent, ControlMode, Fault, Kind, Machine, MachineConfig, Profile, Selector, Timings,
+    Action, BootSource, Consent, ControlMode, Fault, Kind, Machine, MachineConfig, MachineQuirks, Profile, Selector,
+    Timings,
 };
 use plugfish::telemetry::Metrics;
 use reqwest::{Method, StatusCode};
@@ -127,6 +128,33 @@ async fn what_is_offered_follows_the_machine() {
     assert_eq!(rig.machine("n").power(), Computer::SoftOff);
     let off = resets("n").await;
     assert_eq!(off, json!(["On", "ForceOn", "ForceOff", "ForceRestart", "PowerCycle"]), "nothing graceful while off");
+
+    // What it cannot do now is said as that, and not as something that it never can.
+    for (node, reset, why) in [
+        ("n", "Nmi", "n cannot do Nmi now: the machine is off; nothing was changed"),
+        ("bare", "GracefulShutdown", "the machine does not offer it in its present state, On"),
+    ] {
+        let (status, answer) = rig.reset(node, reset).await;
+        let first = &answer["error"]["@Message.ExtendedInfo"][0];
+        assert_eq!((status, &first["MessageId"]), (StatusCode::CONFLICT, &json!("Plugfish.1.0.NotNow")), "{answer}");
+        assert!(first["Message"].as_str().is_some_and(|words| words.contains(why)), "{answer}");
+        assert!(first["Resolution"].as_str().is_some_and(|words| words.contains("AllowableValues")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn off_override_and_on_without_waiting_is_a_boot_from_that_source() {
+    let rig = settled([amt16("n")]).await;
+    let machine = rig.machine("n");
+    let before = machine.boots().len();
+    assert_eq!(rig.reset("n", "ForceOff").await.0, StatusCode::NO_CONTENT);
+    assert!(patch_boot(&rig, "n", "Pxe", "Once").await.0.is_success());
+    assert_eq!(rig.reset("n", "On").await.0, StatusCode::NO_CONTENT);
+    rig.until(10, || async { machine.power() == Computer::SoftOff }).await;
+    rig.until(20, || async { machine.boots().len() == before + 1 }).await;
+    assert_eq!(sources(machine)[before..], [BootSource::Pxe]);
+    rig.until(10, || async { rig.system("n").await["Boot"]["BootSourceOverrideEnabled"] == "Disabled" }).await;
+    check_manners(machine);
 }
 
 #[tokio::test]
@@ -319,6 +347,8 @@ async fn nonsense_leaves_the_state_and_is_recovered_from() {
         Action::Wsman(Trick::HalfXml),
         Action::Wsman(Trick::Deep),
         Action::Wsman(Trick::EntityBomb),
+        Action::Wsman(Trick::Attributes),
+        Action::Wsman(Trick::Empty),
         Action::Wsman(Trick::Page),
         Action::Wsman(Trick::OtherClass),
         Action::Wsman(Trick::SoapFault("InternalError".into())),
@@ -388,5 +418,48 @@ async fn the_machine_says_who_it_is_and_what_is_inside() {
         assert!(said.starts_with(firmware), "{said}");
         check_manners(rig.machine(node));
         assert_eq!(rig.machine(node).contexts_open(), 0);
+    }
+}
+
+/// As records of real machines have it: odd values, other prefixes, short parts with an empty end, one class that fails, one
+/// that is empty, bytes that are no text, a nonce that expires without being called stale.
+#[tokio::test]
+async fn an_odd_machine_is_known_within_a_minute_and_what_it_does_not_say_is_left_out() {
+    let quirks = MachineQuirks {
+        odd_values: true,
+        other_prefixes: true,
+        page_size: Some(1),
+        empty_last_items: true,
+        nonce_uses_max: Some(7),
+        ..MachineQuirks::default()
+    };
+    let odd = [amt12("plain"), amt16("tls")].map(|config| MachineConfig { quirks: quirks.clone(), ..config });
+    let rig = settled(odd).await;
+    for node in ["plain", "tls"] {
+        let machine = rig.machine(node);
+        let of = |class: &str| Selector::Method(class.into());
+        assert!(machine.add_fault(Fault::always(of("CIM_BIOSElement"), Action::Wsman(Trick::Empty))));
+        assert!(machine.add_fault(Fault::always(
+            of("CIM_ComputerSystemPackage"),
+            Action::Wsman(Trick::SoapFault("InvalidRepresentation".into()))
+        )));
+        assert!(machine.add_fault(Fault::always(of("CIM_Chassis"), Action::Wsman(Trick::Latin1))));
+    }
+    for node in ["plain", "tls"] {
+        let told = rig.machine(node).describe();
+        let drives = format!("/redfish/v1/Chassis/{node}/Drives");
+        rig.until(60, || async {
+            let system = rig.system(node).await;
+            system["SerialNumber"] == told.serial.as_str()
+                && system["Model"] == told.model.as_str()
+                && system["ProcessorSummary"]["Count"] == 1
+                && system["MemorySummary"]["TotalSystemMemoryGiB"].as_f64().is_some_and(|gib| gib >= 16.0)
+                && rig.get(&format!("/redfish/v1/Systems/{node}/EthernetInterfaces")).await.1["Members@odata.count"]
+                    == 1
+                && rig.get(&drives).await.1["Members@odata.count"] == 1
+        })
+        .await;
+        let maker = rig.system(node).await["Manufacturer"].as_str().unwrap_or_default().to_owned();
+        assert!(maker.ends_with(told.manufacturer.as_str()), "{maker}");
     }
 }
