@@ -3,10 +3,12 @@
 //! A leaf that only names things: who may log in is decided by `http`, and where these records are kept is the business
 //! of `store`. Nothing here holds a secret in clear, and nothing here prints a hash.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use argon2::Params;
 use argon2::password_hash::phc::PasswordHash;
@@ -128,6 +130,24 @@ pub fn account_id(name: &str) -> String {
     if is_plain_name(name) { name.to_owned() } else { format!("~{}", hex::encode(name)) }
 }
 
+/// The nodes that an account is limited to, by their ids. Cheap to clone: every request of such an account has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeScope(Arc<BTreeSet<String>>);
+
+impl NodeScope {
+    /// Whether the node with this id is one of them.
+    pub fn has(&self, node: &str) -> bool {
+        self.0.contains(node)
+    }
+}
+
+impl FromIterator<String> for NodeScope {
+    fn from_iter<I: IntoIterator<Item = String>>(nodes: I) -> NodeScope {
+        NodeScope(Arc::new(nodes.into_iter().collect()))
+    }
+}
+
 /// An account as it is kept.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRecord {
@@ -145,6 +165,10 @@ pub struct AccountRecord {
     pub password_change_required: bool,
     /// When it was made.
     pub created: Wall,
+    /// The only nodes that it sees; all of them without. nodes.yaml says so at each start and reload; it is kept so that
+    /// an account which the file no longer names does not see more than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<NodeScope>,
 }
 
 impl fmt::Debug for AccountRecord {
@@ -154,6 +178,7 @@ impl fmt::Debug for AccountRecord {
             .field("role", &self.role)
             .field("enabled", &self.enabled)
             .field("change", &self.change)
+            .field("scope", &self.scope)
             .finish_non_exhaustive()
     }
 }
@@ -282,6 +307,7 @@ mod tests {
             change: 1,
             password_change_required: false,
             created: Wall(0),
+            scope: None,
         };
         let session = SessionRecord {
             id: "1".into(),

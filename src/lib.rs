@@ -13,7 +13,7 @@
 //!                   |-> config                         ^        ^
 //!                   |-> store  ------------------------/        |  (same wire, no shared code)
 //!          \-> sim  . . . . . . . . . . . . . . . . . . . . . ./
-//! clock, telemetry, account, recorder: leaves.
+//! clock, telemetry, account, recorder, files, text: leaves.
 //! ```
 //!
 //! | room | its job |
@@ -31,6 +31,8 @@
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
 //! | [`recorder`] | the flight recorder: the last exchanges with each device, without secrets |
+//! | [`files`] | opening files so that nothing hangs and no link leads a write elsewhere |
+//! | [`text`] | making text of devices and daemons harmless for terminals and logs |
 //! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
 //!
 //! What is *not* there holds the house together, and `tests/tidy.rs` checks it: `node` knows no HTTP, no bytes of a device
@@ -83,6 +85,9 @@
 //! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic
 //!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
 //!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
+//! - **An account may see some of the nodes only**, whatever its role: clients that know one system for each address act on
+//!   the first or the last. What it does not see is 404. The limit stands in nodes.yaml alone, and outlives the account's line
+//!   there. Price: such an Administrator manages nothing that all nodes share.
 //! - **Files are looked at each second instead of listened to**: that sees a link that leads elsewhere (Kubernetes) and a network
 //!   file system too, and is the same everywhere. Price: a second or two until a change is taken.
 //! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.
@@ -136,6 +141,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod files;
 pub mod http;
 pub mod node;
 pub mod page;
@@ -144,3 +150,4 @@ pub mod redfish;
 pub mod sim;
 pub mod store;
 pub mod telemetry;
+pub mod text;

@@ -102,7 +102,12 @@ impl DemoRack {
             auth_required: true,
             metrics: MetricsAccess::Public,
             state_dir: scratch.0.clone(),
-            accounts: vec![AccountPlan { username: USERNAME.into(), password_hash: hash, role: Role::Administrator }],
+            accounts: vec![AccountPlan {
+                username: USERNAME.into(),
+                password_hash: hash,
+                role: Role::Administrator,
+                scope: None,
+            }],
             nodes,
         };
         let running = Running::start(plan, Clock::system()).await?;

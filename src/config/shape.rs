@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::check::{DRIVES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX};
+use super::check::{ACCOUNT_NODES_MAX, DRIVES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX};
 use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
 use super::secret::SECRET_BYTES_MAX;
 use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
@@ -102,6 +102,10 @@ pub struct Account {
     pub password_hash: Option<String>,
     /// What it may do; everything by default.
     pub role: Option<Role>,
+    /// The only nodes that it sees and switches; the others are not there for it. All nodes by default. Unlike the rest, this
+    /// holds for an account that is there already, from each start and reload on.
+    #[schemars(length(min = 1, max = ACCOUNT_NODES_MAX))]
+    pub nodes: Option<Vec<String>>,
 }
 
 /// What an account may do.

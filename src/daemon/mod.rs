@@ -24,10 +24,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use self::shelf::StoreShelf;
-use crate::account::{AccountBook, Role};
+use crate::account::{AccountBook, NodeScope, Role};
 use crate::clock::{Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
-use crate::http::auth::Access;
+use crate::http::auth::{Access, Configured};
 use crate::http::ops::{self, MetricsAccess, Ops};
 use crate::http::pulse::Pulse;
 use crate::http::readings::{SessionMetrics, ViewMetrics};
@@ -90,6 +90,7 @@ pub enum TlsPlan {
 }
 
 /// An account for the first start.
+#[derive(Clone)]
 pub struct AccountPlan {
     /// Its name.
     pub username: String,
@@ -97,6 +98,8 @@ pub struct AccountPlan {
     pub password_hash: String,
     /// What it may do.
     pub role: Role,
+    /// The only nodes that it sees; unlike the rest, this holds from every start on.
+    pub scope: Option<NodeScope>,
 }
 
 /// A node and its device.
@@ -160,6 +163,9 @@ impl Running {
 
         let book = store.clone() as Arc<dyn AccountBook>;
         let access = Arc::new(Access::new(book, clock.clone(), metrics.clone(), plan.auth_required));
+        access
+            .set_scopes(plan.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect())
+            .await;
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let shelf = Arc::new(StoreShelf(store.clone()));
         let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
@@ -218,8 +224,10 @@ impl Running {
         })
     }
 
-    /// Makes the fleet what `nodes` say; what did not change is not touched.
-    pub async fn apply(&mut self, nodes: &[NodePlan]) {
+    /// Makes the fleet what `nodes` say; what did not change is not touched. Before it accounts get their limits, so that
+    /// none sees a new node for a moment.
+    pub async fn apply(&mut self, nodes: &[NodePlan], scopes: Configured) {
+        self.ops.access.set_scopes(scopes).await;
         self.keeper.apply(self.wires.setups(nodes)).await;
     }
 

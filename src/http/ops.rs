@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::auth::Access;
+use crate::account::NodeScope;
 use crate::telemetry::Metrics;
 
 /// Prometheus names it when it wants this format; whoever names nothing gets the older one.
@@ -82,13 +83,20 @@ async fn readyz(ops: Data<Ops>) -> HttpResponse {
 }
 
 async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
-    if ops.metrics_access == MetricsAccess::Authenticated {
-        let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    let mut scope = None;
+    let wanted = ops.metrics_access == MetricsAccess::Authenticated;
+    let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    let (token, authorization) = (header("x-auth-token"), header(AUTHORIZATION.as_str()));
+    // On a public page credentials matter only where they may stand for an account that sees some nodes only.
+    if wanted || (token.or(authorization).is_some() && ops.access.has_scopes()) {
         let origin = request.peer_addr().map(|address| address.ip());
-        let caller = ops.access.check(header("x-auth-token"), header(AUTHORIZATION.as_str()), origin).await;
-        if !caller.is_ok_and(|caller| !caller.must_change_password) {
-            let challenge = (WWW_AUTHENTICATE, "Basic realm=\"plugfish\"");
-            return HttpResponse::Unauthorized().insert_header(challenge).finish();
+        match ops.access.check(token, authorization, origin).await {
+            Ok(caller) if !wanted || !caller.must_change_password => scope = caller.scope,
+            _ if !wanted => {}
+            _ => {
+                let challenge = (WWW_AUTHENTICATE, "Basic realm=\"plugfish\"");
+                return HttpResponse::Unauthorized().insert_header(challenge).finish();
+            }
         }
     }
     let mut accepted = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
@@ -101,8 +109,38 @@ async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
     let metrics = ops.metrics.clone();
     // The semaphore is never closed.
     let _turn = ops.scrapes.acquire().await;
-    match web::block(move || if open { metrics.render() } else { metrics.render_plain() }).await {
+    let render = move || {
+        let text = if open { metrics.render() } else { metrics.render_plain() };
+        scope.map(|scope| only(&scope, &text)).unwrap_or(text)
+    };
+    match web::block(render).await {
         Ok(text) => HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).insert_header((VARY, "Accept")).body(text),
         Err(error) => HttpResponse::InternalServerError().body(format!("the metrics could not be written: {error}\n")),
+    }
+}
+
+/// The metrics without the series of other nodes. Ids need no escapes, so that a label ends at the next quote.
+fn only(scope: &NodeScope, text: &str) -> String {
+    let node = |line: &str| {
+        let labels = line.split_once('{')?.1;
+        let value = labels.strip_prefix("node=\"").or_else(|| labels.split_once(",node=\"").map(|(_, rest)| rest))?;
+        Some(value.split_once('"')?.0.to_owned())
+    };
+    let is_visible = |line: &&str| line.starts_with('#') || node(line).is_none_or(|node| scope.has(&node));
+    text.split_inclusive('\n').filter(is_visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limited_account_reads_the_series_of_its_nodes_and_those_of_the_service() {
+        let text = "# HELP a x{node=\"n-2\"}\na{node=\"n-1\"} 1\na{node=\"n-2\"} 2\na{le=\"1\",node=\"n-1\"} 3\n\
+                    a{le=\"1\",node=\"n-12\"} 4\nb 5\nb{op=\"node\"} 6\n# EOF\n";
+        let scope = NodeScope::from_iter(["n-1".to_owned()]);
+        let expect =
+            "# HELP a x{node=\"n-2\"}\na{node=\"n-1\"} 1\na{le=\"1\",node=\"n-1\"} 3\nb 5\nb{op=\"node\"} 6\n# EOF\n";
+        assert_eq!(only(&scope, text), expect);
     }
 }

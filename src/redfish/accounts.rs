@@ -29,7 +29,7 @@ fn find(seen: &Seen<'_>) -> Result<Arc<AccountRecord>, Fault> {
     let account = seen.service.access.account(seen.id(0));
     let name = account.as_ref().map_or("", |account| account.username.as_str());
     if !may_read(seen, name) {
-        return Err(Fault::forbidden());
+        return Err(seen.withheld());
     }
     account.ok_or_else(|| seen.not_found())
 }
@@ -100,6 +100,7 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
             change: 0,
             password_change_required: must_change.unwrap_or(false),
             created: Wall::default(),
+            scope: None,
         };
         let name = account.username.clone();
         let account = seen.service.access.add_account(account).await.map_err(|refusal| match refusal {

@@ -11,6 +11,7 @@ use actix_web::web::{self, BytesMut, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use super::message::{Fault, Message};
 use super::query::{self, Query};
@@ -27,6 +28,12 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Largest head of a request, path and headers together.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a query that reads many resources may wait for those before it.
+const QUERY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The turn of such a query: one at a time takes one core from the others, whoever sends however many.
+static QUERIES: Semaphore = Semaphore::const_new(1);
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
@@ -63,7 +70,7 @@ fn method_label(method: &Method) -> &'static str {
 async fn exchange(
     request: &HttpRequest,
     payload: web::Payload,
-    service: &Service,
+    service: &Data<Service>,
     found: Option<(&'static Route, Vec<&str>)>,
 ) -> Result<HttpResponse, Fault> {
     check_size(request)?;
@@ -79,12 +86,12 @@ async fn exchange(
     let seen = Seen { service, path: request.path(), ids, caller: &caller };
     if read {
         if let Some((privilege, Read::Stream(open))) = route.get {
-            allowed(&seen, method, privilege)?;
+            allowed(&seen, route, method, privilege)?;
             return open(&seen, request);
         }
         let answer = match Query::parse(request.query_string())? {
             None => plain(&seen, route)?,
-            Some(query) => queried(&query, &seen, route, request).await?,
+            Some(query) => queried(query, &seen, route, request, service).await?,
         };
         check_accept(request.headers(), answer.content_type())?;
         let is_known = answer.is_known(request.headers());
@@ -115,7 +122,7 @@ async fn change(
     (privilege, write): (Privilege, super::Write),
 ) -> Result<HttpResponse, Fault> {
     let (method, service) = (request.method(), seen.service);
-    allowed(&seen, method, privilege)?;
+    allowed(&seen, route, method, privilege)?;
     check_accept(request.headers(), &JSON)?;
     if Query::parse(request.query_string())?.is_some() {
         return Err(Fault::bad_request("QueryNotSupportedOnOperation", &[]));
@@ -141,7 +148,7 @@ async fn change(
 }
 
 /// Whether the caller may do this here. Whoever has to change a password may do that, and log out, and nothing else.
-fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(), Fault> {
+fn allowed(seen: &Seen<'_>, route: &Route, method: &Method, privilege: Privilege) -> Result<(), Fault> {
     let caller = seen.caller;
     if caller.must_change_password {
         let path = seen.path.trim_end_matches('/');
@@ -151,13 +158,14 @@ fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(),
             return Err(Fault::password_change_required(&account));
         }
     }
-    if caller.may(privilege) { Ok(()) } else { Err(Fault::forbidden()) }
+    let may = caller.may(privilege) || caller.may_on_node(privilege) && route.is_of_node();
+    if may { Ok(()) } else { Err(Fault::forbidden()) }
 }
 
 /// What a route shows to the caller, whole: the one way to a resource, for what was asked for and for what a query looks up.
 fn whole(seen: &Seen<'_>, route: &Route) -> Result<Document, Fault> {
     let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
-    allowed(seen, &Method::GET, privilege)?;
+    allowed(seen, route, &Method::GET, privilege)?;
     match read {
         Read::Any(read) => read(seen),
         Read::Stream(_) => Err(Fault::bad_request("QueryNotSupportedOnResource", &[])),
@@ -178,7 +186,7 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
     let make = || Ok(Rendered::of(show(seen, route)?, route));
     match route.get {
         Some((privilege, Read::Node(_))) => {
-            allowed(seen, &Method::GET, privilege)?;
+            allowed(seen, route, &Method::GET, privilege)?;
             rendered::serve(seen.path, &seen.node()?.view(), make)
         }
         _ => make(),
@@ -186,13 +194,39 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
 }
 
 /// A read with a query. Whoever reads an open document without a login is shown nothing that needs one.
-async fn queried(query: &Query, seen: &Seen<'_>, route: &Route, request: &HttpRequest) -> Result<Rendered, Fault> {
-    let caller = if route.is_open() { who(request, seen.service).await.ok() } else { Some(seen.caller.clone()) };
+async fn queried(
+    query: Query,
+    seen: &Seen<'_>,
+    route: &'static Route,
+    request: &HttpRequest,
+    service: &Data<Service>,
+) -> Result<Rendered, Fault> {
+    let caller = if route.is_open() { who(request, service).await.ok() } else { Some(seen.caller.clone()) };
+    if !query.reads_members() {
+        return answer_to(&query, seen, caller.as_ref(), route);
+    }
+    // Thousands of resources are made for it: apart from the workers, one query at a time.
+    let turn = service.clock.limit(QUERY_DEADLINE, QUERIES.acquire()).await;
+    let turn = turn.and_then(Result::ok).ok_or_else(|| Fault::later(None, QUERY_DEADLINE))?;
+    let (service, path) = (service.clone(), seen.path.to_owned());
+    let (ids, reader): (Vec<String>, Caller) =
+        (seen.ids.iter().map(|id| (*id).to_owned()).collect(), seen.caller.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let ids = ids.iter().map(String::as_str).collect();
+        let seen = Seen { service: &service, path: &path, ids, caller: &reader };
+        let answer = answer_to(&query, &seen, caller.as_ref(), route);
+        drop(turn);
+        answer
+    });
+    work.await.unwrap_or_else(|_| Err(Fault::new(500, Message::base("InternalError", &[]))))
+}
+
+/// What the caller sees of a resource with a query.
+fn answer_to(query: &Query, seen: &Seen<'_>, caller: Option<&Caller>, route: &Route) -> Result<Rendered, Fault> {
     let look_up = |uri: &str| {
         let path = uri.split('?').next().unwrap_or(uri);
         let (route, ids) = super::route(path)?;
-        let caller = caller.as_ref()?;
-        match show(&Seen { service: seen.service, path, ids, caller }, route) {
+        match show(&Seen { service: seen.service, path, ids, caller: caller? }, route) {
             Ok(Document::Resource(resource)) => Some(resource),
             _ => None,
         }

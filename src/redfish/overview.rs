@@ -15,7 +15,7 @@ use crate::recorder::Exchange;
 /// `GET /status`: every node.
 pub fn all(seen: &Seen<'_>) -> Result<Document, Fault> {
     let table = seen.service.fleet.table();
-    let nodes: Vec<Value> = table.values().map(|entry| node_of(&entry.view(), seen)).collect();
+    let nodes: Vec<Value> = seen.visible(&table).map(|entry| node_of(&entry.view(), seen)).collect();
     Ok(Document::Json(json!({ "nodes": nodes })))
 }
 

@@ -72,7 +72,7 @@ fn find(seen: &Seen<'_>) -> Result<SessionRecord, Fault> {
     let id = seen.id(0);
     let session = seen.service.access.sessions().into_iter().find(|session| session.id == id);
     let session = session.ok_or_else(|| seen.not_found())?;
-    if may_see(seen, &session) { Ok(session) } else { Err(Fault::forbidden()) }
+    if may_see(seen, &session) { Ok(session) } else { Err(seen.withheld()) }
 }
 
 fn body(session: &SessionRecord) -> Resource {

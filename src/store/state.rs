@@ -267,6 +267,7 @@ mod tests {
             change: 1,
             password_change_required: false,
             created: Wall(0),
+            scope: None,
         };
         let mut plan = Plan::new();
         state.plan(&Change::PutAccount(account.clone()), &mut plan);

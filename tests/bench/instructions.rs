@@ -142,6 +142,7 @@ async fn service(dir: &Path) -> Data<Service> {
         change: 1,
         password_change_required: false,
         created: Wall(1),
+        scope: None,
     };
     store.put_account(admin).await.unwrap();
     let bus = EventBus::new();

@@ -51,7 +51,7 @@ impl Listener {
     }
 
     /// The next delivery: its head and its body.
-    async fn next(&mut self) -> (String, Value) {
+    pub async fn next(&mut self) -> (String, Value) {
         let heard = tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await;
         let heard = heard.expect("nothing was delivered").unwrap();
         assert_eq!(crate::schemas::faults(&heard.1), Vec::<String>::new(), "{:#}", heard.1);
@@ -355,7 +355,7 @@ async fn bad_subscriptions_are_refused_in_words() {
 #[tokio::test]
 async fn subscribers_manage_their_own_and_managers_all() {
     let rig = Rig::settled([]).await;
-    let body = json!({ "Destination": "http://127.0.0.1:9/", "Protocol": "Redfish" });
+    let body = json!({ "Destination": "http://192.0.2.1:9/", "Protocol": "Redfish" });
     let by = |name: &str, password: &str, method: Method, path: &str| {
         rig.client.request(method, format!("http://{}{path}", rig.address)).basic_auth(name, Some(password))
     };

@@ -11,6 +11,7 @@ mod audit;
 mod guesses;
 mod pass;
 mod password;
+mod scopes;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use crate::account::{AccessRules, AccountBook, AccountRecord, Role};
+use crate::account::{AccessRules, AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
 use crate::telemetry::Metrics;
 pub use accounts::{AccountChange, AccountRefusal};
@@ -35,6 +36,7 @@ use audit::{Audit, Failure};
 use guesses::{Lockout, Throttle};
 pub use pass::Pass;
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
+pub use scopes::Configured;
 pub use sessions::NewSession;
 
 /// How long right credentials are remembered after their last use. A changed or disabled account ends it at once.
@@ -57,6 +59,8 @@ pub struct Caller {
     pub session: Option<Arc<str>>,
     /// It has to change its password before it may do anything else.
     pub must_change_password: bool,
+    /// The only nodes that it sees; all of them without.
+    pub scope: Option<NodeScope>,
 }
 
 /// What a role may do (DSP0266, "Privilege model").
@@ -104,17 +108,30 @@ impl Caller {
     /// The one who asks where no login is wanted.
     pub fn anyone() -> Caller {
         let name = "anonymous".into();
-        Caller { name, role: Role::Administrator, session: None, must_change_password: false }
+        Caller { name, role: Role::Administrator, session: None, must_change_password: false, scope: None }
     }
 
     /// `name` is the account's; whoever asks often keeps it.
     fn of(account: &AccountRecord, name: Arc<str>, session: Option<Arc<str>>) -> Caller {
-        Caller { name, role: account.role, session, must_change_password: account.password_change_required }
+        let must_change_password = account.password_change_required;
+        Caller { name, role: account.role, session, must_change_password, scope: account.scope.clone() }
     }
 
-    /// Whether the caller's role has this privilege.
+    /// Whether the caller has this privilege over the whole service. One who sees only some nodes changes nothing that
+    /// concerns the others: neither accounts nor the service itself.
     pub fn may(&self, privilege: Privilege) -> bool {
+        let is_shared = matches!(privilege, Privilege::ConfigureManager | Privilege::ConfigureUsers);
+        !(is_shared && self.scope.is_some()) && self.may_on_node(privilege)
+    }
+
+    /// Whether the caller has this privilege over the nodes that it sees.
+    pub fn may_on_node(&self, privilege: Privilege) -> bool {
         privilege == Privilege::None || Privilege::of(self.role).contains(&privilege)
+    }
+
+    /// Whether there is such a node for the caller.
+    pub fn sees(&self, node: &str) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.has(node))
     }
 }
 
@@ -152,6 +169,8 @@ pub struct Access {
     clock: Clock,
     required: bool,
     accounts: RwLock<HashMap<String, Arc<AccountRecord>>>,
+    /// What nodes.yaml says of the accounts that it names.
+    scopes: RwLock<scopes::Configured>,
     rules: RwLock<AccessRules>,
     sessions: RwLock<HashMap<Key, Arc<sessions::Session>>>,
     verdicts: RwLock<HashMap<Key, Verdict>>,
@@ -173,6 +192,7 @@ impl Access {
         let accounts = book.accounts().into_iter().map(|account| (account.username.clone(), Arc::new(account)));
         Access {
             accounts: RwLock::new(accounts.collect()),
+            scopes: RwLock::default(),
             rules: RwLock::new(book.rules()),
             sessions: RwLock::new(sessions::load(book.as_ref(), clock.now())),
             verdicts: RwLock::default(),

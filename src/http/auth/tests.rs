@@ -62,6 +62,7 @@ fn account(username: &str, password: &str) -> AccountRecord {
         change: 1,
         password_change_required: false,
         created: Wall(0),
+        scope: None,
     }
 }
 
@@ -290,4 +291,49 @@ async fn the_sessions_of_one_account_make_no_room_for_those_of_another() {
     }
     assert!(access.token(&other.token).await.is_ok());
     assert_eq!(access.sessions().len(), SESSIONS_MAX + 1);
+}
+
+fn scope(nodes: &[&str]) -> Option<NodeScope> {
+    Some(nodes.iter().map(|node| (*node).to_owned()).collect())
+}
+
+#[tokio::test]
+async fn a_limit_of_the_file_holds_at_once_for_sessions_and_remembered_passwords() {
+    let book = book("one");
+    let access = access(&book);
+    let session = access.session("one").await.unwrap();
+    let before = access.basic("admin", "one").await.unwrap();
+    assert!(before.sees("n-1") && before.sees("n-2") && before.may(Privilege::ConfigureUsers));
+
+    access.set_scopes(Configured::from([("admin".into(), scope(&["n-1"])), ("later".into(), scope(&["n-2"]))])).await;
+    for caller in [access.token(&session.token).await.unwrap(), access.basic("admin", "one").await.unwrap()] {
+        assert!(caller.sees("n-1") && !caller.sees("n-2"));
+        let over_all = [Privilege::ConfigureUsers, Privilege::ConfigureManager].map(|privilege| caller.may(privilege));
+        assert_eq!(over_all, [false, false]);
+        assert!(caller.may(Privilege::ConfigureComponents) && caller.may_on_node(Privilege::ConfigureManager));
+    }
+    // One that is made over Redfish under a name of the file has the limit of the file.
+    let later = access.add_account(account("later", "two")).await.unwrap();
+    assert_eq!(later.scope, scope(&["n-2"]));
+
+    // A restart without the file saying anything of it, and one with a file that takes the limit away.
+    let access = Access::new(book.clone(), Clock::system(), Metrics::new(), true);
+    access.set_scopes(Configured::new()).await;
+    assert!(!access.basic("admin", "one").await.unwrap().sees("n-2"), "forgotten in the file is not opened");
+    access.set_scopes(Configured::from([("admin".into(), None)])).await;
+    assert!(access.basic("admin", "one").await.unwrap().sees("n-2"));
+}
+
+#[tokio::test]
+async fn an_administrator_of_some_nodes_does_not_count_as_the_last_one() {
+    let book = book("one");
+    let access = access(&book);
+    access.add_account(account("part", "two")).await.unwrap();
+    access.set_scopes(Configured::from([("part".into(), scope(&["n-1"]))])).await;
+    let admin = access.account("admin").unwrap();
+    assert_eq!(access.delete_account(admin, false).await, Err(AccountRefusal::LastAdministrator));
+    let hears = |name| [Some("n-1"), Some("n-2"), None].map(|node| access.hears_of(name, node));
+    assert_eq!(hears("part"), [true, false, false]);
+    assert_eq!(access.delete_account(access.account("part").unwrap(), false).await, Ok(()));
+    assert_eq!((hears("part"), hears("admin")), ([false; 3], [true; 3]), "nothing for what it left behind");
 }

@@ -4,6 +4,7 @@
 //! It knows where subscriptions are kept only as a [`Shelf`].
 
 pub mod delivery;
+pub mod destination;
 pub mod queue;
 mod readings;
 pub mod record;
@@ -23,6 +24,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, secret_bytes};
 use crate::http::auth::Access;
+use crate::node::NodeId;
 use crate::node::event::Event;
 use crate::telemetry::Metrics;
 pub use readings::SubscriberMetrics;
@@ -100,6 +102,16 @@ pub enum Shown {
     Stream(Arc<Stream>),
 }
 
+impl Shown {
+    /// The account that made it.
+    pub fn owner(&self) -> &str {
+        match self {
+            Shown::Delivery(subscription, _) => &subscription.owner,
+            Shown::Stream(stream) => &stream.owner,
+        }
+    }
+}
+
 struct State {
     /// The id of the next event.
     next: u64,
@@ -122,7 +134,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// The hub as the shelf has it. Deliveries run on the runtime on which this is called.
+    /// The hub as the shelf has it; `access` says which nodes a subscriber sees. Deliveries run on the runtime on which this
+    /// is called.
     pub fn start(shelf: Arc<dyn Shelf>, access: Arc<Access>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Events> {
         // reqwest looks for it; a second start (tests in one process) keeps the first one's.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -160,7 +173,9 @@ impl Events {
                 Ok(event) => {
                     let news = record::news(&event);
                     self.publish(news.len(), |index, id, group| {
-                        news.get(index).map(|news| Record::of(news, id, group, event.at))
+                        let mut record = Record::of(news.get(index)?, id, group, event.at);
+                        record.node = Some(event.node.clone());
+                        Some(record)
                     });
                 }
                 Err(RecvError::Lagged(lost)) => {
@@ -192,7 +207,7 @@ impl Events {
             }
             state.recent.push_back(record.clone());
             state.subscribers.retain(|id, subscriber| {
-                if !subscriber.want.takes(&record) {
+                if !self.is_for(&subscriber.want, &record) {
                     return true;
                 }
                 let had_room = subscriber.queue.push(record.clone());
@@ -207,6 +222,17 @@ impl Events {
                 !is_cut
             });
         }
+    }
+
+    /// Whether a subscriber wants this event and may have it, by what its owner sees now.
+    fn is_for(&self, want: &Want, record: &Record) -> bool {
+        let (takes, owner) = match want {
+            Want::Delivery { subscription, .. } => {
+                (!subscription.suspended && subscription.selection.takes(record), &subscription.owner)
+            }
+            Want::Stream(stream) => (stream.takes(record), &stream.owner),
+        };
+        takes && self.access.hears_of(owner, record.node.as_ref().map(NodeId::as_str))
     }
 
     /// Lets a subscription live: its queue and its task.
@@ -367,15 +393,6 @@ impl Events {
         let mut state = self.lock();
         state.stopped = true;
         std::mem::take(&mut state.subscribers).into_values().for_each(Subscriber::end);
-    }
-}
-
-impl Want {
-    fn takes(&self, record: &Record) -> bool {
-        match self {
-            Want::Delivery { subscription, .. } => !subscription.suspended && subscription.selection.takes(record),
-            Want::Stream(stream) => stream.takes(record),
-        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Record {
     pub event_type: String,
     /// `OK`, `Warning` or `Critical`.
     pub severity: String,
+    /// The node to which it happened; `None` for a test.
+    pub node: Option<NodeId>,
     body: Map<String, Value>,
 }
 
@@ -72,7 +74,7 @@ impl Record {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let origin = body.get("OriginOfCondition").and_then(|origin| origin["@odata.id"].as_str()).map(str::to_owned);
         let facts = facts(&text("MessageId"), "EventService", &origin.unwrap_or_default());
-        Record { id, facts, event_type: text("EventType"), severity: text("MessageSeverity"), body }
+        Record { id, facts, event_type: text("EventType"), severity: text("MessageSeverity"), node: None, body }
     }
 }
 

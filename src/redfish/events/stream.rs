@@ -83,7 +83,8 @@ impl Events {
             if after < state.next && after + 1 < first {
                 queue.lose(1);
             }
-            let missed = state.recent.iter().filter(|record| record.id > after && stream.takes(record));
+            let want = Want::Stream(stream.clone());
+            let missed = state.recent.iter().filter(|record| record.id > after && self.is_for(&want, record));
             for record in missed {
                 queue.push(record.clone());
             }

@@ -82,6 +82,7 @@ fn account(username: &str) -> AccountRecord {
         change: 1,
         password_change_required: false,
         created: Wall(5),
+        scope: None,
     }
 }
 

@@ -49,6 +49,7 @@ impl World {
             change: 1,
             password_change_required: false,
             created: Wall(1),
+            scope: None,
         };
         World { clock, metrics, fleet, admin, values: BTreeMap::new() }
     }
