@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use super::auth::Access;
+use super::auth::{Access, CHALLENGE};
 use crate::telemetry::Metrics;
 
 /// Prometheus names it when it wants this format; whoever names nothing gets the older one.
@@ -87,7 +87,7 @@ async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
         let origin = request.peer_addr().map(|address| address.ip());
         let caller = ops.access.check(header("x-auth-token"), header(AUTHORIZATION.as_str()), origin).await;
         if !caller.is_ok_and(|caller| !caller.must_change_password) {
-            let challenge = (WWW_AUTHENTICATE, "Basic realm=\"plugfish\"");
+            let challenge = (WWW_AUTHENTICATE, CHALLENGE);
             return HttpResponse::Unauthorized().insert_header(challenge).finish();
         }
     }

@@ -17,7 +17,7 @@ use super::query::{self, Query};
 use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
 use super::resource;
 use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, json, route};
-use crate::http::auth::{AuthError, Caller};
+use crate::http::auth::{AuthError, CHALLENGE, Caller};
 
 /// Longest body that is read. The largest request that makes sense here has a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -307,7 +307,7 @@ pub fn fault_response(fault: &Fault) -> HttpResponse {
         builder.insert_header((RETRY_AFTER, format!("{:.0}", after.as_secs_f64().ceil().max(1.0))));
     }
     if status == StatusCode::UNAUTHORIZED {
-        builder.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"plugfish\"")));
+        builder.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)));
     }
     builder.body(to_bytes(&fault.body()))
 }
