@@ -125,9 +125,14 @@ impl Clock {
         Clock(Arc::new(Inner { start, wall, chance: Mutex::new(SmallRng::seed_from_u64(seed)) }))
     }
 
+    /// The clock for deciding, now.
+    pub fn mono(&self) -> Mono {
+        Mono(self.0.start.elapsed())
+    }
+
     /// Both clocks, now.
     pub fn now(&self) -> Now {
-        let mono = Mono(self.0.start.elapsed());
+        let mono = self.mono();
         let wall = match &self.0.wall {
             WallSource::System => Wall(match SystemTime::now().duration_since(UNIX_EPOCH) {
                 Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),

@@ -100,6 +100,7 @@ impl DemoRack {
             tls: options.tls.then_some(TlsPlan::SelfSigned),
             auth_required: true,
             metrics: MetricsAccess::Public,
+            edge: super::EdgePlan::default(),
             state_dir: scratch.0.clone(),
             accounts: vec![AccountPlan { username: USERNAME.into(), password_hash: hash, role: Role::Administrator }],
             nodes,

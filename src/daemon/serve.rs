@@ -8,11 +8,13 @@ use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::notify::Notify;
-use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
+use super::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan, sockets};
 use crate::cli::ConfigFile;
 use crate::clock::Clock;
 use crate::config::watch::{LOOK_EVERY, Watch};
-use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
+use crate::config::{
+    self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, ServerConfig, TlsConfig,
+};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
@@ -196,10 +198,15 @@ fn plan(config: &Config) -> Result<Plan> {
             MetricsSetting::Authenticated => MetricsAccess::Authenticated,
             MetricsSetting::Off => MetricsAccess::Off,
         },
+        edge: edge_plan(&config.server),
         state_dir: config.state_dir.clone(),
         accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
         nodes: node_plans(config),
     })
+}
+
+fn edge_plan(server: &ServerConfig) -> EdgePlan {
+    EdgePlan { names: server.host_names.clone(), trusted_proxies: server.trusted_proxies.clone() }
 }
 
 /// The nodes of a configuration with their devices.
@@ -250,6 +257,7 @@ mod tests {
             tls: None,
             auth_required,
             metrics: MetricsAccess::Off,
+            edge: EdgePlan::default(),
             state_dir: PathBuf::new(),
             accounts: Vec::new(),
             nodes: Vec::new(),

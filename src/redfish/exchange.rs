@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    IF_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, BytesMut, Data, ServiceConfig};
@@ -12,12 +12,15 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
+use super::body::clip;
 use super::message::{Fault, Message};
 use super::query::{self, Query};
 use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
 use super::resource;
+use super::tags;
 use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, json, route};
 use crate::http::auth::{AuthError, CHALLENGE, Caller};
+use crate::http::browser::{Foreign, is_browser};
 
 /// Longest body that is read. The largest request that makes sense here has a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -63,7 +66,7 @@ fn method_label(method: &Method) -> &'static str {
 async fn exchange(
     request: &HttpRequest,
     payload: web::Payload,
-    service: &Service,
+    service: &Data<Service>,
     found: Option<(&'static Route, Vec<&str>)>,
 ) -> Result<HttpResponse, Fault> {
     check_size(request)?;
@@ -83,12 +86,12 @@ async fn exchange(
             return open(&seen, request);
         }
         let answer = match Query::parse(request.query_string())? {
-            None => plain(&seen, route)?,
-            Some(query) => queried(&query, &seen, route, request).await?,
+            None if !route.is_of_all() => plain(&seen, route)?,
+            Some(query) if !query.looks_up_others() => queried(&query, &seen, route, Some(&caller))?,
+            query => beside(query, &seen, route, request, service).await?,
         };
         check_accept(request.headers(), answer.content_type())?;
-        let is_known = answer.is_known(request.headers());
-        return Ok(answer.response(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK }));
+        return Ok(answer.read(request.headers(), &service.bodies).await);
     }
     let write = match *method {
         Method::POST => route.post,
@@ -104,9 +107,9 @@ async fn exchange(
         return Err(Fault::bad_request("QueryNotSupportedOnOperation", &[]));
     }
     let body = if *method == Method::DELETE { Payload(None) } else { body(request, payload, service).await? };
-    let if_match = request.headers().get(IF_MATCH).map(|value| value.to_str().unwrap_or("\"?\""));
+    let if_match = tags::sent(request.headers(), &IF_MATCH);
     let origin = request.peer_addr().map(|address| address.ip());
-    let reply = write(Asked { seen, body, if_match, origin }).await?;
+    let reply = write(Asked { seen, body, if_match: if_match.as_deref(), origin }).await?;
     Ok(match reply {
         Reply::NoContent => head(StatusCode::NO_CONTENT).finish(),
         Reply::Document(document) => Rendered::of(document, route).response(StatusCode::OK),
@@ -169,14 +172,40 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
     }
 }
 
-/// A read with a query. Whoever reads an open document without a login is shown nothing that needs one.
-async fn queried(query: &Query, seen: &Seen<'_>, route: &Route, request: &HttpRequest) -> Result<Rendered, Fault> {
-    let caller = if route.is_open() { who(request, seen.service).await.ok() } else { Some(seen.caller.clone()) };
+/// A read of what is made of many resources: beside the HTTP workers, and once for all that wait for it. Whoever reads an
+/// open document without a login is shown nothing that needs one.
+async fn beside(
+    query: Option<Query>,
+    seen: &Seen<'_>,
+    route: &'static Route,
+    request: &HttpRequest,
+    service: &Data<Service>,
+) -> Result<Rendered, Fault> {
+    let caller = if route.is_open() { who(request, service).await.ok() } else { Some(seen.caller.clone()) };
+    let (path, own, service) = (seen.path.to_owned(), seen.caller.clone(), service.clone());
+    let (name, role) = caller.as_ref().map_or(("", None), |caller| (&*caller.name, Some(caller.role)));
+    let document = format!("{name} {role:?} {path}?{}", request.query_string());
+    let make = {
+        let service = service.clone();
+        move || {
+            let (_, ids) = super::route(&path).ok_or_else(|| Fault::not_found(&path))?;
+            let seen = Seen { service: &service, path: &path, ids, caller: &own };
+            match query {
+                Some(query) => queried(&query, &seen, route, caller.as_ref()),
+                None => Ok(Rendered::of(show(&seen, route)?, route)),
+            }
+        }
+    };
+    let made = service.turns.render(&document, make).await;
+    made.unwrap_or_else(|| Err(Fault::later(None, Duration::from_secs(1))))
+}
+
+/// A read with a query, of what `caller` may see.
+fn queried(query: &Query, seen: &Seen<'_>, route: &Route, caller: Option<&Caller>) -> Result<Rendered, Fault> {
     let look_up = |uri: &str| {
         let path = uri.split('?').next().unwrap_or(uri);
         let (route, ids) = super::route(path)?;
-        let caller = caller.as_ref()?;
-        match show(&Seen { service: seen.service, path, ids, caller }, route) {
+        match show(&Seen { service: seen.service, path, ids, caller: caller? }, route) {
             Ok(Document::Resource(resource)) => Some(resource),
             _ => None,
         }
@@ -275,24 +304,39 @@ async fn body(request: &HttpRequest, mut payload: web::Payload, service: &Servic
         Some(bytes) => bytes?,
         None => return Err(Fault::new(408, Message::base("OperationTimeout", &[]))),
     };
+    check_content_type(request.headers(), bytes.is_empty())?;
     if bytes.is_empty() {
         return Ok(Payload(Some(Map::new())));
     }
-    check_content_type(request.headers())?;
-    match json::read(&bytes)? {
+    // Windows tools put a mark before UTF-8 (RFC 8259 lets it be ignored).
+    match json::read(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))? {
         Value::Object(object) => Ok(Payload(Some(object))),
         _ => Err(Fault::bad_request("UnrecognizedRequestBody", &[])),
     }
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Fault> {
-    let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let given = given.to_str().unwrap_or("").to_ascii_lowercase();
-    let kind = given.split(';').next().unwrap_or("").trim();
-    if kind == "application/json" {
-        return Ok(());
+/// Programs may leave the type out, and some send one with no body (curl has `-d ''` for it). A browser sends any of the
+/// types that a form can have without asking first, so that there only JSON is taken, with a body or without.
+fn check_content_type(headers: &HeaderMap, is_empty: bool) -> Result<(), Fault> {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?").to_ascii_lowercase());
+    if !is_empty && text(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(bad_header(415, "Content-Encoding", "Send the body as it is, without Content-Encoding."));
     }
-    Err(bad_header(415, "Content-Type", "Send the body as application/json."))
+    let kind = text(CONTENT_TYPE).map(|given| given.split(';').next().unwrap_or("").trim().to_owned());
+    let fits = match kind.as_deref() {
+        Some("application/json") => true,
+        None => !is_browser(headers),
+        Some("text/plain" | "multipart/form-data") => false,
+        Some(_) => is_empty && !is_browser(headers),
+    };
+    if fits { Ok(()) } else { Err(bad_header(415, "Content-Type", "Send the body as application/json.")) }
+}
+
+/// The answer to a request that a browser sent for a page that is not ours, or to a name that is not ours.
+pub fn refuse_foreign(path: &str, foreign: Foreign) -> HttpResponse {
+    let mut message = Message::base("AccessDenied", &[&clip(path)]);
+    message.advise(&format!("{}.", foreign.words()));
+    fault_response(&Fault::new(403, message))
 }
 
 /// An error response.

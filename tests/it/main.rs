@@ -13,6 +13,7 @@
 mod able;
 mod accounts;
 mod amt;
+mod browsers;
 mod certificates;
 mod commands;
 mod crash;
@@ -27,6 +28,7 @@ mod metrics;
 mod page;
 mod program;
 mod protocol;
+mod readers;
 mod redfish;
 mod reload;
 mod reset;

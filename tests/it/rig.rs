@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plugfish::account::Role;
 use plugfish::clock::{Clock, Mono};
-use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use plugfish::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
 use plugfish::driver::DriverConfig;
 use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
@@ -250,6 +250,7 @@ async fn serve(listen: SocketAddr, state_dir: PathBuf, nodes: Vec<NodePlan>, tls
                 tls,
                 auth_required: true,
                 metrics: MetricsAccess::Public,
+                edge: EdgePlan::default(),
                 state_dir,
                 accounts: vec![
                     account(USER, PASSWORD, Role::Administrator),

@@ -28,6 +28,7 @@ use thiserror::Error;
 use crate::account::{AccessRules, AccountBook, AccountRecord, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
 pub use accounts::{ACCOUNTS_MAX, AccountChange, AccountRefusal};
+pub(in crate::http) use guesses::source;
 use guesses::{Lockout, Throttle};
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
 pub use sessions::{NewSession, SESSIONS_MAX};

@@ -89,6 +89,11 @@ impl Query {
         Ok(())
     }
 
+    /// Whether other resources are looked up for the answer, which may be all there are.
+    pub fn looks_up_others(&self) -> bool {
+        self.filter.is_some() || self.expand.is_some() || self.only
+    }
+
     /// What the client sees of this resource.
     pub fn apply(&self, resource: Resource, look_up: LookUp<'_>) -> Result<Resource, Fault> {
         let is_collection = resource.body.get("Members").is_some_and(Value::is_array);
