@@ -3,11 +3,15 @@
 //! A leaf that only names things: who may log in is decided by `http`, and where these records are kept is the business
 //! of `store`. Nothing here holds a secret in clear, and nothing here prints a hash.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -56,21 +60,92 @@ impl FromStr for Role {
     }
 }
 
-/// Longest name of an account that is made by a client.
-const NAME_BYTES_MAX: usize = 64;
+/// Longest name of an account, wherever it comes from: e-mail addresses fit in.
+pub const NAME_CHARS_MAX: usize = 254;
 
-/// Whether a client may give an account this name: it is the last part of the account's URL, and HTTP Basic
-/// authentication has to carry it. nodes.yaml may say more.
+/// Accounts at once.
+pub const ACCOUNTS_MAX: usize = 256;
+
+/// Sessions of one account at once; its own oldest one makes room. Ironic leaves sessions behind when it is killed.
+pub const SESSIONS_MAX: usize = 32;
+
+/// Most memory that checking a password may take, in KiB: every login takes it.
+const HASH_KIB_MAX: u32 = 1 << 20;
+
+/// Most rounds of a password hash: every login takes them.
+const HASH_ROUNDS_MAX: u32 = 100;
+
+/// Why a text is not one line of at most so many characters.
+pub fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("must not be empty".into());
+    }
+    if text.trim() != text {
+        return Err("must be without spaces at its beginning and end".into());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must be one line without control characters".into());
+    }
+    match text.chars().count() {
+        count if count > chars_max => Err(format!("has {count} characters, at most {chars_max} are possible")),
+        _ => Ok(()),
+    }
+}
+
+/// Why an account cannot have this name. HTTP Basic authentication ends a name at the first colon.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.contains(':') {
+        return Err("must be without a colon: HTTP Basic authentication could not carry it".into());
+    }
+    check_line(name, NAME_CHARS_MAX)
+}
+
+/// Why this is not a password hash that the service can check at every login.
+pub fn check_hash(text: &str) -> Result<(), &'static str> {
+    let hash = PasswordHash::new(text).map_err(|_| "is not a password hash ($argon2id$v=19$...)")?;
+    if !["argon2id", "argon2i", "argon2d"].contains(&hash.algorithm.as_str()) {
+        return Err("is a password hash of another kind than argon2");
+    }
+    let params = Params::try_from(&hash).map_err(|_| "has parameters that argon2 does not know")?;
+    if hash.salt.is_none() || hash.hash.is_none() {
+        return Err("is a password hash that is not complete");
+    }
+    if params.m_cost() > HASH_KIB_MAX || params.t_cost() > HASH_ROUNDS_MAX {
+        return Err("is a password hash that takes too much memory or time at every login");
+    }
+    Ok(())
+}
+
+/// Whether a client may give an account this name: it is the last part of the account's URL as it is. nodes.yaml may use
+/// other characters.
 pub fn is_plain_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
     // POST to `Accounts/Members` means POST to `Accounts` (DSP0266), so that URL is taken.
     let taken = ["", ".", "..", "Members"].contains(&name);
-    !taken && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits)
+    !taken && check_name(name).is_ok() && name.bytes().all(fits)
 }
 
 /// The last part of the URL of the account with this name: the name, or where it does not fit into a URL `~` and hex.
 pub fn account_id(name: &str) -> String {
     if is_plain_name(name) { name.to_owned() } else { format!("~{}", hex::encode(name)) }
+}
+
+/// The nodes that an account is limited to, by their ids. Cheap to clone: every request of such an account has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeScope(Arc<BTreeSet<String>>);
+
+impl NodeScope {
+    /// Whether the node with this id is one of them.
+    pub fn has(&self, node: &str) -> bool {
+        self.0.contains(node)
+    }
+}
+
+impl FromIterator<String> for NodeScope {
+    fn from_iter<I: IntoIterator<Item = String>>(nodes: I) -> NodeScope {
+        NodeScope(Arc::new(nodes.into_iter().collect()))
+    }
 }
 
 /// An account as it is kept.
@@ -90,6 +165,10 @@ pub struct AccountRecord {
     pub password_change_required: bool,
     /// When it was made.
     pub created: Wall,
+    /// The only nodes that it sees; all of them without. nodes.yaml says so at each start and reload; it is kept so that
+    /// an account which the file no longer names does not see more than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<NodeScope>,
 }
 
 impl fmt::Debug for AccountRecord {
@@ -99,6 +178,7 @@ impl fmt::Debug for AccountRecord {
             .field("role", &self.role)
             .field("enabled", &self.enabled)
             .field("change", &self.change)
+            .field("scope", &self.scope)
             .finish_non_exhaustive()
     }
 }
@@ -208,10 +288,10 @@ mod tests {
 
     #[test]
     fn names_fit_into_urls() {
-        for plain in ["admin", "a", "svc-1@example.org", &"x".repeat(64)] {
+        for plain in ["admin", "a", "svc-1@example.org", &"x".repeat(NAME_CHARS_MAX)] {
             assert!(is_plain_name(plain) && account_id(plain) == plain, "{plain}");
         }
-        for odd in ["", "a b", "a/b", "..", "a:b", "a%", "é", "~61", "Members", &"x".repeat(65)] {
+        for odd in ["", "a b", "a/b", "..", "a:b", "a%", "é", "~61", "Members", &"x".repeat(NAME_CHARS_MAX + 1)] {
             assert!(!is_plain_name(odd) && account_id(odd).starts_with('~'), "{odd}");
         }
         assert_eq!(account_id("a b"), "~612062");
@@ -227,6 +307,7 @@ mod tests {
             change: 1,
             password_change_required: false,
             created: Wall(0),
+            scope: None,
         };
         let session = SessionRecord {
             id: "1".into(),

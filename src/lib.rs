@@ -12,14 +12,14 @@
 //! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
 //!                   |-> config                         ^        ^
 //!                   |-> store  ------------------------/        |  (same wire, no shared code)
-//!                   \-> sim  . . . . . . . . . . . . . . . . . ./
+//!          \-> sim  . . . . . . . . . . . . . . . . . . . . . ./
 //! clock, telemetry, account, recorder: leaves.
 //! ```
 //!
 //! | room | its job |
 //! | --- | --- |
-//! | [`cli`] | what can be typed, the client of a running daemon (`status`, `events`, `power`, `boot`), and files into files (`generate`, `import`) |
-//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads, `demo`, `check --probe`, `discover`, `export`, `restore` |
+//! | [`cli`] | what can be typed and what it does: `demo`, `check`, `discover`, the clients of a running daemon, `export`, `restore`, files into files |
+//! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
@@ -83,6 +83,9 @@
 //! - **Who is in stays in**: a lock of an account and the throttle of an address keep out new logins, not sessions nor Basic
 //!   credentials that were right before; else anybody who knows a name could keep Ironic out. Price: a stolen password works
 //!   during the lock for whoever used it before. Both are forgotten at a restart, so that guesses never reach the disk.
+//! - **An account may see some of the nodes only**, whatever its role: clients that know one system for each address act on
+//!   the first or the last. What it does not see is 404. The limit stands in nodes.yaml alone, and outlives the account's line
+//!   there. Price: such an Administrator manages nothing that all nodes share.
 //! - **Files are looked at each second instead of listened to**: that sees a link that leads elsewhere (Kubernetes) and a network
 //!   file system too, and is the same everywhere. Price: a second or two until a change is taken.
 //! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.

@@ -1,4 +1,4 @@
-//! People's client of a running daemon: `power` and `boot`, over Redfish like everybody else.
+//! People's client of a running daemon: `power`, `boot` and `trust`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::output::print;
 use super::remote::Daemon;
-use super::{Boot, BootSource, OutputFormat, Power, PowerAction};
+use super::{Boot, BootSource, OutputFormat, Power, PowerAction, Trust};
 use crate::clock::Clock;
 
 /// How long `power` waits for the state that was asked for: the daemon's own deadline and a dwell.
@@ -107,6 +107,36 @@ pub async fn boot(options: &Boot) -> Result<()> {
     let path = format!("/redfish/v1/Systems/{node}");
     let system = daemon.ask(Method::PATCH, &path, Some(json!({ "Boot": boot }))).await?;
     say(remote.output, &system, format!("{node}: boots from {target}, {enabled}"))
+}
+
+/// `plugfish trust`.
+pub async fn trust(options: &Trust) -> Result<()> {
+    let Trust { node, reset, remote } = options;
+    let daemon = Daemon::new(remote)?;
+    let path = format!("/trust/{node}");
+    let record = daemon.of_node(node, &path).await?;
+    if *reset {
+        daemon.ask(Method::DELETE, &path, None).await?;
+        return say(
+            remote.output,
+            &record,
+            format!("{node}: {}; forgotten, the next contact is trusted", proved(&record)),
+        );
+    }
+    say(remote.output, &record, format!("{node}: {}", proved(&record)))
+}
+
+/// What a device ever proved, in a line.
+fn proved(record: &Value) -> String {
+    let device = record.get("device").and_then(Value::as_str).unwrap_or_default();
+    let (Some(since), Some(proved)) =
+        (record.get("since").and_then(Value::as_str), record.get("proved").and_then(Value::as_object))
+    else {
+        return format!("{device} has proved nothing yet");
+    };
+    let said = |(name, value): (&String, &Value)| Some(format!("{}: {}", name.replace('_', " "), value.as_str()?));
+    let parts: Vec<String> = proved.iter().filter_map(said).collect();
+    format!("{device}, since {since}: {}", parts.join(", "))
 }
 
 /// How something is typed.

@@ -1,17 +1,22 @@
 //! The command line: what can be typed. One line of help for each.
 //!
-//! It parses. What a command does is in `daemon` (what runs), in `client.rs`, `status.rs` and `events.rs` (what asks a
-//! running daemon), and in `generate.rs` and `import/` (what turns files into other files).
+//! It parses. What a command does is in `daemon` (`serve`), in `demo.rs`, `discover.rs` and `probe.rs` (simulated and real
+//! devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the state of a stopped
+//! daemon), and in `generate.rs` and `import/` (files into other files).
 
 pub mod client;
+mod demo;
+mod discover;
 mod events;
 mod generate;
 pub mod health;
 mod import;
 mod manual;
 pub mod output;
+mod probe;
 mod remote;
 mod run;
+mod state;
 mod status;
 
 #[cfg(fuzzing)]
@@ -23,8 +28,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::daemon::discover::Network;
 use crate::telemetry::LogFormat;
+use discover::Network;
 
 /// A Redfish BMC for machines that have none: behind Tapo smart plugs.
 #[derive(Debug, Parser)]
@@ -57,6 +62,8 @@ pub enum Command {
     Power(Power),
     /// Say from where a node of a running daemon is to boot.
     Boot(Boot),
+    /// Show what the device of a node ever proved, or forget it after a swap.
+    Trust(Trust),
     /// Show what happened to the nodes of a running daemon.
     Events(Events),
     /// Print manifests for the nodes in nodes.yaml, for Metal3, Ironic or Prometheus.
@@ -309,6 +316,20 @@ impl BootSource {
             BootSource::Http => "UefiHttp",
         }
     }
+}
+
+/// `plugfish trust`.
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// The node.
+    pub node: String,
+    /// Forget it: the device was replaced or set up again, and its next contact is trusted on first use. Wants an
+    /// Administrator.
+    #[arg(long)]
+    pub reset: bool,
+    /// How to reach the daemon.
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// `plugfish events`.

@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::output::print;
-use super::{Check, Cli, Command, client, events, generate, health, import, manual, status};
+use super::{
+    Check, Cli, Command, client, demo, discover, events, generate, health, import, manual, probe, state, status,
+};
 use crate::config;
-use crate::daemon::{demo, discover, probe, serve, state};
+use crate::daemon::serve;
 use crate::http::auth::hash_password;
 use crate::telemetry::{LogFormat, start_logging};
 
@@ -69,7 +71,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Import(options) => import::import(&options),
         Command::Export(options) => state::export(&options),
         Command::Restore(options) => state::restore(&options),
-        Command::Serve(file) => run(serve::serve(&file)),
+        Command::Serve(file) => run(serve::serve(config::find(file.config)?)),
         Command::Demo(options) => run(demo::demo(&options)),
         Command::Sim(options) => run(demo::sim(&options)),
         Command::Check(options) => run(check(&options)),
@@ -77,6 +79,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Status(options) => run(status::status(&options)),
         Command::Power(options) => run(client::power(&options)),
         Command::Boot(options) => run(client::boot(&options)),
+        Command::Trust(options) => run(client::trust(&options)),
         Command::Events(options) => run(events::events(&options)),
         Command::Health(options) => run(health::health(&options)),
     }

@@ -22,8 +22,9 @@ pub const HOST_NAMES_MAX: usize = 64;
 /// Most proxies, or networks of them, that are trusted.
 pub const PROXIES_MAX: usize = 64;
 
-/// Most accounts that are made at the first start. More are for an identity service.
-pub const ACCOUNTS_MAX: usize = 256;
+/// Most nodes that an account can be limited to: they are kept with it, in a record of 16 KiB. More are for an account without
+/// a limit.
+pub const ACCOUNT_NODES_MAX: usize = 128;
 
 /// Most network interfaces of a machine. Servers with many ports have some twenty.
 pub const NICS_MAX: usize = 64;

@@ -38,7 +38,7 @@ pub use self::diff::{Diff, diff};
 pub use self::load::{FILE_BYTES_MAX, load, load_in};
 pub use self::shape::schema;
 pub use self::surroundings::{Host, Surroundings};
-use crate::account::Role;
+use crate::account::{NodeScope, Role};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Rules};
 
 /// Where the configuration is looked for when nobody says where it is.
@@ -109,6 +109,8 @@ pub struct AccountSeed {
     pub password: AccountPassword,
     /// What it may do.
     pub role: Role,
+    /// The only nodes that it sees.
+    pub scope: Option<NodeScope>,
 }
 
 /// The password of an account.

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::check::{self, ACCOUNTS_MAX, HOST_NAMES_MAX, LISTEN_MAX, PROXIES_MAX};
+use super::check::{self, ACCOUNT_NODES_MAX, HOST_NAMES_MAX, LISTEN_MAX, PROXIES_MAX};
 use super::cursor::{At, Keys, Read, Reading};
+use super::nearest::nearest;
 use super::tree::{Tree, Value};
 use super::{AccountPassword, AccountSeed, Config, MetricsSetting, ServerConfig, TlsConfig, nodes, secret, values};
-use crate::account::Role;
+use crate::account::{ACCOUNTS_MAX, NodeScope, Role};
 
 /// The keys of the file.
 pub(super) const FILE: &[&str] = &["server", "state_dir", "accounts", "defaults", "nodes"];
@@ -22,7 +23,7 @@ pub(super) const TLS: &[&str] = &["certificate", "key", "self_signed"];
 /// The keys of `server.tls.self_signed`.
 pub(super) const SELF_SIGNED: &[&str] = &["names"];
 /// The keys of an account.
-pub(super) const ACCOUNT: &[&str] = &["username", "password", "password_hash", "role"];
+pub(super) const ACCOUNT: &[&str] = &["username", "password", "password_hash", "role", "nodes"];
 
 /// Where clients are served when the file does not say it: this machine alone.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
@@ -37,7 +38,7 @@ pub(super) fn config(reading: &Reading<'_>, tree: &Tree) -> Read<Config> {
     let keys = root.keys(FILE)?;
     let server = keys.optional("server", server);
     let state_dir = keys.optional("state_dir", path);
-    let accounts = keys.optional("accounts", accounts);
+    let accounts = keys.optional("accounts", |at| accounts(at, &node_ids(tree)));
     let defaults = keys.optional("defaults", nodes::defaults);
     let nodes = keys.required("nodes", "the list of nodes", |at| nodes::nodes(at, defaults));
     Ok(Config {
@@ -190,11 +191,20 @@ fn pem(at: &At<'_>, label: &str, what: &str) -> Read<PathBuf> {
     Ok(path)
 }
 
-fn accounts(at: &At<'_>) -> Read<Vec<AccountSeed>> {
+/// The ids in the list of nodes, whatever else is wrong with it.
+fn node_ids(root: &Tree) -> Vec<&str> {
+    let Some(Value::List(nodes)) = root.get("nodes").map(|nodes| &nodes.value) else { return Vec::new() };
+    nodes
+        .iter()
+        .filter_map(|node| if let Value::Text(id) = &node.get("id")?.value { Some(id.as_str()) } else { None })
+        .collect()
+}
+
+fn accounts(at: &At<'_>, node_ids: &[&str]) -> Read<Vec<AccountSeed>> {
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut index = 0;
     at.list(ACCOUNTS_MAX, |at| {
-        let seed = account(at, |at| {
+        let seed = account(at, node_ids, |at| {
             let name = at.parse(values::account_name)?;
             match names.insert(name.clone(), index) {
                 Some(first) => Err(at.problem(format_args!("{name} is already the name of accounts[{first}]"))),
@@ -206,14 +216,34 @@ fn accounts(at: &At<'_>) -> Read<Vec<AccountSeed>> {
     })
 }
 
-fn account(at: &At<'_>, username: impl FnOnce(&At<'_>) -> Read<String>) -> Read<AccountSeed> {
+fn account(at: &At<'_>, node_ids: &[&str], username: impl FnOnce(&At<'_>) -> Read<String>) -> Read<AccountSeed> {
     let keys = at.keys(ACCOUNT)?;
     let username = keys.required("username", "the name to log in with", username);
     let password = password(&keys);
     let roles = Role::ALL.map(|role| (role.name(), role));
     let role = keys.optional("role", |at| at.word(&roles));
+    let scope = keys.optional("nodes", |at| scope(at, node_ids));
     // Whoever writes a single account means the one that may do everything; `role` is for those that may do less.
-    Ok(AccountSeed { username: username?, password: password?, role: role?.unwrap_or(Role::Administrator) })
+    let role = role?.unwrap_or(Role::Administrator);
+    Ok(AccountSeed { username: username?, password: password?, role, scope: scope? })
+}
+
+/// The nodes that an account is limited to; each must be there.
+fn scope(at: &At<'_>, node_ids: &[&str]) -> Read<NodeScope> {
+    let nodes = at.list(ACCOUNT_NODES_MAX, |at| {
+        let id = at.parse(values::node_id)?.to_string();
+        if node_ids.contains(&id.as_str()) {
+            return Ok(id);
+        }
+        Err(match nearest(&id, node_ids) {
+            Some(meant) => at.problem(format_args!("there is no node {id} in nodes, did you mean {meant}?")),
+            None => at.problem(format_args!("there is no node {id} in nodes")),
+        })
+    })?;
+    if nodes.is_empty() {
+        return Err(at.problem("has no node in it; leave the key out for all nodes"));
+    }
+    Ok(nodes.into_iter().collect())
 }
 
 fn password(keys: &Keys<'_>) -> Read<AccountPassword> {

@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::check::{
-    ACCOUNTS_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX, PROXIES_MAX,
+    ACCOUNT_NODES_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX,
+    PROXIES_MAX,
 };
 use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
 use super::secret::SECRET_BYTES_MAX;
 use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
+use crate::account::ACCOUNTS_MAX;
 
 /// The configuration of plugfish. Unknown keys are errors; paths are relative to this file.
 #[derive(Deserialize, JsonSchema)]
@@ -130,6 +132,10 @@ pub struct Account {
     pub password_hash: Option<String>,
     /// What it may do; everything by default.
     pub role: Option<Role>,
+    /// The only nodes that it sees and switches; the others are not there for it. All nodes by default. Unlike the rest, this
+    /// holds for an account that is there already, from each start and reload on.
+    #[schemars(length(min = 1, max = ACCOUNT_NODES_MAX))]
+    pub nodes: Option<Vec<String>>,
 }
 
 /// What an account may do.

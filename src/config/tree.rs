@@ -11,6 +11,14 @@ pub(super) struct Tree {
     pub value: Value,
 }
 
+impl Tree {
+    /// What stands under a key; nothing where this has no keys.
+    pub fn get(&self, key: &str) -> Option<&Tree> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|(other, _)| other == key).map(|(_, tree)| tree)
+    }
+}
+
 /// What may stand in a file.
 pub(super) enum Value {
     /// Nothing, or `null`.

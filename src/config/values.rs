@@ -5,10 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use argon2::Params;
-use argon2::password_hash::phc::PasswordHash;
 use uuid::Uuid;
 
+use crate::account::{NAME_CHARS_MAX, check_hash, check_line, check_name};
 use crate::node::{MacAddress, NodeId};
 
 /// How often a device may be read. Plugs that are asked more often than this restart with the load switched off; and
@@ -26,20 +25,14 @@ pub const COMMAND_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(10)..
 /// Longest name of a machine's part: it is shown in tables.
 pub const TEXT_CHARS_MAX: usize = 256;
 
-/// Longest name of an account: e-mail addresses fit in.
-pub const USERNAME_CHARS_MAX: usize = 254;
+/// Longest name of an account of a device: as long as one of this service.
+pub const USERNAME_CHARS_MAX: usize = NAME_CHARS_MAX;
 
 /// Longest host name (RFC 1035).
 const HOST_CHARS_MAX: usize = 253;
 
 /// Longest part of a host name (RFC 1035).
 const LABEL_CHARS_MAX: usize = 63;
-
-/// Most memory that checking a password may take, in KiB: every login takes it.
-const HASH_KIB_MAX: u32 = 1 << 20;
-
-/// Most rounds of a password hash: every login takes them.
-const HASH_ROUNDS_MAX: u32 = 100;
 
 /// `15s`, `2m`, `1h`, `500ms`, `1m30s`.
 pub fn time(text: &str) -> Result<Duration, String> {
@@ -219,12 +212,10 @@ pub fn label(text: &str) -> Result<String, String> {
     line(text, TEXT_CHARS_MAX).map(str::to_owned)
 }
 
-/// The name of an account of this service. HTTP Basic authentication ends it at the first colon.
+/// The name of an account of this service.
 pub fn account_name(text: &str) -> Result<String, String> {
-    if text.contains(':') {
-        return Err("must be without a colon: HTTP Basic authentication could not carry it".into());
-    }
-    line(text, USERNAME_CHARS_MAX).map(str::to_owned)
+    check_name(text)?;
+    Ok(text.into())
 }
 
 /// The name of an account of a device.
@@ -233,35 +224,12 @@ pub fn device_user(text: &str) -> Result<String, String> {
 }
 
 fn line(text: &str, chars_max: usize) -> Result<&str, String> {
-    if text.trim().is_empty() {
-        return Err("must not be empty".into());
-    }
-    if text.trim() != text {
-        return Err("must be without spaces at its beginning and end".into());
-    }
-    if text.chars().any(char::is_control) {
-        return Err("must be one line without control characters".into());
-    }
-    match text.chars().count() {
-        count if count > chars_max => Err(format!("has {count} characters, at most {chars_max} are possible")),
-        _ => Ok(text),
-    }
+    check_line(text, chars_max).map(|()| text)
 }
 
 /// The hash of a password, as `plugfish hash-password` prints it.
 pub fn password_hash(text: &str) -> Result<String, String> {
-    let bad = |why: &str| format!("{why}; make one with: plugfish hash-password");
-    let hash = PasswordHash::new(text).map_err(|_| bad("is not a password hash ($argon2id$v=19$...)"))?;
-    if !["argon2id", "argon2i", "argon2d"].contains(&hash.algorithm.as_str()) {
-        return Err(bad("is a password hash of another kind than argon2"));
-    }
-    let params = Params::try_from(&hash).map_err(|_| bad("has parameters that argon2 does not know"))?;
-    if hash.salt.is_none() || hash.hash.is_none() {
-        return Err(bad("is a password hash that is not complete"));
-    }
-    if params.m_cost() > HASH_KIB_MAX || params.t_cost() > HASH_ROUNDS_MAX {
-        return Err(bad("is a password hash that takes too much memory or time at every login"));
-    }
+    check_hash(text).map_err(|why| format!("{why}; make one with: plugfish hash-password"))?;
     Ok(text.into())
 }
 

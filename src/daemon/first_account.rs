@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Plan;
-use crate::account::{AccountBook, AccountRecord, Role};
+use crate::account::{AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Wall, secret_bytes};
 use crate::http::auth::hash_password;
 use crate::store::Store;
@@ -22,7 +22,7 @@ pub const INITIAL_PASSWORD: &str = "initial-admin-password";
 /// Makes the accounts of the configuration that were never made before; without any, `admin`.
 pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
     let there = book.accounts();
-    let record = |username: &str, password_hash: String, role| AccountRecord {
+    let record = |username: &str, password_hash: String, role, scope: Option<NodeScope>| AccountRecord {
         username: username.into(),
         password_hash,
         role,
@@ -30,6 +30,7 @@ pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
         change: 1,
         password_change_required: false,
         created: now,
+        scope,
     };
     for account in &plan.accounts {
         let made = format!("account_made/{}", account.username);
@@ -37,7 +38,7 @@ pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
             continue;
         }
         if there.iter().all(|known| known.username != account.username) {
-            let new = record(&account.username, account.password_hash.clone(), account.role);
+            let new = record(&account.username, account.password_hash.clone(), account.role, account.scope.clone());
             book.put_account(new).await.context("cannot keep the first accounts")?;
             tracing::info!(event = "account_made", account = account.username, "made from the configuration");
         }
@@ -48,7 +49,8 @@ pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
         let password = hex::encode(secret_bytes::<12>());
         let hash = hash_password(&password).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
         write_private(&path, &password).with_context(|| format!("cannot write {}", path.display()))?;
-        book.put_account(record("admin", hash, Role::Administrator)).await.context("cannot keep the first account")?;
+        let admin = record("admin", hash, Role::Administrator, None);
+        book.put_account(admin).await.context("cannot keep the first account")?;
         tracing::warn!(
             event = "account_made",
             account = "admin",

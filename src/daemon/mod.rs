@@ -1,18 +1,14 @@
-//! The composition root: the only room that sees all the others. What runs, in which order it starts, and in which order
-//! it ends.
+//! The composition root of the service: what runs, in which order it starts, and in which order it ends. It takes paths
+//! and values, and knows no command line.
 //!
 //! Start: store, accounts, listeners (so that a port in use is said before a device is touched), fleet, service. End:
 //! no new commands, what is under way ends or stays an intent, answers are finished, the store is flushed.
 
-pub mod demo;
-pub mod discover;
 mod first_account;
 mod notify;
-pub mod probe;
 pub mod serve;
 pub mod shelf;
 mod sockets;
-pub mod state;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -27,18 +23,20 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 
 use self::shelf::StoreShelf;
-use crate::account::{AccountBook, Role};
+use crate::account::{AccountBook, NodeScope, Role};
 use crate::clock::{Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
-use crate::http::auth::Access;
+use crate::http::auth::{Access, Configured};
 use crate::http::bodies::Bodies;
 use crate::http::browser::HostNames;
 use crate::http::connections::{self, Connections};
 use crate::http::front::Front;
+use crate::http::machine;
 use crate::http::ops::{self, MetricsAccess, Ops};
 use crate::http::proxies::{Network, Proxies};
 use crate::http::pulse::Pulse;
 use crate::http::readings::{SessionMetrics, ViewMetrics};
+use crate::http::self_signed::CertificateNames;
 use crate::http::server::{self, Door};
 use crate::http::tls::Certificate;
 use crate::http::turns::Turns;
@@ -110,6 +108,7 @@ pub struct EdgePlan {
 }
 
 /// An account for the first start.
+#[derive(Clone)]
 pub struct AccountPlan {
     /// Its name.
     pub username: String,
@@ -117,6 +116,8 @@ pub struct AccountPlan {
     pub password_hash: String,
     /// What it may do.
     pub role: Role,
+    /// The only nodes that it sees; unlike the rest, this holds from every start on.
+    pub scope: Option<NodeScope>,
 }
 
 /// A node and its device.
@@ -158,7 +159,7 @@ impl Running {
         let listeners = if given.is_empty() { server::bind(&plan.listen)? } else { given };
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let certificate = certificate(&plan)?;
+        let certificate = certificate(&plan, clock.now().wall)?;
 
         let bus = EventBus::new();
         let around = Surroundings {
@@ -169,7 +170,7 @@ impl Running {
         };
         let mut keeper = Keeper::new(around);
         let recorder = Arc::new(FlightRecorder::default());
-        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone()));
+        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone(), store.clone()));
         let mut wires = Wires { drivers, recorder: recorder.clone(), known: HashMap::new() };
         keeper.apply(wires.setups(&plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
@@ -179,10 +180,13 @@ impl Running {
         metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
-        let access = Arc::new(Access::new(book, clock.clone(), plan.auth_required));
+        let access = Arc::new(Access::new(book, clock.clone(), metrics.clone(), plan.auth_required));
+        access
+            .set_scopes(plan.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect())
+            .await;
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let shelf = Arc::new(StoreShelf(store.clone()));
-        let events = Events::start(shelf, clock.clone(), metrics.clone());
+        let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
         metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let bodies = Arc::new(Bodies::default());
@@ -245,8 +249,10 @@ impl Running {
         })
     }
 
-    /// Makes the fleet what `nodes` say; what did not change is not touched.
-    pub async fn apply(&mut self, nodes: &[NodePlan]) {
+    /// Makes the fleet what `nodes` say; what did not change is not touched. Before it accounts get their limits, so that
+    /// none sees a new node for a moment.
+    pub async fn apply(&mut self, nodes: &[NodePlan], scopes: Configured) {
+        self.ops.access.set_scopes(scopes).await;
         self.keeper.apply(self.wires.setups(nodes)).await;
     }
 
@@ -315,7 +321,7 @@ async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Resul
 
 fn front(plan: &Plan) -> Front {
     let networks = plan.edge.trusted_proxies.iter().map(|(address, bits)| Network::new(*address, *bits));
-    let names = plan.edge.names.iter().cloned().chain(own_names());
+    let names = plan.edge.names.iter().cloned().chain(machine::names());
     Front {
         proxies: Arc::new(Proxies::new(networks.collect())),
         hosts: (!plan.auth_required).then(|| Arc::new(HostNames::new(names))),
@@ -323,21 +329,23 @@ fn front(plan: &Plan) -> Front {
     }
 }
 
-/// The name of this machine, and the one that mDNS gives it.
-fn own_names() -> Vec<String> {
-    let name = server::machine_name();
-    let local = name.iter().map(|name| format!("{}.local", name.split('.').next().unwrap_or(name))).collect::<Vec<_>>();
-    name.into_iter().chain(local).collect()
+/// What a self-signed certificate names: what the configuration says, and what this machine is.
+fn certificate_names(plan: &Plan) -> CertificateNames {
+    let (everywhere, listen): (Vec<IpAddr>, Vec<IpAddr>) =
+        plan.listen.iter().map(SocketAddr::ip).partition(IpAddr::is_unspecified);
+    let addresses = if everywhere.is_empty() { Vec::new() } else { machine::addresses() };
+    let texts = |addresses: Vec<IpAddr>| addresses.into_iter().map(|address| address.to_string());
+    CertificateNames {
+        wanted: plan.edge.names.iter().cloned().chain(texts(listen)).collect(),
+        own: machine::names().into_iter().chain(texts(addresses)).collect(),
+    }
 }
 
-fn certificate(plan: &Plan) -> Result<Option<Arc<Certificate>>> {
+fn certificate(plan: &Plan, now: Wall) -> Result<Option<Arc<Certificate>>> {
     Ok(match &plan.tls {
         None => None,
         Some(TlsPlan::Files { certificate, key }) => Some(Certificate::load(certificate, key)?),
-        Some(TlsPlan::SelfSigned) => {
-            let names = plan.listen.iter().map(|address| address.ip().to_string()).chain(["localhost".to_owned()]);
-            Some(Certificate::self_signed(&plan.state_dir, names.collect())?)
-        }
+        Some(TlsPlan::SelfSigned) => Some(Certificate::self_signed(&plan.state_dir, &certificate_names(plan), now)?),
     })
 }
 

@@ -9,7 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::notify::Notify;
 use super::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan, sockets};
-use crate::cli::ConfigFile;
 use crate::clock::Clock;
 use crate::config::watch::{LOOK_EVERY, Watch};
 use crate::config::{
@@ -19,13 +18,13 @@ use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
 use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
-use crate::http::auth::hash_password;
+use crate::http::auth::{Configured, hash_password};
 use crate::http::ops::MetricsAccess;
 use crate::node::NodeSpec;
 
-/// Runs the daemon until told to stop.
-pub async fn serve(file: &ConfigFile) -> Result<()> {
-    let (path, mut watch) = (config::find(file.config.clone())?, Watch::default());
+/// Runs the daemon on this nodes.yaml until told to stop.
+pub async fn serve(path: PathBuf) -> Result<()> {
+    let mut watch = Watch::default();
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
@@ -141,7 +140,7 @@ async fn reload(running: &mut Running, source: &mut Source) {
         }
     };
     let (diff, since_start) = (config::diff(&source.current, &config), config::diff(&source.started, &config));
-    running.apply(&node_plans(&config)).await;
+    running.apply(&node_plans(&config), scopes(&config)).await;
     let note = |part: &&str| format!("{part} has changed; restart plugfish for it to take effect");
     let notes: Vec<String> = since_start.restart.iter().map(note).collect();
     notes.iter().for_each(|note| tracing::warn!(event = "restart_needed", "{note}"));
@@ -181,7 +180,8 @@ fn plan(config: &Config) -> Result<Plan> {
             AccountPassword::Plain(password) => hash_password(password.expose_secret())
                 .map_err(|error| anyhow::anyhow!("cannot hash the password of {}: {error}", account.username))?,
         };
-        Ok(AccountPlan { username: account.username.clone(), password_hash, role: account.role })
+        let (username, scope) = (account.username.clone(), account.scope.clone());
+        Ok(AccountPlan { username, password_hash, role: account.role, scope })
     };
     Ok(Plan {
         listen: config.server.listen.clone(),
@@ -207,6 +207,11 @@ fn plan(config: &Config) -> Result<Plan> {
 
 fn edge_plan(server: &ServerConfig) -> EdgePlan {
     EdgePlan { names: server.host_names.clone(), trusted_proxies: server.trusted_proxies.clone() }
+}
+
+/// What each account of a configuration sees.
+fn scopes(config: &Config) -> Configured {
+    config.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
 }
 
 /// The nodes of a configuration with their devices.

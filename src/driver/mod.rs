@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::device::{DeviceKind, PowerDevice};
 use crate::node::pace::{Pace, RequestGate};
+use crate::node::trust::{DeviceTrust, Proven, TrustBook};
 use crate::recorder::{FlightRecorder, Tape};
 use crate::telemetry::{DeviceMeters, Metrics};
 
@@ -36,6 +37,8 @@ pub struct DeviceContext {
     pub meters: DeviceMeters,
     /// Where every request is written down.
     pub tape: Arc<Tape>,
+    /// What the device ever proved: read before a login, extended before anything relies on what a session showed.
+    pub trust: Arc<DeviceTrust>,
 }
 
 impl DriverConfig {
@@ -44,6 +47,14 @@ impl DriverConfig {
         match self {
             DriverConfig::Tapo(config) => config.label(),
             DriverConfig::Amt(config) => config.label(),
+        }
+    }
+
+    /// What nodes.yaml says of the device's identity.
+    fn named(&self) -> Proven {
+        match self {
+            DriverConfig::Tapo(config) => Proven { mac: config.mac, ..Proven::default() },
+            DriverConfig::Amt(_) => Proven::default(),
         }
     }
 
@@ -61,6 +72,7 @@ pub struct Drivers {
     clock: Clock,
     metrics: Arc<Metrics>,
     recorder: Arc<FlightRecorder>,
+    book: Arc<dyn TrustBook>,
     tapo: tapo::Plugs,
     gates: Gates,
 }
@@ -87,20 +99,28 @@ impl Gates {
 }
 
 impl Drivers {
-    /// A maker of devices on this clock, counting and writing down here.
-    pub fn new(clock: Clock, metrics: Arc<Metrics>, recorder: Arc<FlightRecorder>) -> Drivers {
-        Drivers { clock, metrics, recorder, tapo: tapo::Plugs::default(), gates: Gates::default() }
+    /// A maker of devices on this clock, counting and writing down here; `book` holds what they ever proved.
+    pub fn new(
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        recorder: Arc<FlightRecorder>,
+        book: Arc<dyn TrustBook>,
+    ) -> Drivers {
+        Drivers { clock, metrics, recorder, book, tapo: tapo::Plugs::default(), gates: Gates::default() }
     }
 
     /// Makes the device of a node. Nothing is sent before its first call.
     pub fn open(&self, node: &NodeId, config: &DriverConfig) -> Box<dyn PowerDevice> {
         let gate = |pace| RequestGate::new(self.clock.clone(), pace);
+        let (book, clock) = (self.book.clone(), self.clock.clone());
+        let trust = Arc::new(DeviceTrust::new(node.clone(), config.label(), config.named(), book, clock));
         let context = |gate| DeviceContext {
             node: node.clone(),
             clock: self.clock.clone(),
             gate,
             meters: self.metrics.device(node.as_str()),
             tape: self.recorder.tape(node.as_str()),
+            trust: trust.clone(),
         };
         match config {
             DriverConfig::Tapo(config) => {

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::http::Tls;
 use super::*;
+use crate::node::trust::VolatileBook;
 
 /// A pace that no test feels.
 pub fn no_pace() -> Pace {
@@ -20,7 +21,9 @@ pub fn no_pace() -> Pace {
 pub fn context(node: &str, pace: Pace, metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let gate = RequestGate::new(clock.clone(), pace);
-    DeviceContext { node: node.parse().unwrap(), clock, gate, meters: metrics.device(node), tape: Arc::default() }
+    let (node, meters, tape) = (node.parse::<NodeId>().unwrap(), metrics.device(node), Arc::default());
+    let trust = Arc::new(DeviceTrust::volatile(node.clone(), clock.clone()));
+    DeviceContext { node, clock, gate, meters, tape, trust }
 }
 
 /// A node may be taken out and put back while an operation of it is still under way, also with another account.
@@ -44,7 +47,7 @@ async fn a_device_that_is_opened_twice_is_asked_one_thing_at_a_time() {
 async fn asks_one_thing_at_a_time(config: impl Fn(u16, &str) -> DriverConfig) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let drivers = Drivers::new(Clock::system(), Metrics::new(), Arc::default());
+    let drivers = Drivers::new(Clock::system(), Metrics::new(), Arc::default(), Arc::new(VolatileBook::default()));
     let reads = ["admin", "other"].map(|username| {
         let mut device = drivers.open(&"node-1".parse().unwrap(), &config(port, username));
         tokio::spawn(async move { device.read().await })

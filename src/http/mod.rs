@@ -9,11 +9,13 @@ pub mod front;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod guarded;
+pub mod machine;
 pub mod ops;
 mod paths;
 pub mod proxies;
 pub mod pulse;
 pub mod readings;
+pub mod self_signed;
 pub mod server;
 mod socket;
 pub mod tls;

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use super::auth::{Access, CHALLENGE};
 use super::bodies::Bodies;
 use super::turns::Turns;
+use crate::account::NodeScope;
 use crate::telemetry::Metrics;
 
 /// Prometheus names it when it wants this format; whoever names nothing gets the older one.
@@ -84,13 +85,20 @@ async fn readyz(ops: Data<Ops>) -> HttpResponse {
 }
 
 async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
-    if ops.metrics_access == MetricsAccess::Authenticated {
-        let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    let mut scope = None;
+    let wanted = ops.metrics_access == MetricsAccess::Authenticated;
+    let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    let (token, authorization) = (header("x-auth-token"), header(AUTHORIZATION.as_str()));
+    // On a public page credentials matter only where they may stand for an account that sees some nodes only.
+    if wanted || (token.or(authorization).is_some() && ops.access.has_scopes()) {
         let origin = request.peer_addr().map(|address| address.ip());
-        let caller = ops.access.check(header("x-auth-token"), header(AUTHORIZATION.as_str()), origin).await;
-        if !caller.is_ok_and(|caller| !caller.must_change_password) {
-            let challenge = (WWW_AUTHENTICATE, CHALLENGE);
-            return HttpResponse::Unauthorized().insert_header(challenge).finish();
+        match ops.access.check(token, authorization, origin).await {
+            Ok(caller) if !wanted || !caller.must_change_password => scope = caller.scope,
+            _ if !wanted => {}
+            _ => {
+                let challenge = (WWW_AUTHENTICATE, CHALLENGE);
+                return HttpResponse::Unauthorized().insert_header(challenge).finish();
+            }
         }
     }
     let mut accepted = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
@@ -101,13 +109,43 @@ async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
         "text/plain; version=0.0.4; charset=utf-8"
     };
     let metrics = ops.metrics.clone();
-    let write = move || if open { metrics.render() } else { metrics.render_plain() }.into();
-    match ops.turns.render(if open { "open metrics" } else { "metrics" }, write).await {
+    let document = format!("metrics {open} {scope:?}");
+    let render = move || {
+        let text = if open { metrics.render() } else { metrics.render_plain() };
+        scope.map(|scope| only(&scope, &text)).unwrap_or(text).into()
+    };
+    match ops.turns.render(&document, render).await {
         Some(body) => {
             let head =
                 HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).insert_header((VARY, "Accept")).finish();
             ops.bodies.send(head, body, request.headers()).await
         }
         None => HttpResponse::InternalServerError().body("the metrics could not be written: the service is stopping\n"),
+    }
+}
+
+/// The metrics without the series of other nodes. Ids need no escapes, so that a label ends at the next quote.
+fn only(scope: &NodeScope, text: &str) -> String {
+    let node = |line: &str| {
+        let labels = line.split_once('{')?.1;
+        let value = labels.strip_prefix("node=\"").or_else(|| labels.split_once(",node=\"").map(|(_, rest)| rest))?;
+        Some(value.split_once('"')?.0.to_owned())
+    };
+    let is_visible = |line: &&str| line.starts_with('#') || node(line).is_none_or(|node| scope.has(&node));
+    text.split_inclusive('\n').filter(is_visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limited_account_reads_the_series_of_its_nodes_and_those_of_the_service() {
+        let text = "# HELP a x{node=\"n-2\"}\na{node=\"n-1\"} 1\na{node=\"n-2\"} 2\na{le=\"1\",node=\"n-1\"} 3\n\
+                    a{le=\"1\",node=\"n-12\"} 4\nb 5\nb{op=\"node\"} 6\n# EOF\n";
+        let scope = NodeScope::from_iter(["n-1".to_owned()]);
+        let expect =
+            "# HELP a x{node=\"n-2\"}\na{node=\"n-1\"} 1\na{le=\"1\",node=\"n-1\"} 3\nb 5\nb{op=\"node\"} 6\n# EOF\n";
+        assert_eq!(only(&scope, text), expect);
     }
 }

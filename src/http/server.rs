@@ -76,13 +76,6 @@ pub fn raise_file_limit() -> Option<u64> {
     }
 }
 
-/// What this machine calls itself, if that is a name at all.
-pub fn machine_name() -> Option<String> {
-    let name = rustix::system::uname().nodename().to_str().ok()?.to_ascii_lowercase();
-    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
-    (is_name && !name.is_empty() && name != "localhost").then_some(name)
-}
-
 /// Opens the listeners, all or none.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     addresses.iter().map(|address| bind_one(*address).map_err(|error| explain(*address, &error))).collect()

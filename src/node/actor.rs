@@ -70,6 +70,13 @@ pub enum Ask {
         /// The new connection.
         device: Option<Box<dyn PowerDevice>>,
     },
+    /// Forget what is on record of the device: a person says that it is another one.
+    ResetTrust {
+        /// The account's name.
+        by: String,
+        /// Told when it is durable.
+        answer: Answer,
+    },
     /// Drop the device's session and read it now.
     Renew,
     /// Say that you are alive. Whoever will never do anything again by himself does not answer.
@@ -197,6 +204,7 @@ impl NodeActor {
         let write = match self.saves.pop_front() {
             Some(Save::Intent(intent)) => self.around.journal.record_intent(node, intent),
             Some(Save::Boot(boot)) => self.around.journal.record_boot(node, boot),
+            Some(Save::ForgetTrust) => self.around.journal.record_trust(node, None),
             None => return,
         };
         self.saving = true;
@@ -304,6 +312,10 @@ impl Handler<Ask> for NodeActor {
                     self.reconfigure = Some((*spec, device.or(waiting)));
                 }
             },
+            Ask::ResetTrust { by, answer } => {
+                let ticket = self.ticket(answer);
+                self.step(Input::ResetTrust { ticket, by }, ctx);
+            }
             Ask::Renew => self.step(Input::Renew, ctx),
             Ask::Pulse { answer } => {
                 // An operation and a write end by themselves, and wake the machine when they do.

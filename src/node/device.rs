@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::trust::{Proof, TrustRecord};
 use super::{BootMode, BootOverride, BootTarget, Health, Inventory, MacAddress, Order, Power};
 use crate::clock::Wall;
 
@@ -112,6 +113,11 @@ pub struct Observation {
     pub unstudied: bool,
     /// What is odd but no failure, in words for the operator: "another client took the session 3 times ...".
     pub notices: Vec<Notice>,
+    /// How it was shown that all this comes from the device. Never less than the device proved before.
+    pub proof: Proof,
+    /// What is on record of the device with this reading, where the driver keeps such a record. The same `Arc` as long as
+    /// nothing changed.
+    pub trust: Option<Arc<TrustRecord>>,
 }
 
 /// What one step of [`PowerDevice::study`] brought; `None` where there is nothing new.
@@ -217,6 +223,9 @@ pub enum FailureClass {
     Auth,
     /// The device has locked itself after wrong logins. As `Auth`, and not even a command tries.
     Locked,
+    /// The device proves less than it did before, so that something else may answer in its place. It is neither believed
+    /// nor switched until it proves as much again, or a person resets what is on record of it.
+    Distrusted,
 }
 
 impl FailureClass {
@@ -231,6 +240,7 @@ impl FailureClass {
             FailureClass::Refused => "refused",
             FailureClass::Auth => "auth",
             FailureClass::Locked => "locked",
+            FailureClass::Distrusted => "distrusted",
         }
     }
 }

@@ -111,6 +111,23 @@ pub enum Happening {
     BootChanged(BootOverride),
     /// The override for one boot was used up by a power on.
     BootConsumed,
+    /// The device proves less than it did before: it is neither believed nor switched.
+    DeviceDistrusted {
+        /// What it proves less, and what to do, in words.
+        why: String,
+    },
+    /// What is on record of the device grew; at its first contact it is trusted on first use.
+    TrustLearned {
+        /// In words.
+        text: String,
+    },
+    /// A person had what was on record of the device forgotten.
+    TrustReset {
+        /// Who.
+        by: String,
+        /// What was forgotten, in words.
+        text: String,
+    },
     /// The device's driver noticed something odd.
     Noticed {
         /// In words.
@@ -207,6 +224,9 @@ fn log(node: &NodeId, what: &Happening) {
                 "the boot override for one boot was used up by this power on"
             );
         }
+        Happening::DeviceDistrusted { why } => tracing::error!(event = "device_distrusted", node, "{why}"),
+        Happening::TrustLearned { text } => tracing::info!(event = "trust_learned", node, "{text}"),
+        Happening::TrustReset { by, text } => tracing::warn!(event = "trust_reset", node, by, "{by} reset {text}"),
         Happening::Noticed { text } => tracing::warn!(event = "noticed", node, "{text}"),
         Happening::Revived => tracing::warn!(event = "revived", node, "the node's actor was rebuilt"),
         // The reason is logged by itself.

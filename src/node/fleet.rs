@@ -156,6 +156,11 @@ impl Fleet {
         self.ask(entry, |answer| Ask::PatchBoot { patch, if_match, answer }).await
     }
 
+    /// Forgets what is on record of the device. `Ok` means that this is durable.
+    pub async fn reset_trust(&self, entry: &NodeEntry, by: String) -> Result<(), Refusal> {
+        self.ask(entry, |answer| Ask::ResetTrust { by, answer }).await
+    }
+
     /// Drops the device's session and reads it again soon.
     pub fn renew(&self, entry: &NodeEntry) -> Result<(), Refusal> {
         self.send(entry, Ask::Renew)

@@ -11,6 +11,7 @@ use crate::node::Power;
 use crate::node::device::{DeviceError, DeviceFuture, DeviceKind, FailureClass, Observation};
 use crate::node::event::EventBus;
 use crate::node::journal::{BootRecord, Intent, Journal, JournalFuture, NodeRecord, SeenRecord};
+use crate::node::trust::{TrustBook, TrustRecord};
 use crate::node::{BootOverride, Inventory, Order, Rules};
 use crate::telemetry::Metrics;
 
@@ -85,6 +86,15 @@ impl Paper {
             write(pages.lock().unwrap().entry(node).or_default());
             Ok(())
         })
+    }
+}
+
+impl TrustBook for Paper {
+    fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
+        self.load(node).trust
+    }
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+        self.later(node, |record| record.trust = trust)
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::device::{Abilities, AboutDevice};
+use super::trust::{TrustBook, TrustRecord};
 use super::{BootOverride, Inventory, NodeId, Power, ResetType};
 use crate::clock::Wall;
 
@@ -27,7 +28,7 @@ pub struct JournalError {
 }
 
 /// What the core needs of a store.
-pub trait Journal: Send + Sync {
+pub trait Journal: TrustBook {
     /// What is known of this node; the default when there is nothing. From memory: never waits for a disk.
     fn load(&self, node: &NodeId) -> NodeRecord;
 
@@ -54,6 +55,8 @@ pub struct NodeRecord {
     pub seen: Option<SeenRecord>,
     /// The boot override.
     pub boot: Option<BootRecord>,
+    /// What its device ever proved.
+    pub trust: Option<Arc<TrustRecord>>,
 }
 
 /// An accepted command: a durable wish.

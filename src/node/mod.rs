@@ -14,6 +14,7 @@ pub mod journal;
 pub mod machine;
 pub mod pace;
 mod refusal;
+pub mod trust;
 pub mod view;
 
 use std::borrow::Borrow;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::device::{AboutDevice, LogEntry};
+use super::trust::TrustRecord;
 use super::{BootMode, BootOverride, BootTarget, Health, Inventory, NodeId, Power, ResetType};
 use crate::clock::{Mono, Now, Wall};
 
@@ -26,6 +27,8 @@ pub struct NodeView {
     pub is_outlet: bool,
     /// Who the device says it is; `None` before the first contact of the node's life.
     pub about: Option<Arc<AboutDevice>>,
+    /// What the device ever proved; `None` before the first contact, and after a person had it forgotten.
+    pub trust: Option<Arc<TrustRecord>>,
     /// What was last confirmed; `None` before the first contact of the node's life, never after it.
     pub power: Option<Power>,
     /// When that was confirmed.

@@ -121,7 +121,7 @@ async fn document(request: HttpRequest, page: Data<Page>) -> HttpResponse {
     };
     let (query, ops) = (request.query_string().to_owned(), page.ops.clone());
     // One document for all readers of this account that ask the same at the same time.
-    let name = format!("page {} {:?} {query}", caller.name, caller.role);
+    let name = format!("page {caller:?} {query}");
     let write = move || nodes::document(&page.service, &page.ops.notes(), &page.run, &caller, &query).into();
     let Some(body) = ops.turns.render(&name, write).await else {
         return answer(StatusCode::INTERNAL_SERVER_ERROR).finish();

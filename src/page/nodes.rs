@@ -108,13 +108,14 @@ pub fn document(service: &Service, notes: &[String], run: &str, caller: &Caller,
     let now = service.clock.now();
     let after = after(query, run);
     let table = service.fleet.table();
-    let touched = table.values().filter(|entry| after.is_none_or(|after| entry.published() >= after));
+    let visible = || table.values().filter(|entry| caller.sees(entry.id.as_str()));
+    let touched = visible().filter(|entry| after.is_none_or(|after| entry.published() >= after));
     let touched: Vec<_> = touched.map(|entry| (entry, entry.view().clone())).collect();
     let cursor = millis((now.mono - CURSOR_SLACK).since_start());
     let document = Document {
         cursor: format!("{run}.{cursor}"),
         whole: after.is_none(),
-        total: table.len(),
+        total: visible().count(),
         now: now.wall.0,
         clock: now.mono.since_start().as_secs_f64(),
         version: env!("CARGO_PKG_VERSION"),
@@ -123,7 +124,8 @@ pub fn document(service: &Service, notes: &[String], run: &str, caller: &Caller,
             role: caller.role.name(),
             may_switch: caller.may(Privilege::ConfigureComponents),
         },
-        notes,
+        // What is wrong with the file is told with the names of its nodes.
+        notes: if caller.scope.is_some() { &[] } else { notes },
         nodes: touched.iter().map(|(entry, view)| node(entry, view, now, after)).collect(),
     };
     // Numbers, texts and lists of them: this cannot fail.

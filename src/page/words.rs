@@ -35,7 +35,11 @@ pub fn tell(what: &Happening) -> Option<(Tone, String)> {
         Happening::CommandDone { reset, took } => (Plain, format!("{reset} done after {:.1} s", took.as_secs_f64())),
         Happening::CommandSuperseded { reset, by } => (Plain, format!("{by} took the place of {reset}")),
         Happening::CommandFailed { why, .. } | Happening::CommandOverdue { why, .. } => (Bad, why.clone()),
-        Happening::DeviceLost { why } | Happening::LoginRefused { why, .. } => (Bad, why.clone()),
+        Happening::DeviceLost { why } | Happening::LoginRefused { why, .. } | Happening::DeviceDistrusted { why } => {
+            (Bad, why.clone())
+        }
+        Happening::TrustLearned { text } => (Plain, text.clone()),
+        Happening::TrustReset { by, text } => (Warn, format!("{by} reset {text}")),
         Happening::DeviceFound => (Good, "the device answers again".into()),
         Happening::BootChanged(boot) if boot.enabled == BootEnabled::Disabled => {
             (Plain, "the boot override was taken away".into())

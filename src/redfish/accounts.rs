@@ -9,7 +9,7 @@ use super::exchange::not_let_in;
 use super::message::{Fault, Message};
 use super::resource::{self, ACCOUNTS, Etag, Resource, link};
 use super::{Asked, Document, Pending, Reply, Seen};
-use crate::account::{AccountRecord, Role, account_id, is_plain_name};
+use crate::account::{AccountRecord, NAME_CHARS_MAX, Role, account_id, is_plain_name};
 use crate::clock::Wall;
 use crate::http::auth::{AccountChange, AccountRefusal, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Privilege};
 
@@ -29,7 +29,7 @@ fn find(seen: &Seen<'_>) -> Result<Arc<AccountRecord>, Fault> {
     let account = seen.service.access.account(seen.id(0));
     let name = account.as_ref().map_or("", |account| account.username.as_str());
     if !may_read(seen, name) {
-        return Err(Fault::forbidden());
+        return Err(seen.withheld());
     }
     account.ok_or_else(|| seen.not_found())
 }
@@ -89,8 +89,8 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
             return Err(Fault::bad_request("UnrecognizedRequestBody", &[]));
         };
         if !is_plain_name(&username) {
-            let advice = "Choose a name of 1 to 64 letters, digits and the characters . _ - @";
-            return Err(bad_format(&super::body::clip(&username), "UserName", advice));
+            let advice = format!("Choose a name of 1 to {NAME_CHARS_MAX} letters, digits and the characters . _ - @");
+            return Err(bad_format(&super::body::clip(&username), "UserName", &advice));
         }
         let account = AccountRecord {
             username,
@@ -100,6 +100,7 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
             change: 0,
             password_change_required: must_change.unwrap_or(false),
             created: Wall::default(),
+            scope: None,
         };
         let name = account.username.clone();
         let account = seen.service.access.add_account(account).await.map_err(|refusal| match refusal {
@@ -178,6 +179,7 @@ pub fn delete(asked: Asked<'_>) -> Pending<'_> {
         }
         let exact = asked.if_match.is_some_and(|tags| tags.trim() != "*");
         seen.service.access.delete_account(account.clone(), exact).await?;
+        seen.service.events.end_owned(&account.username).await;
         log(&asked, "account_deleted", &account.username);
         Ok(Reply::NoContent)
     })

@@ -56,7 +56,7 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
 pub fn locations(seen: &Seen<'_>) -> Result<Resource, Fault> {
     in_use(seen)?;
     let table = seen.service.fleet.table();
-    let certificates: Vec<Value> = table.keys().map(|manager| link(&uri(manager))).collect();
+    let certificates: Vec<Value> = seen.visible(&table).map(|node| link(&uri(&node.id))).collect();
     let properties = json!({
         "Description": "Where the certificate is shown: with each manager, since all of them are reached in the same way.",
         "Links": { "Certificates@odata.count": certificates.len(), "Certificates": certificates },

@@ -12,7 +12,8 @@ use crate::node::view::NodeView;
 /// `GET /redfish/v1/Chassis`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let table = seen.service.fleet.table();
-    Ok(Resource::collection(CHASSIS, "ChassisCollection", "Chassis", table.keys().map(resource::chassis)))
+    let members = seen.visible(&table).map(|node| resource::chassis(&node.id));
+    Ok(Resource::collection(CHASSIS, "ChassisCollection", "Chassis", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}`.

@@ -13,7 +13,7 @@ use super::events::subscription::{Policy, Selection, Subscription};
 use super::events::{EventRefusal, Shown};
 use super::message::{Fault, Message};
 use super::resource::{self, CHASSIS, Etag, MANAGERS, Resource, SUBSCRIPTIONS, SYSTEMS, link};
-use super::{Asked, Document, Pending, Reply, Seen, Service};
+use super::{Asked, Document, Pending, Reply, Seen};
 use crate::http::auth::Privilege;
 
 /// The longest subscription, as it is kept: the store takes a little more.
@@ -28,29 +28,35 @@ const RESUME: &str = "EventDestination.ResumeSubscription";
 /// `GET /redfish/v1/EventService/Subscriptions`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let ids = seen.service.events.ids();
-    let members = ids.iter().map(|id| resource::subscription(id));
+    let members = ids.iter().filter(|id| find(seen, id).is_some()).map(|id| resource::subscription(id));
     Ok(Resource::collection(SUBSCRIPTIONS, "EventDestinationCollection", "Event Subscriptions", members))
 }
 
 /// `GET /redfish/v1/EventService/Subscriptions/{id}`.
 pub fn destination(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    match seen.service.events.find(seen.id(0)) {
-        Some(Shown::Delivery(subscription, failing)) => Ok(delivery(seen.service, &subscription, failing)),
+    match find(seen, seen.id(0)) {
+        Some(Shown::Delivery(subscription, failing)) => Ok(delivery(seen, &subscription, failing)),
         Some(Shown::Stream(stream)) => Ok(open_stream(&stream)),
         None => Err(seen.not_found()),
     }
+}
+
+/// A subscriber that the caller may look at: one who sees only some nodes looks at its own.
+fn find(seen: &Seen<'_>, id: &str) -> Option<Shown> {
+    let is_visible = |shown: &Shown| seen.caller.scope.is_none() || shown.owner() == seen.caller.name.as_ref();
+    seen.service.events.find(id).filter(is_visible)
 }
 
 fn etag(subscription: &Subscription) -> String {
     format!("\"{:x}\"", subscription.change)
 }
 
-fn delivery(service: &Service, subscription: &Subscription, failing: bool) -> Resource {
+fn delivery(seen: &Seen<'_>, subscription: &Subscription, failing: bool) -> Resource {
     let uri = resource::subscription(&subscription.id);
     let Selection { registries, messages, resource_types, origins, subordinate, severities, event_types } =
         &subscription.selection;
     // A node that is gone would be a link to nowhere.
-    let origins: Vec<Value> = origins.iter().filter(|uri| is_there(service, uri)).map(|uri| link(uri)).collect();
+    let origins: Vec<Value> = origins.iter().filter(|uri| is_there(seen, uri)).map(|uri| link(uri)).collect();
     let properties = json!({
         "Destination": subscription.destination,
         "Protocol": "Redfish",
@@ -109,7 +115,7 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         body.take("Protocol", only("Redfish"));
         body.take("SubscriptionType", only("RedfishEvent"));
         body.take("EventFormatType", only(FORMAT));
-        let there = |value: &Value| origins(seen.service, value);
+        let there = |value: &Value| origins(seen, value);
         let selection = Selection {
             registries: body.take("RegistryPrefixes", some_of(&REGISTRIES)).unwrap_or_default(),
             messages: body.take("MessageIds", message_ids).unwrap_or_default(),
@@ -136,7 +142,7 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         check_size(&subscription)?;
         let subscription = seen.service.events.subscribe(subscription).await?;
         log(&asked, "subscription_made", &subscription.id);
-        let document = Document::Resource(delivery(seen.service, &subscription, false));
+        let document = Document::Resource(delivery(seen, &subscription, false));
         Ok(Reply::Created { location: resource::subscription(&subscription.id), document, token: None })
     })
 }
@@ -181,12 +187,8 @@ fn check_size(subscription: &Subscription) -> Result<(), Fault> {
 /// The subscription that the path names, for those who may change it: its owner, and `ConfigureManager`.
 fn own(asked: &Asked<'_>) -> Result<Shown, Fault> {
     let seen = &asked.seen;
-    let shown = seen.service.events.find(seen.id(0)).ok_or_else(|| seen.not_found())?;
-    let owner = match &shown {
-        Shown::Delivery(subscription, _) => &subscription.owner,
-        Shown::Stream(stream) => &stream.owner,
-    };
-    if seen.is_own_or(owner, &[Privilege::ConfigureManager]) { Ok(shown) } else { Err(Fault::forbidden()) }
+    let shown = find(seen, seen.id(0)).ok_or_else(|| seen.not_found())?;
+    if seen.is_own_or(shown.owner(), &[Privilege::ConfigureManager]) { Ok(shown) } else { Err(Fault::forbidden()) }
 }
 
 /// The condition under which a change is made, if the request has one that holds.
@@ -205,7 +207,7 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
             return Err(Fault::not_allowed("GET, HEAD, DELETE".into()));
         };
         let at = condition(&asked, &subscription)?;
-        let current = delivery(asked.seen.service, &subscription, failing);
+        let current = delivery(&asked.seen, &subscription, failing);
         let mut body = Body::of(asked.body.object()?, &current.body);
         let changes = Changes::read(&mut body);
         let left_out = body.finish_in_part(changes != Changes::default())?;
@@ -215,7 +217,7 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let edit = |subscription: &mut Subscription| changes.apply(subscription);
         let changed = asked.seen.service.events.change(&subscription.id, at, edit).await?;
         log(&asked, "subscription_changed", &changed.id);
-        Ok(Reply::Document(Document::Resource(delivery(asked.seen.service, &changed, failing).with_remarks(&left_out))))
+        Ok(Reply::Document(Document::Resource(delivery(&asked.seen, &changed, failing).with_remarks(&left_out))))
     })
 }
 
@@ -294,20 +296,20 @@ fn message_ids(value: &Value) -> Result<Vec<String>, Bad> {
 }
 
 /// `OriginResources`: links to what is there.
-fn origins(service: &Service, value: &Value) -> Result<Vec<String>, Bad> {
+fn origins(seen: &Seen<'_>, value: &Value) -> Result<Vec<String>, Bad> {
     list(value, |one| {
         let uri = text(one.get("@odata.id").ok_or(Bad::Type)?)?;
-        if is_there(service, &uri) { Ok(uri) } else { Err(Bad::NotInList) }
+        if is_there(seen, &uri) { Ok(uri) } else { Err(Bad::NotInList) }
     })
 }
 
-/// Whether something is served at this URI: a thing of the service itself, or of a node that is there.
-fn is_there(service: &Service, uri: &str) -> bool {
+/// Whether something is served at this URI: a thing of the service itself, or of a node that the caller sees.
+fn is_there(seen: &Seen<'_>, uri: &str) -> bool {
     let Some((route, ids)) = super::route(uri).filter(|(route, _)| route.get.is_some()) else { return false };
     let of_node = [SYSTEMS, MANAGERS, CHASSIS].iter().any(|collection| route.path.starts_with(collection));
     match ids.as_slice() {
         [] => true,
-        [node] => of_node && service.fleet.find(node).is_some(),
+        [node] => of_node && seen.find_node(node).is_some(),
         _ => false,
     }
 }

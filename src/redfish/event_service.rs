@@ -163,7 +163,7 @@ pub fn stream(seen: &Seen<'_>, request: &HttpRequest) -> Result<HttpResponse, Fa
         return Ok(response.finish());
     }
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let stream = seen.service.events.open_stream(seen.caller.name.to_string(), filter, last)?;
+    let stream = seen.service.events.open_stream(seen.service.access.pass(seen.caller), filter, last)?;
     Ok(response.streaming(stream))
 }
 

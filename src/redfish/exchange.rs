@@ -82,7 +82,7 @@ async fn exchange(
     let seen = Seen { service, path: request.path(), ids, caller: &caller };
     if read {
         if let Some((privilege, Read::Stream(open))) = route.get {
-            allowed(&seen, method, privilege)?;
+            allowed(&seen, route, method, privilege)?;
             return open(&seen, request);
         }
         let answer = match Query::parse(request.query_string())? {
@@ -101,15 +101,31 @@ async fn exchange(
         _ => return Err(Fault { status: 501, ..Fault::not_allowed(route.allow()) }),
     };
     let Some((privilege, write)) = write else { return Err(Fault::not_allowed(route.allow())) };
-    allowed(&seen, method, privilege)?;
+    let answer = change(request, payload, seen, route, (privilege, write)).await;
+    if !needs_nobody {
+        let status = answer.as_ref().map_or_else(|fault| fault.status, |answer| answer.status().as_u16());
+        service.access.note_write(&caller, origin(request), method.as_str(), request.path(), status);
+    }
+    answer
+}
+
+/// Does what a request wants to be changed.
+async fn change(
+    request: &HttpRequest,
+    payload: web::Payload,
+    seen: Seen<'_>,
+    route: &'static Route,
+    (privilege, write): (Privilege, super::Write),
+) -> Result<HttpResponse, Fault> {
+    let (method, service) = (request.method(), seen.service);
+    allowed(&seen, route, method, privilege)?;
     check_accept(request.headers(), &JSON)?;
     if Query::parse(request.query_string())?.is_some() {
         return Err(Fault::bad_request("QueryNotSupportedOnOperation", &[]));
     }
     let body = if *method == Method::DELETE { Payload(None) } else { body(request, payload, service).await? };
     let if_match = tags::sent(request.headers(), &IF_MATCH);
-    let origin = request.peer_addr().map(|address| address.ip());
-    let reply = write(Asked { seen, body, if_match: if_match.as_deref(), origin }).await?;
+    let reply = write(Asked { seen, body, if_match: if_match.as_deref(), origin: origin(request) }).await?;
     Ok(match reply {
         Reply::NoContent => head(StatusCode::NO_CONTENT).finish(),
         Reply::Document(document) => Rendered::of(document, route).response(StatusCode::OK),
@@ -128,7 +144,7 @@ async fn exchange(
 }
 
 /// Whether the caller may do this here. Whoever has to change a password may do that, and log out, and nothing else.
-fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(), Fault> {
+fn allowed(seen: &Seen<'_>, route: &Route, method: &Method, privilege: Privilege) -> Result<(), Fault> {
     let caller = seen.caller;
     if caller.must_change_password {
         let path = seen.path.trim_end_matches('/');
@@ -138,13 +154,14 @@ fn allowed(seen: &Seen<'_>, method: &Method, privilege: Privilege) -> Result<(),
             return Err(Fault::password_change_required(&account));
         }
     }
-    if caller.may(privilege) { Ok(()) } else { Err(Fault::forbidden()) }
+    let may = caller.may(privilege) || caller.may_on_node(privilege) && route.is_of_node();
+    if may { Ok(()) } else { Err(Fault::forbidden()) }
 }
 
 /// What a route shows to the caller, whole: the one way to a resource, for what was asked for and for what a query looks up.
 fn whole(seen: &Seen<'_>, route: &Route) -> Result<Document, Fault> {
     let Some((privilege, read)) = route.get else { return Err(Fault::not_allowed(route.allow())) };
-    allowed(seen, &Method::GET, privilege)?;
+    allowed(seen, route, &Method::GET, privilege)?;
     match read {
         Read::Any(read) => read(seen),
         Read::Stream(_) => Err(Fault::bad_request("QueryNotSupportedOnResource", &[])),
@@ -165,7 +182,7 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
     let make = || Ok(Rendered::of(show(seen, route)?, route));
     match route.get {
         Some((privilege, Read::Node(_))) => {
-            allowed(seen, &Method::GET, privilege)?;
+            allowed(seen, route, &Method::GET, privilege)?;
             rendered::serve(seen.path, &seen.node()?.view(), make)
         }
         _ => make(),
@@ -183,8 +200,7 @@ async fn beside(
 ) -> Result<Rendered, Fault> {
     let caller = if route.is_open() { who(request, service).await.ok() } else { Some(seen.caller.clone()) };
     let (path, own, service) = (seen.path.to_owned(), seen.caller.clone(), service.clone());
-    let (name, role) = caller.as_ref().map_or(("", None), |caller| (&*caller.name, Some(caller.role)));
-    let document = format!("{name} {role:?} {path}?{}", request.query_string());
+    let document = format!("{caller:?} {path}?{}", request.query_string());
     let make = {
         let service = service.clone();
         move || {
@@ -257,10 +273,14 @@ fn check_accept(headers: &HeaderMap, kind: &HeaderValue) -> Result<(), Fault> {
     Err(bad_header(406, "Accept", &format!("This is sent as {kind} and in no other way.")))
 }
 
+/// Where a request comes from.
+fn origin(request: &HttpRequest) -> Option<std::net::IpAddr> {
+    request.peer_addr().map(|address| address.ip())
+}
+
 async fn who(request: &HttpRequest, service: &Service) -> Result<Caller, Fault> {
     let header = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
-    let origin = request.peer_addr().map(|address| address.ip());
-    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin).await.map_err(not_let_in)
+    service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin(request)).await.map_err(not_let_in)
 }
 
 /// Who reads what is served beside Redfish: whoever may read resources.

@@ -9,7 +9,8 @@ use super::{Asked, Pending, Reply, Seen};
 /// `GET /redfish/v1/Managers`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let table = seen.service.fleet.table();
-    Ok(Resource::collection(MANAGERS, "ManagerCollection", "Managers", table.keys().map(resource::manager)))
+    let members = seen.visible(&table).map(|node| resource::manager(&node.id));
+    Ok(Resource::collection(MANAGERS, "ManagerCollection", "Managers", members))
 }
 
 /// `GET /redfish/v1/Managers/{id}`.

@@ -53,7 +53,7 @@ use crate::http::auth::{Access, Caller, Privilege};
 use crate::http::bodies::Bodies;
 use crate::http::tls::Certificate;
 use crate::http::turns::Turns;
-use crate::node::fleet::{Fleet, NodeEntry};
+use crate::node::fleet::{Fleet, NodeEntry, Table};
 use crate::node::view::NodeView;
 use crate::recorder::FlightRecorder;
 use crate::telemetry::Metrics;
@@ -116,9 +116,25 @@ impl<'a> Seen<'a> {
         self.caller.name.as_ref() == account || privileges.iter().any(|privilege| self.caller.may(*privilege))
     }
 
-    /// The node that the path names.
+    /// The node that the path names. One that the caller does not see is not there for it.
     pub fn node(&self) -> Result<Arc<NodeEntry>, Fault> {
-        self.service.fleet.find(self.id(0)).ok_or_else(|| self.not_found())
+        self.find_node(self.id(0)).ok_or_else(|| self.not_found())
+    }
+
+    /// The node of this name, if the caller sees it.
+    pub fn find_node(&self, id: &str) -> Option<Arc<NodeEntry>> {
+        if self.caller.sees(id) { self.service.fleet.find(id) } else { None }
+    }
+
+    /// The nodes of a table that the caller sees, in the order of their names.
+    pub fn visible<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t Arc<NodeEntry>> {
+        table.values().filter(|entry| self.caller.sees(entry.id.as_str()))
+    }
+
+    /// Why the caller may not have something that is there: 404 for one who sees only some nodes, so that it does not learn
+    /// what else there is.
+    pub fn withheld(&self) -> Fault {
+        if self.caller.scope.is_some() { self.not_found() } else { Fault::forbidden() }
     }
 
     /// The member of a list of a node that the path names by its index.
@@ -281,11 +297,20 @@ impl Route {
         self.path == "/status"
     }
 
+    /// It is about the one node that its path names.
+    fn is_of_node(&self) -> bool {
+        OF_NODES.iter().any(|path| self.path.starts_with(path))
+    }
+
     /// Everybody may read it.
     fn is_open(&self) -> bool {
         matches!(self.get, Some((Privilege::None, _)))
     }
 }
+
+/// What the URLs begin with that are about one node.
+const OF_NODES: [&str; 5] =
+    ["/redfish/v1/Systems/{}", "/redfish/v1/Managers/{}", "/redfish/v1/Chassis/{}", "/status/{}", "/trace/{}"];
 
 /// Every URL of the service.
 pub static SITEMAP: &[Route] = &[
@@ -399,6 +424,9 @@ pub static SITEMAP: &[Route] = &[
     shows("/status", Read::Any(overview::all)),
     shows("/status/{}", Read::Any(overview::one)),
     shows("/trace/{}", Read::Any(overview::trace)).read_with(Privilege::ConfigureManager),
+    shows("/trust/{}", Read::Any(overview::trust))
+        .read_with(Privilege::ConfigureManager)
+        .with_delete(Privilege::ConfigureManager, overview::forget_trust),
 ];
 
 /// The sitemap taken apart, once: finding the route is a good part of the cost of a read.

@@ -1,13 +1,14 @@
-//! Documents beside Redfish, for people's own client: everything about all nodes in one read (`/status`), and the flight
-//! recorder (`/trace/{node}`). They are found, and who may read them is judged, like everything in the sitemap.
+//! Documents beside Redfish, for people's own client: everything about all nodes in one read (`/status`), the flight
+//! recorder (`/trace/{node}`), and what a device ever proved (`/trust/{node}`). They are found, and who may read them is judged, like everything in the sitemap.
 //!
 //! Their shape is written down in `docs/commands.md`: a property may be added, and none is renamed or taken away.
 
 use serde_json::{Value, json};
 
 use super::message::Fault;
-use super::{Document, Seen};
+use super::{Asked, Document, Pending, Reply, Seen};
 use crate::node::draw::thousandth;
+use crate::node::trust::reset_command;
 use crate::node::view::{LinkView, NodeView};
 use crate::recorder::Exchange;
 
@@ -15,7 +16,7 @@ use crate::recorder::Exchange;
 pub fn all(seen: &Seen<'_>) -> Result<Document, Fault> {
     let table = seen.service.fleet.table();
     let mut text = b"{\"nodes\":[".to_vec();
-    for (index, entry) in table.values().enumerate() {
+    for (index, entry) in seen.visible(&table).enumerate() {
         if index > 0 {
             text.push(b',');
         }
@@ -109,4 +110,36 @@ pub fn trace(seen: &Seen<'_>) -> Result<Document, Fault> {
         "plugfish": env!("CARGO_PKG_VERSION"),
         "exchanges": exchanges.iter().map(exchange).collect::<Vec<_>>(),
     })))
+}
+
+/// `GET /trust/{node}`: what the device of a node ever proved, and has to prove from then on.
+pub fn trust(seen: &Seen<'_>) -> Result<Document, Fault> {
+    let view = seen.node()?.view().clone();
+    // A record of the device that the node had before binds the present one to nothing.
+    let record = view.trust.as_deref().filter(|record| record.device == view.device);
+    Ok(Document::Json(json!({
+        "node": view.id.as_str(),
+        "device": &*view.device,
+        "since": record.map(|record| record.since.to_string()),
+        "proved": record.map(|record| json!({
+            "protocol": record.proven.protocol.as_ref().map(|protocol| protocol.name.as_str()),
+            "proof": record.proven.proof.words(),
+            "mac": record.proven.mac.map(|mac| mac.to_string()),
+            "device_id": record.proven.device_id,
+            "uuid": record.proven.uuid.map(|uuid| uuid.to_string()),
+            "certificate": record.proven.certificate,
+            "realm": record.proven.realm,
+        })),
+        "reset": reset_command(&view.id),
+    })))
+}
+
+/// `DELETE /trust/{node}`: a person says that the device is another one, or was set up again.
+pub fn forget_trust(asked: Asked<'_>) -> Pending<'_> {
+    Box::pin(async move {
+        let node = asked.seen.node()?;
+        let by = asked.seen.caller.name.to_string();
+        asked.seen.service.fleet.reset_trust(&node, by).await?;
+        Ok(Reply::NoContent)
+    })
 }

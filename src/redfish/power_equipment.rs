@@ -30,10 +30,10 @@ pub fn outlet_uri(view: &NodeView) -> Option<String> {
 fn outlets(seen: &Seen<'_>) -> Vec<(String, Arc<NodeView>)> {
     let table = seen.service.fleet.table();
     let of = |view: Arc<NodeView>| Some((pdu_id(&view)?, view));
-    table.values().filter_map(|node| of(node.view().clone())).collect()
+    seen.visible(&table).filter_map(|node| of(node.view().clone())).collect()
 }
 
-/// There is something to show here.
+/// There is something to show here, if not to every caller: the root, which leads here, is the same for all.
 pub fn is_there(seen: &Seen<'_>) -> bool {
     seen.service.fleet.table().values().any(|node| pdu_id(&node.view()).is_some())
 }
@@ -59,7 +59,7 @@ pub fn pdus(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let mut ids: Vec<String> = outlets(seen).into_iter().map(|(pdu, _)| pdu).collect();
     ids.sort_unstable();
     ids.dedup();
-    if ids.is_empty() {
+    if !is_there(seen) {
         return Err(seen.not_found());
     }
     let members = ids.iter().map(|id| format!("{PDUS}/{id}"));
@@ -97,7 +97,7 @@ pub fn outlet_collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets/{id}`: an outlet is called like the node on it.
 pub fn outlet(seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let view = seen.service.fleet.find(seen.id(1)).map(|node| node.view().clone());
+    let view = seen.find_node(seen.id(1)).map(|node| node.view().clone());
     let view = view.filter(|view| pdu_id(view).as_deref() == Some(seen.id(0))).ok_or_else(|| seen.not_found())?;
     let supply = sensors::has_meter(&view).then(|| link(&super::power_subsystem::supply_uri(&view.id)));
     let properties = json!({

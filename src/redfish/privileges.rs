@@ -90,6 +90,7 @@ const ENTITIES: &[(&str, &str)] = &[
     ("/status", "ours"),
     ("/status/{}", "ours"),
     ("/trace/{}", "ours"),
+    ("/trust/{}", "ours"),
 ];
 
 /// Where a route asks for less than the registry's table says, and why that is right.
@@ -125,9 +126,10 @@ fn every_route_asks_for_what_the_registry_says() {
             let Some(asks) = route.privilege(method) else { continue };
             let fits = match *entity {
                 "" => asks == Privilege::None && method == "GET",
-                // Beside Redfish: what is shown of nodes needs a login, what passes between us and a device the manager's
-                // privilege.
+                // Beside Redfish: what is shown of nodes needs a login, what passes between us and a device, or
+                // decides what a device must prove, the manager's privilege.
                 "ours" if route.path.starts_with("/trace") => asks == Privilege::ConfigureManager && method == "GET",
+                "ours" if route.path.starts_with("/trust") => asks == Privilege::ConfigureManager,
                 "ours" => asks == Privilege::Login && method == "GET",
                 entity => {
                     let less = LESS.iter().any(|(of, on, less, _)| (*of, *on, *less) == (entity, method, asks));

@@ -72,7 +72,7 @@ fn find(seen: &Seen<'_>) -> Result<SessionRecord, Fault> {
     let id = seen.id(0);
     let session = seen.service.access.sessions().into_iter().find(|session| session.id == id);
     let session = session.ok_or_else(|| seen.not_found())?;
-    if may_see(seen, &session) { Ok(session) } else { Err(Fault::forbidden()) }
+    if may_see(seen, &session) { Ok(session) } else { Err(seen.withheld()) }
 }
 
 fn body(session: &SessionRecord) -> Resource {
@@ -132,7 +132,8 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
 pub fn delete(asked: Asked<'_>) -> Pending<'_> {
     Box::pin(async move {
         let session = find(&asked.seen)?;
-        asked.seen.service.access.end_session(&session.id).await.map_err(|error| {
+        let ended = asked.seen.service.access.end_session(&session, asked.seen.caller, asked.origin).await;
+        ended.map_err(|error| {
             let words = format!("{error}; the session has ended, and a crash may bring it back");
             let messages = vec![Message::ours("CannotWrite", &[&words]), Message::base("InsufficientStorage", &[])];
             Fault { status: 507, messages, retry_after: None, allow: None }

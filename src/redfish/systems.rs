@@ -13,7 +13,7 @@ use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, In
 /// `GET /redfish/v1/Systems`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let table = seen.service.fleet.table();
-    let members = table.keys().map(resource::system);
+    let members = seen.visible(&table).map(|node| resource::system(&node.id));
     Ok(Resource::collection(SYSTEMS, "ComputerSystemCollection", "Computer Systems", members))
 }
 
@@ -57,7 +57,8 @@ pub fn resource(view: &NodeView) -> Resource {
             },
         },
     });
-    Resource::new(&uri, "ComputerSystem.v1_27_0", view.id.as_str(), &format!("Node {}", view.id), properties)
+    // Its name is its id: Tinkerbell finds a system by `Name`.
+    Resource::new(&uri, "ComputerSystem.v1_27_0", view.id.as_str(), view.id.as_str(), properties)
         .with("Boot", boot(view))
         .with("PowerState", resource::power_state(view))
         .with_etag(etag(view))

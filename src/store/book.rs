@@ -6,12 +6,14 @@ use super::inbox::Weight;
 use super::record::{Content, Key};
 use super::state::{Change, Entry};
 use super::{Store, put_entry, size};
-use crate::account::{AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SessionRecord};
+use crate::account::{
+    ACCOUNTS_MAX, AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SESSIONS_MAX, SessionRecord,
+    check_name,
+};
 use crate::node::journal::JournalFuture;
 
-/// Sessions that are kept. Above it the one that was used the longest time ago goes: a client that makes a session for
-/// each request would fill the disk otherwise.
-pub const SESSIONS_MAX: usize = 4096;
+/// Sessions that are kept: all that may be open at once. Above it the one that was used the longest time ago goes.
+pub const SESSIONS_KEPT_MAX: usize = ACCOUNTS_MAX * SESSIONS_MAX;
 
 /// The name of the value with the rules about logins.
 const RULES: &str = "access";
@@ -25,6 +27,9 @@ impl AccountBook for Store {
     /// Makes an account durable, in the place of the one with that name.
     fn put_account(&self, account: AccountRecord) -> AccountFuture {
         let key = Key::Account(account.username.clone());
+        if let Err(why) = check_name(&account.username) {
+            return or_why(self.refuse(&key, format!("the name {why}")));
+        }
         or_why(self.put_record(&key, &Content::Account(account.clone()), Change::PutAccount(account)))
     }
 
@@ -94,7 +99,7 @@ impl Store {
     fn session_too_many(&self, key: &Key) -> Option<String> {
         let inner = self.inbox.lock();
         let sessions = || inner.state.entries.range(Key::Session(String::new())..Key::Value(String::new()));
-        if inner.state.get(key).is_some() || sessions().count() < SESSIONS_MAX {
+        if inner.state.get(key).is_some() || sessions().count() < SESSIONS_KEPT_MAX {
             return None;
         }
         let session = |entry: &Entry| match &entry.content {

@@ -49,9 +49,11 @@ use self::inbox::{Inbox, Timing, Waiting, Weight};
 pub use self::opening::{OpenReport, Outcome};
 use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
 use self::state::{Change, Entry, State};
+use crate::account::{check_hash, check_name};
 use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
+use crate::node::trust::{TrustBook, TrustRecord};
 use crate::telemetry::Metrics;
 
 /// How long [`Store::close`] waits for the last write: longer than a write, its repetition in `state.json` and the
@@ -213,8 +215,8 @@ impl Store {
 
     /// Whether this is an export, or the content of a `state.json`, that can be restored.
     pub fn check(text: &str) -> Result<(), StoreError> {
-        let read = backup::decode(text);
-        read.map(drop).map_err(|error| StoreError::Unreadable(error.to_string()))
+        let backup = backup::decode(text).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+        accounts_of(&backup.state).map_err(StoreError::Unreadable)
     }
 
     /// Puts an export, or the content of a `state.json`, in the place of everything. Commands in it are left out: they
@@ -224,6 +226,7 @@ impl Store {
             backup::BackupError::Newer(found) => StoreError::Newer { dir: self.dir.clone(), found },
             error => StoreError::Unreadable(error.to_string()),
         })?;
+        accounts_of(&backup.state).map_err(StoreError::Unreadable)?;
         let mut left_out = backup.dropped;
         let mut records = BTreeMap::new();
         for (key, Entry { mut content, .. }) in backup.state.entries {
@@ -257,6 +260,19 @@ impl Drop for Store {
     }
 }
 
+/// Looks at the accounts of a document that people may have edited: they take logins as those of nodes.yaml do.
+fn accounts_of(state: &State) -> Result<(), String> {
+    for (key, Entry { content, .. }) in &state.entries {
+        let (Key::Account(name), Content::Account(account)) = (key, content) else { continue };
+        if account.username != *name {
+            return Err(format!("the record of account {name:?} is the one of another name, {:?}", account.username));
+        }
+        check_name(name).map_err(|why| format!("account {name:?}: the name {why}"))?;
+        check_hash(&account.password_hash).map_err(|why| format!("account {name:?}: password_hash {why}"))?;
+    }
+    Ok(())
+}
+
 /// The size of a record, or why it is too large.
 fn size(content: &Content) -> Result<usize, String> {
     // What belongs to a node shares one record; half of it for each leaves room.
@@ -272,6 +288,20 @@ fn size(content: &Content) -> Result<usize, String> {
 fn put_entry(state: &mut State, key: Key, content: Content) {
     let revision = state.entries.get(&key).map_or(0, |entry| entry.revision);
     state.entries.insert(key, Entry { revision, content });
+}
+
+impl TrustBook for Store {
+    fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
+        self.inbox.lock().state.trust(node)
+    }
+
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+        let change = Change::Trust(node.clone(), trust.clone());
+        match trust {
+            Some(trust) => self.put_record(&Key::Trust(node.clone()), &Content::Trust(trust), change),
+            None => self.put(change),
+        }
+    }
 }
 
 impl Journal for Store {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -13,6 +14,7 @@ use thiserror::Error;
 use crate::account::{AccountRecord, SessionRecord};
 use crate::node::NodeId;
 use crate::node::journal::{BootRecord, Intent, SeenRecord};
+use crate::node::trust::TrustRecord;
 
 /// The layout of records and of the whole state directory. A directory with a higher number is not touched.
 pub const FORMAT: u32 = 1;
@@ -34,6 +36,8 @@ pub enum Key {
     Node(NodeId),
     /// What was last seen of a node.
     Seen(NodeId),
+    /// What the device of a node ever proved.
+    Trust(NodeId),
     /// An account, by its name.
     Account(String),
     /// A session, by its id.
@@ -49,6 +53,7 @@ impl fmt::Display for Key {
         match self {
             Key::Node(id) => write!(f, "node/{id}"),
             Key::Seen(id) => write!(f, "seen/{id}"),
+            Key::Trust(id) => write!(f, "trust/{id}"),
             Key::Account(name) => write!(f, "account/{name}"),
             Key::Session(id) => write!(f, "session/{id}"),
             Key::Value(name) => write!(f, "value/{name}"),
@@ -68,6 +73,7 @@ impl FromStr for Key {
         match kind {
             "node" => name.parse().map(Key::Node).map_err(|_| odd()),
             "seen" => name.parse().map(Key::Seen).map_err(|_| odd()),
+            "trust" => name.parse().map(Key::Trust).map_err(|_| odd()),
             "account" => Ok(Key::Account(name.into())),
             "session" => Ok(Key::Session(name.into())),
             "value" => Ok(Key::Value(name.into())),
@@ -103,6 +109,8 @@ pub enum Content {
     Node(Commanded),
     /// Under [`Key::Seen`].
     Seen(SeenRecord),
+    /// Under [`Key::Trust`].
+    Trust(Arc<TrustRecord>),
     /// Under [`Key::Account`].
     Account(AccountRecord),
     /// Under [`Key::Session`].
@@ -142,6 +150,7 @@ impl Content {
         match self {
             Content::Node(body) => serde_json::to_value(body),
             Content::Seen(body) => serde_json::to_value(body),
+            Content::Trust(body) => serde_json::to_value(&**body),
             Content::Account(body) => serde_json::to_value(body),
             Content::Session(body) => serde_json::to_value(body),
             Content::Value(body) => Ok(body.clone()),
@@ -155,6 +164,7 @@ impl Content {
         match key {
             Key::Node(_) => serde_json::from_slice(body).map(Content::Node),
             Key::Seen(_) => serde_json::from_slice(body).map(Content::Seen),
+            Key::Trust(_) => serde_json::from_slice(body).map(Arc::new).map(Content::Trust),
             Key::Account(_) => serde_json::from_slice(body).map(Content::Account),
             Key::Session(_) => serde_json::from_slice(body).map(Content::Session),
             Key::Value(_) => serde_json::from_slice(body).map(Content::Value),
@@ -212,6 +222,7 @@ mod tests {
     use super::*;
     use crate::clock::Wall;
     use crate::node::journal::Stage;
+    use crate::node::trust::{Proof, Proven};
     use crate::node::{Power, ResetType};
 
     fn samples() -> Vec<(Key, Content)> {
@@ -234,12 +245,18 @@ mod tests {
             abilities: None,
             inventory: None,
         };
+        let trust = TrustRecord {
+            device: "Tapo plug at 192.0.2.11".into(),
+            since: Wall(1),
+            proven: Proven { proof: Proof::Answer, device_id: Some("id".into()), ..Proven::default() },
+        };
         vec![
             (
                 Key::Node(node.clone()),
                 Content::Node(Commanded { intent: Some(intent), boot: Some(Default::default()) }),
             ),
-            (Key::Seen(node), Content::Seen(seen)),
+            (Key::Seen(node.clone()), Content::Seen(seen)),
+            (Key::Trust(node), Content::Trust(Arc::new(trust))),
             (Key::Value("service".into()), Content::Value(serde_json::json!({ "uuid": "x" }))),
             (Key::Manifest, Content::Manifest(Manifest { format: FORMAT, count: 3, sum: 4 })),
         ]
@@ -277,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_change_of_a_byte_is_noticed(which in 0usize..4, at in any::<prop::sample::Index>(), xor in 1u8..) {
+        fn any_change_of_a_byte_is_noticed(which in 0usize..5, at in any::<prop::sample::Index>(), xor in 1u8..) {
             let (key, content) = samples().remove(which);
             let mut bytes = encode(&key, 42, &content).unwrap();
             let at = at.index(bytes.len());
@@ -286,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn any_cut_is_noticed(which in 0usize..4, at in any::<prop::sample::Index>()) {
+        fn any_cut_is_noticed(which in 0usize..5, at in any::<prop::sample::Index>()) {
             let (key, content) = samples().remove(which);
             let bytes = encode(&key, 42, &content).unwrap();
             prop_assert!(decode(&key, &bytes[..at.index(bytes.len())]).is_err());

@@ -20,6 +20,9 @@ use super::record::{self, Content, FORMAT, Key, Manifest};
 use super::state::{Entry, State};
 use crate::node::journal::Stage;
 
+/// Longer names of damaged records are cut where they are told.
+const NAME_SHOWN_MAX: usize = 80;
+
 /// What was read from the database.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -47,7 +50,8 @@ impl Found {
     pub fn from_pairs(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Found {
         let mut found = Found::default();
         for (key_bytes, bytes) in pairs {
-            let name = String::from_utf8_lossy(&key_bytes).chars().take(80).collect::<String>();
+            // The whole key: what is cut is for people alone.
+            let name = String::from_utf8_lossy(&key_bytes);
             let entry = name.parse().and_then(|key| {
                 let (revision, content) = record::decode(&key, &bytes)?;
                 Ok((key, revision, content))
@@ -57,7 +61,10 @@ impl Found {
                 Ok((key, revision, content)) => {
                     found.entries.insert(key, Entry { revision, content });
                 }
-                Err(error) => found.dropped.push(format!("the record {name:?} was damaged and is dropped: {error}")),
+                Err(error) => {
+                    let name: String = name.chars().take(NAME_SHOWN_MAX).collect();
+                    found.dropped.push(format!("the record {name:?} was damaged and is dropped: {error}"));
+                }
             }
         }
         found

@@ -4,11 +4,13 @@
 //! only then adopted, so that a change which could not be written is never seen by a reader nor by a later backup.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::record::{Commanded, Content, Key};
 use crate::account::{AccountRecord, SessionRecord};
 use crate::node::NodeId;
 use crate::node::journal::{BootRecord, Intent, NodeRecord, SeenRecord};
+use crate::node::trust::TrustRecord;
 
 /// A record in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +40,8 @@ pub enum Change {
     Intent(NodeId, Intent),
     /// A new boot override of a node.
     Boot(NodeId, BootRecord),
+    /// What the device of a node proved, or that nothing is on record.
+    Trust(NodeId, Option<Arc<TrustRecord>>),
     /// An account made or changed.
     PutAccount(AccountRecord),
     /// An account gone, with its sessions.
@@ -60,6 +64,7 @@ impl Change {
         match self {
             Change::Intent(..) => "intent",
             Change::Boot(..) => "boot",
+            Change::Trust(..) => "trust",
             Change::PutAccount(_) | Change::DeleteAccount(_) => "account",
             Change::PutValue(..) | Change::DeleteValue(_) => "value",
             Change::Replace(_) => "restore",
@@ -70,8 +75,8 @@ impl Change {
 
     /// Whether the backup is to follow at once: what was deleted, or an old password, must not come back from it.
     pub fn wants_backup(&self) -> bool {
-        use Change::{DeleteAccount, DeleteValue, PutAccount, Replace};
-        matches!(self, PutAccount(_) | DeleteAccount(_) | DeleteValue(_) | Replace(_))
+        use Change::{DeleteAccount, DeleteValue, PutAccount, Replace, Trust};
+        matches!(self, PutAccount(_) | DeleteAccount(_) | DeleteValue(_) | Replace(_) | Trust(_, None))
     }
 }
 
@@ -100,7 +105,15 @@ impl State {
     /// All that is known of a node.
     pub fn node(&self, node: &NodeId) -> NodeRecord {
         let Commanded { intent, boot } = self.commanded(node);
-        NodeRecord { intent, boot, seen: self.seen(node).cloned() }
+        NodeRecord { intent, boot, seen: self.seen(node).cloned(), trust: self.trust(node) }
+    }
+
+    /// What the device of a node ever proved.
+    pub fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
+        match self.get(&Key::Trust(node.clone())) {
+            Some(Content::Trust(trust)) => Some(trust.clone()),
+            _ => None,
+        }
     }
 
     /// The accounts in the order of their names.
@@ -149,6 +162,9 @@ impl State {
                 let mut commanded = self.planned(node, plan);
                 commanded.boot = Some(boot.clone());
                 plan.insert(Key::Node(node.clone()), Some(Content::Node(commanded)));
+            }
+            Change::Trust(node, trust) => {
+                drop(plan.insert(Key::Trust(node.clone()), trust.clone().map(Content::Trust)));
             }
             Change::PutAccount(account) => {
                 plan.insert(Key::Account(account.username.clone()), Some(Content::Account(account.clone())));
@@ -251,6 +267,7 @@ mod tests {
             change: 1,
             password_change_required: false,
             created: Wall(0),
+            scope: None,
         };
         let mut plan = Plan::new();
         state.plan(&Change::PutAccount(account.clone()), &mut plan);

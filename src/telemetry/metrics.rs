@@ -22,6 +22,9 @@ const PREFIX: &str = "plugfish";
 /// What can become of an event for a subscriber.
 const EVENT_OUTCOMES: [&str; 5] = ["delivered", "streamed", "failed", "given_up", "dropped"];
 
+/// How a login can end.
+const LOGIN_OUTCOMES: [&str; 5] = ["ok", "wrong", "locked", "slowed", "busy"];
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RedfishLabels {
     route: &'static str,
@@ -44,6 +47,7 @@ pub struct Metrics {
     config_ok: Gauge,
     config_ok_at: Gauge<f64, std::sync::atomic::AtomicU64>,
     events: Family<Label, Counter>,
+    logins: Family<Label, Counter>,
 }
 
 /// From a healthy plug's 20 ms to the request deadline.
@@ -84,10 +88,14 @@ impl Metrics {
             config_ok: Gauge::default(),
             config_ok_at: Gauge::default(),
             events: Family::default(),
+            logins: Family::default(),
         };
         // So that the first of a kind is an increase.
         for outcome in EVENT_OUTCOMES {
             drop(metrics.events.get_or_create(&[("outcome", outcome)]));
+        }
+        for outcome in LOGIN_OUTCOMES {
+            drop(metrics.logins.get_or_create(&[("outcome", outcome)]));
         }
         metrics.store_is_writable(true);
         metrics.register();
@@ -157,6 +165,11 @@ impl Metrics {
             "Events for subscribers: delivered, streamed, failed (a try), given_up, dropped (their queue was full)",
             self.events.clone(),
         );
+        registry.register(
+            "logins",
+            "Passwords that clients sent: ok, wrong, locked (the account takes none), slowed and busy (not looked at)",
+            self.logins.clone(),
+        );
         registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 
@@ -202,6 +215,11 @@ impl Metrics {
     /// What became of an event for one subscriber.
     pub fn event(&self, outcome: &'static str) {
         self.events.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// A client sent a password.
+    pub fn login(&self, outcome: &'static str) {
+        self.logins.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// The configuration was read: whether it is the running one now, and when that was (since 1970).
@@ -269,6 +287,7 @@ mod tests {
             "plugfish_config_last_reload_successful 0",
             "plugfish_config_last_reload_success_timestamp_seconds 1700000000.5",
             "plugfish_events_total{outcome=\"dropped\"} 0",
+            "plugfish_logins_total{outcome=\"wrong\"} 0",
             "\nprocess_open_fds ",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

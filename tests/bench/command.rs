@@ -7,6 +7,7 @@ use std::time::Duration;
 use plugfish::clock::Clock;
 use plugfish::driver::tapo::TapoConfig;
 use plugfish::driver::{DriverConfig, Drivers};
+use plugfish::node::trust::VolatileBook;
 use plugfish::node::{BootOverride, NodeId, Order};
 use plugfish::sim::Plug;
 use plugfish::telemetry::Metrics;
@@ -37,7 +38,8 @@ pub fn reset() -> Vec<Figure> {
         };
         let node: NodeId = "alone".parse().unwrap();
         let mut driver =
-            Drivers::new(Clock::system(), Metrics::new(), Arc::default()).open(&node, &DriverConfig::Tapo(config));
+            Drivers::new(Clock::system(), Metrics::new(), Arc::default(), Arc::new(VolatileBook::default()))
+                .open(&node, &DriverConfig::Tapo(config));
         driver.read().await.unwrap();
         let (mut through, mut bare) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {

@@ -143,6 +143,7 @@ async fn service(dir: &Path) -> Data<Service> {
         change: 1,
         password_change_required: false,
         created: Wall(1),
+        scope: None,
     };
     store.put_account(admin).await.unwrap();
     let bus = EventBus::new();
@@ -156,12 +157,14 @@ async fn service(dir: &Path) -> Data<Service> {
     }
     // The actors live until the process ends.
     std::mem::forget(keeper);
+    let access = Arc::new(Access::new(store.clone(), clock.clone(), metrics.clone(), true));
+    let shelf = Arc::new(StoreShelf(store.clone()));
     Data::new(Service {
         fleet,
-        access: Arc::new(Access::new(store.clone(), clock.clone(), true)),
+        access: access.clone(),
         uuid: store.service_uuid(),
         port: 0,
-        events: Events::start(Arc::new(StoreShelf(store.clone())), clock.clone(), metrics.clone()),
+        events: Events::start(shelf, access, clock.clone(), metrics.clone()),
         certificate: None,
         recorder: Arc::default(),
         bodies: Arc::default(),

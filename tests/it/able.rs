@@ -209,8 +209,9 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 .apply(vec![NodeSetup { spec, wiring: 0, device: Arc::new(move || Box::new(Fake(pc.clone()))) }])
                 .await;
             let fleet = keeper.fleet();
-            let access = Arc::new(Access::new(store.clone(), clock.clone(), false));
-            let events = Events::start(Arc::new(StoreShelf(store.clone())), clock.clone(), metrics.clone());
+            let access = Arc::new(Access::new(store.clone(), clock.clone(), metrics.clone(), false));
+            let shelf = Arc::new(StoreShelf(store.clone()));
+            let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
             let (uuid, port, certificate) = (store.service_uuid(), address.port(), None);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use plugfish::clock::Clock;
 use plugfish::driver::Drivers;
 use plugfish::node::device::{FailureClass, PowerDevice};
+use plugfish::node::trust::VolatileBook;
 use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power};
 use plugfish::sim::Power as Computer;
 use plugfish::sim::fault::Trick;
@@ -37,7 +38,8 @@ async fn settled(machines: impl IntoIterator<Item = MachineConfig>) -> Rig {
 
 /// The device of a machine, without a daemon.
 fn device(machine: &Machine) -> Box<dyn PowerDevice> {
-    Drivers::new(Clock::system(), Metrics::new(), Arc::default()).open(&"n".parse().unwrap(), &driver_of(machine))
+    Drivers::new(Clock::system(), Metrics::new(), Arc::default(), Arc::new(VolatileBook::default()))
+        .open(&"n".parse().unwrap(), &driver_of(machine))
 }
 
 async fn alone(config: MachineConfig) -> (plugfish::sim::Rack, Arc<Machine>, Box<dyn PowerDevice>) {

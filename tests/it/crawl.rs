@@ -25,7 +25,7 @@ fn is_hidden(uri: &str, who: &str) -> bool {
         || uri.contains("/Certificates/")
 }
 
-async fn ask(rig: &Rig, who: Option<(&str, &str)>, method: &str, path: &str) -> Response {
+pub async fn ask(rig: &Rig, who: Option<(&str, &str)>, method: &str, path: &str) -> Response {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let mut request = rig.client.request(method.clone(), format!("http://{}{path}", rig.address));
     if let Some((name, password)) = who {
@@ -39,7 +39,7 @@ async fn ask(rig: &Rig, who: Option<(&str, &str)>, method: &str, path: &str) -> 
 }
 
 /// Every URI that a body names.
-fn uris(value: &Value, found: &mut BTreeSet<String>) {
+pub fn uris(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
             for (name, value) in object {
@@ -58,7 +58,7 @@ fn uris(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 /// What holds for every resource.
-fn check(uri: &str, body: &Value) {
+pub fn check(uri: &str, body: &Value) {
     assert_eq!(body["@odata.id"].as_str(), uri.split('?').next(), "{body}");
     assert!(body["Name"].as_str().is_some_and(|name| !name.is_empty()), "{uri}");
     match body.get("Members").and_then(Value::as_array) {

@@ -17,13 +17,13 @@ const SUBMIT: &str = "/redfish/v1/EventService/Actions/EventService.SubmitTestEv
 
 /// Somebody who listens, and answers each delivery with the next of some statuses, the last of them for good. A status of
 /// 0 is no answer at all.
-struct Listener {
-    url: String,
-    heard: mpsc::UnboundedReceiver<(String, Value)>,
+pub struct Listener {
+    pub url: String,
+    pub heard: mpsc::UnboundedReceiver<(String, Value)>,
 }
 
 impl Listener {
-    async fn start(statuses: &'static [u16]) -> Listener {
+    pub async fn start(statuses: &'static [u16]) -> Listener {
         Listener::with(statuses, None).await
     }
 
@@ -51,7 +51,7 @@ impl Listener {
     }
 
     /// The next delivery: its head and its body.
-    async fn next(&mut self) -> (String, Value) {
+    pub async fn next(&mut self) -> (String, Value) {
         let heard = tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await;
         let heard = heard.expect("nothing was delivered").unwrap();
         assert_eq!(crate::schemas::faults(&heard.1), Vec::<String>::new(), "{:#}", heard.1);

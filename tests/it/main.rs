@@ -11,6 +11,7 @@
 )]
 
 mod able;
+mod access;
 mod accounts;
 mod amt;
 mod browsers;
@@ -35,6 +36,7 @@ mod reset;
 mod resources;
 mod rig;
 mod schemas;
+mod scoped;
 mod sim;
 mod slow;
 mod soak;

@@ -20,6 +20,7 @@ const GROWTH_MAX: u64 = 48 * 1024;
 
 /// A folder with a configuration of this many nodes, all of them away.
 fn fleet(nodes: usize, tls: &str) -> tempfile::TempDir {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();

@@ -34,6 +34,7 @@ pub struct Rig {
     pub clock: Clock,
     pub state: PathBuf,
     nodes: Vec<NodePlan>,
+    accounts: Vec<AccountPlan>,
     tls: Option<TlsPlan>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -88,7 +89,8 @@ impl Rig {
         let scratch = tempfile::tempdir().unwrap();
         let state = scratch.path().join("state");
         let listen = "127.0.0.1:0".parse().unwrap();
-        let (address, stop, thread) = serve(listen, state.clone(), nodes.clone(), tls.clone()).await;
+        let accounts = accounts();
+        let (address, stop, thread) = serve(listen, state.clone(), nodes.clone(), accounts.clone(), tls.clone()).await;
         let client = Client::builder()
             .tls_danger_accept_invalid_certs(true)
             .no_proxy()
@@ -103,6 +105,7 @@ impl Rig {
             clock,
             state,
             nodes,
+            accounts,
             tls,
             stop: Some(stop),
             thread: Some(thread),
@@ -216,9 +219,18 @@ impl Rig {
         self.restart_at(self.address).await;
     }
 
+    /// The same with an account that sees these nodes only.
+    pub async fn restart_with(&mut self, name: &str, role: Role, nodes: &[&str]) {
+        let scope = nodes.iter().map(|node| (*node).to_owned()).collect();
+        self.accounts.retain(|account| account.username != name);
+        self.accounts.push(AccountPlan { scope: Some(scope), ..account(name, PASSWORD, role) });
+        self.restart().await;
+    }
+
     async fn restart_at(&mut self, listen: SocketAddr) {
         self.stop();
-        let (address, stop, thread) = serve(listen, self.state.clone(), self.nodes.clone(), self.tls.clone()).await;
+        let (nodes, accounts) = (self.nodes.clone(), self.accounts.clone());
+        let (address, stop, thread) = serve(listen, self.state.clone(), nodes, accounts, self.tls.clone()).await;
         (self.address, self.stop, self.thread) = (address, Some(stop), Some(thread));
     }
 }
@@ -239,7 +251,13 @@ impl Drop for Rig {
 pub type Served = (SocketAddr, oneshot::Sender<()>, std::thread::JoinHandle<()>);
 
 /// Runs a daemon in a thread until the sender is dropped.
-async fn serve(listen: SocketAddr, state_dir: PathBuf, nodes: Vec<NodePlan>, tls: Option<TlsPlan>) -> Served {
+async fn serve(
+    listen: SocketAddr,
+    state_dir: PathBuf,
+    nodes: Vec<NodePlan>,
+    accounts: Vec<AccountPlan>,
+    tls: Option<TlsPlan>,
+) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::spawn(move || {
@@ -252,11 +270,7 @@ async fn serve(listen: SocketAddr, state_dir: PathBuf, nodes: Vec<NodePlan>, tls
                 metrics: MetricsAccess::Public,
                 edge: EdgePlan::default(),
                 state_dir,
-                accounts: vec![
-                    account(USER, PASSWORD, Role::Administrator),
-                    account("looker", "looks only", Role::ReadOnly),
-                    account("operator", "switches", Role::Operator),
-                ],
+                accounts,
                 nodes,
             };
             let mut running = Running::start(plan, Clock::system()).await.unwrap();
@@ -272,7 +286,16 @@ async fn serve(listen: SocketAddr, state_dir: PathBuf, nodes: Vec<NodePlan>, tls
 }
 
 fn account(username: &str, password: &str, role: Role) -> AccountPlan {
-    AccountPlan { username: username.into(), password_hash: hash_password(password).unwrap(), role }
+    AccountPlan { username: username.into(), password_hash: hash_password(password).unwrap(), role, scope: None }
+}
+
+/// Those that every rig has.
+fn accounts() -> Vec<AccountPlan> {
+    vec![
+        account(USER, PASSWORD, Role::Administrator),
+        account("looker", "looks only", Role::ReadOnly),
+        account("operator", "switches", Role::Operator),
+    ]
 }
 
 fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use plugfish::clock::Clock;
 use plugfish::node::NodeId;
 use plugfish::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
+use plugfish::node::trust::{TrustBook, TrustRecord};
 use plugfish::store::Store;
 use plugfish::store::rehearsal::Rehearsal;
 use serde::Serialize;
@@ -261,6 +262,18 @@ impl Paper {
             }
             result
         })
+    }
+}
+
+impl TrustBook for Paper {
+    fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
+        self.store.trust(node)
+    }
+
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+        let write = self.store.record_trust(node, trust);
+        self.wake.notify_one();
+        write
     }
 }
 

@@ -262,7 +262,8 @@ fn accounts_have_a_name_a_password_and_perhaps_a_role() {
     let config = top(&format!(
         "accounts:\n- {{ username: a, password: x, role: Operator }}\n- {{ username: b, password_hash: '{HASH}', role: ReadOnly }}"
     ));
-    let account = |username: &str, password, role| AccountSeed { username: username.into(), password, role };
+    let account =
+        |username: &str, password, role| AccountSeed { username: username.into(), password, role, scope: None };
     assert_eq!(
         config.accounts,
         [
@@ -289,6 +290,33 @@ fn accounts_have_a_name_a_password_and_perhaps_a_role() {
         &["1: accounts[0].password_hash: is there beside password; only one of them can hold"],
     );
     check_top("accounts: { username: a }", &["1: accounts: must be a list, not a group of keys"]);
+}
+
+#[test]
+fn an_account_is_limited_to_nodes_that_are_there() {
+    let nodes = "nodes:\n- { id: node-4, tapo: { address: 192.0.2.4, username: u, password: p } }\n\
+                 - { id: node-5, tapo: { address: 192.0.2.5, username: u, password: p } }\n";
+    let one = config(&format!("accounts: [{{ username: a, password: x, nodes: [node-5, node-4, node-5] }}]\n{nodes}"));
+    let scope = one.accounts[0].scope.clone().unwrap();
+    assert!(scope.has("node-4") && scope.has("node-5") && !scope.has("node-6"));
+    check(
+        &format!(
+            "accounts:\n- {{ username: a, password: x, nodes: [node-4, nod-5] }}\n- {{ username: b, password: x, nodes: [] }}\n\
+             - {{ username: c, password: x, nodes: [elsewhere, ..] }}\n- {{ username: d, password: x, nodes: node-4 }}\n{nodes}"
+        ),
+        &[
+            "2: accounts[0].nodes[1]: there is no node nod-5 in nodes, did you mean node-5?",
+            "3: accounts[1].nodes: has no node in it; leave the key out for all nodes",
+            "4: accounts[2].nodes[0]: there is no node elsewhere in nodes",
+            "4: accounts[2].nodes[1]: a node id cannot be \".\" or \"..\"",
+            "5: accounts[3].nodes: must be a list, not text",
+        ],
+    );
+    // What is wrong with a node is said there, and not a second time here.
+    check(
+        "accounts: [{ username: a, password: x, nodes: [n] }]\nnodes: [{ id: n }]\n",
+        &["2: nodes[0]: has no device; add tapo: { address: 192.0.2.11 } or amt: { address: 192.0.2.12 }"],
+    );
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl TapoPlug {
             abilities: None,
             unstudied: false,
             notices,
+            ..Observation::default()
         })
     }
 

@@ -10,10 +10,7 @@ use thiserror::Error;
 
 use super::password::hash_password;
 use super::{Access, AuthError, read, write};
-use crate::account::{AccessRules, AccountError, AccountRecord, Role, account_id};
-
-/// Accounts at once: as many as nodes.yaml may have.
-pub const ACCOUNTS_MAX: usize = 256;
+use crate::account::{ACCOUNTS_MAX, AccessRules, AccountError, AccountRecord, Role, account_id};
 
 /// Why accounts or rules are not changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -30,8 +27,8 @@ pub enum AccountRefusal {
     /// There are [`ACCOUNTS_MAX`].
     #[error("there are {ACCOUNTS_MAX} accounts already; delete one that is not needed")]
     Full,
-    /// Nobody could manage accounts any more.
-    #[error("it is the last enabled account with the role Administrator; make another one first")]
+    /// No account could manage accounts any more.
+    #[error("it is the last enabled account with the role Administrator for all nodes; make another one first")]
     LastAdministrator,
     /// A wrong password would be forgotten later than the lock it leads to.
     #[error("wrong passwords cannot be held against an account for longer than it is locked")]
@@ -92,7 +89,8 @@ impl Access {
                 (_, ACCOUNTS_MAX..) => return Err(AccountRefusal::Full),
                 _ => {}
             }
-            let account = Arc::new(AccountRecord { created: access.clock.now().wall, change: 1, ..new });
+            let scope = access.configured(&new.username).flatten();
+            let account = Arc::new(AccountRecord { created: access.clock.now().wall, change: 1, scope, ..new });
             access.book.put_account((*account).clone()).await?;
             write(&access.accounts).insert(account.username.clone(), account.clone());
             Ok(account)
@@ -129,6 +127,7 @@ impl Access {
             let account = Arc::new(account);
             access.book.put_account((*account).clone()).await?;
             write(&access.accounts).insert(account.username.clone(), account.clone());
+            access.changes.send_replace(());
             if change.unlock || renewed {
                 access.lockout().forget(&account.username);
             }
@@ -196,7 +195,7 @@ impl Access {
 
     /// Refuses to go on when nobody but `account` could manage accounts.
     fn spare_last_administrator(&self, account: &AccountRecord) -> Result<(), AccountRefusal> {
-        let rules = |other: &AccountRecord| other.enabled && other.role == Role::Administrator;
+        let rules = |other: &AccountRecord| other.enabled && other.role == Role::Administrator && other.scope.is_none();
         let other = |other: &Arc<AccountRecord>| other.username != account.username && rules(other);
         if rules(account) && !read(&self.accounts).values().any(other) {
             return Err(AccountRefusal::LastAdministrator);

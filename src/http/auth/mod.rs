@@ -7,9 +7,12 @@
 //! before, are affected neither by somebody else's guesses nor by the lock of the account that these lead to.
 
 mod accounts;
+mod audit;
 mod guesses;
+mod pass;
 mod password;
 mod queue;
+mod scopes;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -24,14 +27,19 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tokio::sync::watch;
 
-use crate::account::{AccessRules, AccountBook, AccountRecord, Role};
+use crate::account::{AccessRules, AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
-pub use accounts::{ACCOUNTS_MAX, AccountChange, AccountRefusal};
+use crate::telemetry::Metrics;
+pub use accounts::{AccountChange, AccountRefusal};
+use audit::{Audit, Failure};
 pub(in crate::http) use guesses::source;
 use guesses::{Lockout, Throttle};
+pub use pass::Pass;
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
-pub use sessions::{NewSession, SESSIONS_MAX};
+pub use scopes::Configured;
+pub use sessions::NewSession;
 
 /// How long right credentials are remembered after their last use. A changed or disabled account ends it at once.
 const VERDICT_LIFE: Duration = Duration::from_secs(3600);
@@ -56,6 +64,8 @@ pub struct Caller {
     pub session: Option<Arc<str>>,
     /// It has to change its password before it may do anything else.
     pub must_change_password: bool,
+    /// The only nodes that it sees; all of them without.
+    pub scope: Option<NodeScope>,
 }
 
 /// What a role may do (DSP0266, "Privilege model").
@@ -103,17 +113,30 @@ impl Caller {
     /// The one who asks where no login is wanted.
     pub fn anyone() -> Caller {
         let name = "anonymous".into();
-        Caller { name, role: Role::Administrator, session: None, must_change_password: false }
+        Caller { name, role: Role::Administrator, session: None, must_change_password: false, scope: None }
     }
 
     /// `name` is the account's; whoever asks often keeps it.
     fn of(account: &AccountRecord, name: Arc<str>, session: Option<Arc<str>>) -> Caller {
-        Caller { name, role: account.role, session, must_change_password: account.password_change_required }
+        let must_change_password = account.password_change_required;
+        Caller { name, role: account.role, session, must_change_password, scope: account.scope.clone() }
     }
 
-    /// Whether the caller's role has this privilege.
+    /// Whether the caller has this privilege over the whole service. One who sees only some nodes changes nothing that
+    /// concerns the others: neither accounts nor the service itself.
     pub fn may(&self, privilege: Privilege) -> bool {
+        let is_shared = matches!(privilege, Privilege::ConfigureManager | Privilege::ConfigureUsers);
+        !(is_shared && self.scope.is_some()) && self.may_on_node(privilege)
+    }
+
+    /// Whether the caller has this privilege over the nodes that it sees.
+    pub fn may_on_node(&self, privilege: Privilege) -> bool {
         privilege == Privilege::None || Privilege::of(self.role).contains(&privilege)
+    }
+
+    /// Whether there is such a node for the caller.
+    pub fn sees(&self, node: &str) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.has(node))
     }
 }
 
@@ -151,6 +174,8 @@ pub struct Access {
     clock: Clock,
     required: bool,
     accounts: RwLock<HashMap<String, Arc<AccountRecord>>>,
+    /// What nodes.yaml says of the accounts that it names.
+    scopes: RwLock<scopes::Configured>,
     rules: RwLock<AccessRules>,
     sessions: RwLock<HashMap<Key, Arc<sessions::Session>>>,
     verdicts: RwLock<HashMap<Key, Verdict>>,
@@ -159,16 +184,20 @@ pub struct Access {
     checking: Arc<queue::CheckQueue>,
     lockout: Mutex<Lockout>,
     throttle: Mutex<Throttle>,
+    audit: Audit,
+    /// Told when an account or a session was changed or has ended.
+    changes: watch::Sender<()>,
     /// One change of accounts at a time, from the look at what is there to its place in the tables.
     writing: tokio::sync::Mutex<()>,
 }
 
 impl Access {
     /// The tables as the book has them. Without `required`, everybody is let in.
-    pub fn new(book: Arc<dyn AccountBook>, clock: Clock, required: bool) -> Access {
+    pub fn new(book: Arc<dyn AccountBook>, clock: Clock, metrics: Arc<Metrics>, required: bool) -> Access {
         let accounts = book.accounts().into_iter().map(|account| (account.username.clone(), Arc::new(account)));
         Access {
             accounts: RwLock::new(accounts.collect()),
+            scopes: RwLock::default(),
             rules: RwLock::new(book.rules()),
             sessions: RwLock::new(sessions::load(book.as_ref(), clock.now())),
             verdicts: RwLock::default(),
@@ -176,6 +205,8 @@ impl Access {
             checking: Arc::default(),
             lockout: Mutex::default(),
             throttle: Mutex::default(),
+            audit: Audit::new(metrics),
+            changes: watch::Sender::default(),
             writing: tokio::sync::Mutex::default(),
             book,
             clock,
@@ -208,6 +239,7 @@ impl Access {
             return Ok(verdict.caller);
         }
         let account = self.prove(key, name, Zeroizing::new(password.to_owned()), origin).await?;
+        self.audit.logged_in(name, None, origin, self.clock.now().mono);
         Ok(Caller::of(&account, name.into(), None))
     }
 
@@ -219,10 +251,18 @@ impl Access {
         password: Zeroizing<String>,
         origin: Option<IpAddr>,
     ) -> Result<Arc<AccountRecord>, AuthError> {
-        self.throttle().take(origin, self.clock.now().mono).map_err(AuthError::Slowed)?;
+        let failed = |account: Option<&str>, why| {
+            self.audit.not_logged_in(account, why, origin, self.clock.now().mono);
+            AuthError::Wrong
+        };
+        if let Err(pause) = self.throttle().take(origin, self.clock.now().mono) {
+            failed(None, Failure::Slowed);
+            return Err(AuthError::Slowed(pause));
+        }
         let mut turn = match self.turn(origin).await {
             Ok(turn) => turn,
             Err(busy) => {
+                failed(None, Failure::Busy);
                 self.throttle().give_back(origin);
                 return Err(busy);
             }
@@ -236,8 +276,10 @@ impl Access {
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let check = move || password::is_right(&password, hash.as_ref(), &mut turn.memory);
         let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        let account = account.ok_or(AuthError::Wrong)?;
-        if right && !self.is_locked(name) {
+        let known = read(&self.accounts).contains_key(name).then_some(name);
+        let account = account.ok_or_else(|| failed(known, Failure::Wrong))?;
+        let locked = self.is_locked(name);
+        if right && !locked {
             self.throttle().give_back(origin);
             self.checking.forget(origin);
             self.lockout().forget(name);
@@ -251,7 +293,12 @@ impl Access {
                 "too many wrong passwords; it takes none for a while"
             );
         }
-        Err(AuthError::Wrong)
+        Err(failed(known, if locked { Failure::Locked } else { Failure::Wrong }))
+    }
+
+    /// Notes in the log that a request which would change something was answered.
+    pub fn note_write(&self, by: &Caller, from: Option<IpAddr>, method: &str, path: &str, status: u16) {
+        self.audit.wrote(by, from, method, path, status, self.clock.now().mono);
     }
 
     /// Whether too many wrong passwords have locked the account of this name.

@@ -10,11 +10,8 @@ use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 
 use super::{Access, AuthError, Caller, Key, read, write};
-use crate::account::{AccountBook, AccountError, AccountRecord, SessionRecord};
+use crate::account::{AccountBook, AccountError, AccountRecord, SESSIONS_MAX, SessionRecord};
 use crate::clock::{Mono, Now, secret_bytes};
-
-/// Sessions at once. Ironic leaves sessions behind when it is killed; the one idle for longest makes room.
-pub const SESSIONS_MAX: usize = 64;
 
 /// How often the last use of a session is written down.
 pub(super) const TOUCH_EVERY: Duration = Duration::from_secs(60);
@@ -93,8 +90,9 @@ impl Access {
             Some(verdict) => verdict.account,
             None => self.prove(key, name, password, origin).await?,
         };
-        let origin = origin.map(|origin| origin.to_canonical().to_string());
-        let session = self.open_session(&account, origin, context).ok_or(AuthError::Wrong)?;
+        let address = origin.map(|origin| origin.to_canonical().to_string());
+        let session = self.open_session(&account, address, context).ok_or(AuthError::Wrong)?;
+        self.audit.logged_in(name, Some(&session.record.id), origin, self.clock.now().mono);
         // A disk that fails keeps nobody out, least of all whoever comes to look what is wrong.
         if let Err(error) = self.book.settle_session(&session.record.id).await {
             let id = session.record.id.as_str();
@@ -128,12 +126,14 @@ impl Access {
         let timeout = self.session_timeout();
         let over = sessions.iter().filter(|(_, session)| session.is_over(now.mono, timeout));
         let mut gone: Vec<Key> = over.map(|(key, _)| *key).collect();
-        while sessions.len() - gone.len() >= SESSIONS_MAX {
-            let still_there = sessions.iter().filter(|(key, _)| !gone.contains(*key));
-            let idle_longest = still_there.min_by_key(|(_, session)| session.last_used.load(Ordering::Relaxed));
-            let Some((key, _)) = idle_longest else { break };
-            gone.push(*key);
-        }
+        let own = |(key, session): &(&Key, &Arc<Session>)| {
+            session.record.username == account.username && !gone.contains(*key)
+        };
+        let mut own: Vec<_> = sessions.iter().filter(own).collect();
+        own.sort_by_key(|(_, session)| session.last_used.load(Ordering::Relaxed));
+        let too_many = (own.len() + 1).saturating_sub(SESSIONS_MAX);
+        let idle_longest: Vec<Key> = own.iter().take(too_many).map(|(key, _)| **key).collect();
+        gone.extend(idle_longest);
         for session in gone.iter().filter_map(|key| sessions.remove(key)) {
             self.book.delete_session(&session.record.id);
         }
@@ -171,9 +171,21 @@ impl Access {
         records
     }
 
-    /// Ends a session. With an error it has ended, but may come back with a crash.
-    pub async fn end_session(&self, id: &str) -> Result<(), AccountError> {
-        self.end_sessions(|session| session.id == id).await
+    /// Whether this session has neither ended nor run out.
+    pub(super) fn has_session(&self, id: &str) -> bool {
+        let (now, timeout) = (self.clock.now().mono, self.session_timeout());
+        read(&self.sessions).values().any(|session| *session.id == *id && !session.is_over(now, timeout))
+    }
+
+    /// Ends a session as a client wants it. With an error it has ended, but may come back with a crash.
+    pub async fn end_session(
+        &self,
+        session: &SessionRecord,
+        by: &Caller,
+        origin: Option<IpAddr>,
+    ) -> Result<(), AccountError> {
+        self.audit.logged_out(&session.username, &session.id, by, origin);
+        self.end_sessions(|other| other.id == session.id).await
     }
 
     /// Ends the sessions that `over` names: at once, and durably when this resolves to `Ok`.
@@ -187,6 +199,7 @@ impl Access {
             }
             !ends
         });
+        self.changes.send_replace(());
         for settled in settled {
             settled.await?;
         }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::sessions::TOUCH_EVERY;
 use super::*;
-use crate::account::{AccessRules, AccountFuture, SessionRecord};
+use crate::account::{AccessRules, AccountFuture, SESSIONS_MAX, SessionRecord};
 use crate::clock::Wall;
 
 #[derive(Default)]
@@ -62,6 +62,7 @@ fn account(username: &str, password: &str) -> AccountRecord {
         change: 1,
         password_change_required: false,
         created: Wall(0),
+        scope: None,
     }
 }
 
@@ -71,7 +72,7 @@ fn book(password: &str) -> Arc<Book> {
 }
 
 fn access(book: &Arc<Book>) -> Arc<Access> {
-    Arc::new(Access::new(book.clone(), Clock::system(), true))
+    Arc::new(Access::new(book.clone(), Clock::system(), Metrics::new(), true))
 }
 
 fn header(name: &str, password: &str) -> Vec<u8> {
@@ -265,7 +266,7 @@ async fn sessions_live_in_the_book_and_the_oldest_idle_one_makes_room() {
     let first = access.session("one").await.unwrap();
     assert!(!format!("{:?}", book.sessions()).contains(&first.token));
     assert_eq!(access.token(&first.token).await.unwrap().session, Some(first.record.id.into()));
-    let again = Access::new(book.clone(), Clock::system(), true);
+    let again = Access::new(book.clone(), Clock::system(), Metrics::new(), true);
     assert!(again.token(&first.token).await.is_ok(), "a restart keeps it");
     for _ in 0..SESSIONS_MAX {
         tokio::time::sleep(Duration::from_millis(1)).await; // creation times in milliseconds must differ
@@ -273,14 +274,14 @@ async fn sessions_live_in_the_book_and_the_oldest_idle_one_makes_room() {
     }
     assert_eq!(access.sessions().len(), SESSIONS_MAX);
     assert_eq!(access.token(&first.token).await, Err(AuthError::Wrong));
-    access.end_session(&access.sessions()[0].id).await.unwrap();
+    access.end_session(&access.sessions()[0], &Caller::anyone(), None).await.unwrap();
     assert_eq!((access.sessions().len(), book.sessions().len()), (SESSIONS_MAX - 1, SESSIONS_MAX - 1));
 }
 
 #[tokio::test]
 async fn an_idle_session_is_over_and_a_used_one_is_not() {
     let book = book("one");
-    let access = Access::new(book, Clock::simulated(1, Wall(1_795_000_000_000)), true);
+    let access = Access::new(book, Clock::simulated(1, Wall(1_795_000_000_000)), Metrics::new(), true);
     let session = access.session("one").await.unwrap();
     tokio::time::pause();
     let timeout = Duration::from_secs(access.rules().session_seconds.into());
@@ -298,4 +299,75 @@ async fn an_idle_session_is_over_and_a_used_one_is_not() {
     access.clock.sleep(timeout + TOUCH_EVERY).await;
     assert_eq!(access.token(&session.token).await, Err(AuthError::Wrong));
     assert!(access.sessions().is_empty());
+}
+
+#[tokio::test]
+async fn a_pass_ends_when_its_session_runs_out() {
+    let access = Access::new(book("one"), Clock::simulated(1, Wall(1_795_000_000_000)), Metrics::new(), true);
+    let access = Arc::new(access);
+    let session = access.session("one").await.unwrap();
+    let by_basic = access.pass(&access.basic("admin", "one").await.unwrap());
+    let pass = access.pass(&session.caller);
+    assert!(pass.holds() && pass.name() == "admin");
+    tokio::time::pause();
+    access.clock.sleep(Duration::from_secs(access.rules().session_seconds.into()) + TOUCH_EVERY).await;
+    assert!(!pass.holds() && by_basic.holds());
+}
+
+#[tokio::test]
+async fn the_sessions_of_one_account_make_no_room_for_those_of_another() {
+    let book = book("one");
+    let access = access(&book);
+    access.add_account(account("other", "two")).await.unwrap();
+    let other = access.log_in("other", "two".to_owned().into(), None, None).await.unwrap();
+    for _ in 0..SESSIONS_MAX * 3 {
+        access.session("one").await.unwrap();
+    }
+    assert!(access.token(&other.token).await.is_ok());
+    assert_eq!(access.sessions().len(), SESSIONS_MAX + 1);
+}
+
+fn scope(nodes: &[&str]) -> Option<NodeScope> {
+    Some(nodes.iter().map(|node| (*node).to_owned()).collect())
+}
+
+#[tokio::test]
+async fn a_limit_of_the_file_holds_at_once_for_sessions_and_remembered_passwords() {
+    let book = book("one");
+    let access = access(&book);
+    let session = access.session("one").await.unwrap();
+    let before = access.basic("admin", "one").await.unwrap();
+    assert!(before.sees("n-1") && before.sees("n-2") && before.may(Privilege::ConfigureUsers));
+
+    access.set_scopes(Configured::from([("admin".into(), scope(&["n-1"])), ("later".into(), scope(&["n-2"]))])).await;
+    for caller in [access.token(&session.token).await.unwrap(), access.basic("admin", "one").await.unwrap()] {
+        assert!(caller.sees("n-1") && !caller.sees("n-2"));
+        let over_all = [Privilege::ConfigureUsers, Privilege::ConfigureManager].map(|privilege| caller.may(privilege));
+        assert_eq!(over_all, [false, false]);
+        assert!(caller.may(Privilege::ConfigureComponents) && caller.may_on_node(Privilege::ConfigureManager));
+    }
+    // One that is made over Redfish under a name of the file has the limit of the file.
+    let later = access.add_account(account("later", "two")).await.unwrap();
+    assert_eq!(later.scope, scope(&["n-2"]));
+
+    // A restart without the file saying anything of it, and one with a file that takes the limit away.
+    let access = Access::new(book.clone(), Clock::system(), Metrics::new(), true);
+    access.set_scopes(Configured::new()).await;
+    assert!(!access.basic("admin", "one").await.unwrap().sees("n-2"), "forgotten in the file is not opened");
+    access.set_scopes(Configured::from([("admin".into(), None)])).await;
+    assert!(access.basic("admin", "one").await.unwrap().sees("n-2"));
+}
+
+#[tokio::test]
+async fn an_administrator_of_some_nodes_does_not_count_as_the_last_one() {
+    let book = book("one");
+    let access = access(&book);
+    access.add_account(account("part", "two")).await.unwrap();
+    access.set_scopes(Configured::from([("part".into(), scope(&["n-1"]))])).await;
+    let admin = access.account("admin").unwrap();
+    assert_eq!(access.delete_account(admin, false).await, Err(AccountRefusal::LastAdministrator));
+    let hears = |name| [Some("n-1"), Some("n-2"), None].map(|node| access.hears_of(name, node));
+    assert_eq!(hears("part"), [true, false, false]);
+    assert_eq!(access.delete_account(access.account("part").unwrap(), false).await, Ok(()));
+    assert_eq!((hears("part"), hears("admin")), ([false; 3], [true; 3]), "nothing for what it left behind");
 }

@@ -107,11 +107,15 @@ impl Link {
         self.hold = None;
         self.failures = self.failures.saturating_add(1);
         let pause = match error.class {
-            FailureClass::Refused => REFUSED_RETRY,
+            FailureClass::Refused | FailureClass::Distrusted => REFUSED_RETRY,
             FailureClass::Busy => backoff(self.failures).max(BUSY_REST),
             _ => backoff(self.failures),
         };
         self.retry_at = Some(mono + pause.mul_f64((1.0 + moment.swing * BACKOFF_JITTER).max(0.0)));
+        if error.class == FailureClass::Distrusted && !self.open {
+            self.open = true;
+            return Some(Happening::DeviceDistrusted { why: error.text.clone() });
+        }
         if self.failures >= BREAKER_FAILURES && self.silent_for >= kind.silence_max && !self.open {
             self.open = true;
             return Some(Happening::DeviceLost { why: error.text.clone() });
@@ -153,7 +157,11 @@ impl Link {
             WARN_FAILURES.. if self.silent_for >= kind.silence_max / 2 => Health::Warning,
             _ => return None,
         };
-        let words = if error.class == FailureClass::Refused { "is not to be used" } else { "does not answer" };
+        let words = match error.class {
+            FailureClass::Refused => "is not to be used",
+            FailureClass::Distrusted => "is not believed",
+            _ => "does not answer",
+        };
         Some(("DeviceAway", severity, format!("{device} {words}: {}", error.text), since))
     }
 

@@ -10,6 +10,7 @@
 //! - `boot.rs`: the boot override, from its change to the boot that uses it.
 //! - `link.rs`: the device that fails: backoff, breaker, the held login.
 //! - `seen.rs`: what the device last said.
+//! - `trust.rs`: what the device proved of itself.
 //! - `report.rs`: what readers are shown.
 
 mod boot;
@@ -20,6 +21,7 @@ mod report;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use super::device::{DeviceError, FailureClass, Findings, LogEntry, Notice, Observation};
 use super::event::{Cause, Happening};
 use super::journal::{BootRecord, Intent, JournalError, NodeRecord, SeenRecord};
+use super::trust::TrustRecord;
 use super::{BootOverride, BootPatch, Inventory, NodeSpec, Order, Power, Refusal, ResetType};
 use crate::clock::{Mono, Now, Wall};
 use boot::Applied;
@@ -103,6 +106,13 @@ pub enum Input {
         /// The connection is another one: forget its failures.
         rewired: bool,
     },
+    /// A person wants what is on record of the device forgotten: it is another one.
+    ResetTrust {
+        /// The one who waits for an answer.
+        ticket: Ticket,
+        /// The account's name.
+        by: String,
+    },
     /// A person wants the device to be tried now, with a new session.
     Renew,
     /// No new commands from here on.
@@ -137,6 +147,8 @@ pub enum Save {
     Intent(Intent),
     /// Its boot override.
     Boot(BootRecord),
+    /// That nothing is on record of its device.
+    ForgetTrust,
 }
 
 /// An operation on the device.
@@ -172,6 +184,8 @@ enum Saving {
     Boot { record: BootRecord, ticket: Ticket },
     /// A boot override for one boot that was used up.
     BootConsumed,
+    /// The record of the device is forgotten, asked for by a client.
+    ForgetTrust { by: String, ticket: Ticket },
 }
 
 /// A command that did not become what was asked.
@@ -188,6 +202,8 @@ struct Failed {
 pub struct Machine {
     spec: NodeSpec,
     seen: Option<Seen>,
+    /// What is on record of the device.
+    trust: Option<Arc<TrustRecord>>,
     notices: Vec<(Notice, Wall)>,
     boot: BootRecord,
     /// The accepted command that is being carried out.
@@ -229,6 +245,7 @@ impl Machine {
         Machine {
             spec,
             seen,
+            trust: record.trust,
             notices: Vec::new(),
             boot: record.boot.unwrap_or_default(),
             command,
@@ -271,13 +288,11 @@ impl Machine {
                 self.spec = spec;
                 self.inventory = known_inventory(&self.spec, self.seen.as_ref());
                 if rewired {
-                    (self.outdated, self.unread) = (self.in_flight.is_some(), true);
-                    self.link = Link::default();
-                    self.next_poll = moment.now.mono;
-                    self.command_may_try(moment.now.mono);
+                    self.device_is_new(moment.now.mono);
                 }
                 self.next_poll = self.next_poll.min(moment.now.mono + self.spec.rules.poll_interval);
             }
+            Input::ResetTrust { ticket, by } => self.reset_trust(ticket, by, out),
             Input::Renew => {
                 out.push(Effect::ForgetSession);
                 self.link.try_now(moment.now.mono);
@@ -364,6 +379,13 @@ impl Machine {
                 self.boot_unchanged(out);
             }
             (Saving::BootConsumed, Ok(())) => {}
+            (Saving::ForgetTrust { by, ticket }, Ok(())) => {
+                self.trust_forgotten(by, moment.now.mono, out);
+                out.push(Effect::Answer(ticket, Ok(())));
+            }
+            (Saving::ForgetTrust { ticket, .. }, Err(error)) => {
+                out.push(Effect::Answer(ticket, Err(refused(error))));
+            }
             (Saving::BootConsumed, Err(error)) => {
                 let text =
                     format!("the used up boot override is not recorded, it may come back after a restart: {error}");
@@ -379,7 +401,9 @@ impl Machine {
             return;
         }
         let result = result.and_then(|outcome| match &outcome {
-            Outcome::Seen(observation) => self.same_machine(observation).map(|()| outcome),
+            Outcome::Seen(observation) => {
+                self.is_proved(observation).and_then(|()| self.same_machine(observation)).map(|()| outcome)
+            }
             _ => Ok(outcome),
         });
         match result {
@@ -412,6 +436,7 @@ impl Machine {
     /// A reading arrived. What the device says now is the truth, whoever asked for it.
     fn observed(&mut self, observation: Observation, started: Mono, moment: Moment, out: &mut Vec<Effect>) {
         let now = moment.now;
+        self.learn(&observation, out);
         self.take_notices(&observation.notices, now.wall, out);
         if observation.unstudied {
             self.study_at.get_or_insert(now.mono);

@@ -318,7 +318,7 @@ impl Machine {
         // An order of a command that was superseded meanwhile says nothing about the new one.
         let own = !matches!(op, Op::Order(order, _) if *order != command.order);
         let doubtful_nmi = own && matches!(op, Op::Order(Order::Nmi, _)) && error.class != FailureClass::NotReady;
-        let hopeless = matches!(error.class, FailureClass::Auth | FailureClass::Locked)
+        let hopeless = matches!(error.class, FailureClass::Auth | FailureClass::Locked | FailureClass::Distrusted)
             || own && error.class == FailureClass::Refused;
         if (hopeless && !command.owes_on()) || doubtful_nmi {
             let why = format!("{} was given up: {}: {error}", command.in_words(), self.spec.device);

@@ -25,6 +25,7 @@ impl Machine {
             device: self.spec.device.clone(),
             is_outlet: self.spec.kind.is_outlet,
             about: seen.map(|seen| seen.about.clone()),
+            trust: self.trust.clone(),
             power: seen.map(|seen| seen.power),
             seen_at: seen.map(|seen| seen.at),
             seen_mono: seen.and_then(|seen| seen.mono),

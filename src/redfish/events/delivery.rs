@@ -72,10 +72,13 @@ pub async fn deliver(events: Arc<Events>, id: String, queue: Arc<Queue>) {
 async fn deliver_one(events: &Arc<Events>, id: &str, next: &Next, client: &mut Option<Client>) -> Outcome {
     let mut failures: u32 = 0;
     loop {
-        // Looked up at each try: a change by a client counts at once.
+        // Looked up at each try: a change by a client counts at once, and so does the end of an account.
         let Some(subscription) = events.subscription(id).filter(|subscription| !subscription.suspended) else {
             return Outcome::GivenUp;
         };
+        if !events.access.is_enabled(&subscription.owner) {
+            return Outcome::GivenUp;
+        }
         let why = match post(events, &subscription, next, client).await {
             Ok(()) => {
                 if failures > 0 {

@@ -22,6 +22,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, secret_bytes};
+use crate::http::auth::Access;
+use crate::node::NodeId;
 use crate::node::event::Event;
 use crate::telemetry::Metrics;
 pub use readings::SubscriberMetrics;
@@ -34,10 +36,10 @@ use subscription::{Settings, Subscription};
 /// Events that can be replayed to a stream that was cut off: as many as it can be given at once. They have some 700 bytes each.
 const REPLAY_MAX: usize = queue::QUEUE_MAX;
 
-/// Subscriptions at once. Each has a task and may keep a connection open.
+/// Subscriptions of one account at once. Each has a task and may keep a connection open.
 const SUBSCRIPTIONS_MAX: usize = 32;
 
-/// Streams at once, over all workers.
+/// Streams of one account at once, over all workers; its own oldest one makes room.
 const STREAMS_MAX: usize = 32;
 
 /// Under which name settings are kept.
@@ -65,7 +67,7 @@ pub trait Shelf: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventRefusal {
     /// There are as many as there can be.
-    #[error("there are as many subscribers as there can be; delete one first")]
+    #[error("this account has as many subscriptions as it can have; delete one first")]
     Full,
     /// Somebody else changed it since the client read it.
     #[error("it was changed in the meantime; read it again")]
@@ -99,6 +101,16 @@ pub enum Shown {
     Stream(Arc<Stream>),
 }
 
+impl Shown {
+    /// The account that made it.
+    pub fn owner(&self) -> &str {
+        match self {
+            Shown::Delivery(subscription, _) => &subscription.owner,
+            Shown::Stream(stream) => &stream.owner,
+        }
+    }
+}
+
 struct State {
     /// The id of the next event.
     next: u64,
@@ -110,6 +122,7 @@ struct State {
 
 /// See the top of the file.
 pub struct Events {
+    access: Arc<Access>,
     clock: Clock,
     metrics: Arc<Metrics>,
     shelf: Arc<dyn Shelf>,
@@ -120,8 +133,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// The hub as the shelf has it. Deliveries run on the runtime on which this is called.
-    pub fn start(shelf: Arc<dyn Shelf>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Events> {
+    /// The hub as the shelf has it; `access` says which nodes a subscriber sees. Deliveries run on the runtime on which this
+    /// is called.
+    pub fn start(shelf: Arc<dyn Shelf>, access: Arc<Access>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Events> {
         // reqwest looks for it; a second start (tests in one process) keeps the first one's.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let stored = |value: Value| serde_json::from_value::<Settings>(value).ok();
@@ -131,9 +145,15 @@ impl Events {
         let next = u64::try_from(clock.now().wall.0).unwrap_or(0);
         let state = State { next, recent: VecDeque::new(), subscribers: BTreeMap::new(), settings, stopped: false };
         let (runtime, changing) = (Handle::current(), tokio::sync::Mutex::default());
-        let events = Arc::new(Events { clock, metrics, shelf, runtime, state: Mutex::new(state), changing });
+        let events = Arc::new(Events { access, clock, metrics, shelf, runtime, state: Mutex::new(state), changing });
         for (name, value) in subscriptions {
             match serde_json::from_value::<Subscription>(value) {
+                Ok(subscription) if !events.access.has_account(&subscription.owner) => {
+                    // Its account was deleted and the process ended before this was done.
+                    let (events, owner) = (events.clone(), subscription.owner.clone());
+                    events.add(subscription);
+                    events.runtime.clone().spawn(async move { events.end_owned(&owner).await });
+                }
                 Ok(subscription) => events.add(subscription),
                 Err(error) => tracing::error!(event = "subscription_lost", name, "it cannot be read: {error}"),
             }
@@ -152,7 +172,9 @@ impl Events {
                 Ok(event) => {
                     let news = record::news(&event);
                     self.publish(news.len(), |index, id, group| {
-                        news.get(index).map(|news| Record::of(news, id, group, event.at))
+                        let mut record = Record::of(news.get(index)?, id, group, event.at);
+                        record.node = Some(event.node.clone());
+                        Some(record)
                     });
                 }
                 Err(RecvError::Lagged(lost)) => {
@@ -184,7 +206,7 @@ impl Events {
             }
             state.recent.push_back(record.clone());
             state.subscribers.retain(|id, subscriber| {
-                if !subscriber.want.takes(&record) {
+                if !self.is_for(&subscriber.want, &record) {
                     return true;
                 }
                 let had_room = subscriber.queue.push(record.clone());
@@ -199,6 +221,17 @@ impl Events {
                 !is_cut
             });
         }
+    }
+
+    /// Whether a subscriber wants this event and may have it, by what its owner sees now.
+    fn is_for(&self, want: &Want, record: &Record) -> bool {
+        let (takes, owner) = match want {
+            Want::Delivery { subscription, .. } => {
+                (!subscription.suspended && subscription.selection.takes(record), &subscription.owner)
+            }
+            Want::Stream(stream) => (stream.takes(record), &stream.owner),
+        };
+        takes && self.access.hears_of(owner, record.node.as_ref().map(NodeId::as_str))
     }
 
     /// Lets a subscription live: its queue and its task.
@@ -216,8 +249,7 @@ impl Events {
         mut subscription: Subscription,
     ) -> Result<Arc<Subscription>, EventRefusal> {
         let _turn = self.changing.lock().await;
-        let is_delivery = |subscriber: &&Subscriber| matches!(subscriber.want, Want::Delivery { .. });
-        if self.lock().subscribers.values().filter(is_delivery).count() >= SUBSCRIPTIONS_MAX {
+        if self.owned(&subscription.owner).len() >= SUBSCRIPTIONS_MAX {
             return Err(EventRefusal::Full);
         }
         subscription.id = hex::encode(secret_bytes::<8>());
@@ -273,6 +305,27 @@ impl Events {
         let gone = self.lock().subscribers.remove(id).ok_or(EventRefusal::Gone)?;
         gone.end();
         Ok(())
+    }
+
+    /// The ids of the subscriptions of an account.
+    fn owned(&self, owner: &str) -> Vec<String> {
+        let state = self.lock();
+        let own = state.subscribers.iter().filter(|(_, subscriber)| match &subscriber.want {
+            Want::Delivery { subscription, .. } => subscription.owner == owner,
+            Want::Stream(_) => false,
+        });
+        own.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Ends the subscriptions of an account that is gone, durably. Nothing is sent to them from its end on.
+    pub async fn end_owned(&self, owner: &str) {
+        for id in self.owned(owner) {
+            match self.end(&id, None).await {
+                Ok(()) => tracing::info!(event = "subscription_ended", subscription = id, owner, "its account is gone"),
+                // The next start tries again.
+                Err(error) => tracing::error!(event = "subscription_not_ended", subscription = id, owner, "{error}"),
+            }
+        }
     }
 
     /// A subscriber took nothing for as long as it was to be tried: its subscription is deleted, or suspended.
@@ -339,15 +392,6 @@ impl Events {
         let mut state = self.lock();
         state.stopped = true;
         std::mem::take(&mut state.subscribers).into_values().for_each(Subscriber::end);
-    }
-}
-
-impl Want {
-    fn takes(&self, record: &Record) -> bool {
-        match self {
-            Want::Delivery { subscription, .. } => !subscription.suspended && subscription.selection.takes(record),
-            Want::Stream(stream) => stream.takes(record),
-        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Record {
     pub event_type: String,
     /// `OK`, `Warning` or `Critical`.
     pub severity: String,
+    /// The node to which it happened; `None` for a test.
+    pub node: Option<NodeId>,
     body: Map<String, Value>,
 }
 
@@ -72,7 +74,7 @@ impl Record {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let origin = body.get("OriginOfCondition").and_then(|origin| origin["@odata.id"].as_str()).map(str::to_owned);
         let facts = facts(&text("MessageId"), "EventService", &origin.unwrap_or_default());
-        Record { id, facts, event_type: text("EventType"), severity: text("MessageSeverity"), body }
+        Record { id, facts, event_type: text("EventType"), severity: text("MessageSeverity"), node: None, body }
     }
 }
 
@@ -156,9 +158,14 @@ pub fn news(event: &Event) -> Vec<News> {
         }
         Happening::CommandFailed { why, .. } => vec![ours("CommandFailed", why.clone(), "Alert")],
         Happening::CommandOverdue { why, .. } => vec![ours("CommandOverdue", why.clone(), "Alert")],
-        Happening::DeviceLost { why } => vec![about_device(node, "DeviceAway", why)],
+        Happening::DeviceLost { why } | Happening::DeviceDistrusted { why } => {
+            vec![about_device(node, "DeviceAway", why)]
+        }
         Happening::LoginRefused { why, .. } => vec![about_device(node, "LoginRefused", why)],
-        Happening::Noticed { text } => vec![about_device(node, "DeviceNotice", text)],
+        Happening::Noticed { text } | Happening::TrustLearned { text } => {
+            vec![about_device(node, "DeviceNotice", text)]
+        }
+        Happening::TrustReset { by, text } => vec![about_device(node, "DeviceNotice", &format!("{by} reset {text}"))],
         Happening::DeviceFound => {
             vec![about_device(node, "DeviceBack", &format!("the device of {node} answers again"))]
         }
@@ -252,6 +259,9 @@ mod tests {
             Happening::CommandFailed { reset, why: why() },
             Happening::CommandOverdue { reset, why: why() },
             Happening::DeviceLost { why: why() },
+            Happening::DeviceDistrusted { why: why() },
+            Happening::TrustLearned { text: why() },
+            Happening::TrustReset { by: why(), text: why() },
             Happening::DeviceFound,
             Happening::LoginRefused { why: why(), until: Wall(0) },
             Happening::BootConsumed,

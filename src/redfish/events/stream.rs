@@ -10,7 +10,8 @@ use futures_util::stream;
 use super::queue::{Next, Queue};
 use super::record::{Record, payload};
 use super::{EventRefusal, Events, STREAMS_MAX, Subscriber, Want};
-use crate::clock::secret_bytes;
+use crate::clock::{Mono, secret_bytes};
+use crate::http::auth::Pass;
 use crate::redfish::query::filter::Filter;
 
 /// How often something is written where nothing happens: connections that are silent for longer get cut by what lies
@@ -24,6 +25,7 @@ pub struct Stream {
     pub id: String,
     /// Who reads it.
     pub owner: String,
+    opened: Mono,
     filter: Option<Filter>,
 }
 
@@ -39,6 +41,7 @@ struct Open {
     events: Arc<Events>,
     stream: Arc<Stream>,
     queue: Arc<Queue>,
+    pass: Pass,
     greeted: bool,
 }
 
@@ -49,20 +52,30 @@ impl Drop for Open {
 }
 
 impl Events {
-    /// Opens a stream. With `after`, what has happened since the event with that id comes first, as far as it is still
+    /// Opens a stream, which ends with the access of its reader. With `after`, what has happened since the event with that id comes first, as far as it is still
     /// known.
     pub fn open_stream(
         self: &Arc<Events>,
-        owner: String,
+        pass: Pass,
         filter: Option<Filter>,
         after: Option<u64>,
     ) -> Result<impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + use<>, EventRefusal> {
-        let stream = Arc::new(Stream { id: hex::encode(secret_bytes::<8>()), owner, filter });
+        let (owner, opened) = (pass.name().to_owned(), self.clock.now().mono);
+        let stream = Arc::new(Stream { id: hex::encode(secret_bytes::<8>()), owner, opened, filter });
         let queue = Arc::new(Queue::default());
         let mut state = self.lock();
-        let is_stream = |subscriber: &&Subscriber| matches!(subscriber.want, Want::Stream(_));
-        if state.stopped || state.subscribers.values().filter(is_stream).count() >= STREAMS_MAX {
+        if state.stopped {
             return Err(EventRefusal::Full);
+        }
+        let own = state.subscribers.values().filter_map(|subscriber| match &subscriber.want {
+            Want::Stream(other) if other.owner == stream.owner => Some(other.clone()),
+            _ => None,
+        });
+        let mut own: Vec<_> = own.collect();
+        own.sort_by_key(|other| other.opened);
+        for oldest in own.iter().take((own.len() + 1).saturating_sub(STREAMS_MAX)) {
+            tracing::warn!(event = "stream_cut", stream = oldest.id, owner = oldest.owner, "too many of this account");
+            state.subscribers.remove(&oldest.id).into_iter().for_each(Subscriber::end);
         }
         if let Some(after) = after {
             // With the id of another process, or of too long ago, nobody knows how many are missing: at least one.
@@ -70,7 +83,8 @@ impl Events {
             if after < state.next && after + 1 < first {
                 queue.lose(1);
             }
-            let missed = state.recent.iter().filter(|record| record.id > after && stream.takes(record));
+            let want = Want::Stream(stream.clone());
+            let missed = state.recent.iter().filter(|record| record.id > after && self.is_for(&want, record));
             for record in missed {
                 queue.push(record.clone());
             }
@@ -79,7 +93,7 @@ impl Events {
             .subscribers
             .insert(stream.id.clone(), Subscriber { queue: queue.clone(), want: Want::Stream(stream.clone()) });
         drop(state);
-        let open = Open { events: self.clone(), stream, queue, greeted: false };
+        let open = Open { events: self.clone(), stream, queue, pass, greeted: false };
         Ok(stream::unfold(open, |mut open| async move {
             let text = open.next().await?;
             Some((Ok(Bytes::from(text)), open))
@@ -94,7 +108,21 @@ impl Open {
             // Lets the headers go out at once.
             return Some(": this stream is open\n\n".into());
         }
-        match self.events.clock.limit(KEEP_ALIVE_EVERY, self.queue.next()).await {
+        let heard = loop {
+            let heard = tokio::select! {
+                heard = self.events.clock.limit(KEEP_ALIVE_EVERY, self.queue.next()) => Some(heard),
+                () = self.pass.changed() => None,
+            };
+            if !self.pass.holds() {
+                let (stream, owner) = (self.stream.id.as_str(), self.stream.owner.as_str());
+                tracing::info!(event = "stream_ended", stream, owner, "the access of its reader has ended");
+                return None;
+            }
+            if let Some(heard) = heard {
+                break heard;
+            }
+        };
+        match heard {
             None => Some(": still here\n\n".into()),
             Some(None) => None,
             Some(Some(Next { record, lost })) => {

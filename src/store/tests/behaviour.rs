@@ -3,7 +3,9 @@
 use futures_util::future::join_all;
 
 use super::*;
+use crate::account::NAME_CHARS_MAX;
 use crate::node::journal::Journal;
+use crate::node::trust::{Proof, Proven, TrustBook, TrustRecord};
 use crate::store::Outcome;
 
 #[test]
@@ -127,12 +129,12 @@ fn a_session_is_durable_when_somebody_waits_for_it_and_so_is_its_end() {
 fn the_session_that_was_used_the_longest_time_ago_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open_counted(dir.path(), Metrics::new(), lazy());
-    for n in 0..crate::store::book::SESSIONS_MAX as i64 + 3 {
+    for n in 0..crate::store::book::SESSIONS_KEPT_MAX as i64 + 3 {
         let used = if n == 1 { 1_000_000 } else { n };
         store.put_session(SessionRecord { last_used: Wall(used), ..session(&n.to_string(), "admin") });
     }
     let there: Vec<String> = store.sessions().into_iter().map(|session| session.id).collect();
-    assert_eq!(there.len(), crate::store::book::SESSIONS_MAX);
+    assert_eq!(there.len(), crate::store::book::SESSIONS_KEPT_MAX);
     assert!(there.contains(&"1".into()));
     assert!(["0", "2", "3"].iter().all(|gone| !there.contains(&(*gone).into())));
 }
@@ -195,6 +197,57 @@ fn what_is_no_export_is_not_restored() {
 }
 
 #[test]
+fn accounts_of_an_export_are_looked_at_before_they_are_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let document = |key: &str, account: AccountRecord| {
+        let records = serde_json::json!({ key: { "revision": 1, "content": account } });
+        serde_json::json!({ "plugfish_state": 1, "revision": 1, "written": 0, "records": records }).to_string()
+    };
+    let hash = |cost: &str| AccountRecord {
+        password_hash: format!("$argon2id$v=19${cost}$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"),
+        ..account("admin")
+    };
+    let long = "u".repeat(NAME_CHARS_MAX + 1);
+    for (key, record, why) in [
+        ("account/admin", hash("m=4194304,t=2,p=1"), "too much memory or time"),
+        ("account/admin", hash("m=19456,t=4000000,p=1"), "too much memory or time"),
+        ("account/admin", AccountRecord { password_hash: "plain".into(), ..account("admin") }, "not a password hash"),
+        ("account/admin", account("root"), "of another name"),
+        (&format!("account/{long}"), account(&long), "at most 254"),
+        ("account/a:b", account("a:b"), "colon"),
+    ] {
+        let text = document(key, record);
+        let said = [Store::check(&text).unwrap_err(), store.restore(&text).map(drop).unwrap_err()];
+        assert!(said.iter().all(|error| error.to_string().contains(why)), "{why}: {said:?}");
+    }
+    Store::check(&document("account/admin", account("admin"))).unwrap();
+}
+
+#[test]
+fn the_longest_names_survive_every_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let longest = ["u".repeat(62), "\u{e9}".repeat(NAME_CHARS_MAX)];
+    let (store, _) = open(dir.path());
+    for name in &longest {
+        wait(store.put_account(account(name))).unwrap();
+        wait(store.put_value(&format!("account_made/{name}"), true.into())).unwrap();
+    }
+    store.put_session(session("1", &longest[0]));
+    store.close();
+    for _ in 0..2 {
+        let (store, report) = open(dir.path());
+        assert_eq!((report.outcome, report.notes), (Outcome::Whole, vec![]));
+        assert_eq!(store.accounts().len(), longest.len());
+        assert!(longest.iter().all(|name| store.value(&format!("account_made/{name}")).is_some()));
+        assert_eq!(store.sessions().len(), 1, "everybody stays logged in");
+        let too_long = wait(store.put_account(account(&"u".repeat(NAME_CHARS_MAX + 1))));
+        assert!(too_long.unwrap_err().0.contains("at most 254"));
+        store.close();
+    }
+}
+
+#[test]
 fn a_closed_store_refuses_writes_and_still_answers() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
@@ -235,4 +288,39 @@ fn nothing_in_the_directory_can_be_read_by_others() {
         }
     }
     assert!(files >= 5, "lock, format, state.json and two of sled's at least, but {files}");
+}
+
+fn trust(proof: Proof) -> Arc<TrustRecord> {
+    let proven = Proven { proof, device_id: Some("8022".into()), ..Proven::default() };
+    Arc::new(TrustRecord { device: "Tapo plug at 192.0.2.11".into(), since: Wall(5), proven })
+}
+
+#[test]
+fn what_a_device_proved_survives_restarts_exports_and_a_lost_database() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, _) = open(here.path());
+    let record = trust(Proof::Answer);
+    wait(store.record_trust(&node(1), Some(record.clone()))).unwrap();
+    assert_eq!(store.load(&node(1)).trust, Some(record.clone()));
+    let export = store.export();
+    store.close();
+    let (store, _) = open(here.path());
+    assert_eq!(store.trust(&node(1)), Some(record.clone()));
+    store.close();
+    std::fs::remove_dir_all(here.path().join("sled")).unwrap();
+    assert_eq!(open(here.path()).0.trust(&node(1)), Some(record.clone()), "from state.json");
+    let (other, _) = open(there.path());
+    wait(other.restore(&export.to_string()).unwrap().1).unwrap();
+    assert_eq!(other.trust(&node(1)), Some(record));
+}
+
+#[test]
+fn what_a_person_had_forgotten_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    wait(store.record_trust(&node(1), Some(trust(Proof::Answer)))).unwrap();
+    wait(store.record_trust(&node(1), None)).unwrap();
+    assert_eq!(store.trust(&node(1)), None);
+    store.close();
+    assert_eq!(open(dir.path()).0.trust(&node(1)), None);
 }

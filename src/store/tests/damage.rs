@@ -69,7 +69,7 @@ pub fn survey(dir: &Path, what: &str) -> Survey {
     let (store, report) = open(dir);
     let mut nodes = 0;
     for n in 0..NODES {
-        let NodeRecord { intent: intent_found, seen: seen_found, boot: boot_found } = store.load(&node(n));
+        let NodeRecord { intent: intent_found, seen: seen_found, boot: boot_found, .. } = store.load(&node(n));
         // Whatever is there is a value that was written under this name: of the last round, or of one before.
         if let Some(found) = &intent_found {
             assert!(found.number < 4 && *found == intent(found.number), "{what}: {found:?}");

@@ -76,12 +76,13 @@ fn seen(n: usize) -> SeenRecord {
 fn account(username: &str) -> AccountRecord {
     AccountRecord {
         username: username.into(),
-        password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA".into(),
+        password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA".into(),
         role: Role::Operator,
         enabled: true,
         change: 1,
         password_change_required: false,
         created: Wall(5),
+        scope: None,
     }
 }
 

@@ -1,12 +1,13 @@
 //! The machine against a small world of its own: a device, a journal and a clock, all made of plain values.
 //!
 //! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `meanwhile.rs` what
-//! comes while a command is under way; `laws.rs` has properties: whatever happens, and wherever the process dies.
+//! comes while a command is under way; `trust.rs` what the device proves; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
 mod engine;
 mod laws;
 mod meanwhile;
 mod rules;
+mod trust;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::node::device::{Abilities, AboutDevice, DeviceKind};
+use crate::node::trust::Proof;
 use crate::node::view::NodeView;
 use crate::node::{BootTarget, Health, NodeId, Rules};
 
@@ -60,6 +62,9 @@ struct World {
     running: Option<(Op, Duration, Duration)>,
     relay_log: Vec<(Duration, Power)>,
     engine: Engine,
+    /// How the device's answers are proved, and what its driver has on record.
+    proof: Proof,
+    record: Option<Arc<TrustRecord>>,
 }
 
 /// What is there only if the device is part of the machine.
@@ -124,6 +129,8 @@ impl World {
             running: None,
             relay_log: vec![(Duration::ZERO, relay)],
             engine: Engine::default(),
+            proof: Proof::Claimed,
+            record: None,
         }
     }
 
@@ -224,6 +231,7 @@ impl World {
             match save {
                 Save::Intent(intent) => self.disk.intent = Some(intent),
                 Save::Boot(boot) => self.disk.boot = Some(boot),
+                Save::ForgetTrust => self.disk.trust = None,
             }
             Ok(())
         };
@@ -265,6 +273,8 @@ impl World {
                     .then(|| Uuid::from_u128(if self.mood == Mood::Stranger { 2 } else { 1 })),
                 ..AboutDevice::default()
             }),
+            proof: self.proof,
+            trust: self.record.clone(),
             ..Observation::default()
         };
         let mut study = || {

@@ -13,6 +13,7 @@ use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice}
 use plugfish::node::event::EventBus;
 use plugfish::node::fleet::{Fleet, Keeper, NodeSetup};
 use plugfish::node::journal::{BootRecord, Intent, Journal, JournalFuture, NodeRecord, SeenRecord};
+use plugfish::node::trust::{TrustBook, TrustRecord};
 use plugfish::node::{BootOverride, NodeId, NodeSpec, Order, Power, Rules};
 use plugfish::redfish::Service;
 use plugfish::redfish::events::{Events, Shelf, ShelfFuture};
@@ -49,6 +50,7 @@ impl World {
             change: 1,
             password_change_required: false,
             created: Wall(1),
+            scope: None,
         };
         World { clock, metrics, fleet, admin, values: BTreeMap::new() }
     }
@@ -56,12 +58,13 @@ impl World {
     /// A service as it is after a start, and what keeps its values.
     pub fn service(&self) -> (Service, Arc<Kept>) {
         let kept = Arc::new(Kept { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
+        let access = Arc::new(Access::new(kept.clone(), self.clock.clone(), self.metrics.clone(), false));
         let service = Service {
             fleet: self.fleet.clone(),
-            access: Arc::new(Access::new(kept.clone(), self.clock.clone(), false)),
+            access: access.clone(),
             uuid: Default::default(),
             port: 8000,
-            events: Events::start(kept.clone(), self.clock.clone(), self.metrics.clone()),
+            events: Events::start(kept.clone(), access, self.clock.clone(), self.metrics.clone()),
             certificate: None,
             recorder: Arc::default(),
             bodies: Arc::default(),
@@ -132,6 +135,16 @@ impl Shelf for Kept {
 }
 
 struct Forgetful;
+
+impl TrustBook for Forgetful {
+    fn trust(&self, _: &NodeId) -> Option<Arc<TrustRecord>> {
+        None
+    }
+
+    fn record_trust(&self, _: &NodeId, _: Option<Arc<TrustRecord>>) -> JournalFuture {
+        Box::pin(async { Ok(()) })
+    }
+}
 
 impl Journal for Forgetful {
     fn load(&self, _: &NodeId) -> NodeRecord {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use secrecy::SecretString;
 
-use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use super::output::{print, table};
+use super::{Demo, Sim};
 use crate::account::Role;
-use crate::cli::output::{print, table};
-use crate::cli::{Demo, Sim};
 use crate::clock::{Clock, secret_bytes};
+use crate::daemon::serve::{told_to_stop, until_told_to_stop};
+use crate::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
@@ -100,9 +101,14 @@ impl DemoRack {
             tls: options.tls.then_some(TlsPlan::SelfSigned),
             auth_required: true,
             metrics: MetricsAccess::Public,
-            edge: super::EdgePlan::default(),
+            edge: EdgePlan::default(),
             state_dir: scratch.0.clone(),
-            accounts: vec![AccountPlan { username: USERNAME.into(), password_hash: hash, role: Role::Administrator }],
+            accounts: vec![AccountPlan {
+                username: USERNAME.into(),
+                password_hash: hash,
+                role: Role::Administrator,
+                scope: None,
+            }],
             nodes,
         };
         let running = Running::start(plan, Clock::system()).await?;
@@ -114,7 +120,7 @@ impl DemoRack {
 pub async fn demo(options: &Demo) -> Result<()> {
     let demo = DemoRack::start(options).await?;
     announce(options, &demo);
-    super::serve::until_told_to_stop(demo.running).await?;
+    until_told_to_stop(demo.running).await?;
     demo.rack.stop().await;
     Ok(())
 }
@@ -143,7 +149,7 @@ pub async fn sim(options: &Sim) -> Result<()> {
             machine_table(&rack)
         ));
     }
-    super::serve::told_to_stop().await?;
+    told_to_stop().await?;
     rack.stop().await;
     Ok(())
 }

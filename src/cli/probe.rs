@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use futures_util::StreamExt;
 
-use super::NodePlan;
-use crate::cli::output::{print, table};
+use super::output::{print, table};
 use crate::clock::Clock;
+use crate::daemon::NodePlan;
 use crate::driver::Drivers;
 use crate::node::device::Observation;
 use crate::node::draw::thousandth;
+use crate::node::trust::VolatileBook;
 use crate::telemetry::Metrics;
 
 /// Devices asked at a time.
@@ -23,7 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(45);
 /// Asks every device once; fails when one of them did not answer as it should.
 pub async fn probe(nodes: &[NodePlan]) -> Result<()> {
     let clock = Clock::system();
-    let drivers = Arc::new(Drivers::new(clock.clone(), Metrics::new(), Arc::default()));
+    let drivers =
+        Arc::new(Drivers::new(clock.clone(), Metrics::new(), Arc::default(), Arc::new(VolatileBook::default())));
     let asks = nodes.iter().map(|node| {
         let (clock, mut device) = (clock.clone(), drivers.open(&node.spec.id, &node.driver));
         async move {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli::output::{print, remark};
-use crate::cli::{Export, Restore, StateDir};
+use super::output::{print, remark};
+use super::{Export, Restore, StateDir};
 use crate::clock::Clock;
 use crate::config;
 use crate::store::{STATE_BYTES_MAX, Store, StoreError};

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use tokio::net::TcpStream;
 
-use crate::cli::Discover;
-use crate::cli::output::{print, table};
+use super::Discover;
+use super::output::{print, table};
 use crate::clock::Clock;
 use crate::driver::amt::connection::Timing;
 use crate::driver::amt::{self, PLAIN_PORT, TLS_PORT};
@@ -21,6 +21,7 @@ use crate::driver::http::{Deadlines, Tls};
 use crate::driver::{DeviceContext, tapo};
 use crate::node::NodeId;
 use crate::node::pace::{Pace, RequestGate};
+use crate::node::trust::DeviceTrust;
 use crate::telemetry::Metrics;
 
 /// Most addresses that are asked: a /20, some seconds of work. Larger networks are no place for plugs.
@@ -201,7 +202,8 @@ async fn machine(clock: &Clock, address: Ipv4Addr, metrics: &Arc<Metrics>) -> Op
     let node: NodeId = "discover".parse().ok()?;
     let gate = RequestGate::new(clock.clone(), Pace::AMT);
     let (meters, tape) = (metrics.device(node.as_str()), Arc::default());
-    let context = DeviceContext { node, clock: clock.clone(), gate, meters, tape };
+    let trust = Arc::new(DeviceTrust::volatile(node.clone(), clock.clone()));
+    let context = DeviceContext { node, clock: clock.clone(), gate, meters, tape, trust };
     let host = address.to_string();
     let ask = async |trust| amt::probe::probe(&host, None, trust, context.clone(), PROBE).await;
     let found = ask(if plain { Tls::Off } else { Tls::Insecure }).await;
