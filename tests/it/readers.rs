@@ -57,10 +57,9 @@ async fn readers_that_never_read_cost_no_copies() {
         daemon.proc_status("VmRSS:") < before + 256
     };
     until(120, "idle", settled).await;
-    let idle = daemon.proc_status("VmRSS:");
     let clock = Clock::system();
     for path in ["/metrics", "/status", "/page/nodes", "/redfish/v1/Systems?$expand=.", "/redfish/v1/Chassis"] {
-        let mut held = Vec::new();
+        let (idle, mut held) = (daemon.proc_status("VmRSS:"), Vec::new());
         for n in 0..READERS {
             let mut stream = connect(port, n).await;
             let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {login}\r\n\r\n");
