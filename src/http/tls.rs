@@ -5,8 +5,6 @@
 //! can be replaced by a client; the new one is kept in the state directory and serves from then on, after restarts too.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +21,7 @@ use thiserror::Error;
 
 use super::self_signed::{self, CertificateNames};
 use crate::clock::Wall;
+use crate::files;
 
 /// What a client put in the place of the self-signed certificate: key and chain in one file, so that there is never one
 /// without the other.
@@ -96,7 +95,7 @@ impl ResolvesServerCert for Certificate {
 impl Certificate {
     /// Reads a certificate chain and its key from PEM files.
     pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Certificate>, TlsError> {
-        Ok(Certificate::of(read(certificate, key)?, None))
+        Ok(Certificate::of(read(certificate, key, files::read)?, None))
     }
 
     fn of(certified: CertifiedKey, home: Option<PathBuf>) -> Arc<Certificate> {
@@ -105,7 +104,7 @@ impl Certificate {
 
     /// Reads them again. When they are not usable the ones in use stay.
     pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-        self.current.store(Arc::new(read(certificate, key)?));
+        self.current.store(Arc::new(read(certificate, key, files::read)?));
         Ok(())
     }
 
@@ -114,10 +113,11 @@ impl Certificate {
     pub fn self_signed(state_dir: &Path, names: &CertificateNames, now: Wall) -> Result<Arc<Certificate>, TlsError> {
         let replaced = state_dir.join(REPLACED);
         if replaced.exists() {
-            return Ok(Certificate::of(read(&replaced, &replaced)?, Some(state_dir.into())));
+            return Ok(Certificate::of(read(&replaced, &replaced, files::read_own)?, Some(state_dir.into())));
         }
         let (certificate, key) = (state_dir.join("self-signed.crt"), state_dir.join("self-signed.key"));
-        let old = if certificate.exists() && key.exists() { Some(read(&certificate, &key)?) } else { None };
+        let old =
+            if certificate.exists() && key.exists() { Some(read(&certificate, &key, files::read_own)?) } else { None };
         let old = old.as_ref().and_then(|old| old.cert.first());
         let why = match old {
             None => Some("there is none yet".to_owned()),
@@ -133,19 +133,20 @@ impl Certificate {
                      keep it so. Remove self-signed.crt from the state directory to have it made again"
                 );
             }
-            return Ok(Certificate::of(read(&certificate, &key)?, Some(state_dir.into())));
+            return Ok(Certificate::of(read(&certificate, &key, files::read_own)?, Some(state_dir.into())));
         };
         let failed = |why: String| TlsError::SelfSigned { path: state_dir.into(), why };
         // The key of one that was removed is used again as well: it may be pinned by itself.
-        let kept = fs::read_to_string(&key).ok();
+        let kept = files::read_own(&key, PEM_BYTES_MAX).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let made = self_signed::make(names, kept.as_deref(), now).map_err(|error| failed(error.to_string()))?;
         if kept.is_none() {
-            write_private(&key, &made.key).map_err(|error| failed(error.to_string()))?;
+            files::write_private(&key, made.key.as_bytes()).map_err(|error| failed(error.to_string()))?;
         }
         let new = state_dir.join("self-signed.crt.new");
-        let written = write_private(&new, &made.certificate).and_then(|()| fs::rename(&new, &certificate));
+        let written =
+            files::write_private(&new, made.certificate.as_bytes()).and_then(|()| fs::rename(&new, &certificate));
         written.map_err(|error| failed(error.to_string()))?;
-        let certified = read(&certificate, &key)?;
+        let certified = read(&certificate, &key, files::read_own)?;
         let shown = |der: Option<&CertificateDer<'_>>| der.map_or_else(String::new, fingerprint);
         let (before, sha256) = (shown(old), shown(certified.cert.first()));
         match old {
@@ -178,7 +179,7 @@ impl Certificate {
         let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, new) = (home.join(REPLACED), home.join(format!("{REPLACED}.new")));
         let write = || {
-            write_private(&new, pem)?;
+            files::write_private(&new, pem.as_bytes())?;
             fs::rename(&new, &path)?;
             fs::File::open(home)?.sync_all()
         };
@@ -198,12 +199,6 @@ impl Certificate {
     }
 }
 
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
 /// A certificate as PEM.
 pub fn pem(certificate: &CertificateDer<'_>) -> String {
     let text = BASE64_STANDARD.encode(certificate);
@@ -220,9 +215,16 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     hex::encode(Sha256::digest(certificate))
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
-    let bytes =
-        |path: &Path| fs::read(path).map_err(|error| TlsError::Read { path: path.into(), why: error.to_string() });
+/// Most that is read of a certificate or key file. A chain of a few certificates has some 10 KiB.
+const PEM_BYTES_MAX: usize = 1 << 20;
+
+/// How a file is read: one of the operator, or one of our own.
+type ReadFile = fn(&Path, usize) -> std::io::Result<Vec<u8>>;
+
+fn read(certificate: &Path, key: &Path, read: ReadFile) -> Result<CertifiedKey, TlsError> {
+    let bytes = |path: &Path| {
+        read(path, PEM_BYTES_MAX).map_err(|error| TlsError::Read { path: path.into(), why: error.to_string() })
+    };
     parse(&bytes(certificate)?, &bytes(key)?, (certificate, key))
 }
 

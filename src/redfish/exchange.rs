@@ -31,6 +31,9 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest head of a request, path and headers together.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// How long a read that is made of many resources may take, with those before it.
+const QUERY_DEADLINE: Duration = Duration::from_secs(10);
+
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// Answers everything that nobody else answers.
@@ -87,7 +90,7 @@ async fn exchange(
         }
         let answer = match Query::parse(request.query_string())? {
             None if !route.is_of_all() => plain(&seen, route)?,
-            Some(query) if !query.looks_up_others() => queried(&query, &seen, route, Some(&caller))?,
+            Some(query) if !query.reads_members() => queried(&query, &seen, route, Some(&caller))?,
             query => beside(query, &seen, route, request, service).await?,
         };
         check_accept(request.headers(), answer.content_type())?;
@@ -212,8 +215,8 @@ async fn beside(
             }
         }
     };
-    let made = service.turns.render(&document, make).await;
-    made.unwrap_or_else(|| Err(Fault::later(None, Duration::from_secs(1))))
+    let made = service.clock.limit(QUERY_DEADLINE, service.turns.render(&document, make)).await;
+    made.flatten().unwrap_or_else(|| Err(Fault::later(None, QUERY_DEADLINE)))
 }
 
 /// A read with a query, of what `caller` may see.

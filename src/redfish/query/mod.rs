@@ -89,9 +89,9 @@ impl Query {
         Ok(())
     }
 
-    /// Whether other resources are looked up for the answer, which may be all there are.
-    pub fn looks_up_others(&self) -> bool {
-        self.filter.is_some() || self.expand.is_some() || self.only
+    /// Whether other resources are read for it, which may be all that there are.
+    pub fn reads_members(&self) -> bool {
+        self.filter.is_some() || self.expand.is_some()
     }
 
     /// What the client sees of this resource.
