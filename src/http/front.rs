@@ -28,8 +28,8 @@ pub struct Front {
 const OPEN_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 impl Front {
-    /// Makes a request ready, or says how it is refused.
-    pub(super) fn admit(&self, request: &mut Request) -> Result<(), HttpResponse> {
+    /// Makes a request ready; the answer where it is refused.
+    pub(super) fn refusal(&self, request: &mut Request) -> Option<HttpResponse> {
         let head = request.head_mut();
         if let Some(uri) = respelled(&head.uri) {
             head.uri = uri;
@@ -47,10 +47,8 @@ impl Front {
         } else {
             None
         };
-        match foreign.filter(|_| !OPEN_PATHS.contains(&path)) {
-            Some(foreign) => Err((self.refuse)(path, foreign)),
-            None => Ok(()),
-        }
+        let foreign = foreign.filter(|_| !OPEN_PATHS.contains(&path))?;
+        Some((self.refuse)(path, foreign))
     }
 }
 

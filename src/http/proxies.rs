@@ -53,7 +53,7 @@ impl Proxies {
         if !self.trusts(peer) {
             return peer;
         }
-        let listed = hops(headers, &X_FORWARDED_FOR, |entry| Some(entry));
+        let listed = hops(headers, &X_FORWARDED_FOR, Some);
         let hops = if listed.is_empty() { hops(headers, &FORWARDED, forwarded_for) } else { listed };
         let mut last = peer;
         for hop in hops.iter().rev() {
@@ -80,10 +80,9 @@ fn hops<'a>(
 
 /// The `for` of an element of `Forwarded` (RFC 7239).
 fn forwarded_for(element: &str) -> Option<&str> {
-    let pair = |part: &'_ str| -> Option<usize> { part.find('=') };
-    element.split(';').map(str::trim).find_map(|part| {
-        let (name, value) = part.split_at(pair(part)?);
-        name.trim().eq_ignore_ascii_case("for").then(|| value.trim_start_matches('=').trim().trim_matches('"'))
+    element.split(';').find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
     })
 }
 

@@ -202,9 +202,9 @@ fn http<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stopping: GracefulShutdownSignal,
 ) -> impl ServiceFactory<(S, Option<SocketAddr>), Config = (), Response = (), Error = DispatchError, InitError = ()> {
     let app = map_config(App::new().configure(app), |()| AppConfig::default());
-    let app = apply_fn_factory(app, move |mut request: Request, app| match front.admit(&mut request) {
-        Ok(()) => Either::Left(app.call(request)),
-        Err(refusal) => Either::Right(ready(Err(InternalError::from_response("", refusal).into()))),
+    let app = apply_fn_factory(app, move |mut request: Request, app| match front.refusal(&mut request) {
+        None => Either::Left(app.call(request)),
+        Some(refusal) => Either::Right(ready(Err(InternalError::from_response("", refusal).into()))),
     });
     HttpService::build()
         .graceful_shutdown_signal(move || {
