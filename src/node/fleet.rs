@@ -151,9 +151,10 @@ impl Fleet {
         &self,
         entry: &NodeEntry,
         patch: BootPatch,
+        by: String,
         if_match: Option<Vec<u64>>,
     ) -> Result<(), Refusal> {
-        self.ask(entry, |answer| Ask::PatchBoot { patch, if_match, answer }).await
+        self.ask(entry, |answer| Ask::PatchBoot { patch, by, if_match, answer }).await
     }
 
     /// Forgets what is on record of the device. `Ok` means that this is durable.
