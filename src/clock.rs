@@ -83,6 +83,11 @@ impl fmt::Display for Wall {
     }
 }
 
+/// Whether the clock of this machine says a time that can be shown.
+pub fn is_after_1970() -> bool {
+    SystemTime::now() >= UNIX_EPOCH
+}
+
 /// Both clocks read at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {

@@ -13,7 +13,7 @@
 //!                   |-> config                         ^        ^
 //!                   |-> store  ------------------------/        |  (same wire, no shared code)
 //!          \-> sim  . . . . . . . . . . . . . . . . . . . . . ./
-//! clock, telemetry, account, recorder: leaves.
+//! clock, telemetry, account, recorder, files, text: leaves.
 //! ```
 //!
 //! | room | its job |
@@ -31,6 +31,8 @@
 //! | [`clock`] | time and chance; nobody else reads a clock or draws a random number |
 //! | [`telemetry`] | logs and the registry of metrics |
 //! | [`recorder`] | the flight recorder: the last exchanges with each device, without secrets |
+//! | [`files`] | opening files so that nothing hangs and no link leads a write elsewhere |
+//! | [`text`] | making text of devices and daemons harmless for terminals and logs |
 //! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
 //!
 //! What is *not* there holds the house together, and `tests/tidy.rs` checks it: `node` knows no HTTP, no bytes of a device
@@ -139,6 +141,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod files;
 pub mod http;
 pub mod node;
 pub mod page;
@@ -147,3 +150,4 @@ pub mod redfish;
 pub mod sim;
 pub mod store;
 pub mod telemetry;
+pub mod text;

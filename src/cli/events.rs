@@ -12,6 +12,7 @@ use super::output::{Colour, in_colour, print, remark};
 use super::remote::{Away, Daemon, Unknown};
 use super::{Events, OutputFormat};
 use crate::clock::Clock;
+use crate::text;
 
 /// Logs read at a time.
 const AT_ONCE: usize = 8;
@@ -152,9 +153,10 @@ async fn follow(
 }
 
 fn tell(data: &str, shown: &mut VecDeque<Line>, options: &Events) {
-    let Ok(event) = serde_json::from_str::<Value>(data) else {
+    let Ok(mut event) = serde_json::from_str::<Value>(data) else {
         return remark("an event came that is no JSON");
     };
+    text::clean_json(&mut event);
     for record in event.get("Events").and_then(Value::as_array).into_iter().flatten() {
         let line = Line::of(record, None);
         if options.node.as_ref().is_some_and(|node| *node != line.node) {

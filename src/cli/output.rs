@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use crate::text::is_harmful;
+
 /// Width that tables keep to where there is no terminal that says its own.
 const WIDTH: usize = 80;
 
@@ -73,7 +75,7 @@ impl Colour {
 
 /// A text of at most so many characters, on one line.
 pub fn cut(text: &str, width: usize) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = text.chars().map(|c| if is_harmful(c) { ' ' } else { c }).collect();
     if text.chars().count() <= width {
         return text;
     }

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::Remote;
+use crate::text;
 
 /// A daemon on the LAN answers in milliseconds; this is for one that is stuck.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
@@ -93,7 +94,7 @@ impl Daemon {
             return Ok(response);
         }
         let url = self.url.clone();
-        let body: Value = response.json().await.unwrap_or(Value::Null);
+        let body = said(response).await;
         let said = body.pointer("/error/message").and_then(Value::as_str).unwrap_or("it gave no reason");
         match status {
             StatusCode::UNAUTHORIZED => Err(Unknown { url, username: self.username.clone() }.into()),
@@ -109,7 +110,7 @@ impl Daemon {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        Ok(self.send(request, path).await?.json().await.unwrap_or(Value::Null))
+        Ok(said(self.send(request, path).await?).await)
     }
 
     /// Opens the stream of events. With `after`, what has happened since the event of that id comes first.
@@ -184,4 +185,11 @@ impl Daemon {
         }
         Ok(all)
     }
+}
+
+/// What a daemon says, harmless for a terminal: it may be another one than it should be.
+async fn said(response: Response) -> Value {
+    let mut body = response.json().await.unwrap_or(Value::Null);
+    text::clean_json(&mut body);
+    body
 }

@@ -2,8 +2,6 @@
 //!
 //! The state directory is locked by a daemon that uses it, so neither can meet one.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +11,7 @@ use super::output::{print, remark};
 use super::{Export, Restore, StateDir};
 use crate::clock::Clock;
 use crate::config;
+use crate::files;
 use crate::store::{STATE_BYTES_MAX, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -28,6 +27,10 @@ pub fn export(options: &Export) -> Result<()> {
     let store = open(&dir)?;
     let document = store.export();
     store.close();
+    // A shell makes the file of `> state.json` readable for everybody, and there are hashes of passwords in it.
+    if files::close_to_others(std::io::stdout()).context("cannot close the file to others")? {
+        remark("the file has mode 0600 now: it holds hashes of passwords");
+    }
     print(&format!("{document:#}\n"));
     Ok(())
 }
@@ -83,10 +86,10 @@ fn open(dir: &Path) -> Result<Arc<Store>> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(STATE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > STATE_BYTES_MAX {
+    let bytes_max = usize::try_from(STATE_BYTES_MAX)?;
+    let bytes = files::read(path, bytes_max)?;
+    if bytes.len() > bytes_max {
         bail!("it is larger than {} MiB", STATE_BYTES_MAX / 1024 / 1024);
     }
-    Ok(text)
+    Ok(String::from_utf8(bytes)?)
 }

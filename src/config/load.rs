@@ -8,13 +8,15 @@
 use std::cell::Cell;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 use super::cursor::Reading;
 use super::surroundings::{Host, Surroundings};
 use super::tree::{Tree, Value};
-use super::{Config, ConfigProblems, Loaded, Problem, service};
+use super::{Config, ConfigProblems, Loaded, Problem, depth, service};
+use crate::files;
 
 /// Largest file that is read. 20,000 nodes with everything that can be said of them fit in; a log or an image does not.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
@@ -25,9 +27,24 @@ const VALUES_MAX: usize = 4_000_000;
 /// What is said of more than [`VALUES_MAX`].
 const TOO_MANY: &str = "there are more values in this file than 20,000 nodes need";
 
+/// How long all files of a configuration may take to be read. A file system that takes longer hangs.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 /// Reads a configuration and checks all of it. What is wrong is said at once, with its place.
 pub fn load(path: &Path) -> Result<Loaded, ConfigProblems> {
-    load_in(path, &Host)
+    let file = path.to_owned();
+    in_time(path, move || load_in(&file, &Host))?
+}
+
+/// Reads files on a thread of its own, and ends with a problem where that hangs.
+pub(super) fn in_time<T: Send + 'static>(
+    path: &Path,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ConfigProblems> {
+    files::within(DEADLINE, read).map_err(|error| {
+        let text = format!("this file or one that it names cannot be read: {error}");
+        ConfigProblems { file: path.into(), problems: vec![Problem { path: String::new(), line: None, text }] }
+    })
 }
 
 /// The same in other surroundings.
@@ -66,7 +83,7 @@ fn read(path: &Path, around: &dyn Surroundings) -> Result<String, Problem> {
         let line = Some(good.iter().filter(|byte| **byte == b'\n').count() + 1);
         Problem { line, ..whole_file("this is not UTF-8; save the file as UTF-8 text".into()) }
     })?;
-    if let Some(problem) = odd_line_end(&text) {
+    if let Some(problem) = odd_line_end(&text).or_else(|| depth::too_deep(&text)) {
         return Err(problem);
     }
     // serde_yaml takes the mark that some editors put before UTF-8 text for a document of its own.

@@ -10,6 +10,7 @@
 
 mod check;
 mod cursor;
+mod depth;
 mod diff;
 mod inventory;
 mod load;

@@ -1,10 +1,11 @@
 //! What the configuration takes from outside: environment variables and files. The only place in this room that does.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use crate::files;
 
 /// The environment and the files, so that tests need neither.
 pub trait Surroundings {
@@ -28,10 +29,7 @@ impl Surroundings for Host {
     }
 
     fn read(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        files::read(path, bytes_max)
     }
 
     fn everybody_reads(&self, path: &Path) -> bool {

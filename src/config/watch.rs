@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::load::load_in;
+use super::load::{in_time, load_in};
 use super::surroundings::{Host, Surroundings};
 use super::{ConfigProblems, Loaded, TlsConfig};
 
@@ -43,9 +43,13 @@ impl Watch {
     /// Reads the configuration, and remembers of which files it is made. Of a bad one all that were watched before are
     /// watched on, since it may not have come to name them.
     pub fn load(&mut self, path: &Path) -> Result<Loaded, ConfigProblems> {
-        let host = Remembering { files: RefCell::default() };
-        let loaded = load_in(path, &host);
-        let mut files = host.files.into_inner();
+        let file = path.to_owned();
+        let read = in_time(path, move || {
+            let host = Remembering { files: RefCell::default() };
+            let loaded = load_in(&file, &host);
+            (loaded, host.files.into_inner())
+        });
+        let (loaded, mut files) = read.unwrap_or_else(|hangs| (Err(hangs), Vec::new()));
         let mut add = |path: &Path, stamp: Stamp| {
             if !files.iter().any(|(known, _)| known == path) {
                 files.push((path.into(), stamp));

@@ -3,16 +3,12 @@
 //! An account of the configuration is made once, at the first start that finds it there; what clients make of it
 //! from then on stays, also when they delete it.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
 use anyhow::{Context, Result};
 
 use super::Plan;
 use crate::account::{AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Wall, secret_bytes};
+use crate::files;
 use crate::http::auth::hash_password;
 use crate::store::Store;
 
@@ -48,7 +44,8 @@ pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
         let path = plan.state_dir.join(INITIAL_PASSWORD);
         let password = hex::encode(secret_bytes::<12>());
         let hash = hash_password(&password).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
-        write_private(&path, &password).with_context(|| format!("cannot write {}", path.display()))?;
+        files::write_private(&path, format!("{password}\n").as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
         let admin = record("admin", hash, Role::Administrator, None);
         book.put_account(admin).await.context("cannot keep the first account")?;
         tracing::warn!(
@@ -59,10 +56,4 @@ pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }

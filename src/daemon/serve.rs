@@ -2,14 +2,17 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::notify::Notify;
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
-use crate::clock::Clock;
+use crate::clock::{self, Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
 use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
 use crate::driver::DriverConfig;
@@ -18,10 +21,15 @@ use crate::driver::http::Tls;
 use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
 use crate::http::auth::{Configured, hash_password};
 use crate::http::ops::MetricsAccess;
+use crate::http::tls::Certificate;
 use crate::node::NodeSpec;
 
 /// Runs the daemon on this nodes.yaml until told to stop.
 pub async fn serve(path: PathBuf) -> Result<()> {
+    if !clock::is_after_1970() {
+        // The HTTP library cannot write such a date, and its threads would end.
+        anyhow::bail!("the clock of this machine says that it is before 1970; set it");
+    }
     let mut watch = Watch::default();
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
@@ -33,7 +41,7 @@ pub async fn serve(path: PathBuf) -> Result<()> {
     let running = Running::start(plan, Clock::system()).await?;
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
-    let source = Source { path, watch, started: config.clone(), current: config };
+    let source = Source { path, files: Files::Here(watch), must: false, started: config.clone(), current: config };
     look_after(running, Some(source)).await
 }
 
@@ -76,14 +84,67 @@ pub async fn told_to_stop() -> Result<()> {
     Ok(())
 }
 
+/// How long a look at the files may take, and the reading of what has changed, before that is said.
+const LOOK_DEADLINE: Duration = Duration::from_secs(15);
+
 /// The file behind a running daemon.
 struct Source {
     path: PathBuf,
-    watch: Watch,
+    files: Files,
+    /// They are to be read at the next look, whether they have changed or not.
+    must: bool,
     /// As it was at the start: what of it is not taken over while running is compared with this.
     started: Config,
     /// What runs.
     current: Config,
+}
+
+/// The files of the configuration. They are looked at, and read, on a thread of their own: a file system that does not
+/// answer must hold up neither the actors nor the end of the process.
+enum Files {
+    Here(Watch),
+    Away(Errand),
+}
+
+/// A look at the files under way.
+struct Errand {
+    back: oneshot::Receiver<(Watch, Option<Result<Config>>)>,
+    since: Mono,
+    /// It was said that it takes too long.
+    told: bool,
+}
+
+impl Files {
+    /// Looks at the files, unless that is under way.
+    fn look(&mut self, must: bool, path: &Path, certificate: Option<Arc<Certificate>>, now: Mono) -> Result<bool> {
+        let Files::Here(watch) = self else { return Ok(false) };
+        let (tell, back) = oneshot::channel();
+        let (mut watch, path) = (std::mem::take(watch), path.to_owned());
+        *self = Files::Away(Errand { back, since: now, told: false });
+        std::thread::Builder::new().name("plugfish-config".into()).spawn(move || {
+            let wanted = watch.look() || must;
+            let loaded = wanted.then(|| {
+                // The certificate comes last among what can fail, and takes effect at once.
+                let config = load(&mut watch, &path)?;
+                renew_certificate(certificate.as_deref(), &config)?;
+                Ok(config)
+            });
+            // The daemon may have ended.
+            let _ = tell.send((watch, loaded));
+        })?;
+        Ok(true)
+    }
+
+    /// Whether a look takes too long; said once.
+    fn hangs(&mut self, now: Mono) -> bool {
+        match self {
+            Files::Away(errand) if !errand.told && now.since(errand.since) > LOOK_DEADLINE => {
+                errand.told = true;
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 async fn look_after(mut running: Running, mut source: Option<Source>) -> Result<()> {
@@ -95,25 +156,37 @@ async fn look_after(mut running: Running, mut source: Option<Source>) -> Result<
     let mut systemd = Notify::from_env(clock.clone());
     systemd.ready(&running);
     loop {
-        let changed = tokio::select! {
+        let back = async {
+            match &mut source {
+                Some(source) => source.back().await,
+                None => std::future::pending().await,
+            }
+        };
+        let loaded = tokio::select! {
             told = &mut stop => {
                 told?;
                 break;
             }
-            _ = hang_up.recv() => true,
+            loaded = back => loaded,
+            _ = hang_up.recv() => {
+                source.iter_mut().for_each(|source| source.must = true);
+                next_look = clock.now().mono;
+                None
+            }
             () = clock.sleep_until(next_look) => {
                 next_look = clock.now().mono + LOOK_EVERY;
-                source.as_mut().is_some_and(|source| source.watch.look())
+                source.iter_mut().for_each(|source| source.look(&running));
+                None
             }
             () = systemd.due() => {
                 systemd.beat(&mut running).await;
-                false
+                None
             }
-            () = running.watch() => false,
+            () = running.watch() => None,
         };
-        if let Some(source) = source.as_mut().filter(|_| changed) {
+        if let (Some(source), Some(loaded)) = (&mut source, loaded) {
             systemd.reloading();
-            reload(&mut running, source).await;
+            reload(&mut running, source, loaded).await;
             systemd.ready(&running);
         }
     }
@@ -124,12 +197,43 @@ async fn look_after(mut running: Running, mut source: Option<Source>) -> Result<
     Ok(())
 }
 
-/// Reads the file again. A bad one changes nothing, and everything that is wrong with it is said.
-async fn reload(running: &mut Running, source: &mut Source) {
-    // The certificate comes last among what can fail, and takes effect at once.
-    let checked =
-        load(&mut source.watch, &source.path).and_then(|config| renew_certificate(running, &config).map(|()| config));
-    let config = match checked {
+impl Source {
+    /// What comes back of a look: the configuration, where it was read. Never, while none is under way.
+    async fn back(&mut self) -> Option<Result<Config>> {
+        let Files::Away(errand) = &mut self.files else { return std::future::pending().await };
+        let back = (&mut errand.back).await;
+        let (watch, loaded) = back.unwrap_or_else(|_| {
+            self.must = true;
+            (Watch::default(), Some(Err(anyhow::anyhow!("reading the configuration has ended without an answer"))))
+        });
+        self.files = Files::Here(watch);
+        loaded
+    }
+
+    /// Looks at the files, and says when that hangs: the configuration may be another one than what runs.
+    fn look(&mut self, running: &Running) {
+        let now = running.clock.now().mono;
+        match self.files.look(self.must, &self.path, running.certificate.clone(), now) {
+            Ok(true) => self.must = false,
+            Ok(false) => {}
+            Err(error) => tracing::error!(event = "config_not_read", "there is no thread to read it with: {error}"),
+        }
+        if self.files.hangs(now) {
+            // When it comes back all is read again, so that this is not said for ever.
+            self.must = true;
+            let note = format!(
+                "{} or a file that it names cannot be read: its file system does not answer",
+                self.path.display()
+            );
+            tracing::error!(event = "config_not_read", "{note}; the running configuration stays");
+            running.config_is(false, vec![note]);
+        }
+    }
+}
+
+/// Takes a configuration that was read again. A bad one changes nothing, and everything that is wrong with it is said.
+async fn reload(running: &mut Running, source: &mut Source, loaded: Result<Config>) {
+    let config = match loaded {
         Ok(config) => config,
         Err(error) => {
             let note = format!("{error:#}; the running configuration stays");
@@ -153,10 +257,8 @@ async fn reload(running: &mut Running, source: &mut Source) {
     source.current = config;
 }
 
-fn renew_certificate(running: &Running, config: &Config) -> Result<()> {
-    if let (Some(certificate), Some(TlsConfig::Files { certificate: chain, key })) =
-        (&running.certificate, &config.server.tls)
-    {
+fn renew_certificate(certificate: Option<&Certificate>, config: &Config) -> Result<()> {
+    if let (Some(certificate), Some(TlsConfig::Files { certificate: chain, key })) = (certificate, &config.server.tls) {
         certificate.reload(chain, key)?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Device drivers: the only list of them, and what every one of them is given.
 
 pub mod amt;
+mod cleaned;
 pub mod http;
 pub mod tapo;
 
@@ -122,7 +123,7 @@ impl Drivers {
             tape: self.recorder.tape(node.as_str()),
             trust: trust.clone(),
         };
-        match config {
+        let device: Box<dyn PowerDevice> = match config {
             DriverConfig::Tapo(config) => {
                 let address = format!("{} {}", config.host, config.port.unwrap_or_default());
                 Box::new(self.tapo.open(config, context(self.gates.at(address, || gate(Pace::PLUG)))))
@@ -131,7 +132,8 @@ impl Drivers {
                 let gate = self.gates.at(config.url(""), || gate(Pace::AMT));
                 Box::new(amt::AmtMachine::new(config, context(gate)))
             }
-        }
+        };
+        Box::new(cleaned::Cleaned::new(device))
     }
 }
 

@@ -5,8 +5,6 @@
 //! can be replaced by a client; the new one is kept in the state directory and serves from then on, after restarts too.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +17,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
+
+use crate::files;
 
 /// What a client put in the place of the self-signed certificate: key and chain in one file, so that there is never one
 /// without the other.
@@ -92,7 +92,7 @@ impl ResolvesServerCert for Certificate {
 impl Certificate {
     /// Reads a certificate chain and its key from PEM files.
     pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Certificate>, TlsError> {
-        Ok(Certificate::of(read(certificate, key)?, None))
+        Ok(Certificate::of(read(certificate, key, files::read)?, None))
     }
 
     fn of(certified: CertifiedKey, home: Option<PathBuf>) -> Arc<Certificate> {
@@ -101,7 +101,7 @@ impl Certificate {
 
     /// Reads them again. When they are not usable the ones in use stay.
     pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-        self.current.store(Arc::new(read(certificate, key)?));
+        self.current.store(Arc::new(read(certificate, key, files::read)?));
         Ok(())
     }
 
@@ -110,16 +110,18 @@ impl Certificate {
     pub fn self_signed(state_dir: &Path, names: Vec<String>) -> Result<Arc<Certificate>, TlsError> {
         let replaced = state_dir.join(REPLACED);
         if replaced.exists() {
-            return Ok(Certificate::of(read(&replaced, &replaced)?, Some(state_dir.into())));
+            return Ok(Certificate::of(read(&replaced, &replaced, files::read_own)?, Some(state_dir.into())));
         }
         let (certificate, key) = (state_dir.join("self-signed.crt"), state_dir.join("self-signed.key"));
         if !(certificate.exists() && key.exists()) {
             let failed = |why: String| TlsError::SelfSigned { path: state_dir.into(), why };
             let made = rcgen::generate_simple_self_signed(names).map_err(|error| failed(error.to_string()))?;
-            write_private(&key, &made.signing_key.serialize_pem()).map_err(|error| failed(error.to_string()))?;
-            write_private(&certificate, &made.cert.pem()).map_err(|error| failed(error.to_string()))?;
+            files::write_private(&key, made.signing_key.serialize_pem().as_bytes())
+                .map_err(|error| failed(error.to_string()))?;
+            files::write_private(&certificate, made.cert.pem().as_bytes())
+                .map_err(|error| failed(error.to_string()))?;
         }
-        Ok(Certificate::of(read(&certificate, &key)?, Some(state_dir.into())))
+        Ok(Certificate::of(read(&certificate, &key, files::read_own)?, Some(state_dir.into())))
     }
 
     /// Whether a client may replace it.
@@ -138,7 +140,7 @@ impl Certificate {
         let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, new) = (home.join(REPLACED), home.join(format!("{REPLACED}.new")));
         let write = || {
-            write_private(&new, pem)?;
+            files::write_private(&new, pem.as_bytes())?;
             fs::rename(&new, &path)?;
             fs::File::open(home)?.sync_all()
         };
@@ -158,12 +160,6 @@ impl Certificate {
     }
 }
 
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
 /// A certificate as PEM.
 pub fn pem(certificate: &CertificateDer<'_>) -> String {
     let text = BASE64_STANDARD.encode(certificate);
@@ -175,9 +171,16 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
     pem + "-----END CERTIFICATE-----\n"
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
-    let bytes =
-        |path: &Path| fs::read(path).map_err(|error| TlsError::Read { path: path.into(), why: error.to_string() });
+/// Most that is read of a certificate or key file. A chain of a few certificates has some 10 KiB.
+const PEM_BYTES_MAX: usize = 1 << 20;
+
+/// How a file is read: one of the operator, or one of our own.
+type ReadFile = fn(&Path, usize) -> std::io::Result<Vec<u8>>;
+
+fn read(certificate: &Path, key: &Path, read: ReadFile) -> Result<CertifiedKey, TlsError> {
+    let bytes = |path: &Path| {
+        read(path, PEM_BYTES_MAX).map_err(|error| TlsError::Read { path: path.into(), why: error.to_string() })
+    };
     parse(&bytes(certificate)?, &bytes(key)?, (certificate, key))
 }
 

@@ -57,6 +57,8 @@ pub struct DeviceKind {
     /// The device itself sets the source of the next boot, with the order that boots. Elsewhere the override is for
     /// those who serve the network boot.
     pub applies_boot: bool,
+    /// The orders beside on and off that a device of this kind can take, each while it offers it ([`Abilities`]).
+    pub orders: &'static [Order],
     /// The device is read before each order: what it can do changes, or another machine may answer.
     pub looks_first: bool,
     /// When to read back after an order, counted from its end. When the last of these readings still shows the old
@@ -74,6 +76,7 @@ impl DeviceKind {
         boot_modes: &BootMode::ALL,
         is_outlet: true,
         applies_boot: false,
+        orders: &[],
         looks_first: false,
         verify_after: &[
             Duration::from_millis(300),

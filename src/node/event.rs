@@ -64,6 +64,8 @@ pub enum Happening {
         reset: ResetType,
         /// By whom.
         by: String,
+        /// What was acknowledged before it and is not done yet: that is done first.
+        first: Option<ResetType>,
     },
     /// A command reached its end.
     CommandDone {
@@ -193,9 +195,17 @@ fn log(node: &NodeId, what: &Happening) {
             node,
             "the power was cycled or the device restarted between two polls, and nobody here asked for it"
         ),
-        Happening::CommandAccepted { reset, by } => {
+        Happening::CommandAccepted { reset, by, first: None } => {
             tracing::info!(event = "command_accepted", node, op = %reset, by, "{reset} accepted");
         }
+        Happening::CommandAccepted { reset, by, first: Some(first) } => tracing::info!(
+            event = "command_accepted",
+            node,
+            op = %reset,
+            by,
+            first = %first,
+            "{reset} accepted; {first}, which was accepted before it, is done first"
+        ),
         Happening::CommandDone { reset, took } => {
             let took_ms = took.as_millis();
             tracing::info!(event = "command_done", node, op = %reset, took_ms, "{reset} done");

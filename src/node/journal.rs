@@ -66,6 +66,10 @@ pub struct Intent {
     pub number: u64,
     /// What was asked.
     pub reset: ResetType,
+    /// What was acknowledged before it and not done when it came, and is done first: an `On` right after a `ForceOff` cuts
+    /// the power and turns it on again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<ResetType>,
     /// When it was accepted.
     pub accepted: Wall,
     /// Who asked: the account's name.

@@ -20,6 +20,16 @@ pub enum Refusal {
         /// The device in words.
         device: Arc<str>,
     },
+    /// The node has that ability, and not in its present state.
+    #[error("{node} cannot do {what} now: {why}; nothing was changed")]
+    NotNow {
+        /// The node.
+        node: NodeId,
+        /// What was asked.
+        what: String,
+        /// What stands in the way, in words.
+        why: String,
+    },
     /// The breaker is open.
     #[error("{device}, which switches {node}, does not answer: {why}; nothing was changed")]
     DeviceAway {
@@ -89,7 +99,10 @@ impl Refusal {
             Refusal::DeviceAway { retry_after, .. } | Refusal::LoginHeld { retry_after, .. } => Some(*retry_after),
             Refusal::Overloaded { .. } | Refusal::Undecided { .. } => Some(SOON),
             Refusal::Stopping { .. } => Some(Duration::from_secs(5)),
-            Refusal::Unsupported { .. } | Refusal::CannotWrite { .. } | Refusal::Changed { .. } => None,
+            Refusal::Unsupported { .. }
+            | Refusal::NotNow { .. }
+            | Refusal::CannotWrite { .. }
+            | Refusal::Changed { .. } => None,
         }
     }
 }

@@ -31,7 +31,10 @@ pub fn tell(what: &Happening) -> Option<(Tone, String)> {
         Happening::OnTimeRestarted => {
             (Warn, "the power was cycled, or the device restarted, and nobody here asked for it".into())
         }
-        Happening::CommandAccepted { reset, by } => (Plain, format!("{reset} asked for by {by}")),
+        Happening::CommandAccepted { reset, by, first: None } => (Plain, format!("{reset} asked for by {by}")),
+        Happening::CommandAccepted { reset, by, first: Some(first) } => {
+            (Plain, format!("{reset} asked for by {by}, after the {first} before it"))
+        }
         Happening::CommandDone { reset, took } => (Plain, format!("{reset} done after {:.1} s", took.as_secs_f64())),
         Happening::CommandSuperseded { reset, by } => (Plain, format!("{by} took the place of {reset}")),
         Happening::CommandFailed { why, .. } | Happening::CommandOverdue { why, .. } => (Bad, why.clone()),

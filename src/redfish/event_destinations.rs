@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::accounts::matches;
 use super::body::{Bad, Body, choice, clip, flag, text};
 use super::event_service::SEVERITIES;
+use super::events::destination::{LOCAL, names_local};
 use super::events::record::{EVENT_TYPES, FORMAT, REGISTRIES, RESOURCE_TYPES};
 use super::events::stream::Stream;
 use super::events::subscription::{Policy, Selection, Subscription};
@@ -143,6 +144,12 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         Changes::read(&mut body).apply(&mut subscription);
         body.finish()?;
         check_size(&subscription)?;
+        let is_local = subscription.destination.parse().is_ok_and(|url| names_local(&url));
+        if is_local && !seen.caller.may(Privilege::ConfigureManager) {
+            let mut fault = Fault::forbidden();
+            fault.messages.iter_mut().for_each(|message| message.advise(&format!("Name another one: {LOCAL}.")));
+            return Err(fault);
+        }
         let subscription = seen.service.events.subscribe(subscription).await?;
         log(&asked, "subscription_made", &subscription.id);
         let document = Document::Resource(delivery(seen, &subscription, false));

@@ -11,6 +11,7 @@ use actix_web::web::{self, BytesMut, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use super::message::{Fault, Message};
 use super::query::{self, Query};
@@ -27,6 +28,12 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Largest head of a request, path and headers together.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a query that reads many resources may wait for those before it.
+const QUERY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The turn of such a query: one at a time takes one core from the others, whoever sends however many.
+static QUERIES: Semaphore = Semaphore::const_new(1);
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
@@ -63,7 +70,7 @@ fn method_label(method: &Method) -> &'static str {
 async fn exchange(
     request: &HttpRequest,
     payload: web::Payload,
-    service: &Service,
+    service: &Data<Service>,
     found: Option<(&'static Route, Vec<&str>)>,
 ) -> Result<HttpResponse, Fault> {
     check_size(request)?;
@@ -84,7 +91,7 @@ async fn exchange(
         }
         let answer = match Query::parse(request.query_string())? {
             None => plain(&seen, route)?,
-            Some(query) => queried(&query, &seen, route, request).await?,
+            Some(query) => queried(query, &seen, route, request, service).await?,
         };
         check_accept(request.headers(), answer.content_type())?;
         let is_known = answer.is_known(request.headers());
@@ -187,13 +194,39 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
 }
 
 /// A read with a query. Whoever reads an open document without a login is shown nothing that needs one.
-async fn queried(query: &Query, seen: &Seen<'_>, route: &Route, request: &HttpRequest) -> Result<Rendered, Fault> {
-    let caller = if route.is_open() { who(request, seen.service).await.ok() } else { Some(seen.caller.clone()) };
+async fn queried(
+    query: Query,
+    seen: &Seen<'_>,
+    route: &'static Route,
+    request: &HttpRequest,
+    service: &Data<Service>,
+) -> Result<Rendered, Fault> {
+    let caller = if route.is_open() { who(request, service).await.ok() } else { Some(seen.caller.clone()) };
+    if !query.reads_members() {
+        return answer_to(&query, seen, caller.as_ref(), route);
+    }
+    // Thousands of resources are made for it: apart from the workers, one query at a time.
+    let turn = service.clock.limit(QUERY_DEADLINE, QUERIES.acquire()).await;
+    let turn = turn.and_then(Result::ok).ok_or_else(|| Fault::later(None, QUERY_DEADLINE))?;
+    let (service, path) = (service.clone(), seen.path.to_owned());
+    let (ids, reader): (Vec<String>, Caller) =
+        (seen.ids.iter().map(|id| (*id).to_owned()).collect(), seen.caller.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let ids = ids.iter().map(String::as_str).collect();
+        let seen = Seen { service: &service, path: &path, ids, caller: &reader };
+        let answer = answer_to(&query, &seen, caller.as_ref(), route);
+        drop(turn);
+        answer
+    });
+    work.await.unwrap_or_else(|_| Err(Fault::new(500, Message::base("InternalError", &[]))))
+}
+
+/// What the caller sees of a resource with a query.
+fn answer_to(query: &Query, seen: &Seen<'_>, caller: Option<&Caller>, route: &Route) -> Result<Rendered, Fault> {
     let look_up = |uri: &str| {
         let path = uri.split('?').next().unwrap_or(uri);
         let (route, ids) = super::route(path)?;
-        let caller = caller.as_ref()?;
-        match show(&Seen { service: seen.service, path, ids, caller }, route) {
+        match show(&Seen { service: seen.service, path, ids, caller: caller? }, route) {
             Ok(Document::Resource(resource)) => Some(resource),
             _ => None,
         }

@@ -258,6 +258,7 @@ impl From<Refusal> for Fault {
                 let args = [what.as_str(), "ResetType", "ComputerSystem.Reset"];
                 Fault::bad_request("ActionParameterValueNotInList", &args)
             }
+            Refusal::NotNow { .. } => Fault::new(409, ours("NotNow")),
             Refusal::DeviceAway { .. } => Fault::later(Some(ours("DeviceAway")), after),
             Refusal::LoginHeld { .. } => Fault::later(Some(ours("LoginRefused")), after),
             Refusal::Overloaded { .. } | Refusal::Undecided { .. } | Refusal::Stopping { .. } => {

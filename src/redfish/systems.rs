@@ -9,7 +9,7 @@ use super::resource::{self, Etag, Resource, SYSTEMS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::node::device::PowerRestore;
 use crate::node::view::NodeView;
-use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Inventory, Power, ResetType};
+use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Inventory, Power, Refusal, ResetType};
 
 /// `GET /redfish/v1/Systems`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
@@ -167,7 +167,8 @@ fn reset_by<'a>(asked: Asked<'a>, action: &'static str) -> Pending<'a> {
         for (name, value) in asked.body.object()? {
             match (name.as_str(), value) {
                 ("ResetType", Value::String(text)) => {
-                    let known = ResetType::from_name(text).filter(|kind| resets.contains(kind));
+                    // What the node offers is decided where its state is known best.
+                    let known = ResetType::from_name(text);
                     let unknown = || Fault::bad_request("ActionParameterValueNotInList", &[text, "ResetType", action]);
                     kind = Some(known.ok_or_else(|| with_choice(unknown(), &names))?);
                 }
@@ -182,8 +183,11 @@ fn reset_by<'a>(asked: Asked<'a>, action: &'static str) -> Pending<'a> {
         let Some(kind) = kind else {
             return Err(with_choice(Fault::bad_request("ActionParameterMissing", &[action, "ResetType"]), &names));
         };
-        asked.seen.service.fleet.reset(&node, kind, asked.seen.caller.name.to_string()).await?;
-        Ok(Reply::NoContent)
+        match asked.seen.service.fleet.reset(&node, kind, asked.seen.caller.name.to_string()).await {
+            Ok(()) => Ok(Reply::NoContent),
+            Err(refusal @ Refusal::Unsupported { .. }) => Err(with_choice(refusal.into(), &names)),
+            Err(refusal) => Err(refusal.into()),
+        }
     })
 }
 

@@ -5,9 +5,8 @@
 //! rename, fsync of the directory. Sessions are not in it: after a loss everybody logs in again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,7 @@ use thiserror::Error;
 use super::record::{Content, FORMAT, Key, RecordError};
 use super::state::{Entry, State};
 use crate::clock::Wall;
+use crate::files;
 
 /// Largest `state.json` that is read. 10,000 nodes make 8 MiB.
 pub const SIZE_MAX: u64 = 128 * 1024 * 1024;
@@ -159,7 +159,7 @@ pub fn decode(text: &str) -> Result<Backup, BackupError> {
 
 /// Reads a backup file; `None` when there is none.
 pub fn read(path: &Path) -> Result<Option<Backup>, BackupError> {
-    let file = match File::open(path) {
+    let file = match files::open_own(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -175,7 +175,7 @@ pub fn read(path: &Path) -> Result<Option<Backup>, BackupError> {
 /// Puts `text` in the place of the file at `path`, so that after a power cut the old or the new one is there, whole.
 pub fn write_atomic(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let written = write_synced(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    let written = files::write_private(&temporary, text.as_bytes()).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // On a full disk the half-written file must not keep what little space there is.
         let _ = fs::remove_file(&temporary);
@@ -185,12 +185,6 @@ pub fn write_atomic(path: &Path, text: &str) -> io::Result<()> {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),
     }
-}
-
-fn write_synced(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 #[cfg(test)]

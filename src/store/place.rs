@@ -2,19 +2,24 @@
 //!
 //! It knows the names of the files and nothing of what is in them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::StoreError;
+use super::backup::SIZE_MAX;
 use super::record::FORMAT;
 use super::tree::{self, Fault, LOCK_PAUSE, LOCK_TRIES, Pairs, Tree, TreeError};
 use crate::clock::Wall;
+use crate::files;
 
 /// Damaged databases that are kept for whoever wants to look into them; the oldest go first. A database is a few MiB.
 const QUARANTINES_MAX: usize = 3;
+
+/// Most that is read of the file with the format.
+const FORMAT_BYTES_MAX: usize = 32;
 
 /// The state directory, held by this process. All clones are one hold.
 #[derive(Clone, Debug)]
@@ -49,12 +54,12 @@ impl Place {
     pub fn take(dir: &Path, now: Wall) -> Result<Place, StoreError> {
         let refused = |error: io::Error| StoreError::Unusable { why: explain(dir, &error), dir: dir.into() };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused)?;
-        // In a volume that belongs to somebody else and is merely writable for us, this is refused; the files in it have
-        // their own modes.
+        check_owner(dir).map_err(|why| StoreError::Unusable { dir: dir.into(), why })?;
+        // In a volume that belongs to root and is merely writable for us, this is refused; the files in it have their own
+        // modes.
         let _ = fs::set_permissions(dir, Permissions::from_mode(0o700));
         let path = dir.join("lock");
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut lock = open.map_err(refused)?;
+        let mut lock = files::open_private(&path).map_err(refused)?;
         match lock_patiently(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -96,7 +101,8 @@ impl Place {
 
     /// The format of the directory, if it says one.
     fn format(&self) -> Option<u32> {
-        fs::read_to_string(self.format_path()).ok()?.trim().parse().ok()
+        let text = files::read_own(&self.format_path(), FORMAT_BYTES_MAX).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
     fn check_format(&self) -> Result<(), StoreError> {
@@ -119,10 +125,10 @@ impl Place {
     /// Keeps the backup of an older format under a name of its own. Returns that name.
     pub fn keep_backup_of(&self, format: u32) -> io::Result<Option<PathBuf>> {
         let kept = self.dir.join(format!("state.before-format-{FORMAT}-from-{format}.json"));
-        match fs::copy(self.backup(), &kept) {
-            Ok(_) => {
-                fs::set_permissions(&kept, Permissions::from_mode(0o600))?;
-                File::open(&kept)?.sync_all()?;
+        let bytes_max = usize::try_from(SIZE_MAX).unwrap_or(usize::MAX);
+        match files::read_own(&self.backup(), bytes_max) {
+            Ok(bytes) => {
+                files::write_private(&kept, &bytes)?;
                 Ok(Some(kept))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -151,7 +157,7 @@ impl Place {
             return Ok(());
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        let lock = files::open_private(&path)?;
         lock.try_lock().map_err(|_| io::Error::other("another plugfish has taken the directory"))?;
         self.lock = Arc::new(lock);
         self.write_format()
@@ -224,6 +230,19 @@ impl Place {
         }
         File::open(&self.dir)?.sync_all()?;
         Ok(Some(quarantine))
+    }
+}
+
+/// Why a directory is not one to keep state in: another user could put files of theirs in the place of ours.
+fn check_owner(dir: &Path) -> Result<(), String> {
+    let about = fs::metadata(dir).map_err(|error| error.to_string())?;
+    let us = rustix::process::geteuid().as_raw();
+    match about.uid() {
+        0 => Ok(()),
+        owner if owner == us => Ok(()),
+        owner => Err(format!(
+            "it belongs to the user {owner}, and this runs as the user {us}; `chown` it, or name another one"
+        )),
     }
 }
 
@@ -322,6 +341,22 @@ mod tests {
         }
         let there: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
         assert_eq!(there, [false, false, true, true, true]);
+    }
+
+    #[test]
+    fn the_directory_of_another_user_and_files_that_are_links_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        // Only root can give a directory away; to everybody else that of root is the one that is not theirs, and is fine.
+        if std::os::unix::fs::chown(dir.path(), Some(12345), None).is_ok() {
+            let error = Place::take(dir.path(), Wall(0)).unwrap_err().to_string();
+            assert!(error.contains("belongs to the user 12345"), "{error}");
+            std::os::unix::fs::chown(dir.path(), Some(0), None).unwrap();
+        }
+        fs::write(dir.path().join("elsewhere"), "kept").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("lock")).unwrap();
+        let error = Place::take(dir.path(), Wall(0)).unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        assert_eq!(fs::read_to_string(dir.path().join("elsewhere")).unwrap(), "kept");
     }
 
     #[test]

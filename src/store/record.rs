@@ -230,6 +230,7 @@ mod tests {
         let intent = Intent {
             number: 7,
             reset: ResetType::PowerCycle,
+            first: None,
             accepted: Wall(5),
             by: "admin".into(),
             stage: Stage::Cutting,

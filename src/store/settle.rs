@@ -189,7 +189,7 @@ mod tests {
 
     fn intent(cut: bool) -> Intent {
         let stage = if cut { Stage::Cutting } else { Stage::Accepted };
-        Intent { number: 1, reset: ResetType::PowerCycle, accepted: Wall(0), by: "admin".into(), stage }
+        Intent { number: 1, reset: ResetType::PowerCycle, first: None, accepted: Wall(0), by: "admin".into(), stage }
     }
 
     fn session() -> (Key, Entry) {

@@ -227,7 +227,14 @@ mod tests {
     }
 
     fn intent(number: u64) -> Intent {
-        Intent { number, reset: ResetType::On, accepted: Wall(0), by: "admin".into(), stage: Stage::Accepted }
+        Intent {
+            number,
+            reset: ResetType::On,
+            first: None,
+            accepted: Wall(0),
+            by: "admin".into(),
+            stage: Stage::Accepted,
+        }
     }
 
     #[test]

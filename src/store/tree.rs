@@ -134,6 +134,7 @@ impl Tree {
         if !dir.exists() {
             fs::create_dir(dir).map_err(system(dir))?;
         }
+        check_no_links(dir).map_err(system(dir))?;
         fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(system(dir))?;
         let (db, pairs) = start_twice(dir)?;
         let path = dir.join("db");
@@ -271,6 +272,16 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, TreeError>) -> Result<T, TreeErro
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("no reason given").chars().take(200).collect()
+}
+
+/// Refuses a database that is a symbolic link, or has one in it: sled would follow it.
+fn check_no_links(dir: &Path) -> io::Result<()> {
+    let mut paths = vec![dir.to_path_buf()];
+    paths.extend(fs::read_dir(dir)?.flatten().map(|entry| entry.path()));
+    match paths.iter().find(|path| path.is_symlink()) {
+        Some(link) => Err(io::Error::other(format!("{} is a symbolic link; remove it", link.display()))),
+        None => Ok(()),
+    }
 }
 
 /// sled makes its files readable for everybody; the directory protects them already, this is the second lock.

@@ -45,6 +45,7 @@ static KIND: DeviceKind = DeviceKind {
     boot_modes: &[],
     is_outlet: false,
     applies_boot: true,
+    orders: &[Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi],
     looks_first: true,
     verify_after: &[Duration::from_millis(100), Duration::from_millis(300)],
     silence_max: Duration::ZERO,

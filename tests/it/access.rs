@@ -83,7 +83,8 @@ async fn a_stream_ends_with_the_access_of_its_reader() {
 #[tokio::test]
 async fn nothing_is_delivered_for_an_account_that_is_disabled_or_gone() {
     let mut rig = Rig::settled([]).await;
-    let account = create(&rig, "listener", "Operator").await;
+    // An Administrator, since it listens on this machine.
+    let account = create(&rig, "listener", "Administrator").await;
     let mut listener = Listener::start(&[204]).await;
     let body = json!({ "Destination": listener.url, "Protocol": "Redfish" });
     let (status, shown) = rig.send(basic(&rig, "listener", Method::POST, SUBSCRIPTIONS).json(&body)).await;
@@ -106,11 +107,41 @@ async fn nothing_is_delivered_for_an_account_that_is_disabled_or_gone() {
     assert_eq!(rig.send(rig.request(Method::DELETE, &account)).await.0, StatusCode::NO_CONTENT);
     assert_eq!(rig.get(uri).await.0, StatusCode::NOT_FOUND);
     // Nor for another account with the same name, also after a restart.
-    create(&rig, "listener", "Operator").await;
+    create(&rig, "listener", "Administrator").await;
     submit(&rig, "for nobody").await;
     rig.restart().await;
     submit(&rig, "for nobody").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(listener.heard.try_recv().is_err());
+}
+
+/// What listens on this machine, or tells a cloud's credentials, is not for an Operator to send requests to.
+#[tokio::test]
+async fn only_an_administrator_sends_events_to_this_machine() {
+    let rig = Rig::settled([]).await;
+    create(&rig, "switcher", "Operator").await;
+    let account = create(&rig, "second", "Administrator").await;
+    let mut listener = Listener::start(&[204]).await;
+    let port = listener.url.split(':').nth(2).unwrap().to_owned();
+    let subscribe = async |name: &str, destination: &str| {
+        let headers = json!([{ "Authorization": "Bearer x" }]);
+        let body = json!({ "Destination": destination, "Protocol": "Redfish", "HttpHeaders": headers });
+        rig.send(basic(&rig, name, Method::POST, SUBSCRIPTIONS).json(&body)).await
+    };
+    for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0.0.0.0", "169.254.169.254", "localhost"] {
+        let (status, body) = subscribe("switcher", &format!("http://{host}:{port}")).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{host}: {body}");
+        assert!(body.to_string().contains("only an Administrator"), "{body}");
+    }
+    assert_eq!(subscribe("switcher", "http://192.0.2.1/").await.0, StatusCode::CREATED);
+    // What an account may not do any more, its subscriptions do not either.
+    assert_eq!(subscribe("second", &listener.url).await.0, StatusCode::CREATED);
+    submit(&rig, "one").await;
+    assert_eq!(message(&mut listener).await, "one");
+    let patch = rig.request(Method::PATCH, &account).json(&json!({ "RoleId": "Operator" }));
+    assert_eq!(rig.send(patch).await.0, StatusCode::OK);
+    submit(&rig, "two").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(listener.heard.try_recv().is_err());
 }
 

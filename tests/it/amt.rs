@@ -127,6 +127,33 @@ async fn what_is_offered_follows_the_machine() {
     assert_eq!(rig.machine("n").power(), Computer::SoftOff);
     let off = resets("n").await;
     assert_eq!(off, json!(["On", "ForceOn", "ForceOff", "ForceRestart", "PowerCycle"]), "nothing graceful while off");
+
+    // What it cannot do now is said as that, and not as something that it never can.
+    for (node, reset, why) in [
+        ("n", "Nmi", "n cannot do Nmi now: the machine is off; nothing was changed"),
+        ("bare", "GracefulShutdown", "the machine does not offer it in its present state, On"),
+    ] {
+        let (status, answer) = rig.reset(node, reset).await;
+        let first = &answer["error"]["@Message.ExtendedInfo"][0];
+        assert_eq!((status, &first["MessageId"]), (StatusCode::CONFLICT, &json!("Plugfish.1.0.NotNow")), "{answer}");
+        assert!(first["Message"].as_str().is_some_and(|words| words.contains(why)), "{answer}");
+        assert!(first["Resolution"].as_str().is_some_and(|words| words.contains("AllowableValues")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn off_override_and_on_without_waiting_is_a_boot_from_that_source() {
+    let rig = settled([amt16("n")]).await;
+    let machine = rig.machine("n");
+    let before = machine.boots().len();
+    assert_eq!(rig.reset("n", "ForceOff").await.0, StatusCode::NO_CONTENT);
+    assert!(patch_boot(&rig, "n", "Pxe", "Once").await.0.is_success());
+    assert_eq!(rig.reset("n", "On").await.0, StatusCode::NO_CONTENT);
+    rig.until(10, || async { machine.power() == Computer::SoftOff }).await;
+    rig.until(20, || async { machine.boots().len() == before + 1 }).await;
+    assert_eq!(sources(machine)[before..], [BootSource::Pxe]);
+    rig.until(10, || async { rig.system("n").await["Boot"]["BootSourceOverrideEnabled"] == "Disabled" }).await;
+    check_manners(machine);
 }
 
 #[tokio::test]

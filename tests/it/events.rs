@@ -355,7 +355,7 @@ async fn bad_subscriptions_are_refused_in_words() {
 #[tokio::test]
 async fn subscribers_manage_their_own_and_managers_all() {
     let rig = Rig::settled([]).await;
-    let body = json!({ "Destination": "http://127.0.0.1:9/", "Protocol": "Redfish" });
+    let body = json!({ "Destination": "http://192.0.2.1:9/", "Protocol": "Redfish" });
     let by = |name: &str, password: &str, method: Method, path: &str| {
         rig.client.request(method, format!("http://{}{path}", rig.address)).basic_auth(name, Some(password))
     };

@@ -23,6 +23,7 @@ mod disk;
 mod edge;
 mod events;
 mod faults;
+mod files;
 mod hostile;
 mod metrics;
 mod page;

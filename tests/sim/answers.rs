@@ -1,12 +1,12 @@
-//! The laws, third part: what clients are answered and shown.
+//! The laws, third part: what clients are answered and shown, and what becomes of what was acknowledged.
 
 use std::time::Duration;
 
-use plugfish::node::{Refusal, ResetType};
+use plugfish::node::{Power, Refusal, ResetType};
 
-use super::laws::{FOUND, end_of};
+use super::laws::{FOUND, SETTLED, asked_at, end_of, restarts};
 use super::report::What;
-use super::world::State;
+use super::world::{Current, State};
 
 /// A client waits no longer than this, whatever the disk does.
 const ANSWERED: Duration = Duration::from_millis(10_050);
@@ -16,6 +16,25 @@ const ALONE: usize = 8;
 
 /// No device is given up after fewer failures in a row than this.
 const FAILURES_LEAST: u32 = 5;
+
+/// What is still promised when a command takes the place of another one that was not done: `promised` was so before.
+pub fn still_promised(
+    promised: Option<(ResetType, Duration)>,
+    before: &Current,
+    by: ResetType,
+) -> Option<(ResetType, Duration)> {
+    let own = restarts(before.reset) || end_of(before.reset) == Some(Power::Off);
+    // That an overdue one is given up was told.
+    let own = (own && !before.overdue).then(|| (before.reset, asked_at(&before.by)));
+    let cut = |(reset, _): &(ResetType, Duration)| *reset == ResetType::ForceOff;
+    let (cut, any) = (promised.filter(cut).or(own.filter(cut)), promised.or(own));
+    match by {
+        ResetType::On | ResetType::ForceOn => cut.or(any),
+        ResetType::ForceOff => None,
+        ResetType::Nmi => any.filter(|(reset, _)| *reset != ResetType::GracefulShutdown),
+        _ => cut,
+    }
+}
 
 impl State {
     /// What a client was answered.
@@ -59,7 +78,13 @@ impl State {
         let calm = self.calm_since(node) + FOUND < asked && !renewed;
         let well = calm && known.asking < ALONE && known.present && !self.stopping;
         let odd = match answer {
-            Ok(()) | Err(Refusal::Unsupported { .. } | Refusal::Changed { .. } | Refusal::Stopping { .. }) => false,
+            Ok(())
+            | Err(
+                Refusal::Unsupported { .. }
+                | Refusal::NotNow { .. }
+                | Refusal::Changed { .. }
+                | Refusal::Stopping { .. },
+            ) => false,
             Err(Refusal::LoginHeld { .. }) => self.view(node).is_some_and(|view| view.link.held_until.is_none()),
             Err(_) => true,
         };
@@ -141,6 +166,47 @@ impl State {
         if writes > durable + used_up {
             let words = format!("the change number {writes} is shown and {durable} is on the disk, {used_up} used up");
             self.broken(node, "durable-first", words);
+        }
+    }
+
+    /// What was acknowledged, and given up for a newer command that ends with the node on, was done all the same.
+    pub fn check_promised(&mut self, node: usize, current: &Current) {
+        let now = self.now();
+        let known = &mut self.nodes[node];
+        let Some((reset, asked)) = known.promised.take() else { return };
+        let device = &self.devices[known.device];
+        // An actor that was built anew does not know of the orders before it.
+        let new = known.loaded.as_ref().is_some_and(|(at, _)| now < *at + SETTLED);
+        if asked <= known.moved {
+            // It went to the device that the node had before.
+            return;
+        }
+        let off = matches!(reset, ResetType::ForceOff | ResetType::GracefulShutdown);
+        // Where the machine was taken for one that is off, a restart is to turn it on.
+        let taken_for_off = !off && device.lately >= asked;
+        let unknowable = taken_for_off || new && device.is_late(now);
+        if !unknowable && !device.came_to_an_end(asked, off) {
+            let words = format!("{} is called done, and {reset}, acknowledged before it, never was", current.reset);
+            self.broken(node, "nothing-dropped", words);
+        }
+    }
+
+    /// The change number of the override in force, as shown.
+    pub fn boot_writes(&self, node: usize) -> u64 {
+        self.view(node).map_or(0, |view| view.writes)
+    }
+
+    /// Counts the boots that used an override for one boot.
+    pub fn collect_boots(&mut self, node: usize) {
+        let device = self.nodes[node].device;
+        let boots = std::mem::take(&mut self.devices[device].boots);
+        for boot in boots.into_iter().filter(|boot| boot.once) {
+            let (count, doubts) = self.nodes[node].used.entry(boot.writes).or_default();
+            *count += 1;
+            if *count > 1 + *doubts {
+                let words = format!("{:?} of change {} is used by a second boot", boot.target, boot.writes);
+                self.broken(node, "boot-once", words);
+            }
         }
     }
 }

@@ -111,6 +111,9 @@ pub struct Hardware {
     pub power: Power,
     /// Since when.
     pub turned: Duration,
+    /// When it was last off, or is: and when its system last came to an end, by that or by a restart.
+    pub was_off: Option<Duration>,
+    pub ended: Option<Duration>,
     /// It is on its way to this state until then.
     pub moving: Option<(Duration, Power)>,
     /// When its operating system will have shut down.
@@ -150,6 +153,8 @@ impl Hardware {
             make,
             power,
             turned: Duration::ZERO,
+            was_off: None,
+            ended: None,
             moving: None,
             shuts_down: None,
             on_the_way: VecDeque::new(),
@@ -210,7 +215,16 @@ impl Hardware {
     }
 
     fn turn(&mut self, at: Duration, power: Power) {
+        if self.power == Power::Off || power == Power::Off {
+            (self.was_off, self.ended) = (Some(at), Some(at));
+        }
         (self.power, self.turned) = (power, at);
+    }
+
+    /// It was off at this moment or later; or, where a restart is enough, its system came to an end.
+    pub fn came_to_an_end(&self, since: Duration, off: bool) -> bool {
+        let at = if off { self.was_off } else { self.ended };
+        self.power == Power::Off || at.is_some_and(|at| at >= since)
     }
 
     fn ms(&mut self, from: u64, to: u64) -> Duration {
@@ -330,6 +344,9 @@ impl Hardware {
             return Err(FailureClass::NotReady);
         }
         let boots = order.boots() && (order != Order::On || self.power == Power::Off);
+        if boots {
+            self.ended = Some(at);
+        }
         if order != Order::Nmi {
             self.shuts_down = None;
         }

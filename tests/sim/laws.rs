@@ -10,6 +10,7 @@ use plugfish::node::machine::Op;
 use plugfish::node::pace::Pace;
 use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power, ResetType};
 
+use super::answers::still_promised;
 use super::hardware::Make;
 use super::report::What;
 use super::world::{Current, Dead, Reading, State};
@@ -44,7 +45,7 @@ pub fn restarts(reset: ResetType) -> bool {
 }
 
 /// When the client asked: its name says so.
-fn asked_at(by: &str) -> Duration {
+pub fn asked_at(by: &str) -> Duration {
     Duration::from_millis(by.split_once('@').and_then(|(_, ms)| ms.parse().ok()).unwrap_or(0))
 }
 
@@ -62,6 +63,7 @@ pub fn current_of(intent: &Intent, now: Duration, restored: bool) -> Current {
         given: Vec::new(),
         taken: Vec::new(),
         owed: false,
+        first: intent.first,
     }
 }
 
@@ -158,7 +160,8 @@ impl State {
                 if let Some(current) = self.nodes[node].current.as_mut() {
                     current.answered = true;
                     ordered = Some(current.by.clone());
-                    current.owed |= (order.is_pulse() || *order == Order::Off) && restarts(current.reset);
+                    let cycles = restarts(current.reset) || current.first.is_some();
+                    current.owed |= (order.is_pulse() || *order == Order::Off) && cycles;
                 }
                 (self.nodes[node].ordered, self.nodes[node].last_order) = (ordered, Some(now));
             }
@@ -255,6 +258,13 @@ impl State {
             (R::On | R::ForceOn, Order::On) | (R::ForceOff, Order::Off) => true,
             (R::GracefulShutdown, Order::GracefulOff) => true,
             (R::PowerCycle | R::ForceRestart, Order::Off) => stage == Stage::Cutting,
+            (R::On | R::ForceOn, Order::GracefulOff) => cut && intent.first == Some(R::GracefulShutdown),
+            (R::On | R::ForceOn, Order::GracefulReset) => cut && intent.first == Some(R::GracefulRestart),
+            (R::On | R::ForceOn, Order::Off | Order::Cycle | Order::Reset) => {
+                cut && matches!(intent.first, Some(R::ForceOff | R::PowerCycle | R::ForceRestart))
+            }
+            (R::GracefulRestart, Order::Off) => cut && intent.first == Some(R::ForceOff),
+            (R::GracefulShutdown, Order::Off) => intent.first == Some(R::ForceOff),
             (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off || other || owes,
             (R::PowerCycle, Order::Cycle) | (R::ForceRestart, Order::Reset) => cut,
             (R::GracefulRestart, Order::GracefulReset) => cut,
@@ -360,7 +370,7 @@ impl State {
         let known = &self.nodes[node];
         let (Some(current), Some(reading)) = (&known.current, known.reading) else { return };
         let first = match current.reset {
-            ResetType::On | ResetType::ForceOn => Power::On,
+            ResetType::On | ResetType::ForceOn if current.first.is_none() => Power::On,
             _ => Power::Off,
         };
         // A slow disk only makes a poll fall due while the command waits for it.
@@ -421,6 +431,11 @@ impl State {
         known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
         known.writes = record.boot.as_ref().map_or(0, |boot| boot.writes);
         (known.consumed, known.boot_saves, known.patches) = (0, 0, known.asking as u64);
+        if let (Some(before), Some(intent)) = (&known.current, &record.intent)
+            && before.by != intent.by
+        {
+            known.promised = still_promised(known.promised, before, intent.reset);
+        }
         match (&known.current, &record.intent) {
             (None, None) => {}
             (Some(current), None) => {
@@ -476,25 +491,6 @@ impl State {
         if known.boot_saves > known.patches + known.consumed {
             let words = format!("the change number {writes} is written and nobody changed anything");
             self.broken(node, "etag", words);
-        }
-    }
-
-    /// The change number of the override in force, as shown.
-    pub fn boot_writes(&self, node: usize) -> u64 {
-        self.view(node).map_or(0, |view| view.writes)
-    }
-
-    /// Counts the boots that used an override for one boot.
-    pub fn collect_boots(&mut self, node: usize) {
-        let device = self.nodes[node].device;
-        let boots = std::mem::take(&mut self.devices[device].boots);
-        for boot in boots.into_iter().filter(|boot| boot.once) {
-            let (count, doubts) = self.nodes[node].used.entry(boot.writes).or_default();
-            *count += 1;
-            if *count > 1 + *doubts {
-                let words = format!("{:?} of change {} is used by a second boot", boot.target, boot.writes);
-                self.broken(node, "boot-once", words);
-            }
         }
     }
 }

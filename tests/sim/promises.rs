@@ -10,6 +10,7 @@ use plugfish::node::view::NodeView;
 use plugfish::node::{BootEnabled, Order, Power, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
+use super::answers::still_promised;
 use super::hardware::Make;
 use super::laws::{ACTORS_OVERLAP, DWELL, FOUND, SETTLED, current_of, end_of, restarts};
 use super::report::What;
@@ -60,15 +61,20 @@ impl State {
             self.nodes[node].told = (self.nodes[node].told.0 + 1, event.number);
         }
         match event.what {
-            Happening::CommandAccepted { reset, by } => self.accepted(node, reset, by),
+            Happening::CommandAccepted { reset, by, first } => self.accepted(node, reset, by, first),
             Happening::CommandDone { reset, .. } => {
                 if let Some(current) = self.ends(node, reset) {
                     self.check_done(node, &current);
+                    self.check_promised(node, &current);
                 }
             }
-            Happening::CommandSuperseded { reset, .. } => {
-                let before = self.ends(node, reset).filter(|current| current.owed);
+            Happening::CommandSuperseded { reset, by } => {
+                let before = self.ends(node, reset);
                 let known = &mut self.nodes[node];
+                if let Some(before) = &before {
+                    known.promised = still_promised(known.promised, before, by);
+                }
+                let before = before.filter(|current| current.owed);
                 let seen_on =
                     known.reading.filter(|reading| reading.power != Power::Off).map(|reading| reading.started);
                 // An interrupt goes to a machine that was seen to run: nothing is owed to it any more.
@@ -78,7 +84,7 @@ impl State {
             }
             Happening::CommandFailed { reset, why } => {
                 let Some(current) = self.ends(node, reset) else { return };
-                self.nodes[node].expect = None;
+                (self.nodes[node].expect, self.nodes[node].promised) = (None, None);
                 let device = &self.devices[self.nodes[node].device];
                 let mut landed = self.pages[node].landed.iter();
                 let cut = landed.find(|(_, intent)| intent.by == current.by && intent.stage == Stage::Cutting);
@@ -93,7 +99,9 @@ impl State {
                         format!("{reset} cut the power and was given up: {why}"),
                     );
                 }
-                let polite = matches!(reset, ResetType::GracefulShutdown | ResetType::GracefulRestart | ResetType::Nmi);
+                let polite =
+                    |reset| matches!(reset, ResetType::GracefulShutdown | ResetType::GracefulRestart | ResetType::Nmi);
+                let polite = polite(reset) || current.first.is_some_and(polite);
                 if !polite && !current.restored && self.calm_since(node) + FOUND < current.since {
                     self.broken(node, "done-or-reported", format!("all is well and {reset} fails: {why}"));
                 }
@@ -116,7 +124,7 @@ impl State {
         }
     }
 
-    fn accepted(&mut self, node: usize, reset: ResetType, by: String) {
+    fn accepted(&mut self, node: usize, reset: ResetType, by: String, first: Option<ResetType>) {
         let now = self.now();
         let landed = self.pages[node].landed.iter().find(|(_, intent)| intent.by == by && intent.reset == reset);
         let Some((_, intent)) = landed.cloned() else {
@@ -134,7 +142,7 @@ impl State {
         }
         let known = &mut self.nodes[node];
         let owed = std::mem::take(&mut known.handed) && end_of(reset) != Some(Power::Off);
-        (known.current, known.polled) = (Some(Current { owed, ..current_of(&intent, now, false) }), None);
+        (known.current, known.polled) = (Some(Current { owed, first, ..current_of(&intent, now, false) }), None);
         known.expect = match end_of(reset) {
             Some(power) => Some(power),
             // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
@@ -312,7 +320,9 @@ impl State {
                 return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
             }
             // A machine that was asked to go off may do so during the dwell, which begins anew then.
-            let waits = age > FIRST_ORDER + DWELL * 2 && !current.answered && !current.restored;
+            // One that lets it do so may give no order at all before.
+            let polite = current.first == Some(ResetType::GracefulShutdown);
+            let waits = age > FIRST_ORDER + DWELL * 2 && !current.answered && !current.restored && !polite;
             if waits && calm + FOUND < current.since && view.link.up() {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
             }

@@ -276,7 +276,7 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
     // What another node did to it before is over.
     state.devices[spare].catch_up(now);
     let known = &mut state.nodes[node];
-    (known.device, known.expect, known.disturbed) = (spare, None, now);
+    (known.device, known.expect, known.disturbed, known.promised) = (spare, None, now, None);
     (known.moved, known.polled, known.dead) = (now, None, None);
     known.wiring += 1;
     known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);

@@ -252,6 +252,9 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
     if answer.is_ok() && reset == ResetType::PowerCycle && world.lock().rng.random_range(0..8) == 0 {
         actix::spawn(changes_mind(world.clone(), node));
     }
+    if answer.is_ok() && reset == ResetType::ForceOff && world.lock().rng.random_range(0..6) == 0 {
+        actix::spawn(deploys(world.clone(), node));
+    }
     let worst = {
         let mut state = world.lock();
         state.nodes[node].asking -= 1;
@@ -294,6 +297,18 @@ async fn changes_mind(world: Arc<World>, node: usize) {
         let asks: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(one(world.clone(), node, reset));
         actix::spawn(asks);
     }
+}
+
+/// A deployment that turns a machine off, sets what it boots from, and turns it on, without waiting for anything.
+async fn deploys(world: Arc<World>, node: usize) {
+    let (clock, pause) = {
+        let mut state = world.lock();
+        (state.clock(), state.chance_ms(0, 40))
+    };
+    patches(world.clone(), node).await;
+    clock.sleep(pause).await;
+    let asks: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(one(world, node, ResetType::On));
+    asks.await;
 }
 
 /// A client that changes the boot override; two at once, sometimes.

@@ -90,6 +90,8 @@ pub struct Current {
     pub taken: Vec<Order>,
     /// The power was cut for it, or for one in whose place it is.
     pub owed: bool,
+    /// What it does first.
+    pub first: Option<ResetType>,
 }
 
 /// What the laws remember of a node.
@@ -138,6 +140,8 @@ pub struct Node {
     pub asked: u64,
     /// When an override for one boot was last used up.
     pub used_up: Option<Duration>,
+    /// What was acknowledged, and when it was asked for, before a newer command took its place that is to do it as well.
+    pub promised: Option<(ResetType, Duration)>,
     /// The command that was just superseded had cut the power.
     pub handed: bool,
     /// For whose command the last order was sent.
@@ -414,6 +418,7 @@ impl Node {
             unstudied: None,
             asked: 0,
             used_up: None,
+            promised: None,
             handed: false,
             ordered: None,
             wording: 0,

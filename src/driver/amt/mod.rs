@@ -30,8 +30,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use self::machine::AmtMachine;
 use super::http::Tls;
-use crate::node::BootTarget;
 use crate::node::device::DeviceKind;
+use crate::node::{BootTarget, Order};
 
 /// TCP port of WS-Management over plain HTTP.
 pub const PLAIN_PORT: u16 = 16992;
@@ -46,6 +46,7 @@ pub const KIND: DeviceKind = DeviceKind {
     boot_modes: &[],
     is_outlet: false,
     applies_boot: true,
+    orders: &[Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi],
     looks_first: true,
     verify_after: &[
         Duration::from_secs(2),

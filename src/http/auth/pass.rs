@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
-use super::{Access, Caller, read};
+use super::{Access, Caller, Privilege, read};
+use crate::account::AccountRecord;
 
 /// The access of one client, which may end at any time.
 pub struct Pass {
@@ -38,6 +39,12 @@ impl Access {
     /// Whether the account of this name may use the service.
     pub fn is_enabled(&self, name: &str) -> bool {
         !self.required || read(&self.accounts).get(name).is_some_and(|account| account.enabled)
+    }
+
+    /// Whether the account of this name has this privilege now.
+    pub fn may(&self, name: &str, privilege: Privilege) -> bool {
+        let may = |account: &Arc<AccountRecord>| Caller::of(account, name.into(), None).may(privilege);
+        !self.required || read(&self.accounts).get(name).is_some_and(may)
     }
 }
 

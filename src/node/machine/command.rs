@@ -96,6 +96,28 @@ pub(super) fn plan(reset: ResetType, abilities: Option<&Abilities>) -> (Order, b
     }
 }
 
+/// The same for a command that does another one first: `GracefulShutdown` ends off, all others with the node on.
+pub(super) fn legs(reset: ResetType, first: Option<ResetType>, abilities: Option<&Abilities>) -> (Order, bool) {
+    let Some(first) = first else { return plan(reset, abilities) };
+    let (order, then_on) = plan(first, abilities);
+    (order, reset != ResetType::GracefulShutdown && (then_on || order.leads_to() == Power::Off))
+}
+
+/// What of an unfinished command is not made undone, nor done, by this one that takes its place, and is so done first. An off
+/// in place of an on means that the node is to stay off; of two restarts the newer one says how.
+pub(super) fn does_first(reset: ResetType, pending: Option<ResetType>) -> Option<ResetType> {
+    match reset {
+        ResetType::On | ResetType::ForceOn => pending,
+        ResetType::ForceOff | ResetType::Nmi => None,
+        _ => pending.filter(|pending| *pending == ResetType::ForceOff),
+    }
+}
+
+/// Turns the node on, and that is all.
+fn turns_on(reset: ResetType) -> bool {
+    matches!(reset, ResetType::On | ResetType::ForceOn)
+}
+
 /// The device says that it takes this order now.
 pub(super) fn offers(abilities: Option<&Abilities>, order: Order) -> bool {
     abilities.is_some_and(|abilities| abilities.orders.contains(&order))
@@ -112,7 +134,7 @@ impl Command {
     ) -> Command {
         let (order, then_on) = match intent.stage {
             Stage::Restoring => (Order::On, false),
-            _ => plan(intent.reset, abilities),
+            _ => legs(intent.reset, intent.first, abilities),
         };
         let graceful = matches!(order, Order::GracefulOff | Order::GracefulReset);
         let limit = if graceful { limit.max(GRACEFUL_DEADLINE) } else { limit };
@@ -156,7 +178,47 @@ impl Command {
 
     /// It ends where `reset` asks to go, so that one is done with it.
     pub fn serves(&self, reset: ResetType, abilities: Option<&Abilities>) -> bool {
-        plan(self.intent.reset, abilities) == plan(reset, abilities) && self.failing.is_none()
+        if self.failing.is_some() || turns_on(self.intent.reset) != turns_on(reset) {
+            return false;
+        }
+        turns_on(reset)
+            || legs(self.intent.reset, self.intent.first, abilities)
+                == legs(reset, does_first(reset, self.pending()), abilities)
+    }
+
+    /// What was acknowledged with it and would be lost if it ended here, apart from the state in which it ends: a cut of the
+    /// power that was not seen, a restart that the device did not take.
+    pub fn pending(&self) -> Option<ResetType> {
+        let first = self.intent.first.unwrap_or(self.intent.reset);
+        if turns_on(first) || first == ResetType::Nmi {
+            return None;
+        }
+        let done = match self.order {
+            Order::On | Order::Nmi => true,
+            Order::Off | Order::GracefulOff => false,
+            Order::Cycle | Order::Reset | Order::GracefulReset => self.taken.is_some(),
+        };
+        // That it fails is told when it is overdue, else at its end.
+        let untold = self.failing.is_some() && !self.overdue;
+        (!done || untold).then_some(first)
+    }
+
+    /// An interrupt would take the place of what it still has to do. A system that hangs while it shuts down is what
+    /// interrupts are for.
+    pub fn keeps_interrupts_out(&self) -> bool {
+        self.owes_on() || self.intent.reset != ResetType::GracefulShutdown && self.pending().is_some()
+    }
+
+    /// It turns the node on once another command is done: also if that one cannot be done.
+    pub fn only_turns_on(&self) -> bool {
+        turns_on(self.intent.reset) && self.intent.first.is_some()
+    }
+
+    /// It does this one first, and not what was written down of it.
+    pub fn do_first(&mut self, first: Option<ResetType>, abilities: Option<&Abilities>) {
+        self.intent.first = first;
+        (self.order, self.then_on) = legs(self.intent.reset, first, abilities);
+        self.must_read = true;
     }
 
     /// What readers see of it.
@@ -170,7 +232,9 @@ impl Command {
     }
 
     pub fn in_words(&self) -> String {
-        format!("{}, asked for by {} at {},", self.intent.reset, self.intent.by, self.intent.accepted)
+        let Intent { reset, first, by, accepted, .. } = &self.intent;
+        let first = first.map_or_else(String::new, |first| format!(", after the {first} in whose place it is"));
+        format!("{reset}, asked for by {by} at {accepted}{first},")
     }
 
     /// It may have cut the power and ends with the power on: it is completed whatever the deadline says.
@@ -204,6 +268,10 @@ impl Command {
         if now < self.retry_at {
             return wait(self.retry_at);
         }
+        // It was sent for the one before: what is to be made good is on record before it is seen.
+        if self.then_on && self.taken.is_some() && self.intent.stage == Stage::Accepted {
+            return Next::Record(Stage::Cutting);
+        }
         // Before anything else: after a crash it is not to be made again.
         if self.order.is_pulse() && self.taken.is_some() && self.intent.stage == Stage::Cutting {
             return Next::Record(Stage::Restoring);
@@ -223,8 +291,10 @@ impl Command {
             return Next::Read;
         }
         match (self.order, self.intent.stage) {
-            (Order::Off, Stage::Accepted) if self.then_on => Next::Record(Stage::Cutting),
+            (Order::Off | Order::GracefulOff, Stage::Accepted) if self.then_on => Next::Record(Stage::Cutting),
             (Order::On, Stage::Cutting) => Next::Record(Stage::Restoring),
+            // What was done first is not done again after a crash.
+            (Order::On, Stage::Accepted) if self.intent.first.is_some() => Next::Record(Stage::Restoring),
             // A second interrupt could spoil what the first one made the machine write: never sent twice.
             (Order::Nmi, Stage::Accepted | Stage::Cutting) => Next::Record(Stage::Restoring),
             (order, Stage::Accepted) if order.is_pulse() => Next::Record(Stage::Cutting),
@@ -276,7 +346,7 @@ impl Command {
         {
             return Ok(());
         }
-        let reset = self.intent.reset;
+        let Intent { reset, first, .. } = self.intent;
         if power == Power::Off {
             // What is on record before an interrupt says nothing about the power.
             let stage = self.intent.stage;
@@ -286,7 +356,8 @@ impl Command {
             }
             self.order = Order::On;
         } else if !offers(abilities, self.order) {
-            if !reset.is_composable() {
+            // Nothing polite becomes a hard one for the command after it.
+            if !first.unwrap_or(reset).is_composable() {
                 return Err(format!(
                     "{} was not done: the machine does not offer it in its present state",
                     self.in_words()

@@ -36,7 +36,7 @@ use crate::clock::{Mono, Now, Wall};
 use boot::Applied;
 use command::Command;
 use link::Link;
-use seen::{Seen, Unsettled};
+use seen::{Seen, Unsettled, known_inventory};
 
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
@@ -474,46 +474,5 @@ impl Machine {
         let by_command =
             |command: &Command| command.taken.is_some() && (command.want() == power || command.order.is_pulse());
         self.unsettled.to(power).is_some() || self.command.as_ref().is_some_and(by_command)
-    }
-
-    /// One more corner of the machine is known.
-    fn studied(&mut self, findings: Findings, now: Mono, out: &mut Vec<Effect>) {
-        self.study_at = findings.more.then_some(now);
-        self.event_log = findings.event_log.or(self.event_log.take());
-        self.audit_log = findings.audit_log.or(self.audit_log.take());
-        let (Some(found), Some(seen)) = (findings.inventory, self.seen.as_mut()) else { return };
-        if seen.inventory.as_ref() == Some(&found) {
-            return;
-        }
-        let differences = self.spec.inventory.differences(&found);
-        if !differences.is_empty() {
-            let text =
-                format!("nodes.yaml and the machine differ, and nodes.yaml is shown: {}", differences.join(", "));
-            out.push(Effect::Tell(Happening::Noticed { text }));
-        }
-        seen.inventory = Some(found);
-        out.push(Effect::NoteSeen(seen.record()));
-        self.inventory = known_inventory(&self.spec, self.seen.as_ref());
-    }
-
-    fn take_notices(&mut self, notices: &[Notice], at: Wall, out: &mut Vec<Effect>) {
-        self.notices.retain(|(old, _)| notices.iter().any(|new| new.key == old.key));
-        for notice in notices {
-            match self.notices.iter_mut().find(|(old, _)| old.key == notice.key) {
-                Some((old, _)) => old.clone_from(notice),
-                None => {
-                    out.push(Effect::Tell(Happening::Noticed { text: notice.text.clone() }));
-                    self.notices.push((notice.clone(), at));
-                }
-            }
-        }
-    }
-}
-
-/// What is known of the inside of a node.
-fn known_inventory(spec: &NodeSpec, seen: Option<&Seen>) -> Arc<Inventory> {
-    match seen.and_then(|seen| seen.inventory.as_ref()) {
-        Some(found) => Arc::new(spec.inventory.over(found)),
-        None => spec.inventory.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::command::{Command, Next, plan};
+use super::command::{Command, Next, does_first, legs, plan};
 use super::{Effect, Failed, JOINED_MAX, Machine, Moment, Op, Outcome, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::node::device::{Abilities, DeviceError, FailureClass};
@@ -10,13 +10,13 @@ use crate::node::event::Happening;
 use crate::node::journal::{Intent, JournalError, Stage};
 use crate::node::{Order, Power, Refusal, ResetType};
 
-/// With which stage a command begins. A node that was cut for a command that ends with On keeps that claim when another such
-/// command takes its place.
-fn claim(owes_on: bool, reset: ResetType) -> Stage {
-    match (owes_on, reset) {
-        (true, ResetType::On | ResetType::ForceOn) => Stage::Restoring,
-        (true, ResetType::ForceOff | ResetType::GracefulShutdown) | (false, _) => Stage::Accepted,
-        (true, _) => Stage::Cutting,
+/// With which stage a command begins. A node that was cut, or may be, for a command that ends with On keeps that claim when
+/// another such command takes its place.
+fn claim(owes_on: bool, reset: ResetType, first: Option<ResetType>) -> Stage {
+    match (owes_on, reset, first) {
+        (true, ResetType::On | ResetType::ForceOn, None) => Stage::Restoring,
+        (true, ResetType::ForceOff | ResetType::GracefulShutdown, _) | (false, ..) => Stage::Accepted,
+        (true, ..) => Stage::Cutting,
     }
 }
 
@@ -51,8 +51,10 @@ impl Machine {
             _ => 0,
         });
         let full = waiting.sum::<usize>() >= JOINED_MAX;
+        let offered = self.resets().contains(&reset);
+        let serves = |command: &Command| (offered || command.intent.reset == reset) && command.serves(reset, abilities);
         if let Some(Saving::Accept { command, tickets }) = self.newest_accept()
-            && command.serves(reset, abilities)
+            && serves(command)
         {
             if full {
                 let node = self.spec.id.clone();
@@ -65,8 +67,7 @@ impl Machine {
             return;
         }
         let cut_again = plan(reset, abilities).1 && self.may_be_on_again();
-        if self.newest_accept().is_none()
-            && self.command.as_ref().is_some_and(|command| command.serves(reset, abilities) && !cut_again)
+        if self.newest_accept().is_none() && self.command.as_ref().is_some_and(|command| serves(command) && !cut_again)
         {
             out.push(Effect::Count(reset, "coalesced"));
             out.push(Effect::Answer(ticket, Ok(())));
@@ -109,21 +110,59 @@ impl Machine {
             return Some(Refusal::Overloaded { node: node() });
         }
         if !self.resets().contains(&reset) {
-            let device = self.spec.device.clone();
-            return Some(Refusal::Unsupported { node: node(), what: reset.to_string(), device });
+            return Some(self.cannot(reset));
+        }
+        if reset == ResetType::Nmi
+            && let Some(other) = self.unfinished().find(|command| command.keeps_interrupts_out())
+        {
+            let why = format!("{} is not done yet", other.intent.reset);
+            return Some(Refusal::NotNow { node: node(), what: reset.to_string(), why });
         }
         self.link.refusal(&self.spec, now)
     }
 
+    /// It is not offered: at this moment, or by no device of this kind.
+    fn cannot(&self, reset: ResetType) -> Refusal {
+        let (node, what) = (self.spec.id.clone(), reset.to_string());
+        if !reset.native().is_some_and(|order| self.spec.kind.orders.contains(&order)) {
+            return Refusal::Unsupported { node, what, device: self.spec.device.clone() };
+        }
+        let why = match self.seen.as_ref().map(|seen| seen.power) {
+            None => format!("{} was not read yet", self.spec.device),
+            Some(Power::Off) => "the machine is off".into(),
+            Some(power) => format!("the machine does not offer it in its present state, {power}"),
+        };
+        Refusal::NotNow { node, what, why }
+    }
+
+    /// All commands that were accepted, or are about to be, and have no end.
+    fn unfinished(&self) -> impl Iterator<Item = &Command> {
+        let waiting = self.saves.iter().filter_map(|saving| match saving {
+            Saving::Accept { command, .. } => Some(command),
+            _ => None,
+        });
+        self.command.iter().chain(waiting)
+    }
+
+    /// What a command does first that takes the place of `before`, and with which stage it begins.
+    fn inherits(&self, before: Option<&Command>, reset: ResetType) -> (Option<ResetType>, Stage) {
+        let first = does_first(reset, before.and_then(Command::pending));
+        let owes_on = before.is_some_and(Command::owes_on) || first.is_some() && self.is_going_off();
+        (first, claim(owes_on, reset, first))
+    }
+
+    /// An order to turn off is on its way, or was followed and not seen yet.
+    fn is_going_off(&self) -> bool {
+        let in_flight = matches!(&self.in_flight, Some(Op::Order(order, _)) if order.leads_to() == Power::Off);
+        in_flight || self.unsettled.to(Power::Off).is_some()
+    }
+
     fn new_command(&mut self, reset: ResetType, by: String, now: Now) -> Command {
         self.last_number += 1;
-        let before = match self.newest_accept() {
-            Some(Saving::Accept { command, .. }) => Some(&*command),
-            _ => self.command.as_ref(),
-        };
-        let stage = claim(before.is_some_and(Command::owes_on), reset);
-        let intent = Intent { number: self.last_number, reset, accepted: now.wall, by, stage };
-        let (order, _) = plan(reset, self.abilities());
+        let before = self.unfinished().last();
+        let (first, stage) = self.inherits(before, reset);
+        let intent = Intent { number: self.last_number, reset, first, accepted: now.wall, by, stage };
+        let (order, _) = legs(reset, first, self.abilities());
         let want = order.leads_to();
         // Where what was last seen differs from what is wanted, the order can go out at once. Otherwise look first:
         // it may be there already, and someone may have pressed the button since.
@@ -140,21 +179,30 @@ impl Machine {
 
     /// A new command is durable: it takes the place of the one before.
     pub(super) fn install(&mut self, mut command: Command, out: &mut Vec<Effect>) {
-        let Intent { reset, by, .. } = command.intent.clone();
-        let claim = claim(self.command.as_ref().is_some_and(Command::owes_on), reset);
+        let Intent { reset, by, stage, first: recorded, .. } = command.intent.clone();
+        let (first, claim) = self.inherits(self.command.as_ref(), reset);
         command.inherits_cut = claim != Stage::Accepted;
-        // The one between, with which the claim would have ended, could not be recorded. Of two commands that wait for
-        // their record the newer one has the last word.
-        if command.intent.stage == Stage::Accepted && command.inherits_cut && self.newest_accept().is_none() {
+        // The one before came to its end meanwhile, or the one between could not be recorded.
+        let differs = first != recorded;
+        if differs {
+            command.do_first(first, self.abilities());
+        }
+        // Likewise the one with which the claim would have ended. Of two commands that wait for their record the newer one
+        // has the last word.
+        if (differs || stage == Stage::Accepted && command.inherits_cut) && self.newest_accept().is_none() {
             let intent = Intent { stage: claim, ..command.intent.clone() };
             self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
         }
         if let Some(old) = self.command.take() {
+            if (old.order, command.order) == (Order::GracefulOff, Order::GracefulOff) {
+                // It was asked politely already.
+                command.taken = old.taken;
+            }
             let old = old.intent.reset;
             out.push(Effect::Tell(Happening::CommandSuperseded { reset: old, by: reset }));
             out.push(Effect::Count(old, "superseded"));
         }
-        out.push(Effect::Tell(Happening::CommandAccepted { reset, by }));
+        out.push(Effect::Tell(Happening::CommandAccepted { reset, by, first }));
         self.failed = None;
         self.command = Some(command);
     }
@@ -397,7 +445,7 @@ impl Machine {
 
     /// It cannot become what was asked: it ends here, or with the power on if it may have been cut.
     fn give_up(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
-        match self.command.as_mut().filter(|command| command.owes_on()) {
+        match self.command.as_mut().filter(|command| command.owes_on() || command.only_turns_on()) {
             Some(command) => command.restore(&why),
             None => self.fail_command(why, now, out),
         }
@@ -407,7 +455,7 @@ impl Machine {
     fn fail_command(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
         let Some(command) = self.command.take() else { return };
         let Intent { number, reset, .. } = command.intent;
-        let (order, then_on) = plan(reset, self.abilities());
+        let (order, then_on) = legs(reset, command.intent.first, self.abilities());
         let wanted = (!then_on && !order.is_pulse()).then_some(order.leads_to());
         self.failed = Some(Failed { text: why.clone(), at: now.wall, wanted });
         out.push(Effect::ClearIntent(number));

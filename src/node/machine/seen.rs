@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Effect, Machine};
 use crate::clock::{Mono, Now, Wall};
-use crate::node::device::{Abilities, AboutDevice, Observation};
+use crate::node::device::{Abilities, AboutDevice, Findings, Notice, Observation};
+use crate::node::event::Happening;
 use crate::node::journal::SeenRecord;
 use crate::node::{Inventory, NodeSpec, Power};
 
@@ -115,6 +117,49 @@ impl Seen {
             abilities: self.abilities.clone(),
             inventory: self.inventory.clone(),
         }
+    }
+}
+
+impl Machine {
+    /// One more corner of the machine is known.
+    pub(super) fn studied(&mut self, findings: Findings, now: Mono, out: &mut Vec<Effect>) {
+        self.study_at = findings.more.then_some(now);
+        self.event_log = findings.event_log.or(self.event_log.take());
+        self.audit_log = findings.audit_log.or(self.audit_log.take());
+        let (Some(found), Some(seen)) = (findings.inventory, self.seen.as_mut()) else { return };
+        if seen.inventory.as_ref() == Some(&found) {
+            return;
+        }
+        let differences = self.spec.inventory.differences(&found);
+        if !differences.is_empty() {
+            let text =
+                format!("nodes.yaml and the machine differ, and nodes.yaml is shown: {}", differences.join(", "));
+            out.push(Effect::Tell(Happening::Noticed { text }));
+        }
+        seen.inventory = Some(found);
+        out.push(Effect::NoteSeen(seen.record()));
+        self.inventory = known_inventory(&self.spec, self.seen.as_ref());
+    }
+
+    pub(super) fn take_notices(&mut self, notices: &[Notice], at: Wall, out: &mut Vec<Effect>) {
+        self.notices.retain(|(old, _)| notices.iter().any(|new| new.key == old.key));
+        for notice in notices {
+            match self.notices.iter_mut().find(|(old, _)| old.key == notice.key) {
+                Some((old, _)) => old.clone_from(notice),
+                None => {
+                    out.push(Effect::Tell(Happening::Noticed { text: notice.text.clone() }));
+                    self.notices.push((notice.clone(), at));
+                }
+            }
+        }
+    }
+}
+
+/// What is known of the inside of a node.
+pub(super) fn known_inventory(spec: &NodeSpec, seen: Option<&Seen>) -> Arc<Inventory> {
+    match seen.and_then(|seen| seen.inventory.as_ref()) {
+        Some(found) => Arc::new(spec.inventory.over(found)),
+        None => spec.inventory.clone(),
     }
 }
 

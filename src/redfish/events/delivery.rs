@@ -9,9 +9,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::Events;
+use super::destination::{LOCAL, OnlyOutside, names_local};
 use super::queue::{Next, Queue};
 use super::record::payload;
 use super::subscription::{Policy, Subscription};
+use crate::http::auth::Privilege;
 
 /// How long a subscriber may take to be connected to, the look-up of its name included.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,12 +30,16 @@ const BACKOFF_LONGEST: Duration = Duration::from_secs(3600);
 /// A client for one subscriber, and what it was made for.
 struct Client {
     verify: bool,
+    /// It may speak to this machine.
+    local: bool,
     http: reqwest::Client,
 }
 
 impl Client {
-    fn new(verify: bool) -> Result<Client, reqwest::Error> {
-        let http = reqwest::Client::builder()
+    fn new(verify: bool, local: bool) -> Result<Client, reqwest::Error> {
+        let builder = reqwest::Client::builder();
+        let builder = if local { builder } else { builder.dns_resolver(Arc::new(OnlyOutside)) };
+        let http = builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
@@ -43,7 +49,7 @@ impl Client {
             .pool_idle_timeout(IDLE_MAX)
             .user_agent(concat!("plugfish/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Client { verify, http })
+        Ok(Client { verify, local, http })
     }
 }
 
@@ -127,10 +133,15 @@ async fn post(
     next: &Next,
     client: &mut Option<Client>,
 ) -> Result<(), String> {
-    let http = match client.as_ref().filter(|client| client.verify == subscription.verify) {
+    let local = events.access.may(&subscription.owner, Privilege::ConfigureManager);
+    if !local && subscription.destination.parse().is_ok_and(|url| names_local(&url)) {
+        return Err(LOCAL.into());
+    }
+    let fits = |client: &&Client| (client.verify, client.local) == (subscription.verify, local);
+    let http = match client.as_ref().filter(fits) {
         Some(client) => client.http.clone(),
         None => {
-            let new = Client::new(subscription.verify).map_err(|error| words(&error))?;
+            let new = Client::new(subscription.verify, local).map_err(|error| words(&error))?;
             client.insert(new).http.clone()
         }
     };

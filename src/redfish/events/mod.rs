@@ -4,6 +4,7 @@
 //! It knows where subscriptions are kept only as a [`Shelf`].
 
 pub mod delivery;
+pub mod destination;
 pub mod queue;
 mod readings;
 pub mod record;

@@ -157,8 +157,11 @@ pub fn news(event: &Event) -> Vec<News> {
                 format!("the power of {node} was cycled, or its device restarted, and nobody here asked for it");
             vec![ours("PowerCycledOutside", words, "Alert")]
         }
-        Happening::CommandAccepted { reset, by } => {
-            vec![ours("CommandAccepted", format!("{reset} for {node} was accepted from {by}"), "StatusChange")]
+        Happening::CommandAccepted { reset, by, first } => {
+            let first = first.map_or_else(String::new, |first| {
+                format!("; {first}, which was accepted before it and is not done, is done first")
+            });
+            vec![ours("CommandAccepted", format!("{reset} for {node} was accepted from {by}{first}"), "StatusChange")]
         }
         Happening::CommandDone { reset, took } => {
             vec![ours(
@@ -285,7 +288,8 @@ mod tests {
             power(None, Power::On, Cause::Outside),
             power(Some(Power::Off), Power::Asleep, Cause::Command),
             Happening::OnTimeRestarted,
-            Happening::CommandAccepted { reset, by: why() },
+            Happening::CommandAccepted { reset, by: why(), first: None },
+            Happening::CommandAccepted { reset, by: why(), first: Some(reset) },
             Happening::CommandDone { reset, took: std::time::Duration::ZERO },
             Happening::CommandSuperseded { reset, by: reset },
             Happening::CommandFailed { reset, why: why() },

@@ -89,6 +89,11 @@ impl Query {
         Ok(())
     }
 
+    /// Whether other resources are read for it, which may be all that there are.
+    pub fn reads_members(&self) -> bool {
+        self.filter.is_some() || self.expand.is_some()
+    }
+
     /// What the client sees of this resource.
     pub fn apply(&self, resource: Resource, look_up: LookUp<'_>) -> Result<Resource, Fault> {
         let is_collection = resource.body.get("Members").is_some_and(Value::is_array);

