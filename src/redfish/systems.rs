@@ -185,7 +185,10 @@ fn reset_by<'a>(asked: Asked<'a>, action: &'static str) -> Pending<'a> {
         };
         match asked.seen.service.fleet.reset(&node, kind, asked.seen.caller.name.to_string()).await {
             Ok(()) => Ok(Reply::NoContent),
-            Err(refusal @ Refusal::Unsupported { .. }) => Err(with_choice(refusal.into(), &names)),
+            Err(Refusal::Unsupported { what, .. }) => {
+                let unknown = Fault::bad_request("ActionParameterValueNotInList", &[&what, "ResetType", action]);
+                Err(with_choice(unknown, &names))
+            }
             Err(refusal) => Err(refusal.into()),
         }
     })
