@@ -83,7 +83,9 @@ async fn a_crawl_finds_one_rack_and_no_word_of_the_others() {
         for uri in ["/redfish/v1/Systems/strip.0", "/redfish/v1/Chassis/strip.0", "/redfish/v1/Managers/strip.0"] {
             assert!(seen.contains(uri), "{seen:?}");
         }
-        assert!(seen.iter().any(|uri| uri.ends_with("/Outlets/strip.0")), "{seen:?}");
+        for end in ["/Outlets/strip.0", "/FirmwareInventory/strip.0.Manager"] {
+            assert!(seen.iter().any(|uri| uri.ends_with(end)), "{end} is not in {seen:?}");
+        }
         for hidden in [&session, &hook, "/redfish/v1/AccountService/Accounts/admin"] {
             assert!(!seen.contains(hidden), "{hidden}");
             assert_eq!(read(&rig, hidden).await.0, StatusCode::NOT_FOUND, "{hidden}");
