@@ -16,7 +16,7 @@ use crate::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
-use crate::driver::tapo::TapoConfig;
+use crate::driver::tapo::{TapoConfig, TapoProtocol};
 use crate::http::auth::hash_password;
 use crate::http::ops::MetricsAccess;
 use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
@@ -227,6 +227,8 @@ fn plug_node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
         password: SecretString::from(PLUG_ACCOUNT.1),
         mac: Some(MacAddress(plug.mac())),
         outlet: None,
+        protocols: TapoProtocol::ALL.to_vec(),
+        factory: false,
         discovery_port: plug.discovery_address().map_or(crate::driver::tapo::DISCOVERY_PORT, |at| at.port()),
     });
     let [high, low] = u16::try_from(index).unwrap_or_default().to_be_bytes();

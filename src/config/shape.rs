@@ -272,11 +272,31 @@ pub struct Tapo {
     /// On a strip: which outlet, counted from 0.
     #[schemars(range(min = 0, max = OUTLET_MAX))]
     pub outlet: Option<u8>,
+    /// With what the plug may be spoken to; without it with all of them, the one that proves most first. `[klap, tpap]` never
+    /// sends the password to a plug that has not proved that it knows the account.
+    #[schemars(length(min = 1, max = 3))]
+    pub protocols: Option<Vec<TapoProtocol>>,
+    /// Log in to a plug that is not bound to the account with the logins that such plugs have. They are public, so that
+    /// such a plug proves nothing.
+    #[schemars(extend("default" = false))]
+    pub factory: Option<bool>,
     /// The e-mail address of the TP-Link account, where it is not that of `defaults`.
     #[schemars(length(min = 1, max = USERNAME_CHARS_MAX))]
     pub username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+}
+
+/// A protocol of Tapo plugs.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TapoProtocol {
+    /// securePassthrough: the plug proves nothing.
+    Passthrough,
+    /// KLAP: the plug proves that it knows the account.
+    Klap,
+    /// TPAP: and so is every answer.
+    Tpap,
 }
 
 /// Intel AMT.

@@ -18,7 +18,7 @@ use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, Metrics
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
-use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
+use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig, TapoProtocol};
 use crate::http::auth::{Configured, hash_password};
 use crate::http::ops::MetricsAccess;
 use crate::http::tls::Certificate;
@@ -304,6 +304,19 @@ fn plan(config: &Config) -> Result<Plan> {
     })
 }
 
+/// None named is all of them.
+fn tapo_protocols(named: &[config::TapoProtocol]) -> Vec<TapoProtocol> {
+    let driver = |named: &config::TapoProtocol| match named {
+        config::TapoProtocol::Passthrough => TapoProtocol::Passthrough,
+        config::TapoProtocol::Klap => TapoProtocol::Klap,
+        config::TapoProtocol::Tpap => TapoProtocol::Tpap,
+    };
+    match named {
+        [] => TapoProtocol::ALL.to_vec(),
+        named => named.iter().map(driver).collect(),
+    }
+}
+
 /// What each account of a configuration sees.
 fn scopes(config: &Config) -> Configured {
     config.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
@@ -316,15 +329,19 @@ pub fn node_plans(config: &Config) -> Vec<NodePlan> {
 
 fn node_plan(node: &NodeConfig) -> NodePlan {
     let driver = match &node.device {
-        DeviceConfig::Tapo { host, port, mac, outlet, username, password } => DriverConfig::Tapo(TapoConfig {
-            host: host.clone(),
-            port: *port,
-            username: username.clone(),
-            password: password.clone(),
-            mac: *mac,
-            outlet: *outlet,
-            discovery_port: DISCOVERY_PORT,
-        }),
+        DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password } => {
+            DriverConfig::Tapo(TapoConfig {
+                host: host.clone(),
+                port: *port,
+                username: username.clone(),
+                password: password.clone(),
+                mac: *mac,
+                outlet: *outlet,
+                protocols: tapo_protocols(protocols),
+                factory: *factory,
+                discovery_port: DISCOVERY_PORT,
+            })
+        }
         DeviceConfig::Amt { host, port, tls, username, password } => DriverConfig::Amt(AmtConfig {
             host: host.clone(),
             port: *port,

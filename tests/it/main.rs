@@ -44,3 +44,4 @@ mod streams;
 mod systemd;
 mod tools;
 mod trace;
+mod trust;

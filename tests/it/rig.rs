@@ -12,7 +12,7 @@ use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use plugfish::driver::DriverConfig;
 use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
-use plugfish::driver::tapo::TapoConfig;
+use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::http::auth::hash_password;
 use plugfish::http::ops::MetricsAccess;
 use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Rules};
@@ -309,6 +309,8 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
             password: "plugfish-demo".to_owned().into(),
             mac: Some(MacAddress(plug.mac())),
             outlet,
+            protocols: TapoProtocol::ALL.to_vec(),
+            factory: false,
             discovery_port: plug.discovery_address().map_or(9, |address| address.port()),
         });
         NodePlan {

@@ -74,6 +74,8 @@ nodes:
             port: None,
             mac: None,
             outlet: None,
+            protocols: Vec::new(),
+            factory: false,
             username: "u".into(),
             password: "p".into(),
         }
@@ -85,6 +87,8 @@ nodes:
             port: Some(81),
             mac: Some("AA:BB:CC:DD:EE:FF".parse().unwrap()),
             outlet: Some(2),
+            protocols: Vec::new(),
+            factory: false,
             username: "v".into(),
             password: "q".into(),
         }
@@ -181,7 +185,9 @@ fn a_node_has_one_device() {
     );
     check_nodes(
         "- { id: a, tapo: 192.0.2.1 }",
-        &["3: nodes[0].tapo: must be a group of keys (address, mac, outlet, username, password), not text"],
+        &[
+            "3: nodes[0].tapo: must be a group of keys (address, mac, outlet, protocols, factory, username, password), not text",
+        ],
     );
 }
 
@@ -462,4 +468,18 @@ fn a_long_list_is_read_whole_and_its_mistakes_are_not_told_for_ever() {
     assert_eq!(problems.len(), 1001);
     assert_eq!(problems[999], "1002: nodes[999].tpao: unknown key, did you mean \"tapo\"?");
     assert_eq!(problems[1000], "and 4000 more problems");
+}
+
+#[test]
+fn the_protocols_of_a_plug_may_be_named() {
+    let tapo = |keys: &str| {
+        let text = format!("nodes: [{{ id: n, tapo: {{ address: 192.0.2.1, username: u, password: p, {keys} }} }}]");
+        match config(&text).nodes[0].device.clone() {
+            DeviceConfig::Tapo { protocols, factory, .. } => (protocols, factory),
+            DeviceConfig::Amt { .. } => panic!("not a plug"),
+        }
+    };
+    use crate::config::TapoProtocol::{Klap, Tpap};
+    assert_eq!(tapo("outlet: 0"), (Vec::new(), false));
+    assert_eq!(tapo("protocols: [klap, tpap], factory: true"), (vec![Klap, Tpap], true));
 }
