@@ -204,6 +204,7 @@ fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
         tls,
         username: "admin".into(),
         password: SecretString::from(MachineConfig::PASSWORD),
+        uuid: None,
     });
     node(index, Inventory::default(), driver)
 }

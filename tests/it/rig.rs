@@ -344,6 +344,7 @@ pub fn driver_of(machine: &Machine) -> DriverConfig {
         },
         username: "admin".into(),
         password: MachineConfig::PASSWORD.to_owned().into(),
+        uuid: None,
     })
 }
 
