@@ -206,35 +206,31 @@ async fn machine(clock: &Clock, address: Ipv4Addr, metrics: &Arc<Metrics>) -> Op
     let context = DeviceContext { node, clock: clock.clone(), gate, meters, tape, trust };
     let host = address.to_string();
     let ask = async |trust| amt::probe::probe(&host, None, trust, context.clone(), PROBE).await;
-    let found = ask(if plain { Tls::Off } else { Tls::Insecure }).await;
-    let pin = match (&found, plain) {
-        // Nobody's fingerprint: the refusal names the real one.
-        (Ok(_), false) => ask(Tls::Pin([0; 32])).await.err().and_then(|fault| fingerprint_in(&fault.text)),
-        _ => None,
+    let over_tls = if tls { Some(ask(Tls::Insecure).await) } else { None };
+    // What is plain can be altered on its way, so it is only for machines whose TLS is of no use.
+    let (found, key, note) = match over_tls {
+        Some(Ok(found)) => {
+            let pin = found.certificate.filter(|certificate| certificate.proved);
+            let key = match pin {
+                Some(pin) => format!(", tls: {{ pin: \"sha256:{}\" }}", hex::encode(pin.fingerprint)),
+                None => ", tls: insecure".into(),
+            };
+            let note = if plain { "set up, plain and TLS" } else { "set up, TLS only" };
+            (Some(found), key, note.to_owned())
+        }
+        Some(Err(fault)) if !plain => (None, ", tls: insecure".into(), format!("listens, but: {fault}")),
+        refused => match (ask(Tls::Off).await, refused) {
+            (Err(fault), _) => (None, String::new(), format!("listens, but: {fault}")),
+            (Ok(found), Some(_)) => (Some(found), String::new(), "set up, TLS fails".into()),
+            (Ok(found), _) => (Some(found), String::new(), "set up, plain only".into()),
+        },
     };
-    let key = match (plain, pin) {
-        (true, _) => String::new(),
-        (false, Some(pin)) => format!(", tls: {{ pin: \"{pin}\" }}"),
-        (false, None) => ", tls: insecure".into(),
-    };
-    let note = match (&found, plain, tls) {
-        (Err(fault), ..) => format!("listens, but: {fault}"),
-        (Ok(_), true, true) => "set up, plain and TLS".into(),
-        (Ok(_), true, false) => "set up, plain only".into(),
-        (Ok(_), false, _) => "set up, TLS only".into(),
-    };
-    let version = found.ok().and_then(|found| found.version).unwrap_or_else(|| "-".into());
+    let version = found.and_then(|found| found.version).unwrap_or_else(|| "-".into());
     let id = address.to_string().replace('.', "-");
     Some(Finding {
         entry: format!("  - {{ id: amt-{id}, amt: {{ address: \"{address}\"{key} }} }}\n"),
         cells: ["AMT".into(), address.to_string(), version, "-".into(), note],
     })
-}
-
-/// `sha256:` and 64 hex digits, somewhere in a sentence.
-fn fingerprint_in(text: &str) -> Option<String> {
-    const LENGTH: usize = "sha256:".len() + 64;
-    Some(text.get(text.find("sha256:")?..)?.get(..LENGTH)?.to_owned())
 }
 
 #[cfg(test)]

@@ -96,10 +96,32 @@ async fn check(options: &Check) -> Result<()> {
         print(&format!("{warning}\n"));
     }
     print(&format!("{}: {} nodes, nothing wrong with it\n", path.display(), config.nodes.len()));
+    if let Some(note) = plain_amt(&config) {
+        print(&format!("{note}\n"));
+    }
     if options.probe {
         probe::probe(&serve::node_plans(&config)).await?;
     }
     Ok(())
+}
+
+/// What `check` says of nodes whose answers can be forged on their way.
+fn plain_amt(config: &config::Config) -> Option<String> {
+    const NAMES_MAX: usize = 8;
+    let is_plain =
+        |device: &config::DeviceConfig| matches!(device, config::DeviceConfig::Amt { tls: config::AmtTls::Off, .. });
+    let plain: Vec<&str> =
+        config.nodes.iter().filter(|node| is_plain(&node.device)).map(|node| node.id.as_str()).collect();
+    let more = plain.len().saturating_sub(NAMES_MAX);
+    let names: Vec<&str> = plain.into_iter().take(NAMES_MAX).collect();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!names.is_empty()).then(|| {
+        format!(
+            "{}{rest}: AMT over plain HTTP (port 16992): the password is not sent, but a man in the middle can alter every \
+             answer, a power state included; use tls with a pin (16993) where the machine has it, see docs/amt.md",
+            names.join(", ")
+        )
+    })
 }
 
 fn hash() -> Result<()> {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::notify::Notify;
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
-use crate::clock::{self, Clock, Mono};
+use crate::clock::{Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
 use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
 use crate::driver::DriverConfig;
@@ -26,10 +26,6 @@ use crate::node::NodeSpec;
 
 /// Runs the daemon on this nodes.yaml until told to stop.
 pub async fn serve(path: PathBuf) -> Result<()> {
-    if !clock::is_after_1970() {
-        // The HTTP library cannot write such a date, and its threads would end.
-        anyhow::bail!("the clock of this machine says that it is before 1970; set it");
-    }
     let mut watch = Watch::default();
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();

@@ -127,7 +127,7 @@ mod tests {
                 inventory: Some(inventory.into()),
                 event_log: Some(log.clone()),
                 audit_log: Some(log),
-                more: false,
+                ..Findings::default()
             };
             Box::pin(async { Ok(found) })
         }

@@ -9,13 +9,14 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{CONNECTION, HeaderMap};
+use reqwest::StatusCode;
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use thiserror::Error;
 use tracing::debug;
 
 mod tls;
 
-pub use self::tls::Tls;
+pub use self::tls::{Certificate, Tls};
 use super::DeviceContext;
 use crate::clock::{Clock, Mono};
 use crate::recorder::Exchange;
@@ -29,6 +30,12 @@ const PLUG_IDLE_MAX: Duration = Duration::from_secs(3);
 
 /// One unused connection is kept: more would take up the few that a plug bears, and there is one request at a time.
 const IDLE_CONNECTIONS_MAX: usize = 1;
+
+/// Most pieces of an answer. AMT's are of 544 bytes: the longest answer that is read has 2,000.
+const PIECES_MAX: usize = 20_000;
+
+/// How long the page of a 401 is waited for: nobody reads it, and its connection is closed when it does not come.
+const PAGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a device is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +63,7 @@ pub struct Recipe {
 pub struct HttpClient {
     client: reqwest::Client,
     recipe: Recipe,
+    seen: tls::Seen,
     /// Until when the next request will use the connection that the last answer left open.
     kept: Mutex<Option<Mono>>,
 }
@@ -113,7 +121,7 @@ pub enum HttpError {
     #[error("the answer is no HTTP: {0}")]
     Malformed(String),
     /// The answer does not end.
-    #[error("the answer has more than {0} bytes")]
+    #[error("the answer has more than {0} bytes, or too many pieces")]
     TooLong(usize),
     /// A connection, but no TLS that both sides want.
     #[error("no TLS connection: {0}")]
@@ -145,8 +153,9 @@ impl HttpClient {
 
     /// A client. Names and addresses are in each request; nothing is sent yet.
     pub fn new(recipe: &Recipe) -> Result<HttpClient, HttpError> {
+        let seen = tls::Seen::default();
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(recipe.tls.settings()?)
+            .tls_backend_preconfigured(recipe.tls.settings(&seen)?)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
@@ -157,13 +166,18 @@ impl HttpClient {
             .pool_idle_timeout(recipe.idle_max)
             .build()
             .map_err(|error| HttpError::Unmakeable(innermost(&error)))?;
-        Ok(HttpClient { client, recipe: *recipe, kept: Mutex::default() })
+        Ok(HttpClient { client, recipe: *recipe, seen, kept: Mutex::default() })
     }
 
     /// A client for another device by the same recipe. They share the settings and the pool, in which each address has
     /// connections of its own: this costs nearly nothing, where a new client has some 18 KiB.
     pub fn for_another(&self) -> HttpClient {
-        HttpClient { client: self.client.clone(), recipe: self.recipe, kept: Mutex::default() }
+        HttpClient { client: self.client.clone(), recipe: self.recipe, seen: self.seen.clone(), kept: Mutex::default() }
+    }
+
+    /// The certificate that the device showed last; `None` without TLS, and where an authority vouches for it.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.seen.get()
     }
 
     /// Sends a request when the gate lets it pass, and reads the whole answer.
@@ -192,18 +206,36 @@ impl HttpClient {
             HttpError::Closed(words) if kept => HttpError::Gone(words),
             other => other,
         })?;
-        let mut body = Vec::new();
-        let most = self.recipe.answer_bytes_max;
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.sort(&error))? {
-            if body.len() + chunk.len() > most {
-                return Err(HttpError::TooLong(most));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = if response.status() == StatusCode::UNAUTHORIZED {
+            // All that it says stands in its headers, whatever becomes of the page.
+            let page = clock.limit(PAGE_MAX, self.body(&mut response)).await;
+            page.and_then(Result::ok).ok_or(())
+        } else {
+            Ok(self.body(&mut response).await?)
+        };
         let headers = response.headers().clone();
         let closes = headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        self.keep_until((!closes).then(|| clock.now().mono + self.recipe.idle_max));
-        Ok(Answer { status: response.status().as_u16(), headers, body })
+        let kept = !closes && body.is_ok();
+        self.keep_until(kept.then(|| clock.now().mono + self.recipe.idle_max));
+        Ok(Answer { status: response.status().as_u16(), headers, body: body.unwrap_or_default() })
+    }
+
+    /// The whole body, of bounded length and in a bounded number of pieces: each costs as much as some hundred bytes.
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, HttpError> {
+        let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
+        let most = self.recipe.answer_bytes_max;
+        let mut body = Vec::new();
+        for _ in 0..PIECES_MAX {
+            match response.chunk().await {
+                Ok(None) => return Ok(body),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => break,
+                // It ends with the connection, which was closed without the close_notify of TLS.
+                Err(error) if !framed && was_closed(&error) => return Ok(body),
+                Err(error) => return Err(self.sort(&error)),
+            }
+        }
+        Err(HttpError::TooLong(most))
     }
 
     /// Notes until when the connection is kept; what was noted before.

@@ -126,8 +126,10 @@ pub struct Observation {
 /// What one step of [`PowerDevice::study`] brought; `None` where there is nothing new.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
-    /// What is inside the machine, once all of it is known.
+    /// What is inside the machine, as far as it is known.
     pub inventory: Option<Arc<Inventory>>,
+    /// More of the inventory is to come: what it lacks may still be there.
+    pub partial: bool,
     /// The log of the machine's hardware and firmware, the newest entry first.
     pub event_log: Option<Arc<[LogEntry]>>,
     /// The log of who did what to the device, the newest entry first.

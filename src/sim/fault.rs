@@ -126,6 +126,12 @@ pub enum Trick {
     Deep,
     /// It is done; the XML has a DTD with entities that grow to a gigabyte.
     EntityBomb,
+    /// It is done; the answer is one tag with 60,000 attributes.
+    Attributes,
+    /// It is done; the answer has no body.
+    Empty,
+    /// It is done; the answer has bytes that are no UTF-8 in the name of a maker.
+    Latin1,
     /// It is done; the answer is an HTML page with status 200.
     Page,
     /// It is done; the answer is well-formed and of another class.

@@ -118,7 +118,7 @@ impl PowerDevice for Fake {
             inventory: Some(Arc::new(inventory())),
             event_log: log(ENTRIES, "event"),
             audit_log: log(2, "login"),
-            more: false,
+            ..Findings::default()
         };
         Box::pin(async { Ok(findings) })
     }

@@ -14,7 +14,8 @@ use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power};
 use plugfish::sim::Power as Computer;
 use plugfish::sim::fault::Trick;
 use plugfish::sim::{
-    Action, BootSource, Consent, ControlMode, Fault, Kind, Machine, MachineConfig, Profile, Selector, Timings,
+    Action, BootSource, Consent, ControlMode, Fault, Kind, Machine, MachineConfig, MachineQuirks, Profile, Selector,
+    Timings,
 };
 use plugfish::telemetry::Metrics;
 use reqwest::{Method, StatusCode};
@@ -346,6 +347,8 @@ async fn nonsense_leaves_the_state_and_is_recovered_from() {
         Action::Wsman(Trick::HalfXml),
         Action::Wsman(Trick::Deep),
         Action::Wsman(Trick::EntityBomb),
+        Action::Wsman(Trick::Attributes),
+        Action::Wsman(Trick::Empty),
         Action::Wsman(Trick::Page),
         Action::Wsman(Trick::OtherClass),
         Action::Wsman(Trick::SoapFault("InternalError".into())),
@@ -415,5 +418,48 @@ async fn the_machine_says_who_it_is_and_what_is_inside() {
         assert!(said.starts_with(firmware), "{said}");
         check_manners(rig.machine(node));
         assert_eq!(rig.machine(node).contexts_open(), 0);
+    }
+}
+
+/// As records of real machines have it: odd values, other prefixes, short parts with an empty end, one class that fails, one
+/// that is empty, bytes that are no text, a nonce that expires without being called stale.
+#[tokio::test]
+async fn an_odd_machine_is_known_within_a_minute_and_what_it_does_not_say_is_left_out() {
+    let quirks = MachineQuirks {
+        odd_values: true,
+        other_prefixes: true,
+        page_size: Some(1),
+        empty_last_items: true,
+        nonce_uses_max: Some(7),
+        ..MachineQuirks::default()
+    };
+    let odd = [amt12("plain"), amt16("tls")].map(|config| MachineConfig { quirks: quirks.clone(), ..config });
+    let rig = settled(odd).await;
+    for node in ["plain", "tls"] {
+        let machine = rig.machine(node);
+        let of = |class: &str| Selector::Method(class.into());
+        assert!(machine.add_fault(Fault::always(of("CIM_BIOSElement"), Action::Wsman(Trick::Empty))));
+        assert!(machine.add_fault(Fault::always(
+            of("CIM_ComputerSystemPackage"),
+            Action::Wsman(Trick::SoapFault("InvalidRepresentation".into()))
+        )));
+        assert!(machine.add_fault(Fault::always(of("CIM_Chassis"), Action::Wsman(Trick::Latin1))));
+    }
+    for node in ["plain", "tls"] {
+        let told = rig.machine(node).describe();
+        let drives = format!("/redfish/v1/Chassis/{node}/Drives");
+        rig.until(60, || async {
+            let system = rig.system(node).await;
+            system["SerialNumber"] == told.serial.as_str()
+                && system["Model"] == told.model.as_str()
+                && system["ProcessorSummary"]["Count"] == 1
+                && system["MemorySummary"]["TotalSystemMemoryGiB"].as_f64().is_some_and(|gib| gib >= 16.0)
+                && rig.get(&format!("/redfish/v1/Systems/{node}/EthernetInterfaces")).await.1["Members@odata.count"]
+                    == 1
+                && rig.get(&drives).await.1["Members@odata.count"] == 1
+        })
+        .await;
+        let maker = rig.system(node).await["Manufacturer"].as_str().unwrap_or_default().to_owned();
+        assert!(maker.ends_with(told.manufacturer.as_str()), "{maker}");
     }
 }

@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};
 
-use plugfish::sim::{AMT_PORT, AMT_TLS_PORT, MachineConfig, Model, PlugConfig, Profile, Rack, RackConfig, Variant};
+use plugfish::sim::{
+    AMT_PORT, AMT_TLS_PORT, MachineConfig, MachineQuirks, Model, PlugConfig, Profile, Rack, RackConfig, Variant,
+};
 
 use crate::rig::{PASSWORD, Rig, USER, klap};
 
@@ -201,6 +203,16 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
     };
     let config = RackConfig::new(7).with(plug);
     let config = config.with_machine(machine("old", Profile::Amt12, false, 2));
+    // One that answers in both ways, and one whose TLS nobody speaks any more.
+    let config = config.with_machine(machine("both", Profile::Amt16, false, 4)).with_machine(machine(
+        "both-tls",
+        Profile::Amt16,
+        true,
+        4,
+    ));
+    let quirks = MachineQuirks { old_tls: true, ..MachineQuirks::default() };
+    let config = config.with_machine(machine("odd", Profile::Amt12, false, 5));
+    let config = config.with_machine(MachineConfig { quirks, ..machine("odd-tls", Profile::Amt12, true, 5) });
     let rack = Rack::start(config.with_machine(machine("new", Profile::Amt16, true, 3))).await.unwrap();
     let program = |arguments: &[&str]| {
         let output = tokio::task::block_in_place(|| {
@@ -216,7 +228,11 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
     {
         assert!(out.contains(words), "{words}: {out}");
     }
-    assert!(out.contains(&rack.machine("new").unwrap().fingerprint().unwrap()), "{out}");
+    let pin = |name: &str| format!("tls: {{ pin: \"sha256:{}\" }}", rack.machine(name).unwrap().fingerprint().unwrap());
+    assert!(out.contains(&pin("new")), "{out}");
+    // TLS goes before plain where both answer.
+    assert!(out.contains(&format!("amt: {{ address: \"127.51.0.4\", {} }}", pin("both-tls"))), "{out}");
+    assert!(out.contains("amt: { address: \"127.51.0.5\" }") && out.contains("set up, TLS fails"), "{out}");
 
     // What it prints is a configuration, but for the passwords.
     let entries = out.split_once("nodes:\n").unwrap().1;
@@ -227,7 +243,8 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
     let (code, out, err) = program(&["check", "--probe", "--config", file.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("Intel AMT  16.1.25.1424  WS-Man over TLS  -"), "{out}");
-    assert_eq!(out.matches(": admin control mode").count(), 2, "{out}");
+    assert_eq!(out.matches(": admin control mode").count(), 4, "{out}");
+    assert!(out.contains("amt-127-51-0-2, amt-127-51-0-5: AMT over plain HTTP"), "{out}");
     assert!(out.contains("12.0.67") && out.contains("KLAP"), "{out}");
     rack.stop().await;
 }

@@ -17,12 +17,12 @@ use super::wsman::{self, Output, ReplyError, Request};
 use super::xml::{Instance, Value, XML_BYTES_MAX};
 use crate::clock::{self, Clock, Mono};
 use crate::driver::DeviceContext;
-use crate::driver::http::{Answer, Deadlines, Errand, HttpClient, HttpError, Post, Recipe};
+use crate::driver::http::{Answer, Certificate, Deadlines, Errand, HttpClient, HttpError, Post, Recipe};
 
 /// The only target of requests.
 const PATH: &str = "/wsman";
 
-/// Requests with one login: the first, one for a new nonce, and one more when that is said to be old at once.
+/// Requests for one answer: the first, one with a new nonce, and one more when that nonce is called stale at once.
 const LOGINS_MAX: u32 = 3;
 
 /// How long an unused connection is kept: longer than the usual poll interval, since TLS is hard work for an engine.
@@ -30,6 +30,15 @@ const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// How much a pause may differ, so that machines that went away together are not all asked at once.
 const PAUSE_SWING: f64 = 0.1;
+
+/// Longest `Server` that is kept. Real ones have some 50 characters.
+const SERVER_CHARACTERS_MAX: usize = 128;
+
+/// Longest answer that is read on the thread of the actors: less than a millisecond. Only logs and long inventories are longer.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest time for reading a long answer, on a thread of its own. The limits of the XML keep it far below.
+const UNDERSTAND_MAX: Duration = Duration::from_secs(5);
 
 /// The times by which the connection lives. One set but in tests.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +66,9 @@ impl Timing {
 pub enum Repeat {
     /// Reading, and writing the same again.
     Safe,
+    /// Reading by a caller that asks again later and has other things to ask first. It is sent again only on a new
+    /// connection, when the one that was kept had been closed.
+    Later,
     /// Power requests and the like. It is sent again only if the machine surely has not taken it: there was no
     /// connection, or it asked for a login.
     Never,
@@ -127,6 +139,11 @@ impl WsMan {
         self.server.as_deref().and_then(version_in)
     }
 
+    /// The certificate that the machine showed, where it is not for an authority to judge.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.client.as_ref().and_then(HttpClient::certificate)
+    }
+
     /// The gate, the meters and the clock that it was made with.
     pub fn context(&self) -> &DeviceContext {
         &self.context
@@ -143,6 +160,15 @@ impl WsMan {
     pub async fn get(&mut self, op: &'static str, class: &str, selectors: &[(&str, &str)]) -> Result<Instance, Fault> {
         let envelope = self.request(class, selectors).get();
         self.call(op, "Get", Repeat::Safe, envelope, wsman::instance).await
+    }
+
+    /// Reads the only instance of a class, once.
+    pub async fn get_once(&mut self, op: &'static str, class: &str) -> Result<Instance, Fault> {
+        let envelope = self.request(class, &[]).get();
+        let instance = self.call(op, "Get", Repeat::Later, envelope, wsman::instance).await?;
+        let is_other =
+            || Fault::new(Kind::Garbled, format!("the machine answers with an instance of {}", instance.class));
+        if instance.class == class { Ok(instance) } else { Err(is_other()) }
     }
 
     /// Writes an instance whole, usually one that was read and changed.
@@ -166,7 +192,7 @@ impl WsMan {
         repeat: Repeat,
     ) -> Result<Output, Fault> {
         let envelope = self.request(class, &[]).invoke(method, parameters);
-        self.call(op, method, repeat, envelope, |reply| wsman::output(reply, method)).await
+        self.call(op, method, repeat, envelope, move |reply| wsman::output(reply, method)).await
     }
 
     pub(super) fn request<'a>(&mut self, class: &'a str, selectors: &'a [(&'a str, &'a str)]) -> Request<'a> {
@@ -175,26 +201,33 @@ impl WsMan {
     }
 
     /// Sends a request, repeats it where that helps and is allowed, and reads the answer.
-    pub(super) async fn call<T>(
+    pub(super) async fn call<T: Send + 'static>(
         &mut self,
         op: &'static str,
         step: &'static str,
         repeat: Repeat,
         envelope: String,
-        read: impl Fn(&[u8]) -> Result<T, ReplyError>,
+        read: impl Fn(&[u8]) -> Result<T, ReplyError> + Copy + Send + 'static,
     ) -> Result<T, Fault> {
         let mut patience = self.patience();
         let mut attempt = 0;
         loop {
             attempt += 1;
             let errand = Step { op, step, repeat, attempt };
-            let reply = self.log_in_and_send(errand, &envelope).await;
-            let fault = match reply.and_then(|reply| read(&reply).map_err(Fault::from)) {
+            let said = match self.log_in_and_send(errand, &envelope).await {
+                Ok(answer) => understand(&self.context.clock, answer, read).await,
+                Err(fault) => Err(fault),
+            };
+            let fault = match said {
                 Ok(said) => return Ok(said),
                 Err(fault) => fault,
             };
             self.context.tape.remark(&fault.text);
-            let again = fault.kind == Kind::Unreachable || (repeat == Repeat::Safe && fault.is_passing());
+            let again = match repeat {
+                Repeat::Safe => fault.is_passing(),
+                Repeat::Never => fault.kind == Kind::Unreachable,
+                Repeat::Later => false,
+            };
             if !again || !patience.rest(&self.context.clock).await {
                 return Err(fault);
             }
@@ -207,42 +240,41 @@ impl WsMan {
     }
 
     /// Sends a request with the login that is known, and with a new one when the machine asks for it.
-    async fn log_in_and_send(&mut self, step: Step, envelope: &str) -> Result<Vec<u8>, Fault> {
-        let mut refused = false;
+    async fn log_in_and_send(&mut self, step: Step, envelope: &str) -> Result<Answer, Fault> {
+        let mut nonce_is_fresh = false;
         for _ in 0..LOGINS_MAX {
-            let with_new_login = refused;
             let answer = self.send(step, envelope).await?;
             if answer.status != 401 {
-                return sort(answer);
+                return Ok(answer);
             }
+            // Only the header counts: firmware sends one page with every 401, the first challenge included.
             self.login = None;
-            if says_locked(&answer.body) {
-                return Err(Fault::new(Kind::Locked, LOCKED));
-            }
             let challenge = challenge_in(&answer)?;
             self.realm = Some(challenge.realm.clone());
             if self.pinned_realm.as_ref().is_some_and(|pinned| *pinned != challenge.realm) {
                 return Err(Fault::new(Kind::Stranger, STRANGER));
             }
-            if with_new_login && !challenge.stale {
+            if nonce_is_fresh && !challenge.stale {
                 return Err(Fault::new(Kind::Auth, WRONG_CREDENTIALS));
             }
             self.context.meters.handshake();
             self.login = Some(Login { challenge, count: 0 });
-            refused = true;
+            nonce_is_fresh = true;
         }
-        Err(Fault::new(Kind::Unspoken, format!("the machine called its own nonce old {LOGINS_MAX} times in a row")))
+        self.login = None;
+        // Held like a wrong password, which is what it may be: tried on and on it would lock the account.
+        Err(Fault::new(Kind::Auth, NONCES_REFUSED))
     }
 
     /// One exchange. Where it may be repeated, a connection that had been closed while it was not used is replaced.
     pub(super) async fn send(&mut self, step: Step, envelope: &str) -> Result<Answer, Fault> {
         let mut result = self.post(step, envelope).await?;
-        if step.repeat == Repeat::Safe && matches!(result, Err(HttpError::Gone(_))) {
+        if step.repeat != Repeat::Never && matches!(result, Err(HttpError::Gone(_))) {
             result = self.post(step, envelope).await?;
         }
         let answer = result?;
         if let Some(server) = answer.headers.get(SERVER).and_then(|server| server.to_str().ok()) {
-            self.server = Some(server.to_owned());
+            self.server = Some(server.chars().take(SERVER_CHARACTERS_MAX).collect());
         }
         Ok(answer)
     }
@@ -261,7 +293,8 @@ impl WsMan {
         let Step { op, step, attempt, .. } = step;
         let errand = Errand { context: &self.context, op, step, attempt };
         let result = client.post(errand, Post { url: self.config.url(PATH), headers, body: envelope.into() }).await;
-        let answered = result.as_ref().ok().and_then(|answer| shown(&answer.body));
+        let short = |answer: &&Answer| answer.body.len() <= INLINE_BYTES_MAX;
+        let answered = result.as_ref().ok().filter(short).and_then(|answer| shown(&answer.body));
         self.context.tape.tell(shown(envelope.as_bytes()), answered);
         Ok(result)
     }
@@ -311,23 +344,35 @@ pub(super) struct Step {
     pub attempt: u32,
 }
 
-const WRONG_CREDENTIALS: &str = "the password or the user name is wrong, or the account has no rights; AMT locks \
-     accounts too, so correct it before it is tried again";
+const WRONG_CREDENTIALS: &str = "the password or the user name is wrong, or the account has no rights (or AMT has locked it \
+     for a while after wrong logins: its answer is the same); correct it before it is tried again";
 
-const LOCKED: &str = "the machine has locked the account for a while after wrong logins; correct the password, then \
-     leave it alone for half an hour";
+const NONCES_REFUSED: &str = "the machine refused the login and called each nonce old that it had just given; check the \
+     password, and whether something between here and the machine answers in its place";
 
 const STRANGER: &str = "another machine answers at this address, or AMT was set up anew: its Digest realm is not the one \
      that was there before; check the address";
 
-/// Whether the page of a 401 says that the account is locked for now.
-fn says_locked(page: &[u8]) -> bool {
-    String::from_utf8_lossy(page).to_ascii_lowercase().contains("temporarily locked")
-}
-
 pub(super) fn challenge_in(answer: &Answer) -> Result<Challenge, Fault> {
     let headers = answer.headers.get_all(WWW_AUTHENTICATE).into_iter();
     Ok(Challenge::parse(headers.filter_map(|value| value.to_str().ok()))?)
+}
+
+/// Reads an answer. A long one is read elsewhere: this thread is that of all actors.
+async fn understand<T: Send + 'static>(
+    clock: &Clock,
+    answer: Answer,
+    read: impl Fn(&[u8]) -> Result<T, ReplyError> + Send + 'static,
+) -> Result<T, Fault> {
+    let length = answer.body.len();
+    let work = move || read(&sort(answer)?).map_err(Fault::from);
+    if length <= INLINE_BYTES_MAX {
+        return work();
+    }
+    match clock.limit(UNDERSTAND_MAX, tokio::task::spawn_blocking(work)).await {
+        Some(Ok(said)) => said,
+        Some(Err(_)) | None => Err(Fault::new(Kind::Garbled, format!("an answer of {length} bytes cannot be read"))),
+    }
 }
 
 /// The body of a good answer, or what another status means.

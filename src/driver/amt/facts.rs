@@ -37,6 +37,9 @@ const LINK_WHILE_OFF: u32 = 14;
 /// Tells the UUID, and on old firmware who is in control.
 const SETUP: &str = "AMT_SetupAndConfigurationService";
 
+/// Longest version that is shown. Real ones have a dozen characters.
+const VERSION_CHARACTERS_MAX: usize = 32;
+
 /// `OptInRequired`: consent for everything.
 const CONSENT_FOR_ALL: u32 = 0xFFFF_FFFF;
 
@@ -84,18 +87,22 @@ impl Facts {
             self.asked = Some(begun);
             self.open = PIECES.map(|piece| (piece, 0)).into();
         }
-        while let Some((piece, tries)) = self.open.first_mut()
-            && clock.now().mono.since(begun) < BEGIN_WITHIN
-        {
+        for _ in 0..self.open.len() {
+            if clock.now().mono.since(begun) >= BEGIN_WITHIN {
+                return;
+            }
+            let Some((piece, tries)) = self.open.first_mut() else { return };
             *tries += 1;
             let last = *tries >= TRIES_MAX;
             let piece = *piece;
-            let answered = matches!(clock.limit(PIECE_MAX, self.ask(piece, ws)).await, Some(Ok(())));
-            if answered || last {
+            let asked = clock.limit(PIECE_MAX, self.ask(piece, ws)).await;
+            if last || matches!(asked, Some(Ok(()))) {
                 self.open.retain(|(open, _)| *open != piece);
-            } else {
-                // The line is bad, so that more requests now would only cost time.
-                self.open.rotate_left(1);
+                continue;
+            }
+            self.open.rotate_left(1);
+            // On a bad line more requests now would only cost time; other answers concern this piece alone.
+            if asked.is_none_or(|asked| asked.is_err_and(|fault| fault.is_silence())) {
                 return;
             }
         }
@@ -184,7 +191,7 @@ impl Facts {
     }
 }
 
-/// An instance; `None` when this machine lacks it or shows it to nobody, so that there is no use in asking again.
+/// An instance; `None` when this machine lacks it or does not show it to this account, so that there is no use in asking again.
 fn there<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match answer {
         Ok(value) => Ok(Some(value)),
@@ -196,21 +203,23 @@ fn there<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
 fn is_lack(fault: &Fault) -> bool {
     match &fault.kind {
         Kind::Soap(code) => !code.is_passing(),
-        Kind::Returned(_) => true,
+        // The login was good for the power a moment ago: this account is not shown it.
+        Kind::Returned(_) | Kind::Auth => true,
         _ => false,
     }
 }
 
 /// `16.1.25` and the build number `1424` in rows of CIM_SoftwareIdentity.
 fn firmware(rows: &[Instance]) -> Option<String> {
-    let version = |id: &str| {
+    let version = |id: &str| -> Option<String> {
         let row = rows.iter().find(|row| row.text("InstanceID") == Some(id))?;
-        row.text("VersionString")
+        let text = row.text("VersionString")?;
+        Some(text.chars().filter(|c| !c.is_control()).take(VERSION_CHARACTERS_MAX).collect())
     };
     let amt = version("AMT")?;
     Some(match version("Build Number") {
         Some(build) => format!("{amt}.{build}"),
-        None => amt.into(),
+        None => amt,
     })
 }
 
@@ -258,6 +267,7 @@ impl Identity {
             }
         }
         match (self.source, lost) {
+            (Some(_), Some(fault)) if fault.kind == Kind::Auth => Err(fault),
             (Some(_), _) => Err(Fault::new(Kind::Garbled, "the machine does not say its UUID any more")),
             // A senseless answer may be a passing one.
             (None, Some(fault)) if fault.kind == Kind::Garbled => Ok(None),

@@ -42,10 +42,8 @@ pub enum Kind {
     Returned(u32),
     /// The configuration or this driver rules it out.
     Refused,
-    /// Wrong credentials.
+    /// Wrong credentials. A locked account is answered in the same way.
     Auth,
-    /// Locked after wrong credentials.
-    Locked,
 }
 
 impl Fault {
@@ -69,9 +67,24 @@ impl Fault {
         }
     }
 
+    /// The machine said nothing.
+    pub const fn is_silence(&self) -> bool {
+        matches!(&self.kind, Kind::Unreachable | Kind::Unanswered)
+    }
+
     /// The class, the instance or the method does not exist on this machine.
     pub const fn is_absence(&self) -> bool {
         matches!(&self.kind, Kind::Soap(code) if code.is_absence())
+    }
+
+    /// Another operation may bring what this one did not: the class is there, and the account may see it.
+    pub const fn is_of_operation(&self) -> bool {
+        use FaultCode::{AccessDenied, DestinationUnreachable};
+        match &self.kind {
+            Kind::Soap(code) => !matches!(code, AccessDenied | DestinationUnreachable) && !code.is_passing(),
+            Kind::Garbled | Kind::Unspoken => true,
+            _ => false,
+        }
     }
 
     /// User consent or a realm of the account is missing.
@@ -89,7 +102,6 @@ impl Fault {
             Kind::Garbled | Kind::Unspoken | Kind::Soap(FaultCode::InvalidEnumerationContext) => FailureClass::Protocol,
             Kind::Soap(_) | Kind::Returned(_) | Kind::Refused => FailureClass::Refused,
             Kind::Auth => FailureClass::Auth,
-            Kind::Locked => FailureClass::Locked,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::node::{Architecture, Drive, Inventory, MacAddress, MemoryModule, Proc
 const TEXT_CHARACTERS_MAX: usize = 128;
 
 /// Most parts of one kind. The largest workstation has 16 memory modules.
-const PARTS_MAX: usize = 64;
+pub(super) const PARTS_MAX: usize = 64;
 
 /// Largest memory module, in bytes. More is a number for "unknown" or an error.
 const MODULE_BYTES_MAX: u64 = 1 << 42;
@@ -162,10 +162,14 @@ fn host_name(settings: &Instance) -> Option<String> {
 
 /// The processors that work. Neither class knows cores, and `MaxClockSpeed` is the limit of the socket.
 fn processors(found: &[Instance]) -> Vec<Processor> {
-    let enabled = |processor: &&Instance| matches!(processor.number("CPUStatus"), Some(1 | 4));
+    // Disabled by the user or by the BIOS, or an empty socket. Where no number is said, it is there.
+    let enabled =
+        |processor: &&Instance| processor.number("CPUStatus").is_none_or(|status: u32| matches!(status, 1 | 4));
+    let alone = all(found, "CIM_Processor").count() == 1 && all(found, "CIM_Chip").count() == 1;
     let one = |processor: &Instance| {
         let socket = said(processor, "DeviceID");
-        let chip = all(found, "CIM_Chip").find(|chip| socket.is_some() && said(chip, "Tag") == socket);
+        let fits = |chip: &&Instance| alone || (socket.is_some() && said(chip, "Tag") == socket);
+        let chip = all(found, "CIM_Chip").find(fits);
         Processor {
             model: chip.and_then(|chip| said(chip, "Version")),
             manufacturer: chip.and_then(|chip| said(chip, "Manufacturer")),
@@ -179,7 +183,10 @@ fn processors(found: &[Instance]) -> Vec<Processor> {
 
 /// The memory modules, without empty slots, and their sum when all sizes are known.
 fn memory(found: &[Instance]) -> (Vec<MemoryModule>, Option<f64>) {
-    let filled = |module: &&Instance| module.text("Capacity").is_some_and(|bytes| bytes != "0");
+    let filled = |module: &&Instance| match module.text("Capacity") {
+        Some(bytes) => bytes != "0",
+        None => said(module, "PartNumber").or_else(|| said(module, "SerialNumber")).is_some(),
+    };
     let modules: Vec<MemoryModule> = all(found, "CIM_PhysicalMemory").filter(filled).map(memory_module).collect();
     let sum: Option<u64> = modules.iter().map(|module| module.capacity_mib).sum();
     let gib =

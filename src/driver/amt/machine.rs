@@ -164,7 +164,7 @@ impl AmtMachine {
             let limit = if quick { QUICK } else { READ_MAX };
             let result = clock.limit(limit, self.look_once(op)).await;
             let silent = match result.unwrap_or_else(|| Err(silence(limit))) {
-                Err(fault) if matches!(fault.kind, Kind::Unreachable | Kind::Unanswered) => fault,
+                Err(fault) if fault.is_silence() => fault,
                 Err(fault) => return Err(fault),
                 Ok(reading) => {
                     self.slow = self.now().since(asked) >= QUICK / 2;
@@ -224,6 +224,7 @@ impl AmtMachine {
             self.study.note_power_on(self.now());
         }
         self.last = power.or(self.last);
+        self.study.note_reading();
         Ok(self.observation(&reading))
     }
 
@@ -258,7 +259,13 @@ impl AmtMachine {
             about: self.about.clone(),
             abilities: Some(self.abilities.clone()),
             unstudied: self.study.due(self.now()),
-            notices: self.facts.notices().chain(self.not_cleared.clone()).chain(unknown).collect(),
+            notices: self
+                .facts
+                .notices()
+                .chain(self.study.notice())
+                .chain(self.not_cleared.clone())
+                .chain(unknown)
+                .collect(),
             ..Observation::default()
         }
     }

@@ -9,7 +9,7 @@ use super::connection::{Repeat, Step, Timing, WsMan, challenge_in, sort, version
 use super::fault::{Fault, Kind};
 use super::wsman;
 use crate::driver::DeviceContext;
-use crate::driver::http::Tls;
+use crate::driver::http::{Certificate, Tls};
 
 /// What a machine says without a login.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Found {
     pub realm: Option<String>,
     /// `Intel(r)`, if Identify was answered.
     pub vendor: Option<String>,
+    /// What it showed over TLS.
+    pub certificate: Option<Certificate>,
 }
 
 /// Asks once. `port` when it is not the usual one.
@@ -35,15 +37,16 @@ pub async fn probe(
     let step = Step { op: "discover", step: "Identify", repeat: Repeat::Safe, attempt: 1 };
     let answer = wire.send(step, &wsman::identify()).await?;
     let version = wire.server_version().map(str::to_owned);
+    let certificate = wire.certificate();
     if answer.status != 401 {
         let identity = wsman::identity(&sort(answer)?)?;
         let said = identity.version.as_deref().and_then(version_in).map(str::to_owned);
-        return Ok(Found { version: version.or(said), vendor: identity.vendor, realm: None });
+        return Ok(Found { version: version.or(said), vendor: identity.vendor, realm: None, certificate });
     }
     let realm = challenge_in(&answer)?.realm;
     let server = wire.server().unwrap_or("");
     if server.contains("Active Management") || server == "AMT" || realm.starts_with("Digest:") {
-        return Ok(Found { version, realm: Some(realm), vendor: None });
+        return Ok(Found { version, realm: Some(realm), vendor: None, certificate });
     }
     Err(Fault::new(Kind::Unspoken, "what answers asks for a login, but not as AMT does"))
 }

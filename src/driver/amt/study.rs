@@ -14,11 +14,11 @@ use tracing::info;
 use super::connection::{Repeat, WsMan};
 use super::fault::{Fault, Kind};
 use super::wsman::Output;
-use super::xml::Instance;
+use super::xml::{Instance, Value};
 use super::{inventory, log};
 use crate::clock::Mono;
 use crate::node::Inventory;
-use crate::node::device::Findings;
+use crate::node::device::{Findings, Notice};
 
 /// What the meters call these requests.
 const OP: &str = "study";
@@ -46,6 +46,12 @@ const EVENTS_MAX: usize = 390;
 
 /// As many as the event log. Of a longer log the newest are read: ten an answer, these are 39 requests.
 const AUDIT_MAX: usize = 390;
+
+/// What is kept of one instance: real ones have some 30 fields.
+const FIELDS_MAX: usize = 64;
+
+/// Longest text of an instance that is kept. Those that are shown are cut shorter.
+const TEXT_BYTES_MAX: usize = 256;
 
 /// Longest record in base64. Those of the audit log have three texts of up to 255 bytes and a few numbers: 782 bytes.
 const RECORD_CHARACTERS_MAX: usize = 1100;
@@ -153,8 +159,18 @@ pub struct Study {
     looking: Option<Corner>,
     /// Failures in this round. A new session does not clear them: the failure may be what ended the old one.
     failures: BTreeMap<Corner, u32>,
+    /// Those that failed since the round last paused. When no others are left, it pauses.
+    postponed: BTreeSet<Corner>,
+    /// What was given up in a round, and why. It stays until it is read after all.
+    left_out: BTreeMap<Corner, String>,
+    /// A login was refused in the middle of it. Whether the credentials are wrong is for the next reading to find out.
+    doubts_login: bool,
     /// The instances of the inventory; those of an earlier round stay until their class is read again.
     found: Vec<Instance>,
+    /// Classes whose instances a parent has brought.
+    stand_ins: BTreeSet<String>,
+    /// The inventory that was told last.
+    told: Option<Arc<Inventory>>,
     reading: Reading,
 }
 
@@ -178,15 +194,31 @@ impl Study {
         self.fresh_until = Part::ALL.into_iter().map(|part| (part, now + BOOT_TIME)).collect();
     }
 
+    /// The machine was read, so the login is good.
+    pub fn note_reading(&mut self) {
+        self.doubts_login = false;
+    }
+
+    /// What an operator should know of it.
+    pub fn notice(&self) -> Option<Notice> {
+        let (_, why) = self.left_out.first_key_value()?;
+        let classes: Vec<&str> = self.left_out.keys().map(|corner| corner.class()).collect();
+        let text =
+            format!("what the machine says in {} is left out, since it cannot be read: {why}", classes.join(", "));
+        Some(Notice { key: "inventory-incomplete", text })
+    }
+
     fn begin_anew(&mut self) {
         self.round.clear();
         self.found.clear();
+        self.left_out.clear();
+        self.stand_ins.clear();
         self.reading = Reading::default();
     }
 
     /// Whether there is something to look at.
     pub fn due(&self, now: Mono) -> bool {
-        !self.round.is_empty() || Part::ALL.into_iter().any(|part| self.is_due(part, now))
+        !self.doubts_login && (!self.round.is_empty() || Part::ALL.into_iter().any(|part| self.is_due(part, now)))
     }
 
     fn is_due(&self, part: Part, now: Mono) -> bool {
@@ -194,47 +226,67 @@ impl Study {
         is_old && part.corners().iter().any(|corner| !self.absent.contains(corner))
     }
 
-    /// Looks into one corner: one class, usually one to three requests. A corner that fails is looked at again by the
-    /// next step, but after a few failures the round goes on without it.
+    /// Looks into one corner: one class, usually one to three requests. One that fails waits until all others were looked
+    /// at; after a few failures the round goes on without it.
     pub async fn step(&mut self, wire: &mut WsMan) -> Result<Findings, Fault> {
+        if let Some(dropped) = self.looking.take() {
+            self.count_failure(dropped);
+            if self.round.front() == Some(&dropped) {
+                self.postpone();
+            }
+        }
         if self.round.is_empty() {
             self.begin_round(wire.context().clock.now().mono);
         }
         let Some(corner) = self.round.front().copied() else { return Ok(Findings::default()) };
-        if let Some(dropped) = self.looking.take() {
-            self.count_failure(dropped);
-        }
         let mut findings = Findings::default();
         if !self.is_given_up(corner) {
             self.looking = Some(corner);
             let looked = self.look(corner, wire, &mut findings).await;
             self.looking = None;
             match looked {
-                Ok(true) => {}
+                Ok(true) => _ = self.left_out.remove(&corner),
                 Ok(false) => {
                     self.failures.remove(&corner);
                     return Ok(Findings { more: true, ..findings });
                 }
-                Err(fault) if corner.is_closed(&fault) => {
-                    self.absent.insert(corner);
-                }
                 Err(fault) => {
+                    let node = &wire.context().node;
                     self.reading = Reading::default();
                     // That a machine does not answer at all says nothing about this corner.
-                    use Kind::{Auth, Locked, Stranger, Unreachable, Unspoken};
-                    if !matches!(fault.kind, Unreachable | Unspoken | Stranger | Auth | Locked) {
-                        self.count_failure(corner);
-                    }
-                    if !self.is_given_up(corner) {
+                    if matches!(fault.kind, Kind::Unreachable | Kind::Stranger) {
                         return Err(fault);
                     }
-                    let node = &wire.context().node;
-                    info!(%node, class = corner.class(), %fault, "left out for now, after {FAILURES_MAX} failures");
+                    if fault.kind == Kind::Auth || corner.is_closed(&fault) {
+                        info!(%node, class = corner.class(), %fault, "left out: the machine does not show it");
+                        self.doubts_login = fault.kind == Kind::Auth;
+                        self.absent.insert(corner);
+                    } else {
+                        self.count_failure(corner);
+                        if !self.is_given_up(corner) {
+                            return if self.postpone() { Ok(Findings { more: true, ..findings }) } else { Err(fault) };
+                        }
+                        info!(%node, class = corner.class(), %fault, "left out for now, after {FAILURES_MAX} failures");
+                        self.left_out.insert(corner, fault.text);
+                    }
                 }
             }
         }
         self.leave(corner, wire.context().clock.now().mono, &mut findings);
         Ok(findings)
+    }
+
+    /// Puts the corner at the front behind the others. False when all of them have failed, so that there is to be a pause.
+    fn postpone(&mut self) -> bool {
+        self.postponed.extend(self.round.front());
+        if !self.round.is_empty() {
+            self.round.rotate_left(1);
+        }
+        let others = self.round.iter().any(|corner| !self.postponed.contains(corner));
+        if !others {
+            self.postponed.clear();
+        }
+        others
     }
 
     fn count_failure(&mut self, corner: Corner) {
@@ -254,9 +306,21 @@ impl Study {
 
     /// Looks into a corner; false when it has more to show.
     async fn look(&mut self, corner: Corner, wire: &mut WsMan, findings: &mut Findings) -> Result<bool, Fault> {
+        let class = corner.class();
         let instances = match corner {
-            Corner::One(class) => vec![wire.get(OP, class, &[]).await?],
-            Corner::Every(class) => wire.enumerate(OP, class).await?,
+            Corner::One(_) => match wire.get_once(OP, class).await {
+                Ok(instance) => vec![instance],
+                // Firmware that has several, or none but in a sequence.
+                Err(fault) if fault.is_of_operation() => {
+                    wire.enumerate_with(OP, class, Repeat::Later).await.or(Err(fault))?
+                }
+                Err(fault) => return Err(fault),
+            },
+            Corner::Every(_) => match wire.enumerate_with(OP, class, Repeat::Later).await {
+                Ok(instances) => instances,
+                Err(fault) if fault.is_of_operation() => vec![wire.get_once(OP, class).await.or(Err(fault))?],
+                Err(fault) => return Err(fault),
+            },
             Corner::Events | Corner::Audit => {
                 let is_audit = corner == Corner::Audit;
                 self.reading.step(is_audit, wire).await?;
@@ -272,33 +336,83 @@ impl Study {
                 return Ok(true);
             }
         };
-        let class = corner.class();
-        self.found.retain(|known| known.class != class);
-        // A parent brings its children, which are read on their own.
-        self.found.extend(instances.into_iter().filter(|instance| instance.class == class));
+        self.keep(class, instances);
         Ok(true)
+    }
+
+    /// Keeps what a class brought. A parent brings its children, which are read on their own, and stand in until then.
+    fn keep(&mut self, class: &str, instances: Vec<Instance>) {
+        let is_own = |instance: &Instance| instance.class == class;
+        // That there are none is not believed of what a parent has just brought.
+        let was_brought = self.stand_ins.remove(class);
+        if instances.iter().any(is_own) || !was_brought {
+            self.found.retain(|known| !is_own(known));
+        }
+        let known: BTreeSet<String> = self.found.iter().map(|known| known.class.clone()).collect();
+        let is_of_corner = |name: &str| Part::Inventory.corners().iter().any(|corner| corner.class() == name);
+        for instance in instances.into_iter().take(inventory::PARTS_MAX) {
+            let is_child = !is_own(&instance) && is_of_corner(&instance.class) && !known.contains(&instance.class);
+            if is_child {
+                self.stand_ins.insert(instance.class.clone());
+            }
+            if is_child || is_own(&instance) {
+                self.found.push(trimmed(instance));
+            }
+        }
     }
 
     /// This corner is done with: goes on to the next one that matters.
     fn leave(&mut self, corner: Corner, now: Mono, findings: &mut Findings) {
         self.round.pop_front();
+        self.postponed.remove(&corner);
         self.reading = Reading::default();
-        while self.round.front().is_some_and(|next| !inventory::is_wanted(next.class(), &self.found)) {
+        let mut touched = BTreeSet::from([corner.part()]);
+        while let Some(next) = self.round.front().filter(|next| !inventory::is_wanted(next.class(), &self.found)) {
+            touched.insert(next.part());
             self.round.pop_front();
         }
-        let part = corner.part();
-        if !self.round.iter().any(|left| left.part() == part) {
-            self.fresh_until.insert(part, now + part.life());
+        for part in touched {
+            let ended = !self.round.iter().any(|left| left.part() == part);
+            if ended {
+                self.fresh_until.insert(part, now + part.life());
+            }
             if part == Part::Inventory {
-                let inventory = inventory::assemble(&self.found);
-                findings.inventory = (inventory != Inventory::default()).then(|| Arc::new(inventory));
+                self.tell(ended, findings);
             }
         }
-        findings.more = !self.round.is_empty();
+        findings.more = !self.round.is_empty() && !self.doubts_login;
         if self.round.is_empty() {
             self.failures.clear();
+            self.postponed.clear();
         }
     }
+
+    /// Tells what is known so far; at the end of a round also when it is the same as before.
+    fn tell(&mut self, whole: bool, findings: &mut Findings) {
+        let inventory = inventory::assemble(&self.found);
+        if inventory == Inventory::default() {
+            return;
+        }
+        let told = match self.told.take().filter(|told| **told == inventory) {
+            Some(told) if !whole => {
+                self.told = Some(told);
+                return;
+            }
+            Some(told) => told,
+            None => Arc::new(inventory),
+        };
+        self.told = Some(told.clone());
+        (findings.inventory, findings.partial) = (Some(told), !whole);
+    }
+}
+
+/// An instance without what no machine needs to say.
+fn trimmed(mut instance: Instance) -> Instance {
+    let fits = |value: &Value| !matches!(value, Value::Text(text) if text.len() > TEXT_BYTES_MAX);
+    instance.fields.retain(|(_, value)| fits(value));
+    instance.fields.truncate(FIELDS_MAX);
+    instance.fields.shrink_to_fit();
+    instance
 }
 
 impl Reading {
@@ -309,7 +423,7 @@ impl Reading {
                 (true, next) => self.read_audit(next.unwrap_or(1), wire).await?,
                 (false, Some(next)) => self.read_events(next, wire).await?,
                 (false, None) => {
-                    let output = wire.invoke(OP, "AMT_MessageLog", "PositionToFirstRecord", &[], Repeat::Safe).await?;
+                    let output = wire.invoke(OP, "AMT_MessageLog", "PositionToFirstRecord", &[], Repeat::Later).await?;
                     self.next = Some(output.values.number("IterationIdentifier").filter(|at| *at >= 1).unwrap_or(1));
                 }
             }
@@ -325,7 +439,7 @@ impl Reading {
         const EMPTY: u32 = 3;
         let count = u32::try_from(EVENTS_MAX).unwrap_or(u32::MAX);
         let parameters = [("IterationIdentifier", from.into()), ("MaxReadRecords", count.into())];
-        let output = wire.invoke(OP, "AMT_MessageLog", "GetRecords", &parameters, Repeat::Safe).await?;
+        let output = wire.invoke(OP, "AMT_MessageLog", "GetRecords", &parameters, Repeat::Later).await?;
         match output.return_value {
             0 => {}
             EMPTY => return self.end(),
@@ -344,7 +458,7 @@ impl Reading {
     async fn read_audit(&mut self, from: u32, wire: &mut WsMan) -> Result<(), Fault> {
         const INVALID_INDEX: u32 = 0x23;
         let parameters = [("StartIndex", from.into())];
-        let output = wire.invoke(OP, "AMT_AuditLog", "ReadRecords", &parameters, Repeat::Safe).await?;
+        let output = wire.invoke(OP, "AMT_AuditLog", "ReadRecords", &parameters, Repeat::Later).await?;
         match output.return_value {
             0 => {}
             INVALID_INDEX => return self.end(),

@@ -262,28 +262,40 @@ pub fn done(reply: &[u8]) -> Result<(), ReplyError> {
     in_body(reply, |_| Ok(()))
 }
 
-/// The context of an enumeration that has begun.
-pub fn enumeration_context(reply: &[u8]) -> Result<String, ReplyError> {
-    in_body(reply, |body| {
-        let response = child(body, ENUMERATION, "EnumerateResponse");
-        let context = response.and_then(context_in);
-        context.ok_or(ReplyError::Lacks("an EnumerationContext"))
-    })
+/// What the beginning of an enumeration brought: a context, and instances where the machine sends some at once.
+pub fn enumerated(reply: &[u8]) -> Result<Pulled, ReplyError> {
+    sequence(reply, "EnumerateResponse")
 }
 
 /// The instances of a Pull.
 pub fn pulled(reply: &[u8]) -> Result<Pulled, ReplyError> {
+    sequence(reply, "PullResponse")
+}
+
+/// A part of a sequence. `Items` and `EndOfSequence` may be those of WS-Management, and in any order.
+fn sequence(reply: &[u8], name: &str) -> Result<Pulled, ReplyError> {
     in_body(reply, |body| {
-        let response = child(body, ENUMERATION, "PullResponse").ok_or(ReplyError::Lacks("a PullResponse"))?;
-        let items = child(response, ENUMERATION, "Items");
-        let items = items.into_iter().flat_map(|items| items.children().filter(Node::is_element));
-        let ended = child(response, ENUMERATION, "EndOfSequence").is_some();
+        let response = child(body, ENUMERATION, name).ok_or(ReplyError::Lacks("the response to an enumeration"))?;
+        let parts = |name: &'static str| response.children().filter(move |part| part.tag_name().name() == name);
+        let found = parts("Items").flat_map(|items| items.children().filter(Node::is_element));
+        let items: Vec<Instance> = found.filter_map(item).map(Instance::read).collect();
+        let ended = parts("EndOfSequence").next().is_some();
         let next = if ended { None } else { context_in(response) };
-        if !ended && next.is_none() {
-            return Err(ReplyError::Lacks("both EndOfSequence and an EnumerationContext"));
+        // Where the end is not said, it is after the last items.
+        if !ended && next.is_none() && parts("Items").next().is_none() {
+            return Err(ReplyError::Lacks("Items, EndOfSequence and an EnumerationContext"));
         }
-        Ok(Pulled { items: items.map(Instance::read).collect(), next })
+        Ok(Pulled { items, next })
     })
+}
+
+/// The instance in an item: it may stand in an `Item` together with a reference to it.
+fn item<'a, 'i>(node: Node<'a, 'i>) -> Option<Node<'a, 'i>> {
+    match node.tag_name().name() {
+        "Item" => node.children().filter(Node::is_element).find_map(item),
+        "EndpointReference" => None,
+        _ => Some(node),
+    }
 }
 
 fn context_in(response: Node<'_, '_>) -> Option<String> {
@@ -299,7 +311,12 @@ pub fn output(reply: &[u8], method: &str) -> Result<Output, ReplyError> {
             name.strip_suffix("_OUTPUT") == Some(method)
         });
         let values = Instance::read(output.ok_or(ReplyError::Lacks("the output of the method"))?);
-        let return_value = values.number("ReturnValue").ok_or(ReplyError::Lacks("a ReturnValue"))?;
+        let return_value = match values.number("ReturnValue") {
+            Some(value) => value,
+            // What only gets something may say that it did by its values. An order has to say what became of it.
+            None if method.starts_with("Get") && !values.has("ReturnValue") && !values.fields.is_empty() => 0,
+            None => return Err(ReplyError::Lacks("a ReturnValue")),
+        };
         Ok(Output { return_value, values })
     })
 }

@@ -1,8 +1,10 @@
 //! XML as AMT answers it, read by namespace into values of our own.
 //!
-//! It knows limits and structure, and no operation of WS-Management. A machine may send anything: what is too long, too
-//! deep or has a DTD is refused before it is parsed.
+//! It knows limits and structure, and no operation of WS-Management. A machine may send anything: what would take the parser
+//! more than a bounded time for each byte (attributes and namespaces are compared with each other), is too deep or has a DTD
+//! is refused by one pass over the text before it is parsed. Bytes that are not UTF-8 are replaced.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
@@ -17,6 +19,18 @@ pub const XML_DEPTH_MAX: usize = 32;
 
 /// Most elements and texts. A pull of 999 instances, more than any machine has, stays below.
 pub const XML_NODES_MAX: u32 = 100_000;
+
+/// Longest tag. Honest envelopes declare a dozen namespaces in some 800 bytes.
+pub const XML_TAG_BYTES_MAX: usize = 8 * 1024;
+
+/// Most attributes and namespaces of one tag. Each is compared with all others of its tag.
+pub const XML_ATTRIBUTES_MAX: usize = 64;
+
+/// Most namespaces that an element and those around it declare together. Each name is looked up among them.
+pub const XML_SCOPE_MAX: usize = 64;
+
+/// Most declarations of namespaces in all. The parser keeps those that differ in a sorted list.
+pub const XML_NAMESPACES_MAX: usize = 20_000;
 
 /// Namespace of `Datetime` and `Interval`.
 pub(super) const COMMON: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";
@@ -39,10 +53,14 @@ pub enum XmlError {
     /// More than [`XML_NODES_MAX`].
     #[error("the XML has more than {XML_NODES_MAX} nodes")]
     TooMany,
+    /// A tag with more than [`XML_TAG_BYTES_MAX`], [`XML_ATTRIBUTES_MAX`] or [`XML_SCOPE_MAX`], or all of them together with
+    /// more than [`XML_NAMESPACES_MAX`].
+    #[error("the XML has a tag that is too long, or too many attributes or namespaces")]
+    Crowded,
     /// A document type, which may hold entities. WS-Management has none.
     #[error("the XML has a document type, which SOAP forbids")]
     Dtd,
-    /// Not well-formed, or not in UTF-8.
+    /// Not well-formed.
     #[error("the answer is no XML: {0}")]
     Malformed(String),
 }
@@ -52,10 +70,10 @@ pub(super) fn parse<T>(bytes: &[u8], read: impl FnOnce(Node<'_, '_>) -> T) -> Re
     if bytes.len() > XML_BYTES_MAX {
         return Err(XmlError::TooLong);
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| XmlError::Malformed("it is not in UTF-8".into()))?;
-    check_depth(text)?;
+    let text = readable(bytes);
+    check_bounds(&text)?;
     let options = ParsingOptions { nodes_limit: XML_NODES_MAX, ..ParsingOptions::default() };
-    match Document::parse_with_options(text, options) {
+    match Document::parse_with_options(&text, options) {
         Ok(document) => Ok(read(document.root_element())),
         Err(roxmltree::Error::NodesLimitReached) => Err(XmlError::TooMany),
         Err(roxmltree::Error::DtdDetected) => Err(XmlError::Dtd),
@@ -64,10 +82,22 @@ pub(super) fn parse<T>(bytes: &[u8], read: impl FnOnce(Node<'_, '_>) -> T) -> Re
     }
 }
 
-/// Counts how deep elements are nested, so that nothing that walks or drops a tree can run out of stack. What is not
-/// well-formed may be counted wrongly; the parser refuses it.
-fn check_depth(text: &str) -> Result<(), XmlError> {
-    let mut depth = 0_usize;
+/// The text of an answer. Fields of SMBIOS may hold any byte: what is not UTF-8 or has no place in XML is replaced.
+fn readable(bytes: &[u8]) -> Cow<'_, str> {
+    let foreign =
+        |c: char| matches!(c, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    match String::from_utf8_lossy(bytes.trim_ascii_start()) {
+        text if text.contains(foreign) => Cow::Owned(text.replace(foreign, "\u{fffd}")),
+        text => text,
+    }
+}
+
+/// Checks in one pass that the parser's work on this text is bounded for each byte, and that nothing that walks or drops the
+/// tree can run out of stack. What is not well-formed may be counted wrongly; the parser refuses it.
+fn check_bounds(text: &str) -> Result<(), XmlError> {
+    // The open elements, each with the namespaces that it declares.
+    let mut open: Vec<usize> = Vec::new();
+    let (mut in_scope, mut declared) = (0, 0);
     let mut rest = text;
     while let Some((_, tag)) = rest.split_once('<') {
         if let Some(comment) = tag.strip_prefix("!--") {
@@ -79,15 +109,22 @@ fn check_depth(text: &str) -> Result<(), XmlError> {
         } else if let Some(instruction) = tag.strip_prefix('?') {
             rest = behind(instruction, "?>");
         } else if let Some(end_tag) = tag.strip_prefix('/') {
-            depth = depth.saturating_sub(1);
+            in_scope -= open.pop().unwrap_or(0);
             rest = behind(end_tag, ">");
         } else {
-            let (inside, after) = split_tag(tag);
-            if !inside.ends_with('/') {
-                depth += 1;
+            let Tag { inside, attributes, after } = split_tag(tag)?;
+            let namespaces = inside.matches("xmlns").count();
+            declared += namespaces;
+            if attributes > XML_ATTRIBUTES_MAX || in_scope + namespaces > XML_SCOPE_MAX || declared > XML_NAMESPACES_MAX
+            {
+                return Err(XmlError::Crowded);
             }
-            if depth > XML_DEPTH_MAX {
+            if open.len() >= XML_DEPTH_MAX {
                 return Err(XmlError::TooDeep);
+            }
+            if !inside.ends_with('/') {
+                in_scope += namespaces;
+                open.push(namespaces);
             }
             rest = after;
         }
@@ -100,18 +137,28 @@ fn behind<'a>(text: &'a str, end: &str) -> &'a str {
     text.split_once(end).map_or("", |(_, after)| after)
 }
 
-/// A tag up to its `>`, which may also stand in an attribute, and what follows.
-fn split_tag(tag: &str) -> (&str, &str) {
-    let mut quote = None;
-    for (at, c) in tag.char_indices() {
-        match (quote, c) {
-            (None, '>') => return (tag.get(..at).unwrap_or(""), tag.get(at + 1..).unwrap_or("")),
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), c) if c == open => quote = None,
+/// A tag up to its `>`, which may also stand in an attribute.
+struct Tag<'a> {
+    inside: &'a str,
+    attributes: usize,
+    after: &'a str,
+}
+
+fn split_tag(tag: &str) -> Result<Tag<'_>, XmlError> {
+    let (mut quote, mut attributes) = (None, 0);
+    for (at, byte) in tag.bytes().enumerate().take(XML_TAG_BYTES_MAX) {
+        match (quote, byte) {
+            (None, b'>') => {
+                let (inside, after) = (tag.get(..at).unwrap_or(""), tag.get(at + 1..).unwrap_or(""));
+                return Ok(Tag { inside, attributes, after });
+            }
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'=') => attributes += 1,
+            (Some(open), byte) if byte == open => quote = None,
             _ => {}
         }
     }
-    (tag, "")
+    if tag.len() > XML_TAG_BYTES_MAX { Err(XmlError::Crowded) } else { Ok(Tag { inside: tag, attributes, after: "" }) }
 }
 
 /// The first child element of this name.
@@ -145,7 +192,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// One value of a field or of a parameter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
     /// A string, number, boolean or base64, as it was written.
     Text(String),
@@ -188,7 +235,7 @@ impl From<Reference> for Value {
 }
 
 /// An endpoint reference: which instance of which class.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// `CIM_ComputerSystem`.
     pub class: String,
@@ -224,7 +271,7 @@ impl Reference {
 /// An instance of a class, or the results of a method: named values in the machine's order, some names several times.
 ///
 /// A field that is nil or has a structure of its own is left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Instance {
     /// The element's name: the class, which may be a child of the one that was asked for.
     pub class: String,

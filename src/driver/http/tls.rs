@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WantsClientCert};
@@ -36,14 +36,38 @@ pub enum Tls {
     Insecure,
 }
 
+/// The certificate that a device showed at a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its SHA-256 fingerprint.
+    pub fingerprint: [u8; 32],
+    /// The device showed that it has the key, which nobody who copied the certificate can.
+    pub proved: bool,
+}
+
+/// The certificate of the last handshake, if it was not for an authority to judge.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen(Arc<Mutex<Option<Certificate>>>);
+
+impl Seen {
+    pub fn get(&self) -> Option<Certificate> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, certificate: Certificate) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate);
+    }
+}
+
 impl Tls {
-    /// The settings of a client.
-    pub(super) fn settings(self) -> Result<ClientConfig, HttpError> {
+    /// The settings of a client; what it is shown goes to `seen`.
+    pub(super) fn settings(self, seen: &Seen) -> Result<ClientConfig, HttpError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| HttpError::Unmakeable(error.to_string()))?;
+        let seen = seen.clone();
         let trusting =
-            |pin| builder.clone().dangerous().with_custom_certificate_verifier(Arc::new(Trust { provider, pin }));
+            |pin| builder.clone().dangerous().with_custom_certificate_verifier(Arc::new(Trust { provider, pin, seen }));
         let config: ConfigBuilder<ClientConfig, WantsClientCert> = match self {
             Tls::Off => builder.with_root_certificates(RootCertStore::empty()),
             Tls::Verify => builder.with_root_certificates(system_roots()?),
@@ -73,6 +97,24 @@ fn system_roots() -> Result<RootCertStore, HttpError> {
 struct Trust {
     provider: Arc<CryptoProvider>,
     pin: Option<[u8; 32]>,
+    seen: Seen,
+}
+
+impl Trust {
+    /// What becomes of the proof that the other side has the key of its certificate. Without a pin it is noted, no more: some
+    /// certificates of old firmware cannot be checked at all.
+    fn judge(
+        &self,
+        certificate: &CertificateDer<'_>,
+        verified: Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let fingerprint = Sha256::digest(certificate).into();
+        self.seen.set(Certificate { fingerprint, proved: verified.is_ok() });
+        match self.pin {
+            Some(_) => verified,
+            None => Ok(HandshakeSignatureValid::assertion()),
+        }
+    }
 }
 
 /// The certificate is not the pinned one.
@@ -104,6 +146,7 @@ impl ServerCertVerifier for Trust {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let seen: [u8; 32] = Sha256::digest(end_entity).into();
+        self.seen.set(Certificate { fingerprint: seen, proved: false });
         match self.pin {
             Some(pin) if pin != seen => {
                 Err(CertificateError::Other(OtherError(Arc::new(OtherCertificate { seen }))).into())
@@ -118,11 +161,8 @@ impl ServerCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.pin {
-            // The proof that the other side has the key of the pinned certificate.
-            Some(_) => verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms),
-            None => Ok(HandshakeSignatureValid::assertion()),
-        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.judge(cert, verify_tls12_signature(message, cert, dss, algorithms))
     }
 
     fn verify_tls13_signature(
@@ -131,10 +171,8 @@ impl ServerCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.pin {
-            Some(_) => verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms),
-            None => Ok(HandshakeSignatureValid::assertion()),
-        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.judge(cert, verify_tls13_signature(message, cert, dss, algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -126,11 +126,19 @@ impl Machine {
         self.study_at = findings.more.then_some(now);
         self.event_log = findings.event_log.or(self.event_log.take());
         self.audit_log = findings.audit_log.or(self.audit_log.take());
-        let (Some(found), Some(seen)) = (findings.inventory, self.seen.as_mut()) else { return };
+        let (Some(mut found), Some(seen)) = (findings.inventory, self.seen.as_mut()) else { return };
+        if findings.partial
+            && let Some(known) = &seen.inventory
+        {
+            found = Arc::new(found.over(known));
+        }
         if seen.inventory.as_ref() == Some(&found) {
             return;
         }
-        let differences = self.spec.inventory.differences(&found);
+        // What was told before, with another part of the inventory, is not told again.
+        let told = seen.inventory.as_ref().map(|known| self.spec.inventory.differences(known)).unwrap_or_default();
+        let mut differences = self.spec.inventory.differences(&found);
+        differences.retain(|difference| !told.contains(difference));
         if !differences.is_empty() {
             let text =
                 format!("nodes.yaml and the machine differ, and nodes.yaml is shown: {}", differences.join(", "));

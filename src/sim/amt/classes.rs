@@ -1,6 +1,7 @@
 //! The live classes: power, boot, setup, identity, network, logs. What each instance says at this moment. Pure.
 
 use super::config::{Consent, ControlMode};
+use super::hardware;
 use super::power::Power;
 use super::reply::{Epr, Instance, Val};
 use super::state::State;
@@ -38,7 +39,10 @@ pub(super) fn instances(state: &State, class: &str) -> Option<Vec<Instance>> {
             .collect::<Option<Vec<_>>>()
             .map(|all| all.concat());
     }
-    if let Some(found) = state.hardware.instances(class) {
+    if let Some(mut found) = state.hardware.instances(class) {
+        if state.config.quirks.odd_values {
+            found.iter_mut().for_each(hardware::make_odd);
+        }
         return Some(found);
     }
     let live = power(state, class).or_else(|| boot(state, class)).or_else(|| setup(state, class));

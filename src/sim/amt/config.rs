@@ -127,6 +127,8 @@ pub struct MachineQuirks {
     pub other_prefixes: bool,
     /// The most items in one Pull. Without it, a few classes come in two parts, as captures show.
     pub page_size: Option<usize>,
+    /// Values as records of real machines have them: nil, left out, twice, empty, words where a number belongs.
+    pub odd_values: bool,
     /// `EndOfSequence` comes in a Pull of its own, with empty Items.
     pub empty_last_items: bool,
     /// Says 0 to every power request and does nothing.
@@ -143,6 +145,8 @@ pub struct MachineQuirks {
     pub identify_needs_login: bool,
     /// Speaks no TLS that is still taken: every handshake ends in an alert.
     pub old_tls: bool,
+    /// Says `stale="true"` when only the nonce is old. Real firmware says `"false"` with every 401.
+    pub says_stale: bool,
     /// How many requests a nonce is good for. With 1, every request but the first meets a stale nonce.
     pub nonce_uses_max: Option<u32>,
 }

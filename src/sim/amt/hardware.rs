@@ -279,6 +279,38 @@ impl Hardware {
     }
 }
 
+/// Gives an instance the oddities that records of real machines have.
+pub(super) fn make_odd(instance: &mut Instance) {
+    let text = |text: &str| Some(Val::Text(text.to_owned()));
+    let twice = |text: Option<&str>| text.map(|text| Val::List(vec![text.to_owned(), text.to_owned()]));
+    let odd = match instance.class {
+        "CIM_Chassis" => vec![
+            ("Version", Some(Val::Nil)),
+            ("SerialNumber", twice(instance.text("SerialNumber"))),
+            ("OperationalStatus", None),
+            ("ElementName", text("")),
+        ],
+        "CIM_Processor" => vec![
+            ("CPUStatus", None),
+            ("Family", text("Core")),
+            ("MaxClockSpeed", Some(Val::Nil)),
+            ("Stepping", text("")),
+        ],
+        "CIM_PhysicalMemory" => vec![
+            ("Speed", text("unknown")),
+            ("IsSpeedInMhz", Some(Val::Nil)),
+            ("MemoryType", text("DDR4")),
+            ("MaxMemorySpeed", None),
+            ("PartNumber", twice(instance.text("PartNumber"))),
+        ],
+        "CIM_MediaAccessDevice" => vec![("Capabilities", Some(Val::Nil)), ("Security", text("none"))],
+        "CIM_BIOSElement" => vec![("ReleaseDate", Some(Val::Nil)), ("TargetOperatingSystem", text("other"))],
+        "CIM_PhysicalPackage" => vec![("OperationalStatus", Some(Val::Nil)), ("SerialNumber", Some(Val::Nil))],
+        _ => Vec::new(),
+    };
+    odd.into_iter().for_each(|(name, value)| instance.change(name, value));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

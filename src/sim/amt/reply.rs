@@ -14,6 +14,8 @@ pub(super) enum Val {
     /// A `Datetime` of the common namespace.
     Time(String),
     Epr(Epr),
+    /// `xsi:nil`.
+    Nil,
 }
 
 /// A reference to an instance: its class and its selectors.
@@ -44,6 +46,16 @@ impl Instance {
 
     pub fn list<T: ToString>(self, name: &'static str, values: &[T]) -> Instance {
         self.val(name, Val::List(values.iter().map(ToString::to_string).collect()))
+    }
+
+    /// Gives a property another value, where it has it; `None` leaves it out.
+    pub fn change(&mut self, name: &str, value: Option<Val>) {
+        match value {
+            Some(value) => {
+                self.fields.iter_mut().filter(|(key, _)| *key == name).for_each(|(_, own)| *own = value.clone())
+            }
+            None => self.fields.retain(|(key, _)| *key != name),
+        }
     }
 
     /// The plain text of a property.
@@ -183,6 +195,10 @@ impl Prefixes {
             }
             Val::Time(time) => format!("<{common}:Datetime>{time}</{common}:Datetime>"),
             Val::Epr(epr) => self.epr_inside(epr),
+            Val::Nil => {
+                let _ = write!(text, "<{prefix}{name} xmlns:xsi=\"{}\" xsi:nil=\"true\"/>", ns::INSTANCE);
+                return;
+            }
         };
         let _ = write!(text, "<{prefix}{name}>{inner}</{prefix}{name}>");
     }

@@ -27,10 +27,15 @@ const SOAP_TYPE: &str = "application/soap+xml; charset=UTF-8";
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The alert of a TLS server that finds nothing in common with its client.
 const HANDSHAKE_FAILURE: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 40];
+/// The page of every 401 of the firmware: the first challenge, an old nonce, a wrong password and a locked account alike.
+const LOGIN_PAGE: &str = "<html><head><title>Intel&reg; Active Management Technology</title></head><body><h2>Log on failed. \
+    Incorrect user name or password, or user account temporarily locked.</h2></body></html>\n";
 /// The size of a huge answer.
 const HUGE_BYTES: usize = 4 << 20;
 /// How deep a deep answer is nested.
 const DEEP_LEVELS: usize = 20_000;
+/// How many attributes a crowded tag has: all are compared with each other by a simple parser.
+const CROWD_ATTRIBUTES: usize = 60_000;
 /// The size of the parts of an endless answer.
 const ENDLESS_PART_BYTES: usize = 16 * 1024;
 /// Methods that only read.
@@ -143,12 +148,11 @@ fn soap(machine: &Machine, status: u16, text: String) -> Response {
     response
 }
 
-fn unauthorized(machine: &Machine, stale: bool, locked: bool) -> Response {
+/// A 401 with a new nonce. `stale` is what the challenge says.
+fn unauthorized(machine: &Machine, stale: bool) -> Response {
     let challenge = machine.with(|state, now| state.challenge(stale, now));
     let mut response = page(machine, 401).with_header("WWW-Authenticate", challenge);
-    if locked {
-        response.body = b"<html><body>user account temporarily locked</body></html>".to_vec();
-    }
+    response.body = LOGIN_PAGE.as_bytes().to_vec();
     response
 }
 
@@ -235,7 +239,8 @@ async fn logged_in(
             let seen = look(call.as_ref(), Kind::Login);
             machine.with(|state, _| state.book.known(number, &seen));
         }
-        let response = unauthorized(machine, verdict == Verdict::Stale, verdict == Verdict::Locked);
+        let says_stale = machine.with(|state, _| state.config.quirks.says_stale);
+        let response = unauthorized(machine, says_stale && verdict == Verdict::Stale);
         return after(machine, response, first.iter(), None);
     }
     let seen = look(call.as_ref(), call.as_ref().map_or(Kind::Other, kind));
@@ -276,8 +281,8 @@ async fn before(machine: &Machine, action: Option<&Action>) -> Option<Ending> {
         Action::Drop => Some(Ending::Close),
         Action::Reset => Some(Ending::Reset),
         Action::Status(status) => Some(Ending::Answer(page(machine, *status))),
-        Action::Wsman(Trick::Stale) => Some(Ending::Answer(unauthorized(machine, true, false))),
-        Action::Wsman(Trick::LoginAgain) => Some(Ending::Answer(unauthorized(machine, false, false))),
+        Action::Wsman(Trick::Stale) => Some(Ending::Answer(unauthorized(machine, true))),
+        Action::Wsman(Trick::LoginAgain) => Some(Ending::Answer(unauthorized(machine, false))),
         Action::DelayMs(delay) => {
             machine.ticks().sleep(Duration::from_millis(*delay)).await;
             None
@@ -302,12 +307,11 @@ fn after<'a>(
     call: Option<&Call>,
 ) -> Ending {
     let hit = actions.find(|action| action.is_after() || matches!(action, Action::Wsman(_)));
-    let mut body = |bytes: Vec<u8>| response.body = bytes;
     match hit {
         Some(Action::LoseAnswer) => return Ending::Close,
         Some(Action::DoAndHang) => return Ending::Hang,
         Some(Action::GarbageHttp) => return Ending::Raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n".to_vec()),
-        Some(Action::Garbage) => body(secret_bytes::<96>().to_vec()),
+        Some(Action::Garbage) => response.body = secret_bytes::<96>().to_vec(),
         Some(Action::Truncate) => {
             let mut bytes = response.encode(false);
             bytes.truncate(bytes.len() - response.body.len() / 2 - 1);
@@ -327,8 +331,22 @@ fn after<'a>(
                     chunk(&[b' '; ENDLESS_PART_BYTES]),
                 );
             }
-            Trick::Deep => body(format!("{}{}", "<a>".repeat(DEEP_LEVELS), "</a>".repeat(DEEP_LEVELS)).into_bytes()),
-            Trick::EntityBomb => body(bomb().into_bytes()),
+            Trick::Deep => {
+                response.body = format!("{}{}", "<a>".repeat(DEEP_LEVELS), "</a>".repeat(DEEP_LEVELS)).into_bytes();
+            }
+            Trick::Attributes => {
+                let attributes: String = (0..CROWD_ATTRIBUTES).map(|number| format!(" a{number}=\"\"")).collect();
+                response.body = format!("<a{attributes}/>").into_bytes();
+            }
+            Trick::Empty => response.body.clear(),
+            Trick::Latin1 => {
+                let tag = b"Manufacturer>";
+                if let Some(at) = response.body.windows(tag.len()).position(|part| part == tag) {
+                    // The sign of a registered trade mark in ISO-8859-1.
+                    response.body.insert(at + tag.len(), 0xAE);
+                }
+            }
+            Trick::EntityBomb => response.body = bomb().into_bytes(),
             Trick::Page => {
                 response = page(machine, 200);
             }

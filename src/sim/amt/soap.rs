@@ -9,6 +9,7 @@ pub(super) mod ns {
     pub const WSMAN: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd";
     pub const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration";
     pub const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
+    pub const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
     pub const COMMON: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";
     pub const IDENTITY: &str = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
 }

@@ -8,7 +8,7 @@ use plugfish::driver::amt::wsman::{self, Request};
 
 fuzz_target!(|reply: &[u8]| {
     fuzz::is_shown(reply);
-    let _ = wsman::enumeration_context(reply);
+    let _ = wsman::enumerated(reply);
     let _ = wsman::identity(reply);
     if let Ok(output) = wsman::output(reply, "GetRecords") {
         fuzz::output(&output);

@@ -238,9 +238,14 @@ fn other_odd_values_are_left_out() {
     {
         assert_eq!(host(said).as_deref(), shown, "{said}");
     }
-    for status in ["0", "2", "3", "x", ""] {
-        assert_eq!(assemble(&[instance("CIM_Processor", &[("CPUStatus", status)])]).processors, [], "{status}");
+    for (status, count) in [("0", 0), ("2", 0), ("3", 0), ("1", 1), ("4", 1), ("x", 1), ("", 1)] {
+        let found = assemble(&[instance("CIM_Processor", &[("CPUStatus", status)])]).processors;
+        assert_eq!(found.len(), count, "{status}");
     }
+    assert_eq!(assemble(&[instance("CIM_Processor", &[("DeviceID", "CPU 0")])]).processors.len(), 1);
+    // A module without a size is there all the same, and the sum is unknown then.
+    let module = assemble(&[instance("CIM_PhysicalMemory", &[("PartNumber", "P1")])]);
+    assert_eq!((module.memory.len(), module.memory_gib), (1, None));
 }
 
 fn any_instance() -> impl Strategy<Value = Instance> {

@@ -74,6 +74,70 @@ async fn answers_without_measure_are_cut_soon() {
     }
 }
 
+/// 60,000 attributes in one tag: reading that once held up everything else for a quarter of a minute.
+#[tokio::test]
+async fn a_crowded_answer_does_not_hold_up_the_thread() {
+    let attributes: String = (0..60_000).map(|n| format!(" a{n}=\"\"")).collect();
+    let crowded =
+        format!("<E:Envelope xmlns:E=\"http://www.w3.org/2003/05/soap-envelope\"{attributes}><E:Body/></E:Envelope>");
+    let (fake, mut wsman) = machine().await;
+    read(&mut wsman).await.unwrap();
+    fake.trouble(&vec![Trouble::Status(200, crowded); 4]);
+    // A task of the same thread, which counts how late it is.
+    let ticks = tokio::spawn(async {
+        let clock = Clock::system();
+        let mut latest = Duration::ZERO;
+        for _ in 0..20 {
+            let start = clock.now().mono;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            latest = latest.max(clock.now().mono.since(start));
+        }
+        latest
+    });
+    let fault = read(&mut wsman).await.unwrap_err();
+    assert_eq!(fault.class(), FailureClass::Protocol, "{fault}");
+    let latest = ticks.await.unwrap();
+    assert!(latest < Duration::from_secs(1), "{latest:?}");
+    read(&mut wsman).await.unwrap();
+}
+
+/// What costs a client more than it costs the sender: headers without end, a byte at a time, what grows when it is unpacked, a
+/// nonce of 100 KB that would be sent back. Each is given up, soon and once.
+#[tokio::test]
+async fn other_answers_that_want_too_much_are_given_up() {
+    let clock = Clock::system();
+    let headers: String = (0..30_000).map(|n| format!("X-{n}: y\r\n")).collect();
+    let bytewise = [ok("Transfer-Encoding: chunked\r\n", b""), b"1\r\nx\r\n".repeat(1 << 20)].concat();
+    let packed = ok(
+        "Content-Encoding: gzip\r\nContent-Length: 20\r\n",
+        b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\0\0\xff\xff\0\0\0\0\0",
+    );
+    let nonce = "n".repeat(100_000);
+    let login = format!(
+        "HTTP/1.1 401 X\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"{nonce}\"\r\nContent-Length: 0\r\n\r\n"
+    );
+    let many = "Digest realm=\"r\", nonce=\"n\", ".repeat(10_000);
+    let logins = format!("HTTP/1.1 401 X\r\nWWW-Authenticate: {many}\r\nContent-Length: 0\r\n\r\n");
+    for (name, bytes) in [
+        ("headers", ok(&headers, b"")),
+        ("bytewise", bytewise),
+        ("packed", packed),
+        ("nonce", login.into_bytes()),
+        ("challenges", logins.into_bytes()),
+    ] {
+        let (fake, mut wsman) = machine().await;
+        read(&mut wsman).await.unwrap();
+        fake.trouble(&[Trouble::Raw(bytes)]);
+        let start = clock.now().mono;
+        let fault = reset(&mut wsman).await.unwrap_err();
+        let took = clock.now().mono.since(start);
+        assert!(took < Duration::from_secs(4), "{name}: {took:?}");
+        assert_eq!(fault.class(), FailureClass::Protocol, "{name}: {fault}");
+        assert_eq!(fake.machine().seen.len(), 3, "{name}");
+        read(&mut wsman).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_late_answer_is_an_answer() {
     let (fake, mut wsman) = machine().await;

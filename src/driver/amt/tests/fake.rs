@@ -32,8 +32,6 @@ pub enum Trouble {
     Challenge {
         stale: bool,
     },
-    /// The page of an account that is locked.
-    Locked,
     /// It answers after this time.
     Delay(Duration),
     /// It answers, and closes the connection without having said so.
@@ -131,11 +129,13 @@ impl Machine {
         right
     }
 
-    fn challenge(&mut self, stale: bool) -> Vec<u8> {
+    pub fn challenge(&mut self, stale: bool) -> Vec<u8> {
         self.nonces += 1;
         self.used = 0;
         let (realm, nonce, qop, server) = (self.realm, self.nonce(), self.qop, self.server);
-        let page = "<html><body>401 Unauthorized</body></html>";
+        // What the firmware sends with every 401.
+        let page =
+            "<html><h2>Log on failed. Incorrect user name or password, or user account temporarily locked.</h2></html>";
         format!(
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"{realm}\", nonce=\"{nonce}\",stale=\"{stale}\",\
              qop=\"{qop}\"\r\nContent-Type: text/html\r\nServer: {server}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n\
@@ -225,11 +225,6 @@ async fn serve(mut stream: TcpStream, connection: u32, machine: Arc<Mutex<Machin
                 Trouble::Challenge { stale } => machine.challenge(*stale),
                 Trouble::Status(status, body) => machine.chunked(*status, body),
                 Trouble::Raw(bytes) | Trouble::Endless(bytes) => bytes.clone(),
-                Trouble::Locked => {
-                    b"HTTP/1.1 401 Unauthorized\r\nContent-Type: text/html\r\nContent-Length: 48\r\n\r\n\
-                                     <html>User account temporarily locked.</html>   "
-                        .to_vec()
-                }
                 Trouble::Silence | Trouble::Close => Vec::new(),
                 _ => machine.answer(&seen),
             };

@@ -11,7 +11,7 @@ async fn probed(fake: &Fake) -> Result<Found, Fault> {
 async fn a_401_tells_version_and_realm() {
     let (fake, _) = machine().await;
     let found = probed(&fake).await.unwrap();
-    assert_eq!(found, Found { version: Some("12.0.67".into()), realm: Some(REALM.into()), vendor: None });
+    assert_eq!(found, Found { version: Some("12.0.67".into()), realm: Some(REALM.into()), ..Found::default() });
     fake.machine().server = "AMT";
     assert_eq!(probed(&fake).await.unwrap().version, None);
     let machine = fake.machine();

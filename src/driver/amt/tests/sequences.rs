@@ -62,24 +62,42 @@ async fn a_pull_that_was_lost_is_not_repeated_but_the_whole() {
 
 #[tokio::test]
 async fn a_sequence_without_an_end_is_cut_and_released() {
+    // From the front again and again: what came is known after the first time.
     let endless = fixture("pull-partial").replace("15000000", "14000000");
     let mut answers = chips();
-    answers[2].1 = endless;
+    answers[2].1 = endless.clone();
     let (fake, mut wsman) = rig(&answers).await;
-    let fault = wsman.enumerate("read", CLASS).await.unwrap_err();
-    assert_eq!(fault.class(), FailureClass::Protocol, "{fault}");
-    let actions = fake.actions();
-    assert_eq!(actions.iter().filter(|action| *action == "Pull").count(), 32);
-    assert_eq!(actions.last().unwrap(), "Release");
-    // Many in one answer: cut by their number.
-    let item = "<h:CIM_Chip><h:Tag>x</h:Tag></h:CIM_Chip>";
-    let many = fixture("pull-partial")
-        .replace("15000000", "14000000")
-        .replace("<g:Items>", &format!("<g:Items>{}", item.repeat(999)));
-    fake.machine().answers[2].1 = many;
+    assert_eq!(wsman.enumerate("read", CLASS).await.unwrap().len(), 2);
+    assert_eq!(fake.actions()[1..], ["Enumerate", "Pull", "Pull", "Release"]);
+    // Empty parts for ever.
+    let (start, end) = (endless.find("<g:Items>").unwrap(), endless.find("</g:Items>").unwrap());
+    fake.machine().answers[2].1 = format!("{}{}", &endless[..start + 9], &endless[end..]);
     let before = fake.actions().len();
-    assert_eq!(wsman.enumerate("read", CLASS).await.unwrap_err().class(), FailureClass::Protocol);
-    assert_eq!(fake.actions()[before..], ["Enumerate", "Pull", "Pull", "Release"]);
+    assert!(wsman.enumerate("read", CLASS).await.unwrap().is_empty());
+    let actions = &fake.actions()[before..];
+    assert_eq!(
+        (actions.iter().filter(|action| *action == "Pull").count(), actions.last().unwrap().as_str()),
+        (32, "Release")
+    );
+    // Many in one answer, and many fields: cut by their number.
+    for many in [
+        (0..3000).map(|n| format!("<h:CIM_Chip><h:Tag>{n}</h:Tag></h:CIM_Chip>")).collect::<String>(),
+        format!("<h:CIM_Chip>{}</h:CIM_Chip>", "<h:Tag/>".repeat(30_000)),
+    ] {
+        fake.machine().answers[2].1 = endless.replace("<g:Items>", &format!("<g:Items>{many}"));
+        let before = fake.actions().len();
+        assert!((1..=2000).contains(&wsman.enumerate("read", CLASS).await.unwrap().len()));
+        assert_eq!(fake.actions()[before..], ["Enumerate", "Pull", "Release"]);
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_a_pull_failed_is_kept() {
+    let mut answers = chips();
+    answers[3].1 = fault("w:InvalidRepresentation");
+    let (fake, mut wsman) = rig(&answers).await;
+    assert_eq!(wsman.enumerate("read", CLASS).await.unwrap().len(), 2);
+    assert_eq!(fake.actions()[1..], ["Enumerate", "Pull", "Pull"]);
 }
 
 #[tokio::test]

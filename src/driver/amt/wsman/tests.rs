@@ -118,7 +118,8 @@ fn what_was_read_is_written_the_same() {
 
 #[test]
 fn pulls_may_be_partial_and_bring_children_of_the_class() {
-    assert_eq!(enumeration_context(&reply("enumerate")).unwrap(), "14000000-0000-0000-0000-000000000000");
+    let begun = enumerated(&reply("enumerate")).unwrap();
+    assert_eq!((begun.items.len(), begun.next.as_deref()), (0, Some("14000000-0000-0000-0000-000000000000")));
     let first = pulled(&reply("pull-partial")).unwrap();
     assert_eq!(first.next.as_deref(), Some("15000000-0000-0000-0000-000000000000"));
     let classes: Vec<_> = first.items.iter().map(|item| item.class.as_str()).collect();
@@ -126,6 +127,40 @@ fn pulls_may_be_partial_and_bring_children_of_the_class() {
     assert_eq!(first.items[0].text("Version"), Some("Intel(R) Core(TM) i5-8500T CPU @ 2.10GHz"));
     assert_eq!(first.items[1].number::<u64>("Capacity"), Some(8 << 30));
     assert_eq!(pulled(&reply("pull-last")).unwrap(), Pulled::default());
+}
+
+#[test]
+fn sequences_may_be_optimized_wrapped_and_in_any_order() {
+    let part = |response: &str, inside: &str| {
+        let namespaces = format!("xmlns:n=\"{ENUMERATION}\" xmlns:w=\"{WSMAN}\"");
+        format!("<E:Envelope xmlns:E=\"{SOAP}\"><E:Body><n:{response} {namespaces}>{inside}</n:{response}></E:Body></E:Envelope>")
+            .into_bytes()
+    };
+    let item = "<x:CIM_Chip xmlns:x=\"u\"><x:Tag>CPU 0</x:Tag></x:CIM_Chip>";
+    let wrapped = format!("<w:Item>{item}<EndpointReference/></w:Item>");
+    for (inside, count, next) in [
+        (format!("<w:Items>{item}</w:Items><w:EndOfSequence/><n:EnumerationContext/>"), 1, None),
+        (
+            format!("<n:EnumerationContext>any &lt;text&gt;</n:EnumerationContext><w:Items>{wrapped}</w:Items>"),
+            1,
+            Some("any <text>"),
+        ),
+        (
+            format!(
+                "<n:EndOfSequence/><n:EnumerationContext>7</n:EnumerationContext><n:Items>{wrapped}{item}</n:Items>"
+            ),
+            2,
+            None,
+        ),
+        (format!("<n:Items>{item}</n:Items><n:Items>{item}</n:Items>"), 2, None),
+        ("<n:Items/>".into(), 0, None),
+    ] {
+        for (response, read) in [("EnumerateResponse", enumerated as fn(&[u8]) -> _), ("PullResponse", pulled)] {
+            let Pulled { items, next: found } = read(&part(response, &inside)).unwrap();
+            assert_eq!((items.len(), found.as_deref()), (count, next), "{inside}");
+            assert!(items.iter().all(|item| item.text("Tag") == Some("CPU 0")), "{items:?}");
+        }
+    }
 }
 
 #[test]
@@ -186,7 +221,7 @@ fn faults_are_told_in_words() {
 #[test]
 fn replies_to_something_else_are_no_replies() {
     let get = reply("get-power");
-    assert!(matches!(enumeration_context(&get), Err(ReplyError::Lacks(_))));
+    assert!(matches!(enumerated(&get), Err(ReplyError::Lacks(_))));
     assert!(matches!(pulled(&get), Err(ReplyError::Lacks(_))));
     assert!(matches!(output(&get, "RequestPowerStateChange"), Err(ReplyError::Lacks(_))));
     assert!(matches!(identity(&get), Err(ReplyError::Lacks(_))));
@@ -195,6 +230,10 @@ fn replies_to_something_else_are_no_replies() {
     assert_eq!(instance(&body(" ")), Err(ReplyError::Lacks("an instance")));
     assert_eq!(done(&body("")), Ok(()));
     assert!(matches!(output(&body("<x_OUTPUT/>"), "x"), Err(ReplyError::Lacks("a ReturnValue"))));
+    // With values it may go without saying, but for an order.
+    let said = |method: &str| output(&body(&format!("<{method}_OUTPUT><UUID>u</UUID></{method}_OUTPUT>")), method);
+    assert_eq!(said("GetUuid").unwrap().return_value, 0);
+    assert!(matches!(said("RequestPowerStateChange"), Err(ReplyError::Lacks("a ReturnValue"))));
     assert!(matches!(
         output(&body("<x_OUTPUT><ReturnValue>-1</ReturnValue></x_OUTPUT>"), "x"),
         Err(ReplyError::Lacks(_))

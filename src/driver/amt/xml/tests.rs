@@ -1,8 +1,11 @@
 //! Limits, hostile documents, and that whatever is written is read the same.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::Clock;
 
 fn read(text: &str) -> Result<Instance, XmlError> {
     parse(text.as_bytes(), Instance::read)
@@ -66,11 +69,93 @@ fn what_is_no_xml_says_so_briefly() {
     {
         assert!(matches!(read(text), Err(XmlError::Malformed(_))), "{text}");
     }
-    assert!(matches!(parse(b"<a>\xff</a>", |_| ()), Err(XmlError::Malformed(_))));
     let words = read(&format!("<a></{}>", "x".repeat(10_000))).unwrap_err().to_string();
     assert!(words.len() < 200, "{words}");
     // A byte order mark, and a name in another encoding than it has.
     assert!(read("\u{feff}<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a/>").is_ok());
+}
+
+/// SMBIOS is full of bytes that are no text. They cost a character, not the class.
+#[test]
+fn bytes_that_are_no_text_are_replaced() {
+    let read = |bytes: &[u8]| parse(bytes, Instance::read).unwrap();
+    let chassis =
+        read(b"\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?><c><Maker>A\xae</Maker><Serial>S\x001\x1b</Serial></c>");
+    assert_eq!(chassis.text("Maker"), Some("A\u{fffd}"));
+    assert_eq!(chassis.text("Serial"), Some("S\u{fffd}1\u{fffd}"));
+    assert_eq!(read("<c><Maker>\u{e4}\u{20ac}</Maker></c>".as_bytes()).text("Maker"), Some("\u{e4}\u{20ac}"));
+}
+
+/// Documents of about so many bytes on which a parser may spend more than its share for each byte.
+fn hostile(bytes: usize) -> Vec<(&'static str, String)> {
+    let repeated = |one: &dyn Fn(usize) -> String| {
+        let mut text = String::with_capacity(bytes);
+        for count in 0.. {
+            let next = one(count);
+            if text.len() + next.len() + 16 > bytes {
+                break;
+            }
+            text.push_str(&next);
+        }
+        text
+    };
+    let scope: String = (0..XML_SCOPE_MAX - 1).map(|n| format!(" xmlns:p{n}='u{n}'")).collect();
+    let attributes: String = (0..XML_ATTRIBUTES_MAX).map(|n| format!(" b{n}=''")).collect();
+    vec![
+        ("attributes of one tag", format!("<a{}/>", repeated(&|n| format!(" b{n}=''")))),
+        ("namespaces of one tag", format!("<a{}/>", repeated(&|n| format!(" xmlns:b{n}='u{n}'")))),
+        ("crowded tags", format!("<a>{}</a>", repeated(&|_| format!("<b{attributes}/>")))),
+        ("namespaces one by one", format!("<a>{}</a>", repeated(&|n| format!("<b xmlns='u{n}'/>")))),
+        ("lookups in a scope", format!("<a{scope}>{}</a>", repeated(&|n| format!("<p{}:b/>", n % 60)))),
+        ("scopes in a scope", format!("<a{scope}>{}</a>", repeated(&|_| "<b xmlns:q='v'/>".into()))),
+        ("a quote that does not end", format!("<a b='{}", repeated(&|_| "x".into()))),
+        ("openings", repeated(&|_| "<".into())),
+        ("ends", repeated(&|_| "</a>".into())),
+        ("comments", format!("<a>{}</a>", repeated(&|_| "x<!---->".into()))),
+        ("sections", format!("<a>{}</a>", repeated(&|_| "<![CDATA[x]]>".into()))),
+        ("instructions", format!("<a>{}</a>", repeated(&|_| "<?x?>".into()))),
+        ("references", format!("<a>{}</a>", repeated(&|_| "&#65;".into()))),
+        ("elements", format!("<a>{}</a>", repeated(&|_| "<b/>".into()))),
+        ("text", format!("<a>{}</a>", repeated(&|_| "x".into()))),
+    ]
+}
+
+/// The law of time: twice the bytes cost about twice the time, and the longest answer far less than a poll. The margins are
+/// for busy cores; what is quadratic misses them by a factor of ten and more.
+#[test]
+fn the_work_for_each_byte_is_bounded() {
+    let clock = Clock::system();
+    let took = |text: &str| {
+        let once = || {
+            let start = clock.now().mono;
+            let _ = read(text);
+            clock.now().mono.since(start)
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    for ((name, whole), (_, half)) in hostile(XML_BYTES_MAX).into_iter().zip(hostile(XML_BYTES_MAX / 2)) {
+        let (whole, half) = (took(&whole), took(&half));
+        assert!(whole < Duration::from_secs(3), "{name}: {whole:?}");
+        assert!(whole < half * 5 + Duration::from_millis(100), "{name}: {half:?}, then {whole:?}");
+    }
+}
+
+#[test]
+fn crowded_tags_are_refused_and_honest_ones_are_not() {
+    let tag = |attributes: usize| format!("<a{}/>", (0..attributes).map(|n| format!(" b{n}='='")).collect::<String>());
+    assert!(read(&tag(XML_ATTRIBUTES_MAX)).is_ok());
+    assert_eq!(read(&tag(XML_ATTRIBUTES_MAX + 1)), Err(XmlError::Crowded));
+    let scope = |from: usize, to: usize| (from..to).map(|n| format!(" xmlns:n{n}='u'")).collect::<String>();
+    let nested = |inner: usize| format!("<a{}><b{}/></a>", scope(0, 40), scope(40, 40 + inner));
+    assert!(read(&nested(XML_SCOPE_MAX - 40)).is_ok());
+    assert_eq!(read(&nested(XML_SCOPE_MAX - 39)), Err(XmlError::Crowded));
+    // One after the other they are not in one scope.
+    let row = |count: usize| format!("<a>{}</a>", format!("<b{}></b>", scope(0, 10)).repeat(count));
+    assert!(read(&row(XML_NAMESPACES_MAX / 10)).is_ok());
+    assert_eq!(read(&row(XML_NAMESPACES_MAX / 10 + 1)), Err(XmlError::Crowded));
+    let long = |bytes: usize| format!("<a b='{}'/>", "x".repeat(bytes));
+    assert!(read(&long(XML_TAG_BYTES_MAX - 10)).is_ok());
+    assert_eq!(read(&long(XML_TAG_BYTES_MAX)), Err(XmlError::Crowded));
 }
 
 proptest! {

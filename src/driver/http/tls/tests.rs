@@ -42,8 +42,17 @@ fn serve(one: impl FnOnce(TcpStream) + Send + 'static) -> u16 {
 
 /// Serves one request over TLS with this certificate, signing with this key.
 fn serve_tls(
+    own: (CertificateDer<'static>, PrivateKeyDer<'static>),
+    versions: &'static [&'static rustls::SupportedProtocolVersion],
+) -> u16 {
+    serve_answer(own, versions, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+}
+
+/// The same with this answer. The connection is closed without a close_notify.
+fn serve_answer(
     (certificate, key): (CertificateDer<'static>, PrivateKeyDer<'static>),
     versions: &'static [&'static rustls::SupportedProtocolVersion],
+    answer: &'static [u8],
 ) -> u16 {
     serve(move |mut stream| {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -53,7 +62,7 @@ fn serve_tls(
         let mut stream = Stream::new(&mut tls, &mut stream);
         let mut buffer = [0; 4096];
         if stream.read(&mut buffer).is_ok() {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            let _ = stream.write_all(answer);
         }
     })
 }
@@ -96,6 +105,25 @@ async fn a_pinned_certificate_is_taken_whatever_its_name() {
         assert_eq!(ask(port, Tls::Pin(pin)).await.unwrap().body, b"ok");
         let port = serve_tls((certificate, key), versions);
         assert_eq!(ask(port, Tls::Insecure).await.unwrap().body, b"ok");
+    }
+}
+
+/// Small servers close the socket and leave it at that. What has a length must still be whole.
+#[tokio::test]
+async fn a_connection_that_is_closed_without_a_notice_ends_what_has_no_length() {
+    for versions in EACH_VERSION {
+        for (answer, expected) in [
+            (b"HTTP/1.1 401 X\r\nConnection: close\r\n\r\n<html>".as_slice(), Ok((401, b"<html>".as_slice()))),
+            (b"HTTP/1.1 401 X\r\nContent-Length: 90\r\n\r\n<html>", Ok((401, b""))),
+            (b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\nok", Ok((200, b"ok"))),
+            (b"HTTP/1.1 200 X\r\nContent-Length: 90\r\n\r\nok", Err(())),
+            (b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", Err(())),
+        ] {
+            let port = serve_answer(certificate(), versions, answer);
+            let said = ask(port, Tls::Insecure).await;
+            let said = said.as_ref().map(|answer| (answer.status, answer.body.as_slice())).map_err(|_| ());
+            assert_eq!(said, expected, "{}", String::from_utf8_lossy(answer));
+        }
     }
 }
 

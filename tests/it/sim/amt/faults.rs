@@ -52,6 +52,7 @@ async fn answers_are_spoilt_as_they_are_told() {
         (Trick::HalfXml, false),
         (Trick::Deep, false),
         (Trick::EntityBomb, false),
+        (Trick::Empty, false),
         (Trick::Huge, true),
         (Trick::OtherClass, true),
     ] {
