@@ -14,6 +14,7 @@ mod able;
 mod access;
 mod accounts;
 mod amt;
+mod amt_trust;
 mod browsers;
 mod certificates;
 mod commands;
