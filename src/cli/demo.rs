@@ -42,6 +42,7 @@ const RULES: Rules = Rules {
     poll_interval: Duration::from_secs(5),
     off_dwell: Duration::from_secs(5),
     command_deadline: Duration::from_secs(60),
+    fence_age_max: None,
 };
 
 /// A directory that goes away with its owner.
@@ -204,6 +205,7 @@ fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
         tls,
         username: "admin".into(),
         password: SecretString::from(MachineConfig::PASSWORD),
+        uuid: None,
     });
     node(index, Inventory::default(), driver)
 }

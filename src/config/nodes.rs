@@ -13,7 +13,8 @@ use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, secret, v
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Rules};
 
 /// The keys of `defaults`.
-pub(super) const DEFAULTS: &[&str] = &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline"];
+pub(super) const DEFAULTS: &[&str] =
+    &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline", "fence_age_max"];
 /// The keys of `defaults.tapo` and `defaults.amt`.
 pub(super) const LOGIN: &[&str] = &["username", "password"];
 /// The keys of a node.
@@ -28,6 +29,7 @@ pub(super) const NODE: &[&str] = &[
     "poll_interval",
     "off_dwell",
     "command_deadline",
+    "fence_age_max",
 ];
 /// The keys of `tapo` in a node.
 pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "protocols", "factory", "username", "password"];
@@ -112,8 +114,22 @@ fn rules(keys: &Keys<'_>, fallback: &Rules) -> Read<Rules> {
     let poll_interval = keys.optional("poll_interval", |at| time(at, &values::POLL_INTERVAL));
     let off_dwell = keys.optional("off_dwell", |at| time(at, &values::OFF_DWELL));
     let command_deadline = keys.optional("command_deadline", |at| time(at, &values::COMMAND_DEADLINE));
+    let fence_age_max = keys.optional("fence_age_max", |at| time(at, &values::FENCE_AGE_MAX));
+    let (poll_interval, fence_age_max) =
+        (poll_interval?.unwrap_or(fallback.poll_interval), fence_age_max?.or(fallback.fence_age_max));
+    let least = Rules::fence_age_least(poll_interval);
+    if let Some(age) = fence_age_max.filter(|age| *age < least) {
+        return Err(keys.at.problem(format_args!(
+            "has a fence_age_max of {}, and with a poll_interval of {} the state is older than that between two polls; \
+             let it be at least {}, or poll more often",
+            values::shown(age),
+            values::shown(poll_interval),
+            values::shown(least)
+        )));
+    }
     Ok(Rules {
-        poll_interval: poll_interval?.unwrap_or(fallback.poll_interval),
+        poll_interval,
+        fence_age_max,
         off_dwell: off_dwell?.unwrap_or(fallback.off_dwell),
         command_deadline: command_deadline?.unwrap_or(fallback.command_deadline),
     })

@@ -177,6 +177,9 @@ pub struct Defaults {
     /// How long a command may take before it is given up; 10s to 30m.
     #[schemars(extend("default" = "60s"))]
     pub command_deadline: Option<Time>,
+    /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
+    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    pub fence_age_max: Option<Time>,
 }
 
 /// The account of a device.
@@ -235,6 +238,9 @@ pub struct Node {
     pub off_dwell: Option<Time>,
     /// How long a command may take before it is given up; 10s to 30m.
     pub command_deadline: Option<Time>,
+    /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
+    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    pub fence_age_max: Option<Time>,
 }
 
 /// The firmware interface of a machine.

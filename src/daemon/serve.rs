@@ -349,6 +349,7 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
             },
             username: username.clone(),
             password: password.clone(),
+            uuid: node.inventory.uuid,
         }),
     };
     let device = driver.label().into();

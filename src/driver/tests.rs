@@ -32,7 +32,14 @@ async fn a_device_that_is_opened_twice_is_asked_one_thing_at_a_time() {
     let password = || SecretString::from("P@ssw0rd");
     let amt = |port, username: &str| {
         let (host, username) = ("127.0.0.1".into(), username.into());
-        DriverConfig::Amt(amt::AmtConfig { host, port: Some(port), tls: Tls::Off, username, password: password() })
+        DriverConfig::Amt(amt::AmtConfig {
+            host,
+            port: Some(port),
+            tls: Tls::Off,
+            username,
+            password: password(),
+            uuid: None,
+        })
     };
     let plug = |port, username: &str| {
         let (host, username) = ("127.0.0.1".into(), username.into());

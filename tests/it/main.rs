@@ -14,6 +14,7 @@ mod able;
 mod access;
 mod accounts;
 mod amt;
+mod amt_trust;
 mod certificates;
 mod commands;
 mod crash;

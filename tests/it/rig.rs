@@ -317,7 +317,12 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
             spec: NodeSpec {
                 id: name.parse().unwrap(),
                 inventory: Arc::new(inventory()),
-                rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(30) },
+                rules: Rules {
+                    poll_interval: POLL,
+                    off_dwell: DWELL,
+                    command_deadline: Duration::from_secs(30),
+                    fence_age_max: None,
+                },
                 device: driver.label().into(),
                 kind: driver.kind(),
                 boot_mode: None,
@@ -344,6 +349,7 @@ pub fn driver_of(machine: &Machine) -> DriverConfig {
         },
         username: "admin".into(),
         password: MachineConfig::PASSWORD.to_owned().into(),
+        uuid: None,
     })
 }
 
@@ -353,7 +359,12 @@ fn node_of(machine: &Machine) -> NodePlan {
         spec: NodeSpec {
             id: machine.name().parse().unwrap(),
             inventory: Arc::new(Inventory::default()),
-            rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(60) },
+            rules: Rules {
+                poll_interval: POLL,
+                off_dwell: DWELL,
+                command_deadline: Duration::from_secs(60),
+                fence_age_max: None,
+            },
             device: driver.label().into(),
             kind: driver.kind(),
             boot_mode: None,
