@@ -40,6 +40,19 @@ pub fn clean(text: String) -> String {
     cleaned(&text).unwrap_or(text)
 }
 
+/// A text as it stands in a log for people: what would begin a line begins one that is marked as the rest of the one before.
+pub fn in_log(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push_str("\n    | "),
+            c if is_harmful(c) => shown.push(' '),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Cleans every text in a JSON value, the names of its properties too. Whether there was something to clean.
 pub fn clean_json(value: &mut Value) -> bool {
     match value {

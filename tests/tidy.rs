@@ -16,7 +16,7 @@ const LINES_MAX: usize = 500;
 /// Each room with the rooms it may name. What is not listed may not be named.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["text"]),
     ("account", &["clock"]),
     ("recorder", &["clock"]),
     ("files", &[]),

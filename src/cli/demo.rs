@@ -16,7 +16,7 @@ use crate::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
-use crate::driver::tapo::TapoConfig;
+use crate::driver::tapo::{TapoConfig, TapoProtocol};
 use crate::http::auth::hash_password;
 use crate::http::ops::MetricsAccess;
 use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
@@ -42,6 +42,7 @@ const RULES: Rules = Rules {
     poll_interval: Duration::from_secs(5),
     off_dwell: Duration::from_secs(5),
     command_deadline: Duration::from_secs(60),
+    fence_age_max: None,
 };
 
 /// A directory that goes away with its owner.
@@ -204,6 +205,7 @@ fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
         tls,
         username: "admin".into(),
         password: SecretString::from(MachineConfig::PASSWORD),
+        uuid: None,
     });
     node(index, Inventory::default(), driver)
 }
@@ -227,6 +229,8 @@ fn plug_node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
         password: SecretString::from(PLUG_ACCOUNT.1),
         mac: Some(MacAddress(plug.mac())),
         outlet: None,
+        protocols: TapoProtocol::ALL.to_vec(),
+        factory: false,
         discovery_port: plug.discovery_address().map_or(crate::driver::tapo::DISCOVERY_PORT, |at| at.port()),
     });
     let [high, low] = u16::try_from(index).unwrap_or_default().to_be_bytes();

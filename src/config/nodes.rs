@@ -9,11 +9,12 @@ use secrecy::SecretString;
 use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
 use super::cursor::{At, Keys, Read, Reported};
 use super::tree::{Spot, Value};
-use super::{AmtTls, DeviceConfig, NodeConfig, inventory, secret, values};
+use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, secret, values};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Rules};
 
 /// The keys of `defaults`.
-pub(super) const DEFAULTS: &[&str] = &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline"];
+pub(super) const DEFAULTS: &[&str] =
+    &["tapo", "amt", "poll_interval", "off_dwell", "command_deadline", "fence_age_max"];
 /// The keys of `defaults.tapo` and `defaults.amt`.
 pub(super) const LOGIN: &[&str] = &["username", "password"];
 /// The keys of a node.
@@ -28,9 +29,13 @@ pub(super) const NODE: &[&str] = &[
     "poll_interval",
     "off_dwell",
     "command_deadline",
+    "fence_age_max",
 ];
 /// The keys of `tapo` in a node.
-pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "username", "password"];
+pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "protocols", "factory", "username", "password"];
+/// The values of `protocols` in `tapo`.
+const TAPO_PROTOCOLS: &[(&str, TapoProtocol)] =
+    &[("passthrough", TapoProtocol::Passthrough), ("klap", TapoProtocol::Klap), ("tpap", TapoProtocol::Tpap)];
 /// The keys of `amt` in a node.
 pub(super) const AMT: &[&str] = &["address", "tls", "username", "password"];
 /// The account that every AMT machine has.
@@ -109,8 +114,22 @@ fn rules(keys: &Keys<'_>, fallback: &Rules) -> Read<Rules> {
     let poll_interval = keys.optional("poll_interval", |at| time(at, &values::POLL_INTERVAL));
     let off_dwell = keys.optional("off_dwell", |at| time(at, &values::OFF_DWELL));
     let command_deadline = keys.optional("command_deadline", |at| time(at, &values::COMMAND_DEADLINE));
+    let fence_age_max = keys.optional("fence_age_max", |at| time(at, &values::FENCE_AGE_MAX));
+    let (poll_interval, fence_age_max) =
+        (poll_interval?.unwrap_or(fallback.poll_interval), fence_age_max?.or(fallback.fence_age_max));
+    let least = Rules::fence_age_least(poll_interval);
+    if let Some(age) = fence_age_max.filter(|age| *age < least) {
+        return Err(keys.at.problem(format_args!(
+            "has a fence_age_max of {}, and with a poll_interval of {} the state is older than that between two polls; \
+             let it be at least {}, or poll more often",
+            values::shown(age),
+            values::shown(poll_interval),
+            values::shown(least)
+        )));
+    }
     Ok(Rules {
-        poll_interval: poll_interval?.unwrap_or(fallback.poll_interval),
+        poll_interval,
+        fence_age_max,
         off_dwell: off_dwell?.unwrap_or(fallback.off_dwell),
         command_deadline: command_deadline?.unwrap_or(fallback.command_deadline),
     })
@@ -222,13 +241,21 @@ impl Nodes {
             }
             Ok(mac)
         });
+        let protocols =
+            keys.optional("protocols", |at| match at.list(TAPO_PROTOCOLS.len(), |at| at.word(TAPO_PROTOCOLS)) {
+                Ok(list) if list.is_empty() => Err(at.problem("is empty; name at least one protocol, or leave it out")),
+                list => list,
+            });
+        let factory = keys.optional("factory", |at| at.flag());
         let username = keys.optional("username", |at| at.parse(values::device_user));
         let password = keys.optional("password", secret::secret);
         let login = &mut self.defaults.tapo;
         let username = or_default(username, &login.username, || login.no_username.note(place));
         let password = or_default(password, &login.password, || login.no_password.note(place));
         let (host, port) = address?;
-        Ok(DeviceConfig::Tapo { host, port, mac: mac?, outlet: outlet?, username: username?, password: password? })
+        let (protocols, factory) = (protocols?.unwrap_or_default(), factory?.unwrap_or(false));
+        let (mac, outlet, username, password) = (mac?, outlet?, username?, password?);
+        Ok(DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password })
     }
 
     fn amt(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {

@@ -177,6 +177,9 @@ pub struct Defaults {
     /// How long a command may take before it is given up; 10s to 30m.
     #[schemars(extend("default" = "60s"))]
     pub command_deadline: Option<Time>,
+    /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
+    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    pub fence_age_max: Option<Time>,
 }
 
 /// The account of a device.
@@ -235,6 +238,9 @@ pub struct Node {
     pub off_dwell: Option<Time>,
     /// How long a command may take before it is given up; 10s to 30m.
     pub command_deadline: Option<Time>,
+    /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
+    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    pub fence_age_max: Option<Time>,
 }
 
 /// The firmware interface of a machine.
@@ -272,11 +278,31 @@ pub struct Tapo {
     /// On a strip: which outlet, counted from 0.
     #[schemars(range(min = 0, max = OUTLET_MAX))]
     pub outlet: Option<u8>,
+    /// With what the plug may be spoken to; without it with all of them, the one that proves most first. `[klap, tpap]` never
+    /// sends the password to a plug that has not proved that it knows the account.
+    #[schemars(length(min = 1, max = 3))]
+    pub protocols: Option<Vec<TapoProtocol>>,
+    /// Log in to a plug that is not bound to the account with the logins that such plugs have. They are public, so that
+    /// such a plug proves nothing.
+    #[schemars(extend("default" = false))]
+    pub factory: Option<bool>,
     /// The e-mail address of the TP-Link account, where it is not that of `defaults`.
     #[schemars(length(min = 1, max = USERNAME_CHARS_MAX))]
     pub username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+}
+
+/// A protocol of Tapo plugs.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TapoProtocol {
+    /// securePassthrough: the plug proves nothing.
+    Passthrough,
+    /// KLAP: the plug proves that it knows the account.
+    Klap,
+    /// TPAP: and so is every answer.
+    Tpap,
 }
 
 /// Intel AMT.

@@ -18,6 +18,9 @@ pub const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(5)..=Dur
 /// ten minutes are over.
 pub const OFF_DWELL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
+/// Past which age a state may count as unknown. The shortest poll interval needs 11.25 s; after a day nothing is fenced by it.
+pub const FENCE_AGE_MAX: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(24 * 3600);
+
 /// How long a command may take. A login and one repeated request take some seconds, so under 10 s a slow plug would
 /// never be switched; after half an hour nobody expects the command to be carried out any more.
 pub const COMMAND_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(1800);

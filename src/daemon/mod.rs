@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, NodeScope, Role};
-use crate::clock::{Clock, Wall};
+use crate::clock::{self, Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
 use crate::http::auth::{Access, Configured};
 use crate::http::ops::{self, MetricsAccess, Ops};
@@ -133,6 +133,10 @@ pub struct Running {
 impl Running {
     /// Starts everything. Must be called on the arbiter on which the actors are to live.
     pub async fn start(mut plan: Plan, clock: Clock) -> Result<Running> {
+        if !clock::is_after_1970() {
+            // The HTTP library cannot write such a date, and its threads would end.
+            anyhow::bail!("the clock of this machine says that it is before 1970; set it");
+        }
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
         first_account::make(&store, &plan, clock.now().wall).await?;

@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 
 use super::notify::Notify;
 use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
-use crate::clock::{self, Clock, Mono};
+use crate::clock::{Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
 use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
-use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
+use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig, TapoProtocol};
 use crate::http::auth::{Configured, hash_password};
 use crate::http::ops::MetricsAccess;
 use crate::http::tls::Certificate;
@@ -26,10 +26,6 @@ use crate::node::NodeSpec;
 
 /// Runs the daemon on this nodes.yaml until told to stop.
 pub async fn serve(path: PathBuf) -> Result<()> {
-    if !clock::is_after_1970() {
-        // The HTTP library cannot write such a date, and its threads would end.
-        anyhow::bail!("the clock of this machine says that it is before 1970; set it");
-    }
     let mut watch = Watch::default();
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
@@ -304,6 +300,19 @@ fn plan(config: &Config) -> Result<Plan> {
     })
 }
 
+/// None named is all of them.
+fn tapo_protocols(named: &[config::TapoProtocol]) -> Vec<TapoProtocol> {
+    let driver = |named: &config::TapoProtocol| match named {
+        config::TapoProtocol::Passthrough => TapoProtocol::Passthrough,
+        config::TapoProtocol::Klap => TapoProtocol::Klap,
+        config::TapoProtocol::Tpap => TapoProtocol::Tpap,
+    };
+    match named {
+        [] => TapoProtocol::ALL.to_vec(),
+        named => named.iter().map(driver).collect(),
+    }
+}
+
 /// What each account of a configuration sees.
 fn scopes(config: &Config) -> Configured {
     config.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
@@ -316,15 +325,19 @@ pub fn node_plans(config: &Config) -> Vec<NodePlan> {
 
 fn node_plan(node: &NodeConfig) -> NodePlan {
     let driver = match &node.device {
-        DeviceConfig::Tapo { host, port, mac, outlet, username, password } => DriverConfig::Tapo(TapoConfig {
-            host: host.clone(),
-            port: *port,
-            username: username.clone(),
-            password: password.clone(),
-            mac: *mac,
-            outlet: *outlet,
-            discovery_port: DISCOVERY_PORT,
-        }),
+        DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password } => {
+            DriverConfig::Tapo(TapoConfig {
+                host: host.clone(),
+                port: *port,
+                username: username.clone(),
+                password: password.clone(),
+                mac: *mac,
+                outlet: *outlet,
+                protocols: tapo_protocols(protocols),
+                factory: *factory,
+                discovery_port: DISCOVERY_PORT,
+            })
+        }
         DeviceConfig::Amt { host, port, tls, username, password } => DriverConfig::Amt(AmtConfig {
             host: host.clone(),
             port: *port,
@@ -336,6 +349,7 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
             },
             username: username.clone(),
             password: password.clone(),
+            uuid: node.inventory.uuid,
         }),
     };
     let device = driver.label().into();

@@ -112,7 +112,7 @@ impl NodeEntry {
     }
 
     pub(super) fn publish(&self, view: NodeView, now: Mono) {
-        self.draw.note(view.seen_mono, view.milliwatts);
+        self.draw.note(view.drawn_at(), view.milliwatts);
         self.view.store(Arc::new(view));
         self.published.store(u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }
@@ -412,12 +412,10 @@ impl Keeper {
         let pause = (REVIVE_FIRST * 2u32.pow(kept.falls.min(6))).min(REVIVE_LONGEST);
         kept.falls += 1;
         let (node, pause_s) = (fallen.node.as_str(), pause.as_secs());
-        tracing::error!(
-            event = "node_fell",
-            node,
-            pause_s,
-            "a fault in the node's actor; it is rebuilt from the journal"
-        );
+        tracing::error!(event = "node_fell", node, pause_s, "a fault in the actor; it is rebuilt from the journal");
+        if kept.setup.spec.rules.fence_age_max.is_some() {
+            kept.entry.publish(kept.entry.view().unconfirmed(), now);
+        }
         self.revivals.push((now + pause, fallen.node));
     }
 

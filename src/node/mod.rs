@@ -346,6 +346,19 @@ pub struct Rules {
     pub off_dwell: Duration,
     /// How long a command may take before it is given up.
     pub command_deadline: Duration,
+    /// A state that was confirmed longer ago than this is not shown: for nodes that are fenced. `None` shows the last known
+    /// state whatever its age.
+    pub fence_age_max: Option<Duration>,
+}
+
+impl Rules {
+    /// The least `fence_age_max` with this interval: two polls lie apart by it, its spread, and as long as a slow device takes
+    /// to log in and answer. With less the state would be unknown between any two polls.
+    pub fn fence_age_least(poll_interval: Duration) -> Duration {
+        const SLOW_READING: Duration = Duration::from_secs(5);
+        let least = poll_interval + poll_interval / 4 + SLOW_READING;
+        Duration::from_secs(least.as_secs() + u64::from(least.subsec_nanos() > 0))
+    }
 }
 
 impl Default for Rules {
@@ -354,6 +367,7 @@ impl Default for Rules {
             poll_interval: Duration::from_secs(15),
             off_dwell: Duration::from_secs(10),
             command_deadline: Duration::from_secs(60),
+            fence_age_max: None,
         }
     }
 }

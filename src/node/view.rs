@@ -29,7 +29,8 @@ pub struct NodeView {
     pub about: Option<Arc<AboutDevice>>,
     /// What the device ever proved; `None` before the first contact, and after a person had it forgotten.
     pub trust: Option<Arc<TrustRecord>>,
-    /// What was last confirmed; `None` before the first contact of the node's life, never after it.
+    /// What was last confirmed; `None` before the first contact of the node's life, and after it only where what was confirmed is
+    /// older than [`Rules::fence_age_max`](super::Rules::fence_age_max).
     pub power: Option<Power>,
     /// When that was confirmed.
     pub seen_at: Option<Wall>,
@@ -39,7 +40,9 @@ pub struct NodeView {
     pub poll_interval: Duration,
     /// When it last changed.
     pub since: Option<Wall>,
-    /// The draw, when the device measures it and was seen lately.
+    /// The last measurement of the draw, and when it was made: perhaps before the power last changed.
+    pub measured: Option<(u64, Wall, Mono)>,
+    /// The draw of now, when the device measures it and was seen lately.
     pub milliwatts: Option<u64>,
     /// The sum of the energy measured in the node's life, when the device measures it.
     pub energy_wh: Option<u64>,
@@ -122,6 +125,18 @@ impl NodeView {
             Some(seen) => Some(now.mono.since(seen)),
             None => self.seen_at.map(|seen| now.wall.since(seen)),
         }
+    }
+}
+
+impl NodeView {
+    /// When the draw of now was measured.
+    pub fn drawn_at(&self) -> Option<Mono> {
+        self.measured.filter(|_| self.milliwatts.is_some()).map(|(.., at)| at)
+    }
+
+    /// The picture after this one while its actor is built anew, of a node whose state is not to be shown when it is old.
+    pub fn unconfirmed(&self) -> NodeView {
+        NodeView { power: None, measured: None, milliwatts: None, change: self.change + 1, ..self.clone() }
     }
 }
 

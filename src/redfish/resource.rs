@@ -203,7 +203,7 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// `PowerState` of a node; null only before the first contact of its life.
+/// `PowerState` of a node; null only before the first contact of its life, and past the `fence_age_max` of a node that has one.
 ///
 /// A machine that sleeps is shown as on, and `Status.State` of its system says that it sleeps. Redfish has `Paused` for it,
 /// but Ironic knows only on and off, and takes anything else for a machine in an unknown state. It keeps its memory and may

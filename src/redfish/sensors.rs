@@ -28,7 +28,7 @@ impl Sensor {
         }
     }
 
-    /// What it shows; `None` while it is not known: old watts are not shown as new ones.
+    /// What it shows where its time is not shown with it; `None` while it is not known: old watts are not shown as new ones.
     pub fn reading(self, view: &NodeView) -> Option<f64> {
         let thousandths = match self {
             Sensor::Power => view.milliwatts,
@@ -85,11 +85,17 @@ pub fn sensor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         Sensor::Power => ("Power", "W", "Power of the node"),
         Sensor::Energy => ("EnergykWh", "kW.h", "Energy of the node since it was first seen"),
     };
-    let reading = sensor.reading(view);
+    // Here the time of the reading says how old it is.
+    let (reading, at) = match sensor {
+        Sensor::Power => {
+            (view.measured.and_then(|(milliwatts, ..)| thousandth(milliwatts)), view.measured.map(|(_, at, _)| at))
+        }
+        Sensor::Energy => (sensor.reading(view), view.seen_at),
+    };
     let properties = json!({
         "ReadingType": kind,
         "ReadingUnits": units,
-        "ReadingTime": view.seen_at.filter(|_| reading.is_some()).map(|at| at.to_string()),
+        "ReadingTime": at.filter(|_| reading.is_some()).map(|at| at.to_string()),
         "Implementation": "Reported",
         "PhysicalContext": "PowerOutlet",
         "Status": resource::status(view),

@@ -191,6 +191,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 poll_interval: POLL,
                 off_dwell: DWELL,
                 command_deadline: Duration::from_secs(30),
+                fence_age_max: None,
             };
             let device = "Intel AMT at 192.0.2.12".into();
             let (id, inventory) = ("pc".parse().unwrap(), Arc::default());

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use plugfish::clock::Clock;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -245,4 +246,62 @@ async fn fail2ban_reads_the_line_of_a_failed_login() {
             assert_eq!(hosts(&format!("host plugfish[12]: {failed}")), ["127.0.0.1"], "as the journal has it");
         }
     }
+}
+
+/// A query that reads every node takes a core, and not the workers that answer others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_over_all_nodes_slows_no_other_read() {
+    const NODES: usize = 1500;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    // Nothing listens at these addresses; the nodes are shown all the same.
+    let node = |n: usize| format!("  - {{ id: n{n}, tapo: {{ address: \"127.0.0.1:{}\", outlet: 0 }} }}\n", 10_000 + n);
+    let nodes: String = (0..NODES).map(node).collect();
+    let config = format!(
+        "server: {{ listen: [\"127.0.0.1:{port}\"] }}\nstate_dir: state\n\
+         accounts: [{{ username: admin, password: secret, role: Administrator }}]\n\
+         defaults: {{ tapo: {{ username: a@example.com, password: x }}, poll_interval: 1h }}\nnodes:\n{nodes}"
+    );
+    std::fs::write(dir.path().join("nodes.yaml"), config).unwrap();
+    std::fs::write(dir.path().join("port"), port.to_string()).unwrap();
+    let daemon = Daemon::start(dir.path()).await;
+    let clock = Clock::system();
+    let terms: Vec<String> = (0..64).map(|n| format!("Status/State%20eq%20'x{n}'")).collect();
+    let heavy = format!("{}/redfish/v1/Systems?$filter={}", daemon.url, terms.join("%20or%20"));
+    let ask = |url: &str| daemon.client.get(url).basic_auth("admin", Some("secret")).send();
+    let timed = async |url: &str| {
+        let start = clock.now().mono;
+        let answer = ask(url).await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+        answer.bytes().await.unwrap();
+        clock.now().mono.since(start)
+    };
+    timed(&heavy).await;
+    let alone = timed(&heavy).await;
+    let flood: Vec<_> = (0..6)
+        .map(|_| {
+            let request = daemon.client.get(&heavy).basic_auth("admin", Some("secret"));
+            tokio::spawn(async move {
+                loop {
+                    let _ = request.try_clone().unwrap().send().await;
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut reads = Vec::new();
+    for n in 0..41 {
+        reads.push(timed(&format!("{}/redfish/v1/Systems/n{n}", daemon.url)).await);
+    }
+    flood.into_iter().for_each(|client| client.abort());
+    reads.sort();
+    assert!(
+        reads[20] < alone / 4,
+        "half of all reads take more than {:?}, and the query alone takes {alone:?}",
+        reads[20]
+    );
+    daemon.kill();
 }

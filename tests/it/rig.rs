@@ -12,7 +12,7 @@ use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
 use plugfish::driver::DriverConfig;
 use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
-use plugfish::driver::tapo::TapoConfig;
+use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::http::auth::hash_password;
 use plugfish::http::ops::MetricsAccess;
 use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Rules};
@@ -309,13 +309,20 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
             password: "plugfish-demo".to_owned().into(),
             mac: Some(MacAddress(plug.mac())),
             outlet,
+            protocols: TapoProtocol::ALL.to_vec(),
+            factory: false,
             discovery_port: plug.discovery_address().map_or(9, |address| address.port()),
         });
         NodePlan {
             spec: NodeSpec {
                 id: name.parse().unwrap(),
                 inventory: Arc::new(inventory()),
-                rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(30) },
+                rules: Rules {
+                    poll_interval: POLL,
+                    off_dwell: DWELL,
+                    command_deadline: Duration::from_secs(30),
+                    fence_age_max: None,
+                },
                 device: driver.label().into(),
                 kind: driver.kind(),
                 boot_mode: None,
@@ -342,6 +349,7 @@ pub fn driver_of(machine: &Machine) -> DriverConfig {
         },
         username: "admin".into(),
         password: MachineConfig::PASSWORD.to_owned().into(),
+        uuid: None,
     })
 }
 
@@ -351,7 +359,12 @@ fn node_of(machine: &Machine) -> NodePlan {
         spec: NodeSpec {
             id: machine.name().parse().unwrap(),
             inventory: Arc::new(Inventory::default()),
-            rules: Rules { poll_interval: POLL, off_dwell: DWELL, command_deadline: Duration::from_secs(60) },
+            rules: Rules {
+                poll_interval: POLL,
+                off_dwell: DWELL,
+                command_deadline: Duration::from_secs(60),
+                fence_age_max: None,
+            },
             device: driver.label().into(),
             kind: driver.kind(),
             boot_mode: None,

@@ -17,6 +17,9 @@ const ALONE: usize = 8;
 /// No device is given up after fewer failures in a row than this.
 const FAILURES_LEAST: u32 = 5;
 
+/// What was last seen is not shown for longer than this of a node that is fenced.
+pub const FENCED: Duration = Duration::from_secs(60);
+
 /// What is still promised when a command takes the place of another one that was not done: `promised` was so before.
 pub fn still_promised(
     promised: Option<(ResetType, Duration)>,
@@ -37,6 +40,21 @@ pub fn still_promised(
 }
 
 impl State {
+    /// Its state is unknown when it was not confirmed for a while.
+    pub fn is_fenced(node: usize) -> bool {
+        node % 4 == 1
+    }
+
+    /// What may be shown of the power of a fenced node, where another one shows what it was: nothing too old.
+    fn shows_as_fenced(&self, node: usize, shown: Option<Power>) -> bool {
+        let (known, now) = (&self.nodes[node], self.now());
+        let fresh = known.reading.is_some_and(|reading| now < reading.at + FENCED);
+        let stale = known.reading.is_none_or(|reading| now > reading.at + FENCED + Duration::from_millis(5));
+        // A reading that was just taken, or one of the device before, an actor that fell.
+        let between = known.fell.is_some() || known.reading.is_some_and(|r| r.at == now || r.wiring != known.wiring);
+        between || !(fresh && shown.is_none() || stale && shown.is_some())
+    }
+
     /// What a client was answered.
     pub fn answered(
         &mut self,
@@ -137,12 +155,18 @@ impl State {
         if !known.present {
             return;
         }
-        let shown = (view.power, view.seen_mono, view.seen_at);
+        let fenced = State::is_fenced(node);
+        if fenced && !self.shows_as_fenced(node, view.power) {
+            let words = format!("{:?} is shown of a fenced node that was read at {:?}", view.power, known.reading);
+            return self.broken(node, "only-what-was-seen", words);
+        }
+        let power = if fenced { view.power.or(known.reading.map(|reading| reading.power)) } else { view.power };
+        let shown = (power, view.seen_mono, view.seen_at);
         let loaded = known.loaded.as_ref().and_then(|(_, seen)| seen.as_ref());
         let right = match (known.reading, loaded) {
             (Some(reading), _) => shown == (Some(reading.power), Some(reading.mono), Some(reading.wall)),
             // An actor that fell leaves its last picture until the next one is published.
-            (None, Some(seen)) => shown.0 == Some(seen.power) && shown.2 == Some(seen.at),
+            (None, Some(seen)) => (fenced || shown.0 == Some(seen.power)) && shown.2 == Some(seen.at),
             (None, None) => view.power.is_none(),
         };
         if !right {

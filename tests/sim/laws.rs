@@ -198,8 +198,9 @@ impl State {
         let settled = known.moved + Duration::from_secs(50) < now && known.renewed.0.is_none();
         if *op == Op::Read && known.current.is_none() && settled {
             let certain = known.reading.is_some_and(|reading| reading.at == now);
+            let changed = known.reading.is_some_and(|r| r.before.is_some_and(|before| before != r.power));
             let least = match result {
-                Ok(()) if certain => Duration::from_secs(13),
+                Ok(()) if certain && !changed => Duration::from_secs(13),
                 Ok(()) | Err(FailureClass::Busy) => Duration::from_millis(4_400),
                 Err(_) => Duration::from_millis(850),
             };

@@ -375,13 +375,14 @@ impl State {
         let quiet = known.last_order.is_none_or(|at| at + FOUND < now) && settled;
         // Somebody may have renewed a refused login just now.
         let renewed = known.causes.back().is_some_and(|(at, _)| now < *at + FOUND);
+        let is_true = view.power == Some(device.power) || State::is_fenced(node) && view.power.is_none();
         let words = if !view.link.up() && !renewed {
             format!("the device is well and not found: {:?}", view.link)
         } else if known.dead.is_some() {
             return;
         } else if age > TWO_POLLS && now > known.found + TWO_POLLS {
             format!("the last reading is {age:?} old")
-        } else if quiet && known.current.is_none() && view.power != Some(device.power) {
+        } else if quiet && known.current.is_none() && !is_true {
             format!("{:?} is shown and it is {}", view.power, device.power)
         } else if quiet && known.current.is_none() && known.expect.is_some_and(|power| power != device.power) {
             format!("it should be {:?} and is {}", known.expect, device.power)

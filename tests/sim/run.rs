@@ -14,6 +14,7 @@ use plugfish::node::{BootTarget, Inventory, NodeSpec, Rules};
 use plugfish::telemetry::Metrics;
 use rand::RngExt;
 
+use super::answers::FENCED;
 use super::device::SimDevice;
 use super::hardware::Make;
 use super::journal::{self, Paper};
@@ -294,7 +295,7 @@ fn setup(world: &Arc<World>, state: &mut State, node: usize, clock: &Clock) -> N
         spec: NodeSpec {
             id,
             inventory: Arc::new(Inventory { model: Some(known_as), ..Inventory::default() }),
-            rules: Rules::default(),
+            rules: Rules { fence_age_max: State::is_fenced(node).then_some(FENCED), ..Rules::default() },
             device: format!("device {device}").into(),
             kind: if make == Make::Plug { &DeviceKind::PLUG } else { &ENGINE },
             boot_mode: None,

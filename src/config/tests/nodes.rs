@@ -9,7 +9,7 @@ use crate::node::{BootMode, BootTarget};
 const LOGIN: &str = "defaults: { tapo: { username: u, password: p } }\nnodes:\n";
 
 #[track_caller]
-fn check_nodes(nodes: &str, expect: &[&str]) {
+pub(super) fn check_nodes(nodes: &str, expect: &[&str]) {
     check(&format!("{LOGIN}{nodes}"), expect);
 }
 
@@ -44,6 +44,7 @@ fn a_node_takes_what_it_does_not_say_from_the_defaults() {
   poll_interval: 30s
   off_dwell: 1m
   command_deadline: 2m
+  fence_age_max: 50s
 nodes:
   - id: plain
     tapo: { address: 192.0.2.1 }
@@ -52,19 +53,21 @@ nodes:
     poll_interval: 5s
     off_dwell: 1s
     command_deadline: 1m30s
+    fence_age_max: 1h
     boot_mode: legacy
     boot_targets: [Hdd, Cd]
     nics: ['00:5c:52:31:3a:9c', 005c52313a9d]
 ",
     );
     let [plain, own] = config.nodes.as_slice() else { panic!() };
-    let rules = |poll_interval, off_dwell, command_deadline| Rules {
+    let rules = |poll_interval, off_dwell, command_deadline, fence_age_max| Rules {
         poll_interval: Duration::from_secs(poll_interval),
         off_dwell: Duration::from_secs(off_dwell),
         command_deadline: Duration::from_secs(command_deadline),
+        fence_age_max: Some(Duration::from_secs(fence_age_max)),
     };
-    assert_eq!(plain.rules, rules(30, 60, 120));
-    assert_eq!(own.rules, rules(5, 1, 90));
+    assert_eq!(plain.rules, rules(30, 60, 120, 50));
+    assert_eq!(own.rules, rules(5, 1, 90, 3600));
     assert_eq!((plain.boot_mode, own.boot_mode), (None, Some(BootMode::Legacy)));
     assert_eq!((&plain.boot_targets, &own.boot_targets), (&None, &Some(vec![BootTarget::Hdd, BootTarget::Cd])));
     assert_eq!(
@@ -74,6 +77,8 @@ nodes:
             port: None,
             mac: None,
             outlet: None,
+            protocols: Vec::new(),
+            factory: false,
             username: "u".into(),
             password: "p".into(),
         }
@@ -85,6 +90,8 @@ nodes:
             port: Some(81),
             mac: Some("AA:BB:CC:DD:EE:FF".parse().unwrap()),
             outlet: Some(2),
+            protocols: Vec::new(),
+            factory: false,
             username: "v".into(),
             password: "q".into(),
         }
@@ -122,9 +129,9 @@ nodes:
              without a path",
             "11: nodes[1].nics: must be a list, not a number",
             "12: nodes[1].colour: unknown key; known here: id, tapo, amt, nics, inventory, boot_mode, boot_targets, \
-             poll_interval, off_dwell, command_deadline",
+             poll_interval, off_dwell, command_deadline, fence_age_max",
             "13: nodes[2]: must be a group of keys (id, tapo, amt, nics, inventory, boot_mode, boot_targets, \
-             poll_interval, off_dwell, command_deadline), not a number",
+             poll_interval, off_dwell, command_deadline, fence_age_max), not a number",
         ],
     );
 }
@@ -181,7 +188,9 @@ fn a_node_has_one_device() {
     );
     check_nodes(
         "- { id: a, tapo: 192.0.2.1 }",
-        &["3: nodes[0].tapo: must be a group of keys (address, mac, outlet, username, password), not text"],
+        &[
+            "3: nodes[0].tapo: must be a group of keys (address, mac, outlet, protocols, factory, username, password), not text",
+        ],
     );
 }
 
@@ -302,9 +311,11 @@ fn times_have_a_unit_and_a_range() {
     assert_eq!(poll("15"), Err("has no unit; for seconds write 15s".into()));
     assert_eq!(poll("1.5"), Err("must be a time, such as 15s or 2m, not a number".into()));
     assert_eq!(poll("[15s]"), Err("must be a time, such as 15s or 2m, not a list".into()));
-    for (key, low, high, range) in
-        [("off_dwell", "999ms", "601s", "1s to 10m"), ("command_deadline", "9s", "31m", "10s to 30m")]
-    {
+    for (key, low, high, range) in [
+        ("off_dwell", "999ms", "601s", "1s to 10m"),
+        ("command_deadline", "9s", "31m", "10s to 30m"),
+        ("fence_age_max", "9s", "25h", "10s to 24h"),
+    ] {
         for text in [low, high] {
             check_nodes(
                 &format!("- {{ id: a, tapo: {{ address: h }}, {key}: {text} }}"),
@@ -423,7 +434,7 @@ fn a_missing_login_is_told_of_once() {
         (
             "defaults: 5",
             vec![
-                "1: defaults: must be a group of keys (tapo, amt, poll_interval, off_dwell, command_deadline), not a number",
+                "1: defaults: must be a group of keys (tapo, amt, poll_interval, off_dwell, command_deadline, fence_age_max), not a number",
             ],
         ),
     ] {
@@ -462,4 +473,18 @@ fn a_long_list_is_read_whole_and_its_mistakes_are_not_told_for_ever() {
     assert_eq!(problems.len(), 1001);
     assert_eq!(problems[999], "1002: nodes[999].tpao: unknown key, did you mean \"tapo\"?");
     assert_eq!(problems[1000], "and 4000 more problems");
+}
+
+#[test]
+fn the_protocols_of_a_plug_may_be_named() {
+    let tapo = |keys: &str| {
+        let text = format!("nodes: [{{ id: n, tapo: {{ address: 192.0.2.1, username: u, password: p, {keys} }} }}]");
+        match config(&text).nodes[0].device.clone() {
+            DeviceConfig::Tapo { protocols, factory, .. } => (protocols, factory),
+            DeviceConfig::Amt { .. } => panic!("not a plug"),
+        }
+    };
+    use crate::config::TapoProtocol::{Klap, Tpap};
+    assert_eq!(tapo("outlet: 0"), (Vec::new(), false));
+    assert_eq!(tapo("protocols: [klap, tpap], factory: true"), (vec![Klap, Tpap], true));
 }

@@ -78,8 +78,8 @@ pub(super) fn of_together(result: &Value, methods: &[&'static str]) -> Vec<Optio
 
 /// The answer says that a batch was too much for the plug.
 pub(super) fn cannot_batch(code: i64) -> bool {
-    // JSON encoding failed, request too long; and plugs that know no batches.
-    matches!(code, -1002 | -1004 | -1006)
+    // JSON decoding or encoding failed, request too long; and plugs that know no batches, or take no parameters in one.
+    matches!(code, -1002 | -1003 | -1004 | -1006 | -1008 | 1002)
 }
 
 /// The plug has no such method, and will not learn it before its next firmware.
@@ -103,6 +103,12 @@ pub(super) fn result(method: &str, mut answer: Value) -> Result<Value, Fault> {
         _ => "the plug refused",
     };
     Err(Fault::new(Kind::Code(code), format!("{what}: {method} brought error code {code}")))
+}
+
+/// `result` of the answer to a question that concerns itself alone: whatever its error code, the session is as good as before.
+pub(super) fn side_result(method: &str, answer: Value) -> Result<Value, Fault> {
+    let code = error_code(&answer);
+    result(method, answer).map_err(|fault| Fault { kind: Kind::Code(code), ..fault })
 }
 
 /// What `component_nego` says.
@@ -149,6 +155,8 @@ pub(super) struct DeviceInfo {
     pub nickname: Option<String>,
     /// `position` on a strip, from 1.
     pub position: Option<u64>,
+    /// It is a lamp: strips list theirs beside their outlets.
+    pub lamp: bool,
     /// What the plug says is wrong with it: `overheat_status: overheated`.
     pub troubles: Vec<String>,
     /// The plug will switch itself off, in this time if it says so.
@@ -175,6 +183,7 @@ impl DeviceInfo {
             mac: text("mac").and_then(|mac| mac.parse().ok()),
             nickname: text("nickname").and_then(nickname),
             position: whole(result, "position"),
+            lamp: text("category").is_some_and(|category| category.ends_with("bulb")),
             troubles: troubles(result),
             auto_off: auto_off.then_some(remain),
             power_restore: result.get("default_states").and_then(power_restore),

@@ -206,7 +206,8 @@ impl Command {
     /// An interrupt would take the place of what it still has to do. A system that hangs while it shuts down is what
     /// interrupts are for.
     pub fn keeps_interrupts_out(&self) -> bool {
-        self.owes_on() || self.intent.reset != ResetType::GracefulShutdown && self.pending().is_some()
+        let polite = self.intent.reset == ResetType::GracefulShutdown && self.intent.first.is_none();
+        self.owes_on() || !polite && self.pending().is_some()
     }
 
     /// It turns the node on once another command is done: also if that one cannot be done.

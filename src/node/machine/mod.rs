@@ -48,6 +48,10 @@ const JOINED_MAX: usize = 64;
 /// A device that says nothing certain about the power is asked again after this: transitions take some seconds.
 const UNCERTAIN_LOOK: Duration = Duration::from_secs(5);
 
+/// How soon a node is read again that was seen to change: what it draws then is not known yet. Plugs that are asked more
+/// often restart.
+const AFTER_CHANGE_LOOK: Duration = Duration::from_secs(5);
+
 /// A corner of the machine that could not be looked into is tried again after this. It is never urgent, and a device that
 /// fails at it must not be kept busy with it.
 const STUDY_RETRY: Duration = Duration::from_secs(120);
@@ -220,6 +224,8 @@ pub struct Machine {
     /// It was given another device, or another way to it, of which nothing was read yet.
     unread: bool,
     link: Link,
+    /// What was last seen is older than the operator wants to have shown.
+    unconfirmed: bool,
     next_poll: Mono,
     /// The override for one boot that went out with an order, as long as it is not known to be used.
     applied: Option<Applied>,
@@ -244,6 +250,8 @@ impl Machine {
         let abilities = seen.as_ref().and_then(|seen| seen.abilities.as_deref());
         let command = record.intent.map(|intent| Command::restored(intent, &spec.rules, moment.now, abilities));
         let inventory = known_inventory(&spec, seen.as_ref());
+        // What another process saw is of an unknown age: the wall clock may have jumped.
+        let unconfirmed = spec.rules.fence_age_max.is_some();
         Machine {
             spec,
             seen,
@@ -258,6 +266,7 @@ impl Machine {
             outdated: false,
             unread: false,
             link: Link::default(),
+            unconfirmed,
             next_poll: first_poll,
             applied: None,
             boot_used: None,
@@ -306,6 +315,8 @@ impl Machine {
             Input::Stop => self.stopping = true,
         }
         self.operate(moment, out);
+        self.unconfirmed = self.spec.rules.fence_age_max.is_some()
+            && (self.unread || self.confirmed_until().is_none_or(|until| until <= moment.now.mono));
         self.change += 1;
         effects
     }
@@ -317,10 +328,16 @@ impl Machine {
 
     /// When the next `Tick` is needed at the latest; `None` while something else will come first.
     pub fn wake_at(&self, now: Mono) -> Option<Mono> {
+        let ages = self.confirmed_until().filter(|until| *until > now);
         if self.in_flight.is_some() || self.stopping {
-            return None;
+            return ages;
         }
-        [self.poll_due(), self.command_due(now), self.study_due()].into_iter().flatten().min()
+        [self.poll_due(), self.command_due(now), self.study_due(), ages].into_iter().flatten().min()
+    }
+
+    /// When what was last seen will be too old to be shown, where there is such an age.
+    fn confirmed_until(&self) -> Option<Mono> {
+        Some(self.seen.as_ref()?.mono? + self.spec.rules.fence_age_max?)
     }
 
     /// Starts the next operation when there is one: a command goes before a poll.
@@ -465,6 +482,9 @@ impl Machine {
         }
         let interval = self.spec.rules.poll_interval;
         self.next_poll = now.mono + interval.mul_f64((1.0 + moment.swing * POLL_JITTER).max(0.0));
+        if before.is_some_and(|before| before != power) {
+            self.next_poll = self.next_poll.min(now.mono + AFTER_CHANGE_LOOK);
+        }
         self.boot_observed(before, power, out);
         self.command_observed(Some(power), started, now, out);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Machine;
+use super::seen::Seen;
 use crate::node::view::{Condition, NodeView};
 use crate::node::{BootMode, BootTarget, Health};
 
@@ -26,13 +27,16 @@ impl Machine {
             is_outlet: self.spec.kind.is_outlet,
             about: seen.map(|seen| seen.about.clone()),
             trust: self.trust.clone(),
-            power: seen.map(|seen| seen.power),
+            power: seen.map(|seen| seen.power).filter(|_| !self.unconfirmed),
             seen_at: seen.map(|seen| seen.at),
             seen_mono: seen.and_then(|seen| seen.mono),
             poll_interval: self.spec.rules.poll_interval,
             since: seen.map(|seen| seen.since),
             // The last known power is worth showing for as long as it takes; old watts are not.
-            milliwatts: seen.and_then(|seen| seen.milliwatts).filter(|_| link.up()),
+            measured: seen.and_then(Seen::last_measured).filter(|_| link.up() && !self.unconfirmed),
+            milliwatts: seen
+                .and_then(|seen| seen.draws(self.spec.rules.poll_interval))
+                .filter(|_| link.up() && !self.unconfirmed),
             energy_wh: seen.filter(|seen| seen.energy_today_wh.is_some()).map(|seen| seen.energy_wh),
             health: conditions.iter().map(|condition| condition.severity).max().unwrap_or(Health::OK),
             conditions,

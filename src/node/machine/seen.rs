@@ -21,7 +21,8 @@ pub(super) struct Seen {
     /// When it was first seen off, if it has been seen to go off: what `off_dwell` counts from.
     pub off_since: Option<Mono>,
     pub on_for: Option<Duration>,
-    pub milliwatts: Option<u64>,
+    /// The draw when it was last measured: not each reading measures it.
+    pub measured: Option<Measured>,
     pub energy_wh: u64,
     pub energy_today_wh: Option<u64>,
     /// Where it was seen, in the operator's words.
@@ -30,6 +31,19 @@ pub(super) struct Seen {
     pub abilities: Option<Arc<Abilities>>,
     pub inventory: Option<Arc<Inventory>>,
 }
+
+/// A measurement of the draw.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    milliwatts: u64,
+    at: Wall,
+    mono: Mono,
+    /// The power was not seen to change since.
+    holds: bool,
+}
+
+/// For how many polls a measurement counts as what is drawn now: the device does not measure with each of them.
+const DRAW_POLLS: u32 = 3;
 
 /// How far a device's own count of seconds may be off before a shorter on-time means something.
 const ON_TIME_SLACK: Duration = Duration::from_secs(5);
@@ -48,7 +62,7 @@ impl Seen {
                 .then(|| now.mono - off_for)
                 .filter(|_| off_for < spec.rules.off_dwell),
             on_for: None,
-            milliwatts: None,
+            measured: None,
             energy_wh: record.energy_wh,
             energy_today_wh: record.energy_today_wh,
             device: record.device,
@@ -79,6 +93,13 @@ impl Seen {
             }
             _ => 0,
         };
+        let measured = match observation.milliwatts {
+            Some(milliwatts) => Some(Measured { milliwatts, at: now.wall, mono: now.mono, holds: true }),
+            None => before
+                .as_ref()
+                .and_then(|seen| seen.measured)
+                .map(|old| Measured { holds: old.holds && !changed, ..old }),
+        };
         Seen {
             power,
             at: now.wall,
@@ -86,7 +107,7 @@ impl Seen {
             since: if changed { now.wall } else { before.as_ref().map_or(now.wall, |seen| seen.since) },
             off_since,
             on_for: observation.on_for,
-            milliwatts: observation.milliwatts,
+            measured,
             energy_wh: before.as_ref().map_or(0, |seen| seen.energy_wh).saturating_add(used),
             energy_today_wh: observation.energy_today_wh.or(before.as_ref().and_then(|seen| seen.energy_today_wh)),
             device: device.clone(),
@@ -94,6 +115,21 @@ impl Seen {
             abilities: observation.abilities,
             inventory: before.and_then(|seen| seen.inventory),
         }
+    }
+
+    /// What is drawn now, as far as it was measured lately and in the present state.
+    pub fn draws(&self, poll_interval: Duration) -> Option<u64> {
+        let recent = |measured: &Measured| {
+            self.mono.is_some_and(|seen| seen.since(measured.mono) <= poll_interval.saturating_mul(DRAW_POLLS))
+        };
+        self.measured.filter(|measured| measured.holds && recent(measured)).map(|measured| measured.milliwatts)
+    }
+
+    /// The last measurement and when it was made, also if the power changed since: but what a machine drew is not said of
+    /// one that is off.
+    pub fn last_measured(&self) -> Option<(u64, Wall, Mono)> {
+        let measured = self.measured.filter(|measured| measured.holds || self.power != Power::Off)?;
+        Some((measured.milliwatts, measured.at, measured.mono))
     }
 
     /// The load was on at the last look and is on now, but not for as long as lies between.

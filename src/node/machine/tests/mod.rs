@@ -5,6 +5,7 @@
 //! what the device proves; `laws.rs` has properties: whatever happens, and wherever the process dies.
 
 mod engine;
+mod fence;
 mod laws;
 mod meanwhile;
 mod pairs;
@@ -67,6 +68,8 @@ struct World {
     engine: Engine,
     /// How long an operation takes.
     latency: Duration,
+    /// What the device measures.
+    meter: Option<u64>,
     /// How the device's answers are proved, and what its driver has on record.
     proof: Proof,
     record: Option<Arc<TrustRecord>>,
@@ -137,6 +140,7 @@ impl World {
             relay_log: vec![(Duration::ZERO, relay)],
             engine: Engine::default(),
             latency: OP_TIME,
+            meter: Some(12_000),
             proof: Proof::Claimed,
             record: None,
         }
@@ -273,7 +277,7 @@ impl World {
         let observation = Observation {
             power: (self.mood != Mood::Between).then_some(self.relay),
             on_for: Some(if self.relay == Power::On { self.now - self.turned } else { Duration::ZERO }),
-            milliwatts: Some(12_000),
+            milliwatts: self.meter,
             energy_today_wh: Some(self.now.as_secs() / 60),
             abilities: self.abilities(),
             unstudied: self.engine.corners > 0,

@@ -265,12 +265,13 @@ fn an_on_after_a_polite_shutdown_never_makes_it_a_hard_one() {
 
 #[test]
 fn an_interrupt_does_not_take_the_place_of_a_cut() {
-    for reset in [ResetType::ForceOff, ResetType::PowerCycle] {
+    use ResetType::{ForceOff, GracefulShutdown, On, PowerCycle};
+    for asked in [&[ForceOff][..], &[PowerCycle], &[ForceOff, On], &[ForceOff, On, GracefulShutdown]] {
         let mut world = engine(Power::On);
-        world.reset(1, reset);
+        asked.iter().for_each(|reset| world.reset(1, *reset));
         world.reset(2, ResetType::Nmi);
         let Some(Err(refusal @ Refusal::NotNow { .. })) = world.answered(2) else { panic!("{:?}", world.answers) };
-        assert!(refusal.to_string().contains(&format!("{reset} is not done yet")), "{refusal}");
+        assert!(refusal.to_string().contains(&format!("{} is not done yet", asked[0])), "{refusal}");
     }
 }
 

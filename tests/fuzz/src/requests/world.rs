@@ -169,6 +169,7 @@ fn setup(id: &str) -> NodeSetup {
             poll_interval: Duration::from_secs(3600),
             off_dwell: Duration::from_secs(10),
             command_deadline: Duration::from_secs(60),
+            fence_age_max: None,
         },
         device: "a device that is always on".into(),
         kind: &DeviceKind::PLUG,
