@@ -37,6 +37,7 @@ pub mod sessions;
 pub mod simple_storage;
 pub mod systems;
 pub mod task_service;
+pub mod update_service;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -294,8 +295,14 @@ impl Route {
 }
 
 /// What the URLs begin with that are about one node.
-const OF_NODES: [&str; 5] =
-    ["/redfish/v1/Systems/{}", "/redfish/v1/Managers/{}", "/redfish/v1/Chassis/{}", "/status/{}", "/trace/{}"];
+const OF_NODES: [&str; 6] = [
+    "/redfish/v1/Systems/{}",
+    "/redfish/v1/Managers/{}",
+    "/redfish/v1/Chassis/{}",
+    "/status/{}",
+    "/trace/{}",
+    "/trust/{}",
+];
 
 /// Every URL of the service.
 pub static SITEMAP: &[Route] = &[
@@ -331,6 +338,7 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/Managers/{}/LogServices/{}/Entries/{}", fresh!(log_services::entry)),
     shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
     shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),
+    acts("/redfish/v1/Chassis/{}/Actions/Chassis.Reset", Privilege::ConfigureComponents, systems::reset_chassis),
     shows("/redfish/v1/Chassis/{}/Drives", Read::Node(drives::collection)),
     shows("/redfish/v1/Chassis/{}/Drives/{}", Read::Node(drives::drive)),
     shows("/redfish/v1/Chassis/{}/Power", Read::Node(chassis::power)),
@@ -359,6 +367,9 @@ pub static SITEMAP: &[Route] = &[
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
     shows("/redfish/v1/TaskService", fresh!(task_service::service)),
     shows("/redfish/v1/TaskService/Tasks", fresh!(task_service::collection)),
+    shows("/redfish/v1/UpdateService", fresh!(update_service::service)),
+    shows("/redfish/v1/UpdateService/FirmwareInventory", fresh!(update_service::collection)),
+    shows("/redfish/v1/UpdateService/FirmwareInventory/{}", fresh!(update_service::firmware)),
     shows("/redfish/v1/EventService", fresh!(event_service::service))
         .with_patch(Privilege::ConfigureManager, event_service::patch),
     acts(

@@ -9,7 +9,7 @@ use crate::node::{BootMode, BootTarget};
 const LOGIN: &str = "defaults: { tapo: { username: u, password: p } }\nnodes:\n";
 
 #[track_caller]
-fn check_nodes(nodes: &str, expect: &[&str]) {
+pub(super) fn check_nodes(nodes: &str, expect: &[&str]) {
     check(&format!("{LOGIN}{nodes}"), expect);
 }
 
@@ -487,19 +487,4 @@ fn the_protocols_of_a_plug_may_be_named() {
     use crate::config::TapoProtocol::{Klap, Tpap};
     assert_eq!(tapo("outlet: 0"), (Vec::new(), false));
     assert_eq!(tapo("protocols: [klap, tpap], factory: true"), (vec![Klap, Tpap], true));
-}
-
-#[test]
-fn a_state_may_not_be_too_old_between_two_polls() {
-    let node = |keys: &str| format!("- {{ id: a, tapo: {{ address: h }}, {keys} }}");
-    let says = |age: &str, interval: &str, least: &str| {
-        format!(
-            "3: nodes[0]: has a fence_age_max of {age}, and with a poll_interval of {interval} the state is older than that \
-             between two polls; let it be at least {least}, or poll more often"
-        )
-    };
-    check_nodes(&node("fence_age_max: 20s"), &[&says("20s", "15s", "24s")]);
-    check_nodes(&node("fence_age_max: 1m, poll_interval: 1m"), &[&says("1m", "1m", "80s")]);
-    check_nodes(&node("fence_age_max: 24s"), &[]);
-    check_nodes(&node("fence_age_max: 12s, poll_interval: 5s"), &[]);
 }
