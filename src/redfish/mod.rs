@@ -310,8 +310,14 @@ impl Route {
 }
 
 /// What the URLs begin with that are about one node.
-const OF_NODES: [&str; 5] =
-    ["/redfish/v1/Systems/{}", "/redfish/v1/Managers/{}", "/redfish/v1/Chassis/{}", "/status/{}", "/trace/{}"];
+const OF_NODES: [&str; 6] = [
+    "/redfish/v1/Systems/{}",
+    "/redfish/v1/Managers/{}",
+    "/redfish/v1/Chassis/{}",
+    "/status/{}",
+    "/trace/{}",
+    "/trust/{}",
+];
 
 /// Every URL of the service.
 pub static SITEMAP: &[Route] = &[
