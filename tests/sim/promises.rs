@@ -113,7 +113,7 @@ impl State {
                     current.overdue = true;
                 }
             }
-            Happening::BootChanged(_) => self.nodes[node].boot_changed = Some(now),
+            Happening::BootChanged { .. } => self.nodes[node].boot_changed = Some(now),
             Happening::BootConsumed => self.consumed(node),
             Happening::Revived => {
                 let fell = self.nodes[node].fell.take();
