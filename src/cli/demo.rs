@@ -12,11 +12,11 @@ use super::{Demo, Sim};
 use crate::account::Role;
 use crate::clock::{Clock, secret_bytes};
 use crate::daemon::serve::{told_to_stop, until_told_to_stop};
-use crate::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use crate::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
-use crate::driver::tapo::TapoConfig;
+use crate::driver::tapo::{TapoConfig, TapoProtocol};
 use crate::http::auth::hash_password;
 use crate::http::ops::MetricsAccess;
 use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
@@ -102,6 +102,7 @@ impl DemoRack {
             tls: options.tls.then_some(TlsPlan::SelfSigned),
             auth_required: true,
             metrics: MetricsAccess::Public,
+            edge: EdgePlan::default(),
             state_dir: scratch.0.clone(),
             accounts: vec![AccountPlan {
                 username: USERNAME.into(),
@@ -205,6 +206,7 @@ fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
         tls,
         username: "admin".into(),
         password: SecretString::from(MachineConfig::PASSWORD),
+        uuid: None,
     });
     node(index, Inventory::default(), driver)
 }
@@ -228,6 +230,8 @@ fn plug_node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
         password: SecretString::from(PLUG_ACCOUNT.1),
         mac: Some(MacAddress(plug.mac())),
         outlet: None,
+        protocols: TapoProtocol::ALL.to_vec(),
+        factory: false,
         discovery_port: plug.discovery_address().map_or(crate::driver::tapo::DISCOVERY_PORT, |at| at.port()),
     });
     let [high, low] = u16::try_from(index).unwrap_or_default().to_be_bytes();

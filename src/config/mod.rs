@@ -28,7 +28,7 @@ pub mod watch;
 mod tests;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,6 +69,10 @@ pub struct ServerConfig {
     pub auth_required: bool,
     /// Who may read `/metrics`.
     pub metrics: MetricsSetting,
+    /// Names by which clients reach the service, besides addresses and the names of this machine.
+    pub host_names: Vec<String>,
+    /// Who is believed about the client behind it: addresses, and how many of their bits count.
+    pub trusted_proxies: Vec<(IpAddr, u8)>,
 }
 
 /// Which certificate.
@@ -168,6 +172,10 @@ pub enum DeviceConfig {
         mac: Option<MacAddress>,
         /// On a strip: which outlet, counted from 0.
         outlet: Option<u8>,
+        /// With what it may be spoken to; empty for all.
+        protocols: Vec<TapoProtocol>,
+        /// Factory logins are allowed.
+        factory: bool,
         /// The e-mail of the TP-Link account.
         username: String,
         /// Its password.
@@ -188,6 +196,17 @@ pub enum DeviceConfig {
     },
 }
 
+/// A protocol of Tapo plugs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapoProtocol {
+    /// securePassthrough.
+    Passthrough,
+    /// KLAP.
+    Klap,
+    /// TPAP.
+    Tpap,
+}
+
 /// How a connection to Intel AMT is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AmtTls {
@@ -205,8 +224,8 @@ impl DeviceConfig {
     /// What tells two devices apart, the password left out, and the password.
     fn parts(&self) -> (impl PartialEq + fmt::Debug + '_, &SecretString) {
         match self {
-            DeviceConfig::Tapo { host, port, mac, outlet, username, password } => {
-                (("tapo", host, port, username, Some((mac, outlet)), None), password)
+            DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password } => {
+                (("tapo", host, port, username, Some((mac, outlet, protocols, factory)), None), password)
             }
             DeviceConfig::Amt { host, port, tls, username, password } => {
                 (("amt", host, port, username, None, Some(tls)), password)

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
 use super::cursor::{At, Keys, Read, Reported};
 use super::tree::{Spot, Value};
-use super::{AmtTls, DeviceConfig, NodeConfig, inventory, secret, values};
+use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, secret, values};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Rules};
 
 /// The keys of `defaults`.
@@ -32,7 +32,10 @@ pub(super) const NODE: &[&str] = &[
     "fence_age_max",
 ];
 /// The keys of `tapo` in a node.
-pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "username", "password"];
+pub(super) const TAPO: &[&str] = &["address", "mac", "outlet", "protocols", "factory", "username", "password"];
+/// The values of `protocols` in `tapo`.
+const TAPO_PROTOCOLS: &[(&str, TapoProtocol)] =
+    &[("passthrough", TapoProtocol::Passthrough), ("klap", TapoProtocol::Klap), ("tpap", TapoProtocol::Tpap)];
 /// The keys of `amt` in a node.
 pub(super) const AMT: &[&str] = &["address", "tls", "username", "password"];
 /// The account that every AMT machine has.
@@ -238,13 +241,21 @@ impl Nodes {
             }
             Ok(mac)
         });
+        let protocols =
+            keys.optional("protocols", |at| match at.list(TAPO_PROTOCOLS.len(), |at| at.word(TAPO_PROTOCOLS)) {
+                Ok(list) if list.is_empty() => Err(at.problem("is empty; name at least one protocol, or leave it out")),
+                list => list,
+            });
+        let factory = keys.optional("factory", |at| at.flag());
         let username = keys.optional("username", |at| at.parse(values::device_user));
         let password = keys.optional("password", secret::secret);
         let login = &mut self.defaults.tapo;
         let username = or_default(username, &login.username, || login.no_username.note(place));
         let password = or_default(password, &login.password, || login.no_password.note(place));
         let (host, port) = address?;
-        Ok(DeviceConfig::Tapo { host, port, mac: mac?, outlet: outlet?, username: username?, password: password? })
+        let (protocols, factory) = (protocols?.unwrap_or_default(), factory?.unwrap_or(false));
+        let (mac, outlet, username, password) = (mac?, outlet?, username?, password?);
+        Ok(DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password })
     }
 
     fn amt(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {

@@ -11,14 +11,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::notify::Notify;
-use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
+use super::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan, sockets};
 use crate::clock::{Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
-use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
+use crate::config::{
+    self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, ServerConfig, TlsConfig,
+};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
-use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig};
+use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig, TapoProtocol};
 use crate::http::auth::{Configured, hash_password};
 use crate::http::ops::MetricsAccess;
 use crate::http::tls::Certificate;
@@ -294,10 +296,28 @@ fn plan(config: &Config) -> Result<Plan> {
             MetricsSetting::Authenticated => MetricsAccess::Authenticated,
             MetricsSetting::Off => MetricsAccess::Off,
         },
+        edge: edge_plan(&config.server),
         state_dir: config.state_dir.clone(),
         accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
         nodes: node_plans(config),
     })
+}
+
+/// None named is all of them.
+fn tapo_protocols(named: &[config::TapoProtocol]) -> Vec<TapoProtocol> {
+    let driver = |named: &config::TapoProtocol| match named {
+        config::TapoProtocol::Passthrough => TapoProtocol::Passthrough,
+        config::TapoProtocol::Klap => TapoProtocol::Klap,
+        config::TapoProtocol::Tpap => TapoProtocol::Tpap,
+    };
+    match named {
+        [] => TapoProtocol::ALL.to_vec(),
+        named => named.iter().map(driver).collect(),
+    }
+}
+
+fn edge_plan(server: &ServerConfig) -> EdgePlan {
+    EdgePlan { names: server.host_names.clone(), trusted_proxies: server.trusted_proxies.clone() }
 }
 
 /// What each account of a configuration sees.
@@ -312,15 +332,19 @@ pub fn node_plans(config: &Config) -> Vec<NodePlan> {
 
 fn node_plan(node: &NodeConfig) -> NodePlan {
     let driver = match &node.device {
-        DeviceConfig::Tapo { host, port, mac, outlet, username, password } => DriverConfig::Tapo(TapoConfig {
-            host: host.clone(),
-            port: *port,
-            username: username.clone(),
-            password: password.clone(),
-            mac: *mac,
-            outlet: *outlet,
-            discovery_port: DISCOVERY_PORT,
-        }),
+        DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password } => {
+            DriverConfig::Tapo(TapoConfig {
+                host: host.clone(),
+                port: *port,
+                username: username.clone(),
+                password: password.clone(),
+                mac: *mac,
+                outlet: *outlet,
+                protocols: tapo_protocols(protocols),
+                factory: *factory,
+                discovery_port: DISCOVERY_PORT,
+            })
+        }
         DeviceConfig::Amt { host, port, tls, username, password } => DriverConfig::Amt(AmtConfig {
             host: host.clone(),
             port: *port,
@@ -332,6 +356,7 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
             },
             username: username.clone(),
             password: password.clone(),
+            uuid: node.inventory.uuid,
         }),
     };
     let device = driver.label().into();
@@ -353,6 +378,7 @@ mod tests {
             tls: None,
             auth_required,
             metrics: MetricsAccess::Off,
+            edge: EdgePlan::default(),
             state_dir: PathBuf::new(),
             accounts: Vec::new(),
             nodes: Vec::new(),

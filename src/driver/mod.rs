@@ -55,7 +55,7 @@ impl DriverConfig {
     fn named(&self) -> Proven {
         match self {
             DriverConfig::Tapo(config) => Proven { mac: config.mac, ..Proven::default() },
-            DriverConfig::Amt(_) => Proven::default(),
+            DriverConfig::Amt(config) => config.named(),
         }
     }
 

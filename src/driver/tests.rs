@@ -32,13 +32,30 @@ async fn a_device_that_is_opened_twice_is_asked_one_thing_at_a_time() {
     let password = || SecretString::from("P@ssw0rd");
     let amt = |port, username: &str| {
         let (host, username) = ("127.0.0.1".into(), username.into());
-        DriverConfig::Amt(amt::AmtConfig { host, port: Some(port), tls: Tls::Off, username, password: password() })
+        DriverConfig::Amt(amt::AmtConfig {
+            host,
+            port: Some(port),
+            tls: Tls::Off,
+            username,
+            password: password(),
+            uuid: None,
+        })
     };
     let plug = |port, username: &str| {
         let (host, username) = ("127.0.0.1".into(), username.into());
         let (port, mac, outlet, discovery_port) = (Some(port), None, None, 9);
-        let password = password();
-        DriverConfig::Tapo(tapo::TapoConfig { host, port, mac, outlet, username, password, discovery_port })
+        let (password, protocols, factory) = (password(), tapo::TapoProtocol::ALL.to_vec(), false);
+        DriverConfig::Tapo(tapo::TapoConfig {
+            host,
+            port,
+            mac,
+            outlet,
+            protocols,
+            factory,
+            username,
+            password,
+            discovery_port,
+        })
     };
     asks_one_thing_at_a_time(amt).await;
     asks_one_thing_at_a_time(plug).await;

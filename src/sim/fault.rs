@@ -80,6 +80,8 @@ pub enum Action {
     ErrorCode(i64),
     /// A request that would move a relay, or change a machine's power, is answered with success and does nothing.
     IgnoreWrite,
+    /// A rogue answers in the place of a plug; AMT machines pass over it.
+    Forge(Forgery),
     /// What only AMT machines do; plugs pass over it.
     Wsman(Trick),
     /// The device restarts instead of answering.
@@ -89,6 +91,19 @@ pub enum Action {
         /// Whether the relay holds.
         keeps_relay: bool,
     },
+}
+
+/// What a rogue does that has taken the place of a plug, or sits before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forgery {
+    /// It is done; the answer says that every relay is off, and its authentication is that of another number: an answer of
+    /// before, played again.
+    Replay,
+    /// It is done; the answer says that every relay is off, and comes without the encryption of the session.
+    Clear,
+    /// It is done; the answer is that of another plug: its device id and MAC address are others.
+    OtherDevice,
 }
 
 /// What goes wrong in ways that WS-Management alone has.
@@ -127,9 +142,17 @@ impl Action {
     /// Whether it needs the request opened first.
     fn inside_only(&self) -> bool {
         match self {
-            Action::ErrorCode(_) | Action::IgnoreWrite => true,
+            Action::ErrorCode(_) | Action::IgnoreWrite | Action::Forge(_) => true,
             Action::Wsman(trick) => !matches!(trick, Trick::Stale | Trick::LoginAgain),
             _ => false,
+        }
+    }
+
+    /// What a rogue makes of the answer.
+    pub(super) fn forgery(&self) -> Option<Forgery> {
+        match self {
+            Action::Forge(forgery) => Some(*forgery),
+            _ => None,
         }
     }
 

@@ -51,7 +51,7 @@ pub use amt::machine::{Boot, Machine, MachineDescription};
 pub use amt::power::{BootCause, Power};
 pub use board::{Cause, Load, PowerLoss, RelayChange};
 pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks, RackConfig, Variant};
-pub use fault::{Action, Choke, Fault, Kind, Selector, Trick};
+pub use fault::{Action, Choke, Fault, Forgery, Kind, Selector, Trick};
 pub use ledger::Counters;
 pub use plug::{OutletDescription, Plug, PlugDescription};
 pub use run::{MachineKind, SimOptions, run};

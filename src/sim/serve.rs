@@ -264,7 +264,8 @@ async fn answer(plug: &Plug, mut request: Request) -> Ending {
         return ending;
     }
     let ignore_write = second == Some(Action::IgnoreWrite);
-    let response = plug.with(|state, now| state.act(&call, ignore_write, now));
+    let forgery = second.as_ref().and_then(Action::forgery);
+    let response = plug.with(|state, now| state.act(&call, ignore_write, forgery, now));
     after(response, first.iter().chain(&second))
 }
 
@@ -294,6 +295,7 @@ async fn before(plug: &Plug, action: Option<&Action>) -> Option<Ending> {
         | Action::GarbageHttp
         | Action::Truncate
         | Action::IgnoreWrite
+        | Action::Forge(_)
         | Action::Wsman(_) => None,
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 
 use super::board::Board;
 use super::config::{PlugConfig, Variant};
-use super::fault::{Action, Choke, Faults, Seen, Stage};
+use super::fault::{Action, Choke, Faults, Forgery, Seen, Stage};
 use super::http::{Request, Response};
 use super::ledger::Counters;
 use super::link::{Link, Outage};
@@ -125,7 +125,7 @@ impl State {
     }
 
     /// Acts on an opened request, and seals the answer.
-    pub fn act(&mut self, call: &Call, ignore_write: bool, now: Now) -> Response {
+    pub fn act(&mut self, call: &Call, ignore_write: bool, forgery: Option<Forgery>, now: Now) -> Response {
         let login = tapo::login_device(&mut self.desk(now), call);
         let answer = login.unwrap_or_else(|| {
             let mut firmware = Firmware {
@@ -143,7 +143,10 @@ impl State {
             }
             answer
         });
-        call.seal.close(&answer)
+        match forgery {
+            None => call.seal.close(&answer),
+            Some(forgery) => call.seal.forge(answer, forgery),
+        }
     }
 
     /// A datagram came to the discovery port. The answer, if it deserves one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugfish::clock::Clock;
-use plugfish::driver::tapo::TapoConfig;
+use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::driver::{DriverConfig, Drivers};
 use plugfish::node::trust::VolatileBook;
 use plugfish::node::{BootOverride, NodeId, Order};
@@ -34,6 +34,8 @@ pub fn reset() -> Vec<Figure> {
             password: "plugfish-demo".to_owned().into(),
             mac: None,
             outlet: None,
+            protocols: TapoProtocol::ALL.to_vec(),
+            factory: false,
             discovery_port: 9,
         };
         let node: NodeId = "alone".parse().unwrap();

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use plugfish::account::Role;
 use plugfish::clock::{Clock, Mono};
-use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use plugfish::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
 use plugfish::driver::DriverConfig;
 use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
-use plugfish::driver::tapo::TapoConfig;
+use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::http::auth::hash_password;
 use plugfish::http::ops::MetricsAccess;
 use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Rules};
@@ -268,6 +268,7 @@ async fn serve(
                 tls,
                 auth_required: true,
                 metrics: MetricsAccess::Public,
+                edge: EdgePlan::default(),
                 state_dir,
                 accounts,
                 nodes,
@@ -309,6 +310,8 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
             password: "plugfish-demo".to_owned().into(),
             mac: Some(MacAddress(plug.mac())),
             outlet,
+            protocols: TapoProtocol::ALL.to_vec(),
+            factory: false,
             discovery_port: plug.discovery_address().map_or(9, |address| address.port()),
         });
         NodePlan {
@@ -347,6 +350,7 @@ pub fn driver_of(machine: &Machine) -> DriverConfig {
         },
         username: "admin".into(),
         password: MachineConfig::PASSWORD.to_owned().into(),
+        uuid: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod diff;
 mod example;
+mod fence;
 mod inventory;
 mod laws;
 mod lines;

@@ -9,7 +9,7 @@ use crate::node::{BootMode, BootTarget};
 const LOGIN: &str = "defaults: { tapo: { username: u, password: p } }\nnodes:\n";
 
 #[track_caller]
-fn check_nodes(nodes: &str, expect: &[&str]) {
+pub(super) fn check_nodes(nodes: &str, expect: &[&str]) {
     check(&format!("{LOGIN}{nodes}"), expect);
 }
 
@@ -77,6 +77,8 @@ nodes:
             port: None,
             mac: None,
             outlet: None,
+            protocols: Vec::new(),
+            factory: false,
             username: "u".into(),
             password: "p".into(),
         }
@@ -88,6 +90,8 @@ nodes:
             port: Some(81),
             mac: Some("AA:BB:CC:DD:EE:FF".parse().unwrap()),
             outlet: Some(2),
+            protocols: Vec::new(),
+            factory: false,
             username: "v".into(),
             password: "q".into(),
         }
@@ -184,7 +188,9 @@ fn a_node_has_one_device() {
     );
     check_nodes(
         "- { id: a, tapo: 192.0.2.1 }",
-        &["3: nodes[0].tapo: must be a group of keys (address, mac, outlet, username, password), not text"],
+        &[
+            "3: nodes[0].tapo: must be a group of keys (address, mac, outlet, protocols, factory, username, password), not text",
+        ],
     );
 }
 
@@ -470,16 +476,15 @@ fn a_long_list_is_read_whole_and_its_mistakes_are_not_told_for_ever() {
 }
 
 #[test]
-fn a_state_may_not_be_too_old_between_two_polls() {
-    let node = |keys: &str| format!("- {{ id: a, tapo: {{ address: h }}, {keys} }}");
-    let says = |age: &str, interval: &str, least: &str| {
-        format!(
-            "3: nodes[0]: has a fence_age_max of {age}, and with a poll_interval of {interval} the state is older than that \
-             between two polls; let it be at least {least}, or poll more often"
-        )
+fn the_protocols_of_a_plug_may_be_named() {
+    let tapo = |keys: &str| {
+        let text = format!("nodes: [{{ id: n, tapo: {{ address: 192.0.2.1, username: u, password: p, {keys} }} }}]");
+        match config(&text).nodes[0].device.clone() {
+            DeviceConfig::Tapo { protocols, factory, .. } => (protocols, factory),
+            DeviceConfig::Amt { .. } => panic!("not a plug"),
+        }
     };
-    check_nodes(&node("fence_age_max: 20s"), &[&says("20s", "15s", "24s")]);
-    check_nodes(&node("fence_age_max: 1m, poll_interval: 1m"), &[&says("1m", "1m", "80s")]);
-    check_nodes(&node("fence_age_max: 24s"), &[]);
-    check_nodes(&node("fence_age_max: 12s, poll_interval: 5s"), &[]);
+    use crate::config::TapoProtocol::{Klap, Tpap};
+    assert_eq!(tapo("outlet: 0"), (Vec::new(), false));
+    assert_eq!(tapo("protocols: [klap, tpap], factory: true"), (vec![Klap, Tpap], true));
 }

@@ -7,17 +7,23 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, SERVER, WWW_AUTHENTICATE};
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
-use super::AmtConfig;
 use super::digest::{self, Challenge, Claim};
 use super::enumeration::Open;
 use super::fault::{Fault, Kind};
 use super::shown::shown;
 use super::wsman::{self, Output, ReplyError, Request};
 use super::xml::{Instance, Value, XML_BYTES_MAX};
+use super::{AmtConfig, fingerprint_of, fingerprint_text};
 use crate::clock::{self, Clock, Mono};
 use crate::driver::DeviceContext;
-use crate::driver::http::{Answer, Certificate, Deadlines, Errand, HttpClient, HttpError, Post, Recipe};
+use crate::driver::http::{Answer, Certificate, Deadlines, Errand, HttpClient, HttpError, Post, Recipe, Tls};
+use crate::node::trust::{Proof, Protocol, Proven};
+
+/// The two ways to speak to a machine, the one that can prove less first, as they are put on record.
+pub(super) const PLAIN: (u8, &str) = (0, "WS-Man");
+pub(super) const OVER_TLS: (u8, &str) = (1, "WS-Man over TLS");
 
 /// The only target of requests.
 const PATH: &str = "/wsman";
@@ -87,12 +93,11 @@ pub struct WsMan {
     pub(super) context: DeviceContext,
     timing: Timing,
     /// Made at the first request, since it reads the certificates of the system when it is to verify.
-    client: Option<HttpClient>,
+    client: Option<(Tls, HttpClient)>,
     login: Option<Login>,
     /// An enumeration that was not finished.
     pub(super) open: Option<Open>,
     realm: Option<String>,
-    pinned_realm: Option<String>,
     server: Option<String>,
     messages: u64,
 }
@@ -105,28 +110,12 @@ impl WsMan {
 
     /// The same with other times, for tests.
     pub fn with_timing(config: AmtConfig, context: DeviceContext, timing: Timing) -> WsMan {
-        WsMan {
-            config,
-            context,
-            timing,
-            client: None,
-            login: None,
-            open: None,
-            realm: None,
-            pinned_realm: None,
-            server: None,
-            messages: 0,
-        }
+        WsMan { config, context, timing, client: None, login: None, open: None, realm: None, server: None, messages: 0 }
     }
 
     /// The realm that the machine's last challenge named. It is the machine's own until it is set up anew.
     pub fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
-    }
-
-    /// From now on a challenge of another realm is that of another machine, and is not answered.
-    pub fn pin_realm(&mut self, realm: Option<String>) {
-        self.pinned_realm = realm;
     }
 
     /// The last `Server` header.
@@ -141,7 +130,44 @@ impl WsMan {
 
     /// The certificate that the machine showed, where it is not for an authority to judge.
     pub fn certificate(&self) -> Option<Certificate> {
-        self.client.as_ref().and_then(HttpClient::certificate)
+        self.client.as_ref().and_then(|(_, client)| client.certificate())
+    }
+
+    /// Whom to trust: a certificate that is on record is as good as one that is pinned.
+    fn tls(&self) -> Tls {
+        let recorded = || self.context.trust.proven().certificate.as_deref().and_then(fingerprint_of);
+        match self.config.tls {
+            Tls::Insecure => recorded().map_or(Tls::Insecure, Tls::Pin),
+            other => other,
+        }
+    }
+
+    /// What the machine has shown of itself, this UUID included. Digest proves us to the machine and not the machine to us, so
+    /// that in the clear it has proved nothing.
+    pub fn shown(&self, uuid: Option<Uuid>) -> Proven {
+        let certificate = self.certificate().filter(|certificate| certificate.proved);
+        let (is_proved, (rank, name)) = match self.config.tls {
+            Tls::Off => (false, PLAIN),
+            Tls::Verify | Tls::Pin(_) => (true, OVER_TLS),
+            Tls::Insecure => (certificate.is_some(), OVER_TLS),
+        };
+        Proven {
+            proof: if is_proved { Proof::Answer } else { Proof::Claimed },
+            protocol: Some(Protocol { rank, name: name.into() }),
+            uuid,
+            certificate: certificate.map(|certificate| fingerprint_text(certificate.fingerprint)),
+            realm: self.realm.clone(),
+            ..Proven::default()
+        }
+    }
+
+    /// Whether nodes.yaml names another machine than the one with this UUID.
+    pub fn names_another(&self, uuid: Option<Uuid>) -> bool {
+        self.config.uuid.is_some_and(|named| uuid.is_some_and(|uuid| uuid != named))
+    }
+
+    fn distrust(&self, what: &str) -> Fault {
+        Fault::new(Kind::Distrusted, self.context.trust.distrust(what).text)
     }
 
     /// The gate, the meters and the clock that it was made with.
@@ -243,7 +269,11 @@ impl WsMan {
     async fn log_in_and_send(&mut self, step: Step, envelope: &str) -> Result<Answer, Fault> {
         let mut nonce_is_fresh = false;
         for _ in 0..LOGINS_MAX {
+            let is_logged_in = self.login.is_some();
             let answer = self.send(step, envelope).await?;
+            if answer.status == 200 && !is_logged_in {
+                return Err(Fault::new(Kind::Unspoken, NO_LOGIN));
+            }
             if answer.status != 401 {
                 return Ok(answer);
             }
@@ -251,8 +281,8 @@ impl WsMan {
             self.login = None;
             let challenge = challenge_in(&answer)?;
             self.realm = Some(challenge.realm.clone());
-            if self.pinned_realm.as_ref().is_some_and(|pinned| *pinned != challenge.realm) {
-                return Err(Fault::new(Kind::Stranger, STRANGER));
+            if let Some(known) = self.context.trust.proven().realm.filter(|known| *known != challenge.realm) {
+                return Err(self.distrust(&format!("its Digest realm is {}, and before {known}", challenge.realm)));
             }
             if nonce_is_fresh && !challenge.stale {
                 return Err(Fault::new(Kind::Auth, WRONG_CREDENTIALS));
@@ -272,6 +302,12 @@ impl WsMan {
         if step.repeat != Repeat::Never && matches!(result, Err(HttpError::Gone(_))) {
             result = self.post(step, envelope).await?;
         }
+        if let (Err(HttpError::Tls(_)), Tls::Insecure, Tls::Pin(known)) = (&result, self.config.tls, self.tls())
+            && let Some(shown) = self.certificate().filter(|shown| shown.fingerprint != known)
+        {
+            let (shown, known) = (fingerprint_text(shown.fingerprint), fingerprint_text(known));
+            return Err(self.distrust(&format!("its certificate is {shown}, and before {known}")));
+        }
         let answer = result?;
         if let Some(server) = answer.headers.get(SERVER).and_then(|server| server.to_str().ok()) {
             self.server = Some(server.chars().take(SERVER_CHARACTERS_MAX).collect());
@@ -280,15 +316,23 @@ impl WsMan {
     }
 
     async fn post(&mut self, step: Step, envelope: &str) -> Result<Result<Answer, HttpError>, Fault> {
+        let tls = self.tls();
+        if tls == Tls::Off && self.context.trust.proven().protocol.is_some_and(|known| known.rank > PLAIN.0) {
+            return Err(self.distrust("it is to be asked in the clear, and before over TLS"));
+        }
+        self.client.take_if(|(own, _)| *own != tls);
         let headers = self.headers()?;
-        let client = match &mut self.client {
+        let (_, client) = match &mut self.client {
             Some(client) => client,
-            none => none.insert(HttpClient::new(&Recipe {
-                deadlines: self.timing.deadlines,
-                answer_bytes_max: XML_BYTES_MAX,
-                idle_max: CONNECTION_IDLE_MAX,
-                tls: self.config.tls,
-            })?),
+            none => none.insert((
+                tls,
+                HttpClient::new(&Recipe {
+                    deadlines: self.timing.deadlines,
+                    answer_bytes_max: XML_BYTES_MAX,
+                    idle_max: CONNECTION_IDLE_MAX,
+                    tls,
+                })?,
+            )),
         };
         let Step { op, step, attempt, .. } = step;
         let errand = Errand { context: &self.context, op, step, attempt };
@@ -347,11 +391,11 @@ pub(super) struct Step {
 const WRONG_CREDENTIALS: &str = "the password or the user name is wrong, or the account has no rights (or AMT has locked it \
      for a while after wrong logins: its answer is the same); correct it before it is tried again";
 
+const NO_LOGIN: &str = "what answers there does not ask for a login, as every AMT machine does, so it is not believed; check the \
+     address";
+
 const NONCES_REFUSED: &str = "the machine refused the login and called each nonce old that it had just given; check the \
      password, and whether something between here and the machine answers in its place";
-
-const STRANGER: &str = "another machine answers at this address, or AMT was set up anew: its Digest realm is not the one \
-     that was there before; check the address";
 
 pub(super) fn challenge_in(answer: &Answer) -> Result<Challenge, Fault> {
     let headers = answer.headers.get_all(WWW_AUTHENTICATE).into_iter();

@@ -9,8 +9,11 @@ use sha2::Sha256;
 use sha2::digest::Digest;
 use thiserror::Error;
 
-/// Longest header that is looked at. Real challenges have about 150 bytes.
+/// Longest header that is read at all. Real challenges have about 150 bytes.
 const CHALLENGE_BYTES_MAX: usize = 4096;
+
+/// Longest realm: it is remembered. AMT's have 39 characters.
+const REALM_BYTES_MAX: usize = 256;
 
 /// Most challenges and parameters of all headers together; a real answer has one challenge with four.
 const PARAMETERS_MAX: usize = 64;
@@ -96,6 +99,9 @@ impl Challenge {
     pub fn parse<'a>(headers: impl IntoIterator<Item = &'a str>) -> Result<Challenge, ChallengeError> {
         let mut best: Result<Challenge, ChallengeError> = Err(ChallengeError::NoDigest);
         for header in headers {
+            if header.len() > CHALLENGE_BYTES_MAX {
+                return Err(ChallengeError::Malformed);
+            }
             let (challenges, whole) = split(header);
             for (_, parameters) in challenges.iter().filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Digest")) {
                 let read = Challenge::read(parameters);
@@ -116,6 +122,7 @@ impl Challenge {
         let get = |name: &str| {
             parameters.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
         };
+        let fits = |realm: &&str| realm.len() <= REALM_BYTES_MAX;
         let algorithm = match get("algorithm") {
             Some(name) => Algorithm::parse(name).ok_or(ChallengeError::Unsupported)?,
             None => Algorithm::Md5,
@@ -126,7 +133,7 @@ impl Challenge {
             None => false,
         };
         Ok(Challenge {
-            realm: get("realm").ok_or(ChallengeError::Malformed)?.to_owned(),
+            realm: get("realm").filter(fits).ok_or(ChallengeError::Malformed)?.to_owned(),
             nonce: get("nonce").filter(|nonce| !nonce.is_empty()).ok_or(ChallengeError::Malformed)?.to_owned(),
             opaque: get("opaque").map(str::to_owned),
             stale: get("stale").is_some_and(|stale| stale.trim().eq_ignore_ascii_case("true")),

@@ -60,7 +60,7 @@ impl WsMan {
             if again && patience.rest(&self.context.clock).await {
                 continue;
             }
-            if instances.is_empty() || matches!(fault.kind, Kind::Auth | Kind::Stranger) {
+            if instances.is_empty() || matches!(fault.kind, Kind::Auth | Kind::Distrusted) {
                 return Err(fault);
             }
             debug!(node = %self.context.node, class, %fault, "an enumeration broke off");

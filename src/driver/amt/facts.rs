@@ -111,23 +111,23 @@ impl Facts {
     async fn ask(&mut self, piece: Piece, ws: &mut WsMan) -> Result<(), Fault> {
         match piece {
             Piece::Boot => {
-                let Some(capabilities) = there(ws.get(OP, boot::CAPABILITIES, &[]).await)? else {
+                let Some(capabilities) = there(ws.get_once(OP, boot::CAPABILITIES).await)? else {
                     self.boot_targets = Some(vec![BootTarget::None]);
                     return Ok(());
                 };
                 let https = boot::has_recovery(&capabilities)
-                    && there(ws.get(OP, boot::SETTINGS, &[]).await)?
+                    && there(ws.get_once(OP, boot::SETTINGS).await)?
                         .is_some_and(|settings| settings.boolean("UEFIHTTPSBootEnabled") == Some(true));
                 self.boot_targets = Some(boot::targets(&capabilities, https));
             }
             Piece::Control => {
-                let service = there(ws.get(OP, "IPS_HostBasedSetupService", &[]).await)?;
+                let service = there(ws.get_once(OP, "IPS_HostBasedSetupService").await)?;
                 let mode: Option<u32> = service.and_then(|service| service.number("CurrentControlMode"));
                 self.control_mode = match mode {
                     Some(mode) => Some(mode),
                     // Before AMT 6.2: 1 admin control, 4 client control.
                     None => {
-                        match there(ws.get(OP, SETUP, &[]).await)?.and_then(|setup| setup.number("ProvisioningMode")) {
+                        match there(ws.get_once(OP, SETUP).await)?.and_then(|setup| setup.number("ProvisioningMode")) {
                             Some(1) => Some(2),
                             Some(4) => Some(1),
                             _ => None,
@@ -136,7 +136,7 @@ impl Facts {
                 };
             }
             Piece::Consent => {
-                let service = there(ws.get(OP, "IPS_OptInService", &[]).await)?;
+                let service = there(ws.get_once(OP, "IPS_OptInService").await)?;
                 let required = service.and_then(|service| service.number("OptInRequired"));
                 self.consent_for_all = required == Some(CONSENT_FOR_ALL);
             }
@@ -150,7 +150,8 @@ impl Facts {
                 self.unreachable_when_off = !policy.is_empty() && !policy.iter().any(while_off);
             }
             Piece::Versions => {
-                let rows = there(ws.enumerate(OP, "CIM_SoftwareIdentity").await)?.unwrap_or_default();
+                let rows =
+                    there(ws.enumerate_with(OP, "CIM_SoftwareIdentity", Repeat::Later).await)?.unwrap_or_default();
                 self.firmware = firmware(&rows);
             }
         }

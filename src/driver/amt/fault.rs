@@ -34,8 +34,8 @@ pub enum Kind {
     /// What answers does not speak as an AMT machine does, or over TLS that plugfish does not speak or trust. Asking
     /// again at once would bring the same.
     Unspoken,
-    /// Another machine than the one that was there before, by its Digest realm.
-    Stranger,
+    /// It shows less of itself than the machine that was there before, or something else.
+    Distrusted,
     /// The machine understood and answered with this fault.
     Soap(FaultCode),
     /// A method returned this instead of 0.
@@ -95,7 +95,8 @@ impl Fault {
     /// How the core treats it.
     pub const fn class(&self) -> FailureClass {
         match &self.kind {
-            Kind::Unreachable | Kind::Stranger => FailureClass::Unreachable,
+            Kind::Unreachable => FailureClass::Unreachable,
+            Kind::Distrusted => FailureClass::Distrusted,
             Kind::Unanswered => FailureClass::Timeout,
             Kind::Busy => FailureClass::Busy,
             Kind::Soap(code) if code.is_passing() => FailureClass::Busy,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::AmtConfig;
 use super::boot::{self, Plan};
-use super::connection::{Repeat, WsMan};
+use super::connection::{OVER_TLS, PLAIN, Repeat, WsMan};
 use super::facts::{Facts, Identity};
 use super::fault::{Fault, Kind};
 use super::power::{self, PowerReading, REQUEST_CLASS, REQUEST_METHOD, STATE_CLASS, State, number_of};
@@ -22,6 +22,7 @@ use crate::driver::http::Tls;
 use crate::node::device::{
     Abilities, AboutDevice, DeviceError, DeviceFuture, FailureClass, Findings, Notice, Observation, PowerDevice,
 };
+use crate::node::trust::TrustRecord;
 use crate::node::{BootOverride, BootTarget, Order, Power};
 
 /// The times by which a machine is treated. One set but in tests.
@@ -84,6 +85,8 @@ pub struct AmtMachine {
     /// How often in a row a look into a corner took too long.
     study_late: u32,
     uuid: Option<Uuid>,
+    /// What is on record of it.
+    trust: Option<Arc<TrustRecord>>,
     /// The version in the headers when the facts were asked for.
     version: Option<String>,
     /// Get does not do for the power, so it is enumerated.
@@ -114,12 +117,13 @@ impl AmtMachine {
         AmtMachine {
             ws,
             times,
-            protocol: if tls == Tls::Off { "WS-Man" } else { "WS-Man over TLS" },
+            protocol: if tls == Tls::Off { PLAIN.1 } else { OVER_TLS.1 },
             facts: Facts::default(),
             identity: Identity::default(),
             study: Study::new(),
             study_late: 0,
             uuid: None,
+            trust: None,
             version: None,
             enumerates_power: false,
             about: Arc::default(),
@@ -187,12 +191,16 @@ impl AmtMachine {
     }
 
     /// What a reading cannot do without: the power, and which machine it is.
-    async fn look_who(&mut self) -> Result<(PowerReading, Option<Uuid>), Fault> {
-        // Whoever answers here is asked who it is; only orders insist on the same realm.
-        self.ws.pin_realm(None);
+    async fn look_who(&mut self) -> Result<(PowerReading, Option<Uuid>), DeviceError> {
         let reading = self.look("read").await?;
         let uuid = self.identity.ask(&mut self.ws).await?;
-        self.ws.pin_realm(self.ws.realm().map(str::to_owned));
+        let trust = self.ws.context().trust.clone();
+        if uuid.is_none() && trust.proven().uuid.is_some() {
+            return Err(Fault::new(Kind::Garbled, "the machine does not say its UUID any more").into());
+        }
+        // That nodes.yaml names another machine is for the core to say: this one is not put on record.
+        let is_another = self.ws.names_another(uuid);
+        self.trust = if is_another { None } else { Some(trust.prove(&self.ws.shown(uuid)).await?) };
         Ok((reading, uuid))
     }
 
@@ -256,6 +264,8 @@ impl AmtMachine {
         });
         Observation {
             power: reading.state().power(),
+            proof: self.ws.shown(self.uuid).proof,
+            trust: self.trust.clone(),
             about: self.about.clone(),
             abilities: Some(self.abilities.clone()),
             unstudied: self.study.due(self.now()),

@@ -27,10 +27,12 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 pub use self::machine::AmtMachine;
 use super::http::Tls;
 use crate::node::device::DeviceKind;
+use crate::node::trust::Proven;
 use crate::node::{BootTarget, Order};
 
 /// TCP port of WS-Management over plain HTTP.
@@ -75,6 +77,8 @@ pub struct AmtConfig {
     pub username: String,
     /// Its password.
     pub password: SecretString,
+    /// The UUID of the machine, where the operator named it.
+    pub uuid: Option<Uuid>,
 }
 
 impl AmtConfig {
@@ -84,6 +88,15 @@ impl AmtConfig {
             Some(port) => format!("AMT machine at {}:{port}", self.host),
             None => format!("AMT machine at {}", self.host),
         }
+    }
+
+    /// What the operator says of the machine's identity.
+    pub(super) fn named(&self) -> Proven {
+        let certificate = match self.tls {
+            Tls::Pin(pin) => Some(fingerprint_text(pin)),
+            Tls::Off | Tls::Verify | Tls::Insecure => None,
+        };
+        Proven { uuid: self.uuid, certificate, ..Proven::default() }
     }
 
     /// The URL of this path at the machine.
@@ -105,9 +118,21 @@ impl fmt::Debug for AmtConfig {
 
 impl PartialEq for AmtConfig {
     fn eq(&self, other: &AmtConfig) -> bool {
-        (&self.host, self.port, self.tls, &self.username) == (&other.host, other.port, other.tls, &other.username)
-            && self.password.expose_secret() == other.password.expose_secret()
+        let parts = |of: &AmtConfig| (of.host.clone(), of.port, of.tls, of.username.clone(), of.uuid);
+        parts(self) == parts(other) && self.password.expose_secret() == other.password.expose_secret()
     }
+}
+
+/// A fingerprint as nodes.yaml has it.
+fn fingerprint_text(fingerprint: [u8; 32]) -> String {
+    format!("sha256:{}", hex::encode(fingerprint))
+}
+
+/// The fingerprint in such a text.
+fn fingerprint_of(text: &str) -> Option<[u8; 32]> {
+    let mut fingerprint = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("sha256:")?, &mut fingerprint).ok()?;
+    Some(fingerprint)
 }
 
 #[cfg(fuzzing)]

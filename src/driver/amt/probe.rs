@@ -32,7 +32,14 @@ pub async fn probe(
     context: DeviceContext,
     timing: Timing,
 ) -> Result<Found, Fault> {
-    let nobody = AmtConfig { host: host.into(), port, tls, username: String::new(), password: SecretString::default() };
+    let nobody = AmtConfig {
+        host: host.into(),
+        port,
+        tls,
+        username: String::new(),
+        password: SecretString::default(),
+        uuid: None,
+    };
     let mut wire = WsMan::with_timing(nobody, context, timing);
     let step = Step { op: "discover", step: "Identify", repeat: Repeat::Safe, attempt: 1 };
     let answer = wire.send(step, &wsman::identify()).await?;

@@ -254,7 +254,7 @@ impl Study {
                     let node = &wire.context().node;
                     self.reading = Reading::default();
                     // That a machine does not answer at all says nothing about this corner.
-                    if matches!(fault.kind, Kind::Unreachable | Kind::Stranger) {
+                    if matches!(fault.kind, Kind::Unreachable | Kind::Distrusted) {
                         return Err(fault);
                     }
                     if fault.kind == Kind::Auth || corner.is_closed(&fault) {

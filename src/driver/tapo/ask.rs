@@ -23,8 +23,14 @@ impl Call<'_> {
         smart::result(method, answer)
     }
 
-    /// Asks for all of `methods`, in one request if the plug bears it. An error within is about that method alone.
-    pub async fn ask_all(&mut self, child: Option<&str>, methods: &[&'static str]) -> Result<Answers, Fault> {
+    /// Asks for all of `methods`, in one request if the plug bears it. The first `needed` are what the caller cannot do
+    /// without. The others concern themselves alone: what they fail with is their answer.
+    pub async fn ask_all(
+        &mut self,
+        child: Option<&str>,
+        methods: &[&'static str],
+        needed: usize,
+    ) -> Result<Answers, Fault> {
         let mut together =
             match methods.len() > 1 && self.plug().profile.as_ref().is_none_or(|profile| profile.batches) {
                 true => self.ask_together(child, methods).await?,
@@ -32,17 +38,35 @@ impl Call<'_> {
             }
             .into_iter();
         let mut answers = Vec::with_capacity(methods.len());
-        for method in methods {
-            let answer = match together.next().flatten() {
-                Some(answer) => smart::result(method, answer),
-                None => match self.ask(child, method, &smart::plain(method)).await {
+        for (index, method) in methods.iter().enumerate() {
+            let answer = match (together.next().flatten(), index < needed) {
+                (Some(answer), true) => smart::result(method, answer),
+                (Some(answer), false) => smart::side_result(method, answer),
+                (None, true) => match self.ask(child, method, &smart::plain(method)).await {
                     Err(fault) if !fault.keeps_session() => return Err(fault),
+                    answer => answer,
+                },
+                (None, false) => match self.ask_aside(child, method).await {
+                    Err(fault) if fault.keeps_session() => Err(fault),
+                    Err(fault) if is_own_trouble(&fault) => {
+                        // What the plug made of it is unknown: the session ends with this call, and nothing more is asked.
+                        info!(node = %self.node(), method, "a question was not answered: {}", fault.text);
+                        self.spoil();
+                        answers.push((*method, Err(fault)));
+                        break;
+                    }
+                    Err(fault) => return Err(fault),
                     answer => answer,
                 },
             };
             answers.push((*method, answer));
         }
         Ok(answers)
+    }
+
+    /// Asks what concerns itself alone.
+    async fn ask_aside(&mut self, child: Option<&str>, method: &'static str) -> Result<Value, Fault> {
+        smart::side_result(method, self.answer(child, &smart::plain(method)).await?)
     }
 
     /// The answers to one multipleRequest; `None` where the method has to be asked by itself.
@@ -57,7 +81,10 @@ impl Call<'_> {
             self.give_up_batches(code);
             return Ok(Vec::new());
         }
-        let result = smart::result("multipleRequest", answer)?;
+        let result = match smart::result("multipleRequest", answer) {
+            Err(fault) if matches!(fault.kind, Kind::Code(_)) => return Ok(Vec::new()),
+            result => result?,
+        };
         let mut answers = smart::of_together(&result, methods);
         for answer in &mut answers {
             match answer.as_ref().map_or(0, error_code) {
@@ -91,6 +118,11 @@ impl Call<'_> {
         }
         inner
     }
+}
+
+/// A failure that a question may have caused itself: no answer, or one without sense.
+fn is_own_trouble(fault: &Fault) -> bool {
+    matches!(fault.kind, Kind::Unanswered | Kind::Garbled | Kind::SessionGone { taken: false })
 }
 
 /// The answer to each method that was asked.

@@ -4,6 +4,7 @@
 //! failures are worth another attempt within the call, and how many, is decided here and nowhere else.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::MutexGuard;
 use tracing::{info, warn};
 
-use super::connection::{Connection, HTTP_PORT, Memory, State, Timing};
+use super::connection::{Connection, HTTP_PORT, Loss, Memory, State, Timing};
 use super::fault::{Fault, Kind};
 use super::search::Lost;
 use super::smart::DeviceInfo;
@@ -22,6 +23,7 @@ use crate::driver::DeviceContext;
 use crate::driver::http::HttpError;
 use crate::node::NodeId;
 use crate::node::device::{DeviceError, FailureClass, Notice};
+use crate::node::trust::{Proof, Proven, TrustRecord};
 
 /// Logins begun in one call before it gives up: one that is lost on the way says nothing of the plug.
 const LOGINS_MAX: u32 = 3;
@@ -54,7 +56,7 @@ impl Connection {
         let give_up = now + self.timing.call;
         let budget =
             Budget { tries, logins: LOGINS_MAX, doubt: true, relogin: true, rest: true, search: true, give_up };
-        Ok(Call { connection: self, state, session, wire, budget, in_login: false })
+        Ok(Call { connection: self, state, session, wire, budget, in_login: false, spoiled: false })
     }
 }
 
@@ -77,6 +79,11 @@ pub(super) struct Call<'a> {
     wire: Wire,
     budget: Budget,
     in_login: bool,
+    spoiled: bool,
+}
+
+fn no_session() -> Fault {
+    Fault::new(Kind::SessionGone { taken: false }, "there is no session")
 }
 
 impl Call<'_> {
@@ -119,7 +126,7 @@ impl Call<'_> {
         self.log_in().await?;
         match self.session.as_mut() {
             Some(session) => session.exchange(&mut self.wire, request).await,
-            None => Err(Fault::new(Kind::SessionGone { taken: false }, "there is no session")),
+            None => Err(no_session()),
         }
     }
 
@@ -129,21 +136,22 @@ impl Call<'_> {
             return Ok(());
         }
         let now = self.now();
-        if self.state.lost {
+        if let Some(loss) = self.state.lost.clone() {
             forget_before(&mut self.state.relogins, now, RELOGIN_WINDOW);
             if self.state.relogins.len() >= RELOGINS_MAX {
-                let text = format!("the session was lost {RELOGINS_MAX} times in the last minute");
-                return Err(Fault::new(Kind::SessionGone { taken: true }, text));
+                let text = format!("the session was lost {RELOGINS_MAX} times in the last minute: {}", loss.text);
+                let text = if loss.taken { format!("{text}; {ANOTHER_CLIENT}; {ONE_OWNER}") } else { text };
+                return Err(Fault::new(Kind::SessionGone { taken: loss.taken }, text));
             }
             self.state.relogins.push_back(now);
         }
         self.in_login = true;
-        let login = transport::log_in(&mut self.wire, &self.connection.account, &mut self.state.hint).await;
+        let rules = self.connection.rules(&self.wire.context.trust, self.is_elsewhere());
+        let login = transport::log_in(&mut self.wire, &self.connection.account, &mut self.state.hint, &rules).await;
         let session = self.session.insert(login?);
-        session.vouched = self.connection.mac.get().is_none();
         session.took = self.state.took;
         self.in_login = false;
-        self.state.lost = false;
+        self.state.lost = None;
         self.state.proven = true;
         self.state.disproved = 0;
         // The plug may have been restarted with another firmware.
@@ -151,32 +159,63 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Whether it still has to be seen that this is the configured plug.
-    pub fn needs_vouching(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| !session.vouched)
+    /// It looks for the plug where discovery says that it is.
+    fn is_elsewhere(&self) -> bool {
+        self.wire.place.host != self.connection.host
     }
 
-    /// Compares the plug's MAC address with the configured one.
-    pub fn vouch(&mut self, info: &DeviceInfo) -> Result<(), Fault> {
-        if let (Some(ours), Some(theirs)) = (self.connection.mac.get(), info.mac)
-            && *ours != theirs
-        {
+    /// Whether it still has to be seen, in this session, that this is the node's plug.
+    pub fn needs_vouching(&self) -> bool {
+        let shown = self.session.as_ref().and_then(|session| session.shown.as_ref());
+        !shown.is_some_and(|shown| self.wire.context.trust.covers(shown))
+    }
+
+    /// Takes in who the plug says it is, and puts on record what it proved. After this the session may be relied on.
+    pub async fn vouch(&mut self, info: &DeviceInfo, device_id: Option<String>) -> Result<Arc<TrustRecord>, Fault> {
+        let theirs = info.mac.map_or_else(|| "without a MAC address".into(), |mac| mac.to_string());
+        if let Some(ours) = self.connection.mac.get().filter(|ours| Some(**ours) != info.mac) {
             let text = format!("another plug ({theirs}) is at {} now, not {ours}", self.host());
             return Err(Fault::new(Kind::Stranger, text));
         }
-        if let Some(session) = self.session.as_mut() {
-            session.vouched = true;
+        let trust = self.wire.context.trust.clone();
+        if info.mac.is_none() && trust.proven().mac.is_some() {
+            return Err(trust.distrust("it shows no MAC address, and before it did").into());
         }
-        Ok(())
+        let Some(session) = self.session.as_mut() else { return Err(no_session()) };
+        let (proof, protocol) = (session.proof(), session.proven());
+        let shown = Proven { proof, protocol, mac: info.mac, device_id, ..Proven::default() };
+        session.shown = Some(shown.clone());
+        let record = trust.prove(&shown).await?;
+        // Only now: where discovery says that the plug is was a claim.
+        self.state.place = self.wire.place.clone();
+        Ok(record)
+    }
+
+    /// Takes in which outlet of the strip is the node's.
+    pub async fn vouch_outlet(&mut self, device_id: &str) -> Result<Arc<TrustRecord>, Fault> {
+        let shown = self.session.as_ref().and_then(|session| session.shown.clone()).ok_or_else(no_session)?;
+        let shown = Proven { device_id: Some(device_id.to_owned()), ..shown };
+        Ok(self.wire.context.trust.prove(&shown).await?)
+    }
+
+    /// How the answers of the session are proved.
+    pub fn proof(&self) -> Proof {
+        self.session.as_ref().map(Session::proof).unwrap_or_default()
+    }
+
+    /// The session cannot be used after this call: a question that concerns itself alone was not answered in it.
+    pub fn spoil(&mut self) {
+        self.spoiled = true;
     }
 
     /// Ends the call well: the session is kept for the next.
     pub fn end(mut self) {
-        self.state.session = self.session.take();
+        self.state.session = self.session.take().filter(|_| !self.spoiled);
     }
 
     /// Does what can be done about a failure. `Ok`: try again. `Err`: the call is over.
     pub async fn recover(&mut self, fault: Fault) -> Result<(), DeviceError> {
+        let fault = self.at_its_place(fault);
         self.wire.context.tape.remark(&fault.text);
         let over = fault.keeps_session() || self.now() >= self.budget.give_up;
         if fault.keeps_session() {
@@ -188,7 +227,7 @@ impl Call<'_> {
             self.session = session.take_if(|session| session.may_live());
         }
         let again = match fault.kind {
-            Kind::SessionGone { taken } => self.note_loss(session, taken),
+            Kind::SessionGone { taken } => self.note_loss(session, taken, &fault.text),
             _ if over => false,
             Kind::Unreachable | Kind::Stranger => self.search(&fault).await,
             Kind::Unproven if !self.state.proven => false,
@@ -196,16 +235,27 @@ impl Call<'_> {
             Kind::Unanswered | Kind::Garbled | Kind::Unproven => spend(&mut self.budget.tries),
             Kind::Disproved => std::mem::take(&mut self.budget.doubt),
             Kind::Busy { flooded } => self.rest(flooded).await,
-            Kind::Unspoken | Kind::Code(_) | Kind::Refused | Kind::Auth | Kind::Locked => false,
+            Kind::Unspoken
+            | Kind::Code(_)
+            | Kind::Refused
+            | Kind::Distrusted
+            | Kind::Unrecorded
+            | Kind::Auth
+            | Kind::Locked => false,
         };
         if !again {
-            self.state.session = self.session.take().or(self.state.session.take());
+            let kept = self.session.take().or(self.state.session.take());
+            // A session at a place that is not believed yet is of no use at the other one.
+            self.state.session = kept.filter(|_| self.wire.place == self.state.place);
         }
         match fault.kind {
             _ if again => Ok(()),
-            Kind::SessionGone { taken: true } => {
-                Err(DeviceError::new(FailureClass::Busy, format!("{}: {ANOTHER_CLIENT}; {ONE_OWNER}", fault.text)))
+            Kind::SessionGone { .. } if self.state.lost.as_ref().is_some_and(|loss| loss.taken) => {
+                let said = fault.text.contains(ANOTHER_CLIENT);
+                let text = if said { fault.text } else { format!("{}: {ANOTHER_CLIENT}; {ONE_OWNER}", fault.text) };
+                Err(DeviceError::new(FailureClass::Busy, text))
             }
+            Kind::SessionGone { .. } => Err(DeviceError::new(FailureClass::Protocol, fault.text)),
             Kind::Disproved if self.is_doubtful() => {
                 let text = "the plug does not know the account that was right before: its answer was damaged, or the \
                      password of the TP-Link account was changed";
@@ -221,12 +271,36 @@ impl Call<'_> {
         self.state.proven && self.state.disproved < DISPROVED_MAX
     }
 
-    /// One login more for one lost session in a call: a second loss is somebody else at work.
-    fn note_loss(&mut self, session: Option<Session>, taken: bool) -> bool {
+    /// Where discovery says that the plug is may be anything: it is no fault of the plug's when it does not let us in
+    /// there, and none that its credentials or its record have part in.
+    fn at_its_place(&self, fault: Fault) -> Fault {
+        let host = &self.wire.place.host;
+        let claimed = *host != self.state.place.host;
+        match fault.kind {
+            Kind::Auth | Kind::Disproved | Kind::Locked | Kind::Distrusted if claimed => {
+                let text = format!(
+                    "the plug does not answer at {}, and what answers at {host}, where discovery says it is, does not \
+                     prove that it is the plug: {}",
+                    self.state.place.host, fault.text
+                );
+                Fault::new(Kind::Unreachable, text)
+            }
+            _ => fault,
+        }
+    }
+
+    /// One login more for one lost session in a call: more of them would be a fight with another client.
+    fn note_loss(&mut self, session: Option<Session>, taken: bool, text: &str) -> bool {
         let now = self.now();
-        self.state.lost = true;
+        let answered = session.as_ref().is_some_and(|session| session.used);
+        let fought_over = self.state.takeovers.back().is_some_and(|at| now.since(*at) < RELOGIN_WINDOW);
+        let taken = taken && (answered || fought_over);
+        // Without a session it was the login in its place that did not come about: it was lost as before.
+        if session.is_some() || self.state.lost.is_none() {
+            self.state.lost = Some(Loss { taken, text: text.into() });
+        }
         self.state.took = session.as_ref().map_or(self.state.took, |session| session.took);
-        if taken && session.is_some_and(|session| session.used) {
+        if taken && answered {
             forget_before(&mut self.state.takeovers, now, TAKEOVER_WINDOW);
             self.state.takeovers.truncate(TAKEOVERS_MAX);
             self.state.takeovers.push_back(now);
@@ -274,7 +348,6 @@ impl Call<'_> {
         } else if place.port != self.wire.place.port {
             info!(node = %context.node, port = place.port, "the plug listens on another port");
         }
-        self.state.place = place.clone();
         self.wire.place = place;
         true
     }
@@ -292,6 +365,11 @@ impl Call<'_> {
         if self.session.as_ref().is_some_and(Session::unbound) {
             let text = "the plug is not bound to the account: it took a factory login; add it in the Tapo app".into();
             notices.push(Notice { key: "not-bound", text });
+        }
+        if self.proof() == Proof::Login {
+            let text = "the plug does not sign its answers: a host between it and plugfish could alter them, so that its \
+                        \"off\" is no proof for a fence";
+            notices.push(Notice { key: "unsigned", text: text.into() });
         }
         let (old, new) = (&self.connection.host, &self.wire.place.host);
         if old != new {

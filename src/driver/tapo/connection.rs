@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -12,13 +12,14 @@ use tokio::sync::Mutex;
 use super::meter::Profile;
 use super::search::Searches;
 use super::smart::DeviceInfo;
-use super::transport::{Hint, Session};
+use super::transport::{Hint, Rules, Session};
 use super::wire::Place;
-use super::{Account, Plugs, TapoConfig};
+use super::{Account, Plugs, TapoConfig, TapoProtocol};
 use crate::clock::Mono;
 use crate::driver::http::{Deadlines, HttpClient, HttpError};
 use crate::node::MacAddress;
 use crate::node::pace::RequestGate;
+use crate::node::trust::{DeviceTrust, Proven};
 
 /// Where plugs listen when nobody says otherwise.
 pub(super) const HTTP_PORT: u16 = 80;
@@ -70,6 +71,12 @@ pub(super) struct Connection {
     pub discovery_port: u16,
     /// Its MAC address by the configuration.
     pub mac: OnceLock<MacAddress>,
+    /// The protocols that the configuration allows.
+    pub protocols: Vec<TapoProtocol>,
+    /// The configuration allows factory logins.
+    pub factory: bool,
+    /// The trust records of those who use it: the plug must not go below any of them.
+    pub trusts: std::sync::Mutex<Vec<Weak<DeviceTrust>>>,
     /// The client, or why there is none.
     pub http: Result<Arc<HttpClient>, HttpError>,
     /// What to do when the plug does not answer where it was.
@@ -82,6 +89,16 @@ pub(super) struct Connection {
     pub gate: Arc<RequestGate>,
     /// The times.
     pub timing: Timing,
+}
+
+/// How a session was lost.
+#[derive(Clone, Debug)]
+pub(super) struct Loss {
+    /// The plug ended it in the way it does when another client logs in, after it had answered in it or in one before
+    /// that was lost a moment ago.
+    pub taken: bool,
+    /// What happened, in words.
+    pub text: String,
 }
 
 /// What is known of the plug between calls.
@@ -98,8 +115,8 @@ pub(super) struct State {
     pub disproved: u32,
     /// [`Session::took`] of the session before.
     pub took: bool,
-    /// The session before was lost, not given up.
-    pub lost: bool,
+    /// How the session before was lost, if it was and was not given up.
+    pub lost: Option<Loss>,
     /// The logins after lost sessions.
     pub relogins: VecDeque<Mono>,
     /// When another client took the session.
@@ -131,6 +148,9 @@ impl Connection {
             port: config.port,
             discovery_port: config.discovery_port,
             mac: config.mac.map_or_else(OnceLock::new, OnceLock::from),
+            protocols: config.protocols.clone(),
+            factory: config.factory,
+            trusts: std::sync::Mutex::default(),
             http: plugs.http.as_ref().map(|http| Arc::new(http.for_another())).map_err(HttpError::clone),
             searches: plugs.searches.clone(),
             forget: AtomicBool::new(false),
@@ -141,7 +161,7 @@ impl Connection {
                 proven: false,
                 disproved: 0,
                 took: false,
-                lost: false,
+                lost: None,
                 relogins: VecDeque::new(),
                 takeovers: VecDeque::new(),
                 plug: Memory::default(),
@@ -156,13 +176,34 @@ impl Connection {
         let same_mac = self.mac.get().zip(config.mac.as_ref()).is_none_or(|(ours, theirs)| ours == theirs);
         let same_place =
             (&self.host, self.port, self.discovery_port) == (&config.host, config.port, config.discovery_port);
-        same_place && same_mac && self.account == config.account()
+        let same_rules = (&self.protocols, self.factory) == (&config.protocols, config.factory);
+        same_place && same_mac && same_rules && self.account == config.account()
     }
 
     /// One more of a strip's outlets uses it: its configuration may be the first that says the MAC address.
-    pub fn join(&self, config: &TapoConfig) {
+    pub fn join(&self, config: &TapoConfig, trust: &Arc<DeviceTrust>) {
         if let Some(mac) = config.mac {
             let _ = self.mac.set(mac);
+        }
+        let mut trusts = self.trusts.lock().unwrap_or_else(PoisonError::into_inner);
+        trusts.retain(|trust| trust.strong_count() > 0);
+        trusts.push(Arc::downgrade(trust));
+    }
+
+    /// What a login must keep to: the strictest of what those who use the plug know of it.
+    pub fn rules(&self, trust: &Arc<DeviceTrust>, learned: bool) -> Rules {
+        let trusts = self.trusts.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<Proven> = trusts.iter().filter_map(Weak::upgrade).map(|trust| trust.proven()).collect();
+        let rank = |proven: &Proven| proven.protocol.as_ref().map_or(0, |protocol| protocol.rank);
+        Rules {
+            protocols: self.protocols.clone(),
+            rank: all.iter().map(rank).max().unwrap_or(0),
+            proof: all.iter().map(|proven| proven.proof).max().unwrap_or_default(),
+            factory: self.factory,
+            mac: self.mac.get().copied(),
+            shown_mac: all.iter().find_map(|proven| proven.mac),
+            learned,
+            trust: trust.clone(),
         }
     }
 

@@ -38,6 +38,10 @@ pub(super) enum Kind {
     },
     /// Another plug than the configured one is at this address.
     Stranger,
+    /// What answers proves less than the plug did before: it is neither believed nor sent anything more.
+    Distrusted,
+    /// What the plug proved cannot be recorded, so that nothing may rely on it.
+    Unrecorded,
     /// No variant of the protocol that plugfish speaks, or one with terms it does not take. Asking again at once would
     /// bring the same.
     Unspoken,
@@ -80,10 +84,23 @@ impl Fault {
                 FailureClass::Protocol
             }
             Kind::Refused => FailureClass::Refused,
+            Kind::Distrusted => FailureClass::Distrusted,
+            Kind::Unrecorded => FailureClass::NotReady,
             Kind::Disproved | Kind::Auth => FailureClass::Auth,
             Kind::Locked => FailureClass::Locked,
         };
         DeviceError::new(class, self.text)
+    }
+}
+
+/// From the record of what the plug ever proved.
+impl From<DeviceError> for Fault {
+    fn from(error: DeviceError) -> Fault {
+        let kind = match error.class {
+            FailureClass::Distrusted => Kind::Distrusted,
+            _ => Kind::Unrecorded,
+        };
+        Fault::new(kind, error.text)
     }
 }
 

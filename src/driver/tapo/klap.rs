@@ -4,19 +4,21 @@
 
 use serde_json::Value;
 use subtle::ConstantTimeEq;
-use tracing::{debug, warn};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::Account;
 use super::cipher::{Block, md5, open, seal, sha1, sha256};
 use super::fault::{Fault, Kind, WRONG_CREDENTIALS, general};
+use super::transport::Rules;
 use super::wire::{Content, Cookie, Reply, Wire, error_code};
 use crate::clock;
+use crate::node::trust::Proof;
 
 /// A random half of the session's keys.
 type Seed = [u8; 16];
 
-/// Accounts that a plug knows until it is bound to the owner's.
+/// Accounts that a plug knows until it is bound to the owner's. They are public: a proof made with one proves nothing.
 const UNBOUND: [(&str, &str); 3] = [("", ""), ("test@tp-link.net", "test"), ("kasa@tp-link.net", "kasaSetup")];
 
 /// How the account is hashed.
@@ -69,16 +71,21 @@ struct Known {
 }
 
 /// Finds out from the plug's proof which account it knows, before anything secret is sent.
-fn recognise(account: &Account, local: &Seed, remote: &Seed, proof: &[u8; 32]) -> Option<Known> {
+fn recognise(account: &Account, rules: &Rules, local: &Seed, remote: &Seed, proof: &[u8; 32]) -> Result<Known, Fault> {
     let own = std::iter::once((account.username(), account.password(), false));
     let others = UNBOUND.iter().map(|(username, password)| (*username, *password, true));
-    own.chain(others).find_map(|(username, password, unbound)| {
+    let known = own.chain(others).find_map(|(username, password, unbound)| {
         [Version::V2, Version::V1].into_iter().find_map(|version| {
             let account = version.account_hash(username, password);
             let expected = version.plug_proof(local, remote, &account);
             bool::from(expected.ct_eq(proof)).then_some(Known { version, account, unbound })
         })
-    })
+    });
+    let known = known.ok_or_else(|| Fault::new(Kind::Disproved, WRONG_CREDENTIALS))?;
+    if known.unbound {
+        rules.allow_factory()?;
+    }
+    Ok(known)
 }
 
 /// The keys of a session and its counter.
@@ -158,14 +165,14 @@ pub(super) struct Hello {
 }
 
 /// Sends `handshake1`.
-pub(super) async fn greet(wire: &mut Wire, account: &Account) -> Result<Greeting, Fault> {
+pub(super) async fn greet(wire: &mut Wire, account: &Account, rules: &Rules) -> Result<Greeting, Fault> {
     let local: Seed = clock::secret_bytes();
     let body = (Content::Bytes, local.to_vec());
     let reply = wire.post("handshake1", None, "/app/handshake1", None, body).await?;
-    greeting(account, local, reply)
+    greeting(account, rules, local, reply)
 }
 
-fn greeting(account: &Account, local: Seed, reply: Reply) -> Result<Greeting, Fault> {
+fn greeting(account: &Account, rules: &Rules, local: Seed, reply: Reply) -> Result<Greeting, Fault> {
     match reply.status {
         200 => {}
         403 => return Ok(Greeting::Forbidden),
@@ -175,10 +182,8 @@ fn greeting(account: &Account, local: Seed, reply: Reply) -> Result<Greeting, Fa
     }
     let Some((remote, proof)) = reply.body.split_first_chunk::<16>() else { return spoken_otherwise(&reply) };
     let Ok(proof) = <&[u8; 32]>::try_from(proof) else { return spoken_otherwise(&reply) };
-    match recognise(account, &local, remote, proof) {
-        Some(known) => Ok(Greeting::Hello(Hello { local, remote: *remote, cookie: reply.cookie, known })),
-        None => Err(Fault::new(Kind::Disproved, WRONG_CREDENTIALS)),
-    }
+    let known = recognise(account, rules, &local, remote, proof)?;
+    Ok(Greeting::Hello(Hello { local, remote: *remote, cookie: reply.cookie, known }))
 }
 
 /// 200, but not the 48 bytes: perhaps JSON with an error code.
@@ -220,7 +225,8 @@ impl Hello {
             warn!(node = %wire.context.node, "the plug is not bound to the TP-Link account: it took a factory login");
         }
         let cipher = Cipher::new(&local, &remote, &known.account);
-        Ok(Session { cookie: reply.cookie.or(cookie), cipher, version: known.version, unbound: known.unbound })
+        let (version, unbound) = (known.version, known.unbound);
+        Ok(Session { cookie: reply.cookie.or(cookie), cipher, version, unbound, signs: None })
     }
 }
 
@@ -232,12 +238,44 @@ pub(super) struct Session {
     pub version: Version,
     /// The plug knows no account of the owner yet.
     pub unbound: bool,
+    /// Whether the plug signs its answers: as the first one in the session was.
+    signs: Option<bool>,
 }
 
 impl Session {
     /// The session's life as the plug says it.
     pub fn timeout(&self) -> Option<std::time::Duration> {
         self.cookie.as_ref().and_then(|cookie| cookie.timeout)
+    }
+
+    /// How what is answered in this session is proved.
+    pub const fn proof(&self) -> Proof {
+        match (self.unbound, self.signs) {
+            (true, _) => Proof::Claimed,
+            (false, Some(true)) => Proof::Answer,
+            (false, _) => Proof::Login,
+        }
+    }
+
+    /// Without a signature an answer can be altered, or be an old one: the keys hide it, and do not authenticate it. So
+    /// a plug that has signed, in this session or ever, signs always.
+    fn check_signature(&mut self, wire: &Wire, signed: bool) -> Result<(), Fault> {
+        let trust = &wire.context.trust;
+        let before = self.signs == Some(true) || (!self.unbound && trust.proven().proof == Proof::Answer);
+        if before && !signed {
+            let text = format!(
+                "the signature of an answer is wrong, and this plug signs its answers: it was damaged or forged; if the \
+                 plug was replaced, run \"{}\"",
+                trust.command()
+            );
+            return Err(Fault::garbled(text));
+        }
+        if self.signs == Some(false) && signed {
+            // What it said before was not from the plug.
+            return Err(Fault::garbled("some answers of the session are signed, and others are not"));
+        }
+        self.signs = Some(signed);
+        Ok(())
     }
 
     /// Goes back in the numbers of requests.
@@ -256,9 +294,7 @@ impl Session {
         }
         let unreadable = |what: &str| Fault::new(Kind::SessionGone { taken: false }, format!("the answer {what}"));
         let (plain, signed) = self.cipher.open(seq, &reply.body).ok_or_else(|| unreadable("cannot be decrypted"))?;
-        if !signed {
-            debug!(node = %wire.context.node, "the signature of an answer is wrong");
-        }
+        self.check_signature(wire, signed)?;
         serde_json::from_slice(&plain).map_err(|_| unreadable("is no JSON"))
     }
 }

@@ -12,6 +12,13 @@ use super::smart::{
     is_unsupported, usage_milliwatts, usage_today_wh,
 };
 
+/// No plug carries more, in milliwatts: 16 A at 250 V is 4,000 W, and a quarter more is for meters that are off and surges.
+/// What a meter says beyond that is a counter that wrapped, and passes.
+const MILLIWATTS_MAX: u64 = 5_000_000;
+
+/// No more energy goes through a plug in a day, in watt-hours: 25 hours (a day on which the clock is set back) of that.
+const WATT_HOURS_A_DAY_MAX: u64 = 25 * MILLIWATTS_MAX / 1000;
+
 /// What is known of a plug's abilities. Forgotten when its firmware changes.
 #[derive(Clone, Debug)]
 pub(super) struct Profile {
@@ -96,7 +103,7 @@ impl Profile {
             let watts = match method {
                 GET_EMETER_DATA => emeter_milliwatts(&result),
                 GET_ENERGY_USAGE => {
-                    measured.today_wh = usage_today_wh(&result);
+                    measured.today_wh = usage_today_wh(&result).filter(|energy| *energy <= WATT_HOURS_A_DAY_MAX);
                     let watts = usage_milliwatts(&result);
                     self.usage_without_watts = watts.is_none();
                     watts
@@ -104,7 +111,7 @@ impl Profile {
                 _ => current_milliwatts(&result),
             };
             // In the order of the questions: the best source comes first.
-            measured.milliwatts = measured.milliwatts.or(watts);
+            measured.milliwatts = measured.milliwatts.or(watts.filter(|watts| *watts <= MILLIWATTS_MAX));
         }
         measured
     }

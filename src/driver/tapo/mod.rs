@@ -39,9 +39,45 @@ use self::search::Searches;
 use super::DeviceContext;
 use super::http::{HttpClient, HttpError};
 use crate::node::MacAddress;
+use crate::node::trust::Protocol;
 
 /// UDP port on which plugs answer discovery.
 pub const DISCOVERY_PORT: u16 = 20002;
+
+/// A protocol of plugs, the one that proves least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TapoProtocol {
+    /// securePassthrough: the plug proves nothing, and is sent the password of the account.
+    Passthrough = 1,
+    /// KLAP: the plug proves that it knows the account before it is sent anything.
+    Klap = 2,
+    /// TPAP: both sides prove that they know the password, and every answer is authenticated.
+    Tpap = 3,
+}
+
+impl TapoProtocol {
+    /// All of them.
+    pub const ALL: [TapoProtocol; 3] = [TapoProtocol::Passthrough, TapoProtocol::Klap, TapoProtocol::Tpap];
+
+    /// The name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TapoProtocol::Passthrough => "securePassthrough",
+            TapoProtocol::Klap => "KLAP",
+            TapoProtocol::Tpap => "TPAP",
+        }
+    }
+
+    /// Its place in a trust record.
+    const fn rank(self) -> u8 {
+        self as u8
+    }
+
+    /// What a trust record calls it, in this version.
+    fn named(self, name: &str) -> Protocol {
+        Protocol { rank: self.rank(), name: name.into() }
+    }
+}
 
 /// How to reach one plug.
 #[derive(Clone, Debug)]
@@ -56,8 +92,12 @@ pub struct TapoConfig {
     pub password: SecretString,
     /// The plug's hardware address: finds it again when its IP address has changed.
     pub mac: Option<MacAddress>,
-    /// On a strip: which outlet, counted from 0 in the order of their positions.
+    /// On a strip: which outlet: its position on the strip, counted from 0.
     pub outlet: Option<u8>,
+    /// With what the plug may be spoken to.
+    pub protocols: Vec<TapoProtocol>,
+    /// The plug may be logged in to with the accounts that it has before it is bound to its owner's. They are public.
+    pub factory: bool,
     /// Where discovery is answered; [`DISCOVERY_PORT`] but in tests.
     pub discovery_port: u16,
 }
@@ -66,6 +106,7 @@ impl PartialEq for TapoConfig {
     fn eq(&self, other: &TapoConfig) -> bool {
         (&self.host, self.port, self.mac, self.outlet, self.discovery_port)
             == (&other.host, other.port, other.mac, other.outlet, other.discovery_port)
+            && (&self.protocols, self.factory) == (&other.protocols, other.factory)
             && self.account() == other.account()
     }
 }
@@ -148,7 +189,7 @@ impl Plugs {
             at_host.push(Arc::downgrade(&new));
             new
         });
-        connection.join(config);
+        connection.join(config, &context.trust);
         TapoPlug::new(config, context, connection)
     }
 }

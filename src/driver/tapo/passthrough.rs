@@ -113,14 +113,19 @@ impl Keys {
         envelope("securePassthrough", Some(&json!({ "request": BASE64.encode(sealed) })))
     }
 
-    /// The inner answer. Some plugs send it in clear, as text or as it is.
+    /// The inner answer. Some plugs send it in clear, as text or as it is: of that an error code is believed and nothing
+    /// else, since any host on the way could have put it there.
     fn unwrap(&self, outer: &Value) -> Option<Value> {
         let response = outer.pointer("/result/response")?;
-        let Some(text) = response.as_str() else { return Some(response.clone()) };
+        let error_in = |clear: &Value| match error_code(clear) {
+            0 => None,
+            code => Some(json!({ "error_code": code })),
+        };
+        let Some(text) = response.as_str() else { return error_in(response) };
         let sealed = BASE64.decode(text).ok();
         let plain = sealed.and_then(|sealed| open(&self.key, &self.iv, &sealed));
         let inner = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
-        inner.or_else(|| serde_json::from_str(text).ok())
+        inner.or_else(|| error_in(&serde_json::from_str(text).ok()?))
     }
 }
 
@@ -184,7 +189,7 @@ impl Session {
         let unreadable = |what: &str| Fault::new(Kind::SessionGone { taken: false }, format!("the answer {what}"));
         let outer = reply.json().ok_or_else(|| unreadable("is no JSON"))?;
         match error_code(&outer) {
-            0 => self.keys.unwrap(&outer).ok_or_else(|| unreadable("cannot be decrypted")),
+            0 => self.keys.unwrap(&outer).ok_or_else(|| unreadable("is not encrypted with the keys of the session")),
             code => {
                 let odd = || unreadable(&format!("is the error code {code}"));
                 Err(general(code).unwrap_or_else(odd))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::TapoConfig;
 use super::ask::Answers;
@@ -15,10 +15,12 @@ use super::connection::Connection;
 use super::fault::{Fault, Kind};
 use super::meter::{Measured, Profile};
 use super::smart::{self, COMPONENT_NEGO, DeviceInfo, GET_DEVICE_INFO, SET_DEVICE_INFO, is_unsupported};
+use super::strip;
 use crate::clock::Mono;
 use crate::driver::DeviceContext;
 use crate::node::device::{AboutDevice, DeviceError, DeviceFuture, FailureClass, Notice, Observation, PowerDevice};
-use crate::node::{BootOverride, MacAddress, Order, Power};
+use crate::node::trust::TrustRecord;
+use crate::node::{BootOverride, Order, Power};
 
 /// How often a reading is asked for when answers are lost on the way.
 const READ_TRIES: u32 = 3;
@@ -36,8 +38,6 @@ pub struct TapoPlug {
     /// When today's energy was last asked for, and what it was when last read.
     usage_read: Option<Mono>,
     today_wh: Option<u64>,
-    /// The first MAC address that answered here.
-    first_mac: Option<MacAddress>,
 }
 
 impl TapoPlug {
@@ -54,18 +54,17 @@ impl TapoPlug {
             switched: None,
             usage_read: None,
             today_wh: None,
-            first_mac: None,
         }
     }
 
     async fn read_once(&mut self, call: &mut Call<'_>) -> Result<Observation, Fault> {
         let meters = call.profile().await?.meter;
-        let (info, measured, strip) = match self.outlet {
+        let (info, measured, strip, trust) = match self.outlet {
             Some(outlet) => self.read_outlet(call, outlet).await?,
             None => {
                 call.refuse_strip().await?;
-                let (info, measured) = self.read_plug(call).await?;
-                (info, measured, None)
+                let (info, measured, trust) = self.read_plug(call).await?;
+                (info, measured, None, trust)
             }
         };
         let Some(power) = info.power else {
@@ -77,7 +76,6 @@ impl TapoPlug {
         let mut notices = call.notices();
         notices.extend(own_notices(&info));
         let about = about(&info, strip.as_ref().unwrap_or(&info), call.protocol(), meters);
-        notices.extend(self.replaced(&about));
         if *self.about != about {
             self.about = Arc::new(about);
         }
@@ -90,34 +88,19 @@ impl TapoPlug {
             abilities: None,
             unstudied: false,
             notices,
-            ..Observation::default()
+            proof: call.proof(),
+            trust: Some(trust),
         })
     }
 
-    /// Without a configured MAC address a plug may be another one from one day to the next.
-    fn replaced(&mut self, about: &AboutDevice) -> Option<Notice> {
-        let (first, now) = (*self.first_mac.get_or_insert(about.mac?), about.mac?);
-        if first == now {
-            return None;
-        }
-        if self.about.mac != about.mac {
-            warn!(node = %self.context.node, %first, %now, "another plug answers at the address");
-        }
-        let text = format!(
-            "another plug ({now}) answers at the address than at the start ({first}); if nobody replaced it, the \
-             addresses have moved and this node switches the wrong machine: write \"mac: {first}\" in nodes.yaml"
-        );
-        Some(Notice { key: "another-plug", text })
-    }
-
-    async fn read_plug(&mut self, call: &mut Call<'_>) -> Result<(DeviceInfo, Measured), Fault> {
+    async fn read_plug(&mut self, call: &mut Call<'_>) -> Result<(DeviceInfo, Measured, Arc<TrustRecord>), Fault> {
         let methods: Vec<&'static str> = [GET_DEVICE_INFO].into_iter().chain(self.questions(call)).collect();
-        let (info, answers) = first(call.ask_all(None, &methods).await?)?;
+        let (info, answers) = first(call.ask_all(None, &methods, 1).await?)?;
         let info = DeviceInfo::read(&info?);
-        call.vouch(&info)?;
+        let trust = call.vouch(&info, info.device_id.clone()).await?;
         let measured = call.measured(answers);
         call.note_firmware(&info);
-        Ok((info, measured))
+        Ok((info, measured, trust))
     }
 
     /// An outlet's state, what it measured, and the strip's own data.
@@ -125,7 +108,7 @@ impl TapoPlug {
         &mut self,
         call: &mut Call<'_>,
         outlet: u8,
-    ) -> Result<(DeviceInfo, Measured, Option<DeviceInfo>), Fault> {
+    ) -> Result<(DeviceInfo, Measured, Option<DeviceInfo>, Arc<TrustRecord>), Fault> {
         let strip = call.strip(outlet).await?;
         call.note_firmware(&strip);
         let questions = self.questions(call);
@@ -134,22 +117,28 @@ impl TapoPlug {
             // With a meter the outlet is asked anyway, so it is asked for everything.
             let id = call.outlet_id(outlet).await?;
             let methods: Vec<&'static str> = [GET_DEVICE_INFO].into_iter().chain(questions.iter().copied()).collect();
-            let (info, answers) = first(call.ask_all(Some(&id), &methods).await?)?;
+            let trust = call.vouch_outlet(&id).await?;
+            let (info, answers) = first(call.ask_all(Some(&id), &methods, 1).await?)?;
             match info {
-                Ok(info) => return Ok((DeviceInfo::read(&info), call.measured(answers), Some(strip))),
+                Ok(info) => {
+                    let info = DeviceInfo::read(&info);
+                    strip::is_outlet(&info, outlet, &id)?;
+                    return Ok((info, call.measured(answers), Some(strip), trust));
+                }
                 Err(fault) if is_unsupported(&fault) => call.note_unsupported(OUTLET_INFO, &fault),
                 Err(fault) => return Err(fault),
             }
         }
-        let info = call.outlet(outlet).await?;
-        let measured = match info.device_id.as_deref() {
-            Some(id) if !questions.is_empty() => {
-                let answers = call.ask_all(Some(id), &questions).await?;
+        let (id, info) = call.outlet(outlet).await?;
+        let trust = call.vouch_outlet(&id).await?;
+        let measured = match questions.as_slice() {
+            [] => Measured::default(),
+            questions => {
+                let answers = call.ask_all(Some(&id), questions, 0).await?;
                 call.measured(answers)
             }
-            _ => Measured::default(),
         };
-        Ok((info, measured, Some(strip)))
+        Ok((info, measured, Some(strip), trust))
     }
 
     /// The questions about power for this reading.
@@ -179,7 +168,11 @@ impl TapoPlug {
         call.log_in().await?;
         if call.needs_vouching() {
             let info = call.ask(None, GET_DEVICE_INFO, &smart::plain(GET_DEVICE_INFO)).await?;
-            call.vouch(&DeviceInfo::read(&info))?;
+            let info = DeviceInfo::read(&info);
+            call.vouch(&info, info.device_id.clone().filter(|_| child.is_none())).await?;
+        }
+        if let Some(id) = &child {
+            call.vouch_outlet(id).await?;
         }
         call.plug().outlets_at = None;
         self.switched = Some(call.now());
@@ -307,6 +300,7 @@ fn about(own: &DeviceInfo, whole: &DeviceInfo, protocol: Option<&str>, meter: bo
         protocol: protocol.map(Into::into),
         setup: None,
         meter,
+        power_restore: own.power_restore,
         uuid: None,
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::fault::{Fault, Kind, general};
 use super::wire::{envelope, error_code};
+use crate::node::device::PowerRestore;
 use crate::node::{MacAddress, Power};
 
 /// What the plug can do.
@@ -77,8 +78,8 @@ pub(super) fn of_together(result: &Value, methods: &[&'static str]) -> Vec<Optio
 
 /// The answer says that a batch was too much for the plug.
 pub(super) fn cannot_batch(code: i64) -> bool {
-    // JSON encoding failed, request too long; and plugs that know no batches.
-    matches!(code, -1002 | -1004 | -1006)
+    // JSON decoding or encoding failed, request too long; and plugs that know no batches, or take no parameters in one.
+    matches!(code, -1002 | -1003 | -1004 | -1006 | -1008 | 1002)
 }
 
 /// The plug has no such method, and will not learn it before its next firmware.
@@ -102,6 +103,12 @@ pub(super) fn result(method: &str, mut answer: Value) -> Result<Value, Fault> {
         _ => "the plug refused",
     };
     Err(Fault::new(Kind::Code(code), format!("{what}: {method} brought error code {code}")))
+}
+
+/// `result` of the answer to a question that concerns itself alone: whatever its error code, the session is as good as before.
+pub(super) fn side_result(method: &str, answer: Value) -> Result<Value, Fault> {
+    let code = error_code(&answer);
+    result(method, answer).map_err(|fault| Fault { kind: Kind::Code(code), ..fault })
 }
 
 /// What `component_nego` says.
@@ -148,10 +155,14 @@ pub(super) struct DeviceInfo {
     pub nickname: Option<String>,
     /// `position` on a strip, from 1.
     pub position: Option<u64>,
+    /// It is a lamp: strips list theirs beside their outlets.
+    pub lamp: bool,
     /// What the plug says is wrong with it: `overheat_status: overheated`.
     pub troubles: Vec<String>,
     /// The plug will switch itself off, in this time if it says so.
     pub auto_off: Option<Option<Duration>>,
+    /// `default_states`.
+    pub power_restore: Option<PowerRestore>,
 }
 
 impl DeviceInfo {
@@ -172,9 +183,21 @@ impl DeviceInfo {
             mac: text("mac").and_then(|mac| mac.parse().ok()),
             nickname: text("nickname").and_then(nickname),
             position: whole(result, "position"),
+            lamp: text("category").is_some_and(|category| category.ends_with("bulb")),
             troubles: troubles(result),
             auto_off: auto_off.then_some(remain),
+            power_restore: result.get("default_states").and_then(power_restore),
         }
+    }
+}
+
+/// What the relay does when the mains come back; older firmware does not say it.
+fn power_restore(states: &Value) -> Option<PowerRestore> {
+    let on = || states.get("state")?.get("on").and_then(truth);
+    match states.get("type")?.as_str()? {
+        "last_states" => Some(PowerRestore::LastState),
+        "custom" => on().map(|on| if on { PowerRestore::AlwaysOn } else { PowerRestore::AlwaysOff }),
+        _ => None,
     }
 }
 

@@ -17,9 +17,11 @@ use super::cipher::{Block, md5, sha1, sha256};
 use super::fault::{Fault, Kind, general};
 use super::passthrough::on_thread;
 use super::spake::{Proved, Secrets, expand, prove, scalar};
+use super::transport::Rules;
 use super::wire::{Content, Wire, envelope, error_code};
 use crate::clock;
 use crate::node::MacAddress;
+use crate::node::trust::Proof;
 
 /// The only cipher suite: P-256 with SHA-256.
 const SUITE: i64 = 1;
@@ -47,7 +49,7 @@ pub(super) struct Terms {
 enum Passcode {
     /// `userpw`: the account's password.
     Account,
-    /// `default_userpw`: made from the MAC address.
+    /// `default_userpw`: made from the MAC address, which any host can read. A login with it proves nothing.
     Factory,
     /// Something else.
     Other,
@@ -113,7 +115,8 @@ impl Terms {
         Terms::read(&Value::Null)
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    fn check(&self, rules: &Rules) -> Result<(), Fault> {
+        rules.is_own(self.mac)?;
         let unspoken = |what: &str| {
             let cure = "switch on Third-Party Compatibility in the Tapo app (Me > Third-Party Services)";
             Err(Fault::new(
@@ -122,7 +125,8 @@ impl Terms {
             ))
         };
         match (self.tls, self.passcode) {
-            (0, Passcode::Account | Passcode::Factory) => Ok(()),
+            (0, Passcode::Account) => Ok(()),
+            (0, Passcode::Factory) => rules.allow_factory(),
             (0, Passcode::Other) => unspoken("an unknown kind of passcode"),
             (tls, _) => unspoken(&format!("TLS (tls {tls})")),
         }
@@ -200,8 +204,8 @@ pub(super) enum Login {
 }
 
 /// Logs in. Never repeats anything: each wrong password brings the plug nearer to locking itself.
-pub(super) async fn log_in(wire: &mut Wire, account: &Account, terms: &Terms) -> Result<Login, Fault> {
-    terms.check()?;
+pub(super) async fn log_in(wire: &mut Wire, account: &Account, terms: &Terms, rules: &Rules) -> Result<Login, Fault> {
+    terms.check(rules)?;
     let random: [u8; 32] = clock::secret_bytes();
     let offer = match ask(wire, "pake_register", terms.port, &terms.register(&random)).await? {
         Answer::Result(result) => Offer::read(&result)?,
@@ -228,7 +232,7 @@ pub(super) async fn log_in(wire: &mut Wire, account: &Account, terms: &Terms) ->
         _ => fault,
     })?;
     match answer {
-        Answer::Result(result) => Session::start(&result, &proved, terms.port).map(Login::Session),
+        Answer::Result(result) => Session::start(&result, &proved, terms).map(Login::Session),
         Answer::Code(code) => {
             // -40401 is a lost session elsewhere and a wrong password here.
             let code = if code == -40401 { -2203 } else { code };
@@ -292,10 +296,12 @@ pub(super) struct Session {
     seq: u32,
     /// The session's life as the plug says it.
     pub timeout: Option<Duration>,
+    /// The passcode was made from the MAC address: the plug knows no account of the owner yet.
+    pub unbound: bool,
 }
 
 impl Session {
-    fn start(result: &Value, proved: &Proved, port: Option<u16>) -> Result<Session, Fault> {
+    fn start(result: &Value, proved: &Proved, terms: &Terms) -> Result<Session, Fault> {
         let text = |key| result.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let confirm = text("dev_confirm").and_then(|text| BASE64.decode(text).ok());
         if !confirm.is_some_and(|confirm| proved.confirmed_by(&confirm)) {
@@ -312,7 +318,13 @@ impl Session {
         let base = expand::<12>(shared, Some(b"tp-kdf-salt-aes128-iv"), b"tp-kdf-info-aes128-iv");
         let (Some(key), Some(base)) = (key, base) else { return Err(Fault::garbled("no session keys")) };
         let timeout = result.get("expired").and_then(Value::as_u64).map(Duration::from_secs);
-        Ok(Session { stok: Zeroizing::new(stok.into()), port, key, base: *base, seq, timeout })
+        let (port, unbound) = (terms.port, terms.passcode == Passcode::Factory);
+        Ok(Session { stok: Zeroizing::new(stok.into()), port, key, base: *base, seq, timeout, unbound })
+    }
+
+    /// How what is answered in this session is proved.
+    pub const fn proof(&self) -> Proof {
+        if self.unbound { Proof::Claimed } else { Proof::Answer }
     }
 
     fn nonce(&self, seq: u32) -> [u8; 12] {

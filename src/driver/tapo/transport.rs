@@ -1,8 +1,10 @@
 //! Which variant a plug speaks: found out anew at every login, here and nowhere else.
 //!
 //! A plug changes its variant in the field, by a firmware update or by a switch in the app. So what the last login
-//! found is only a hint for the order in which the variants are tried. It knows no method of the plug.
+//! found is only a hint for the order in which the variants are tried. It never goes below what the plug has proved
+//! before ([`Rules`]). It knows no method of the plug.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,14 +13,104 @@ use tracing::debug;
 use super::fault::{Fault, Kind, WRONG_CREDENTIALS};
 use super::shown::shown;
 use super::wire::Wire;
-use super::{Account, klap, passthrough, tpap};
+use super::{Account, TapoProtocol, klap, passthrough, tpap};
 use crate::clock::Mono;
+use crate::node::MacAddress;
+use crate::node::trust::{DeviceTrust, Proof, Protocol, Proven};
 
 /// A session is renewed after this long at the latest. Plugs say a day, but other clients that work renew so early.
 pub(super) const SESSION_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// A session that lives shorter is renewed a tenth of its life before its end, so that no request meets it.
 const RENEWAL_SHARE: u32 = 10;
+
+/// What a login must keep to, whatever the plug says.
+pub(super) struct Rules {
+    /// The protocols that nodes.yaml allows.
+    pub protocols: Vec<TapoProtocol>,
+    /// What the plug proved before: the rank of its protocol, and whether it knows the account.
+    pub rank: u8,
+    /// See `rank`.
+    pub proof: Proof,
+    /// nodes.yaml allows the accounts of plugs that are not bound.
+    pub factory: bool,
+    /// The MAC address that the plug has by nodes.yaml.
+    pub mac: Option<MacAddress>,
+    /// The one that it showed before.
+    pub shown_mac: Option<MacAddress>,
+    /// The address was learned from a datagram, which any host can forge.
+    pub learned: bool,
+    /// Whose record it is.
+    pub trust: Arc<DeviceTrust>,
+}
+
+#[cfg(any(test, fuzzing))]
+impl Rules {
+    /// The rules of a plug of which nothing is known, and that may be anything.
+    pub fn of_first_contact(clock: crate::clock::Clock) -> Rules {
+        let node = crate::node::NodeId::try_from("n".to_owned()).unwrap_or_else(|error| unreachable!("{error}"));
+        Rules {
+            protocols: TapoProtocol::ALL.to_vec(),
+            rank: 0,
+            proof: Proof::Claimed,
+            factory: true,
+            mac: None,
+            shown_mac: None,
+            learned: false,
+            trust: Arc::new(DeviceTrust::volatile(node, clock)),
+        }
+    }
+}
+
+impl Rules {
+    /// Whether the plug may be asked in this protocol.
+    fn allow(&self, protocol: TapoProtocol) -> Result<(), Fault> {
+        let name = protocol.name();
+        if protocol.rank() < self.rank {
+            let what = format!("it takes no login in what it spoke before, and {name} is less");
+            return Err(self.trust.distrust(&what).into());
+        }
+        if !self.protocols.contains(&protocol) {
+            let may: Vec<&str> = self.protocols.iter().map(|protocol| protocol.name()).collect();
+            let text = format!("the plug takes no login in {}, and nodes.yaml allows nothing else", may.join(" or "));
+            return Err(Fault::new(Kind::Refused, text));
+        }
+        if self.learned && protocol == TapoProtocol::Passthrough {
+            let text = format!(
+                "its address was learned by discovery, and {name} would send the password of the account there without \
+                 knowing who it is; correct the address in nodes.yaml"
+            );
+            return Err(Fault::new(Kind::Refused, text));
+        }
+        Ok(())
+    }
+
+    /// Whether a login that any host can make may be used.
+    pub fn allow_factory(&self) -> Result<(), Fault> {
+        if self.proof > Proof::Claimed {
+            return Err(self.trust.distrust("it offers a factory login, and before it proved the account").into());
+        }
+        if !self.factory {
+            let text = "the plug is not bound to the TP-Link account and offers a factory login, which any host could \
+                        offer as well; add the plug in the Tapo app, or write \"factory: true\" in nodes.yaml";
+            return Err(Fault::new(Kind::Refused, text));
+        }
+        Ok(())
+    }
+
+    /// Whether what says that it has this MAC address may be the plug.
+    pub fn is_own(&self, mac: Option<MacAddress>) -> Result<(), Fault> {
+        match (self.mac, self.shown_mac, mac) {
+            (Some(ours), _, Some(theirs)) if ours != theirs => {
+                Err(Fault::new(Kind::Stranger, format!("another plug ({theirs}) answers, not {ours}")))
+            }
+            (None, Some(ours), Some(theirs)) if ours != theirs => {
+                Err(self.trust.distrust(&format!("its MAC address is {theirs}, and before {ours}")).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// What the login before found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,8 +132,8 @@ pub(super) struct Session {
     expires: Mono,
     /// The plug has answered in it, so when it goes it was taken.
     pub used: bool,
-    /// It was seen that this is the configured plug, or none is configured.
-    pub vouched: bool,
+    /// What the plug showed in it, once its identity was read.
+    pub shown: Option<Proven>,
     /// Requests in a row that were not answered: nobody knows whether the plug has taken their numbers.
     unsure: u32,
     /// The guess: a plug that does not answer has taken the number of the request all the same. A refusal corrects it,
@@ -71,7 +163,7 @@ impl Session {
             variant,
             expires: wire.context.clock.now().mono + life,
             used: false,
-            vouched: false,
+            shown: None,
             unsure: 0,
             took: false,
         }
@@ -93,7 +185,31 @@ impl Session {
 
     /// The plug took a factory login: it is not bound to the account.
     pub const fn unbound(&self) -> bool {
-        matches!(&self.variant, Variant::Klap(session) if session.unbound)
+        match &self.variant {
+            Variant::Klap(session) => session.unbound,
+            Variant::Tpap(session) => session.unbound,
+            Variant::Passthrough(_) => false,
+        }
+    }
+
+    /// How what is answered in it is proved.
+    pub const fn proof(&self) -> Proof {
+        match &self.variant {
+            Variant::Klap(session) => session.proof(),
+            Variant::Tpap(session) => session.proof(),
+            Variant::Passthrough(_) => Proof::Claimed,
+        }
+    }
+
+    /// What it proves of the protocol; nothing when any host could have made the login.
+    pub fn proven(&self) -> Option<Protocol> {
+        let protocol = match &self.variant {
+            _ if self.unbound() => return None,
+            Variant::Klap(_) => TapoProtocol::Klap,
+            Variant::Passthrough(_) => TapoProtocol::Passthrough,
+            Variant::Tpap(_) => TapoProtocol::Tpap,
+        };
+        Some(protocol.named(self.protocol()))
     }
 
     /// Whether it is worth going on with it after an answer that did not come.
@@ -152,13 +268,18 @@ impl Session {
     }
 }
 
-/// Logs in with the variant that the plug speaks now.
-pub(super) async fn log_in(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Session, Fault> {
+/// Logs in with the variant that the plug speaks now, if the rules allow it.
+pub(super) async fn log_in(
+    wire: &mut Wire,
+    account: &Account,
+    hint: &mut Hint,
+    rules: &Rules,
+) -> Result<Session, Fault> {
     wire.context.meters.handshake();
     let outer = std::mem::replace(&mut wire.op, "login");
-    let result = match by_hint(wire, account, hint).await {
+    let result = match by_hint(wire, account, hint, rules).await {
         Ok(Some(variant)) => Ok(variant),
-        Ok(None) => negotiate(wire, account, hint).await,
+        Ok(None) => negotiate(wire, account, hint, rules).await,
         Err(fault) => Err(fault),
     };
     wire.op = outer;
@@ -167,32 +288,41 @@ pub(super) async fn log_in(wire: &mut Wire, account: &Account, hint: &mut Hint) 
     Ok(session)
 }
 
-/// Tries first what the last login found. `None`: the plug speaks something else now.
-async fn by_hint(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Option<Variant>, Fault> {
+/// Tries first what the last login found. `None`: the plug speaks something else now, or must.
+async fn by_hint(wire: &mut Wire, account: &Account, hint: &mut Hint, rules: &Rules) -> Result<Option<Variant>, Fault> {
     match hint {
         // Negotiation begins with KLAP anyway.
         Hint::None | Hint::Klap => Ok(None),
-        Hint::Tpap(terms) => match tpap::log_in(wire, account, terms).await? {
-            tpap::Login::Session(session) => Ok(Some(Variant::Tpap(session))),
-            tpap::Login::Other(_) => Ok(None),
-        },
-        Hint::Passthrough(form) => match passthrough::greet(wire).await? {
-            passthrough::Greeting::Hello(hello) => {
-                let (variant, form) = through(wire, account, hello, *form).await?;
-                *hint = Hint::Passthrough(form);
-                Ok(Some(variant))
+        Hint::Tpap(terms) if rules.allow(TapoProtocol::Tpap).is_ok() => {
+            match tpap::log_in(wire, account, terms, rules).await? {
+                tpap::Login::Session(session) => Ok(Some(Variant::Tpap(session))),
+                tpap::Login::Other(_) => Ok(None),
             }
-            passthrough::Greeting::Other(_) => Ok(None),
-        },
+        }
+        Hint::Passthrough(form) if rules.allow(TapoProtocol::Passthrough).is_ok() => {
+            match passthrough::greet(wire).await? {
+                passthrough::Greeting::Hello(hello) => {
+                    let (variant, form) = through(wire, account, hello, *form).await?;
+                    *hint = Hint::Passthrough(form);
+                    Ok(Some(variant))
+                }
+                passthrough::Greeting::Other(_) => Ok(None),
+            }
+        }
+        Hint::Tpap(_) | Hint::Passthrough(_) => Ok(None),
     }
 }
 
-/// KLAP, which most plugs speak and which tells most with one request; then what its answer points to.
-async fn negotiate(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Variant, Fault> {
-    let was_klap = std::mem::take(hint) == Hint::Klap;
-    let (to_klap, odd) = match klap::greet(wire, account).await? {
+/// KLAP, which most plugs speak and which tells most with one request; then what its answer points to. The plug is asked
+/// in what proves nothing only when it knows nothing else.
+async fn negotiate(wire: &mut Wire, account: &Account, hint: &mut Hint, rules: &Rules) -> Result<Variant, Fault> {
+    let was_klap = std::mem::take(hint) == Hint::Klap || rules.rank == TapoProtocol::Klap.rank();
+    if rules.allow(TapoProtocol::Klap).is_err() && rules.allow(TapoProtocol::Passthrough).is_err() {
+        return tpap_alone(wire, account, hint, rules).await;
+    }
+    let (to_klap, odd) = match klap_greeting(wire, account, rules).await? {
         klap::Greeting::Hello(hello) => return by_klap(wire, hint, hello).await,
-        klap::Greeting::Forbidden => return without_third_parties(wire, account, hint).await,
+        klap::Greeting::Forbidden => return without_third_parties(wire, account, hint, rules).await,
         // Garbage from a plug that spoke KLAP a while ago says nothing about its variant yet.
         klap::Greeting::Odd(words) if was_klap => {
             return Err(Fault::garbled(format!("handshake1 brought {words}")));
@@ -200,6 +330,15 @@ async fn negotiate(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Resul
         klap::Greeting::Odd(words) => (words, true),
         klap::Greeting::Other(words) => (words, false),
     };
+    let to_tpap = match tpap::probe(wire).await {
+        Ok(tpap::Probe::Terms(terms)) => return by_tpap(wire, account, hint, terms, rules).await,
+        Ok(tpap::Probe::Klap) => "that it wants KLAP".into(),
+        Ok(tpap::Probe::Other(words)) => words,
+        // Old plugs may bear no such question.
+        Err(fault) if matches!(fault.kind, Kind::Garbled | Kind::Unanswered) => fault.text,
+        Err(fault) => return Err(fault),
+    };
+    rules.allow(TapoProtocol::Passthrough)?;
     let to_passthrough = match passthrough::greet(wire).await? {
         passthrough::Greeting::Hello(hello) => {
             let (variant, form) = through(wire, account, hello, passthrough::Form::V1).await?;
@@ -208,17 +347,38 @@ async fn negotiate(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Resul
         }
         passthrough::Greeting::Other(words) => words,
     };
-    let to_tpap = match tpap::probe(wire).await? {
-        tpap::Probe::Terms(terms) => return by_tpap(wire, account, hint, terms).await,
-        tpap::Probe::Klap => "that it wants KLAP".into(),
-        tpap::Probe::Other(words) => words,
-    };
     let text = format!(
-        "no way to log in: handshake1 (KLAP) brought {to_klap}, handshake (securePassthrough) {to_passthrough}, \
-         discover (TPAP) {to_tpap}; check that the address is that of a Tapo plug, and that in the Tapo app \
+        "no way to log in: handshake1 (KLAP) brought {to_klap}, discover (TPAP) {to_tpap}, handshake \
+         (securePassthrough) {to_passthrough}; check that the address is that of a Tapo plug, and that in the Tapo app \
          Third-Party Compatibility is on"
     );
     Err(Fault::new(if odd { Kind::Garbled } else { Kind::Unspoken }, text))
+}
+
+/// The first half of KLAP, where it is allowed; else it counts as not spoken.
+async fn klap_greeting(wire: &mut Wire, account: &Account, rules: &Rules) -> Result<klap::Greeting, Fault> {
+    match rules.allow(TapoProtocol::Klap) {
+        Ok(()) => klap::greet(wire, account, rules).await,
+        Err(fault) => Ok(klap::Greeting::Other(fault.text)),
+    }
+}
+
+/// Nothing but TPAP may be used.
+async fn tpap_alone(wire: &mut Wire, account: &Account, hint: &mut Hint, rules: &Rules) -> Result<Variant, Fault> {
+    let words = match tpap::probe(wire).await? {
+        tpap::Probe::Terms(terms) => return by_tpap(wire, account, hint, terms, rules).await,
+        tpap::Probe::Klap => {
+            rules.allow(TapoProtocol::Klap)?;
+            "that it wants KLAP".into()
+        }
+        tpap::Probe::Other(words) => words,
+    };
+    let text = format!(
+        "no way to log in: discover (TPAP) brought {words}, and nothing that proves less may be used; if the plug was \
+         replaced, or Third-Party Compatibility was switched on, run \"{}\"",
+        rules.trust.command()
+    );
+    Err(Fault::new(Kind::Unspoken, text))
 }
 
 async fn by_klap(wire: &mut Wire, hint: &mut Hint, hello: klap::Hello) -> Result<Variant, Fault> {
@@ -227,13 +387,18 @@ async fn by_klap(wire: &mut Wire, hint: &mut Hint, hello: klap::Hello) -> Result
 }
 
 /// 403 to `handshake1`: TPAP mode, or a plug that lets nobody in.
-async fn without_third_parties(wire: &mut Wire, account: &Account, hint: &mut Hint) -> Result<Variant, Fault> {
+async fn without_third_parties(
+    wire: &mut Wire,
+    account: &Account,
+    hint: &mut Hint,
+    rules: &Rules,
+) -> Result<Variant, Fault> {
     let to_tpap = match tpap::probe(wire).await {
-        Ok(tpap::Probe::Terms(terms)) => return by_tpap(wire, account, hint, terms).await,
-        Ok(tpap::Probe::Klap) => match klap::greet(wire, account).await? {
+        Ok(tpap::Probe::Terms(terms)) => return by_tpap(wire, account, hint, terms, rules).await,
+        Ok(tpap::Probe::Klap) => match klap_greeting(wire, account, rules).await? {
             klap::Greeting::Hello(hello) => return by_klap(wire, hint, hello).await,
             // Seen with the switch on: KLAP is announced and refused. TPAP is all that is left.
-            _ => match by_tpap(wire, account, hint, tpap::Terms::usual()).await {
+            _ => match by_tpap(wire, account, hint, tpap::Terms::usual(), rules).await {
                 Err(fault) if fault.kind == Kind::Unspoken => "KLAP wanted, and handshake1 again 403".into(),
                 result => return result,
             },
@@ -251,8 +416,15 @@ async fn without_third_parties(wire: &mut Wire, account: &Account, hint: &mut Hi
 const TOGGLE: &str = "Third-Party Compatibility is off: switch it off and on again in the Tapo app (Me > Third-Party \
      Services), with the plug connected to the internet";
 
-async fn by_tpap(wire: &mut Wire, account: &Account, hint: &mut Hint, terms: tpap::Terms) -> Result<Variant, Fault> {
-    match tpap::log_in(wire, account, &terms).await? {
+async fn by_tpap(
+    wire: &mut Wire,
+    account: &Account,
+    hint: &mut Hint,
+    terms: tpap::Terms,
+    rules: &Rules,
+) -> Result<Variant, Fault> {
+    rules.allow(TapoProtocol::Tpap)?;
+    match tpap::log_in(wire, account, &terms, rules).await? {
         tpap::Login::Session(session) => {
             *hint = Hint::Tpap(terms);
             Ok(Variant::Tpap(session))

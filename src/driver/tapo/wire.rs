@@ -17,8 +17,10 @@ use crate::driver::http::{Answer, Errand, HttpClient, Post};
 /// answers, a call is over after this many.
 pub(super) const REQUESTS_PER_CALL_MAX: u32 = 16;
 
-/// The only cookie that may be sent back.
+/// The only cookie that may be sent back, also by plugs that set it under their other name.
 const COOKIE_NAME: &str = "TP_SESSIONID";
+/// What some plugs call it when they set it.
+const COOKIE_NAMES: [&str; 2] = [COOKIE_NAME, "SESSIONID"];
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +90,10 @@ pub(super) struct Cookie {
 }
 
 impl Cookie {
-    /// Reads a `Set-Cookie` such as `TP_SESSIONID=AB12;TIMEOUT=86400`.
+    /// Reads a `Set-Cookie` such as `TP_SESSIONID=AB12;TIMEOUT=86400`, or `SESSIONID=...`.
     pub fn parse(text: &str) -> Option<Cookie> {
         let mut parts = text.split(';').filter_map(|part| part.trim().split_once('='));
-        let (_, id) = parts.clone().find(|(name, id)| *name == COOKIE_NAME && !id.is_empty())?;
+        let (_, id) = parts.clone().find(|(name, id)| COOKIE_NAMES.contains(name) && !id.is_empty())?;
         let seconds = parts.find(|(name, _)| name.eq_ignore_ascii_case("TIMEOUT")).map(|(_, seconds)| seconds.parse());
         let mut header = HeaderValue::from_str(&format!("{COOKIE_NAME}={id}")).ok()?;
         header.set_sensitive(true);
@@ -185,6 +187,12 @@ mod tests {
         let life = |text| Cookie::parse(text).and_then(|c| c.timeout).map(|t| t.as_secs());
         assert_eq!(header("TP_SESSIONID=AB12;TIMEOUT=86400").as_deref(), Some("TP_SESSIONID=AB12"));
         assert_eq!(life("TP_SESSIONID=AB12;TIMEOUT=86400"), Some(86400));
+        // Some plugs set it under another name, and want it back under the usual one.
+        assert_eq!(
+            header("SESSIONID=0123456789ABCDEF;TIMEOUT=86400").as_deref(),
+            Some("TP_SESSIONID=0123456789ABCDEF")
+        );
+        assert_eq!(life("SESSIONID=0123456789ABCDEF;TIMEOUT=86400"), Some(86400));
         assert_eq!(life("TP_SESSIONID=AB12; Timeout=1440; Path=/"), Some(1440));
         assert_eq!((header("TP_SESSIONID=A"), life("TP_SESSIONID=A")), (Some("TP_SESSIONID=A".into()), None));
         assert_eq!(life("TP_SESSIONID=A;TIMEOUT=soon"), None);

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use super::config::{PlugConfig, Variant};
-use super::fault::{Kind, Seen};
+use super::fault::{Forgery, Kind, Seen};
 use super::http::{Request, Response};
 use super::ledger::Counters;
 use crate::clock::{Mono, Now, secret_bytes};
@@ -149,6 +149,51 @@ impl Seal {
             Seal::Passthrough(seal) => seal.close(answer),
             Seal::Tpap(seal) => seal.close(text.as_bytes()),
         }
+    }
+}
+
+impl Seal {
+    /// What a rogue makes of the answer.
+    pub fn forge(&self, mut answer: Value, forgery: Forgery) -> Response {
+        let lies: &[(&str, Value)] = match forgery {
+            Forgery::Replay | Forgery::Clear => &[("device_on", json!(false))],
+            Forgery::OtherDevice => &[("device_id", json!("0".repeat(40))), ("mac", json!("02-00-5E-00-00-99"))],
+        };
+        rewrite(&mut answer, lies, 0);
+        match (forgery, self) {
+            (Forgery::OtherDevice, _) => self.close(&answer),
+            (Forgery::Clear, Seal::Passthrough(_)) => {
+                Response::json(&json!({"error_code": 0, "result": {"response": answer}}))
+            }
+            (Forgery::Clear, _) => Response::json(&answer),
+            (Forgery::Replay, _) => {
+                let mut response = self.close(&answer);
+                // The signature of KLAP, and the number of TPAP, stand in front.
+                if let Some(first) = response.body.first_mut() {
+                    *first ^= 1;
+                }
+                response
+            }
+        }
+    }
+}
+
+/// Puts these values in the place of those under the same keys, however deep.
+fn rewrite(value: &mut Value, lies: &[(&str, Value)], depth: usize) {
+    if depth > 4 * NESTING_MAX {
+        return;
+    }
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match lies.iter().find(|(name, _)| name == key) {
+                    Some((_, lie)) => *value = lie.clone(),
+                    None => rewrite(value, lies, depth + 1),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| rewrite(value, lies, depth + 1)),
+        _ => {}
     }
 }
 

@@ -2,11 +2,14 @@
 
 #![no_main]
 
+use std::time::{Duration, Instant};
+
 use libfuzzer_sys::fuzz_target;
 use plugfish::driver::amt::fuzz;
 use plugfish::driver::amt::wsman::{self, Request};
 
 fuzz_target!(|reply: &[u8]| {
+    let start = Instant::now();
     fuzz::is_shown(reply);
     let _ = wsman::enumerated(reply);
     let _ = wsman::identity(reply);
@@ -28,4 +31,6 @@ fuzz_target!(|reply: &[u8]| {
         assert_eq!(wsman::instance(written.as_bytes()).as_ref(), Ok(instance), "{written}");
     }
     fuzz::instances(&instances);
+    // The law of time: some passes over 8 KB, with a margin for busy cores.
+    assert!(start.elapsed() < Duration::from_secs(1), "{} bytes took {:?}", reply.len(), start.elapsed());
 });

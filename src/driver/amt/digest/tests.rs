@@ -138,6 +138,7 @@ fn what_cannot_be_answered_says_why() {
         ("Digest", Malformed),
         ("Digest realm=\"r\"", Malformed),
         ("Digest nonce=\"n\"", Malformed),
+        (&format!("Digest realm=\"{}\", nonce=n", "r".repeat(REALM_BYTES_MAX + 1)), Malformed),
         ("Digest realm=\"r\", nonce=\"\"", Malformed),
         ("Digest realm=\"r\", nonce=\"n", Malformed),
         ("Digest realm=\"r, nonce=n", Malformed),

@@ -121,19 +121,27 @@ async fn other_logins_than_digest_are_not_answered() {
 }
 
 #[tokio::test]
-async fn a_stranger_gets_no_proof() {
+async fn what_answers_without_a_login_is_not_believed() {
     let (fake, mut wsman) = machine().await;
-    wsman.pin_realm(Some(REALM.into()));
+    fake.trouble(&[Trouble::Status(200, fixture("get-power"))]);
+    let fault = read(&mut wsman).await.unwrap_err();
+    assert_eq!((fault.class(), fake.machine().seen.len()), (FailureClass::Protocol, 1), "{fault}");
     read(&mut wsman).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_realm_than_the_one_on_record_gets_no_proof() {
+    let (fake, mut wsman) = machine().await;
+    read(&mut wsman).await.unwrap();
+    let trust = wsman.context().trust.clone();
+    trust.prove(&wsman.shown(None)).await.unwrap();
     fake.machine().realm = "Digest:00000000000000000000000000000000";
     wsman.forget();
     let fault = read(&mut wsman).await.unwrap_err();
-    assert_eq!((&fault.kind, fault.class()), (&Kind::Stranger, FailureClass::Unreachable), "{fault}");
-    assert_eq!(wsman.realm(), Some("Digest:00000000000000000000000000000000"));
+    assert_eq!((&fault.kind, fault.class()), (&Kind::Distrusted, FailureClass::Distrusted), "{fault}");
+    assert!(fault.text.contains("plugfish trust node-1 --reset") && fault.text.contains("Digest:0000"), "{fault}");
     assert_eq!(fake.machine().seen.len(), 3);
     assert!(fake.machine().seen[2].login("response").is_none());
-    wsman.pin_realm(None);
-    read(&mut wsman).await.unwrap();
 }
 
 #[tokio::test]

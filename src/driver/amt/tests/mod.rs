@@ -49,7 +49,14 @@ pub fn context(metrics: &Arc<Metrics>) -> DeviceContext {
 
 pub fn config(port: u16, password: &str) -> AmtConfig {
     let password = SecretString::from(password);
-    AmtConfig { host: "127.0.0.1".into(), port: Some(port), tls: Tls::Off, username: "admin".into(), password }
+    AmtConfig {
+        host: "127.0.0.1".into(),
+        port: Some(port),
+        tls: Tls::Off,
+        username: "admin".into(),
+        password,
+        uuid: None,
+    }
 }
 
 /// A machine with these answers, and a connection to it.

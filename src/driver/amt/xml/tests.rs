@@ -120,23 +120,22 @@ fn hostile(bytes: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The law of time: twice the bytes cost about twice the time, and the longest answer far less than a poll. The margins are
-/// for busy cores; what is quadratic misses them by a factor of ten and more.
+/// The law of time: twice the bytes cost about twice the time (what is quadratic costs four times as much), and the longest
+/// answer far less than a poll. On busy cores a measurement may be off, so each has some tries to keep the law.
 #[test]
 fn the_work_for_each_byte_is_bounded() {
     let clock = Clock::system();
     let took = |text: &str| {
-        let once = || {
-            let start = clock.now().mono;
-            let _ = read(text);
-            clock.now().mono.since(start)
-        };
-        (0..3).map(|_| once()).min().unwrap()
+        let start = clock.now().mono;
+        let _ = read(text);
+        clock.now().mono.since(start)
     };
     for ((name, whole), (_, half)) in hostile(XML_BYTES_MAX).into_iter().zip(hostile(XML_BYTES_MAX / 2)) {
-        let (whole, half) = (took(&whole), took(&half));
-        assert!(whole < Duration::from_secs(3), "{name}: {whole:?}");
-        assert!(whole < half * 5 + Duration::from_millis(100), "{name}: {half:?}, then {whole:?}");
+        let keeps = |(half, whole): &(Duration, Duration)| {
+            *whole < Duration::from_secs(3) && *whole < *half * 3 + Duration::from_millis(30)
+        };
+        let tries: Vec<_> = (0..10).map(|_| (took(&half), took(&whole))).take_while(|times| !keeps(times)).collect();
+        assert!(tries.len() < 10, "{name}: {tries:?}");
     }
 }
 

@@ -13,7 +13,9 @@ fn account() -> Account {
 pub fn greets(bytes: &[u8]) {
     let Some((status, body)) = bytes.split_first_chunk::<2>() else { return };
     let reply = Reply { status: u16::from_be_bytes(*status), cookie: None, body: body.to_vec() };
-    if let Ok(Greeting::Hello(hello)) = greeting(&account(), LOCAL, reply) {
+    if let Ok(Greeting::Hello(hello)) =
+        greeting(&account(), &Rules::of_first_contact(clock::Clock::system()), LOCAL, reply)
+    {
         let proof = hello.known.version.plug_proof(&LOCAL, &hello.remote, &hello.known.account);
         assert_eq!(body, [hello.remote.as_slice(), &proof].concat());
     }

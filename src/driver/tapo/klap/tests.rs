@@ -15,6 +15,10 @@ fn account(vector: &Value) -> Account {
     Account { username: text("username"), password: text("password").into() }
 }
 
+fn rules() -> Rules {
+    Rules::of_first_contact(clock::Clock::system())
+}
+
 #[test]
 fn the_vectors_of_both_versions() {
     for (name, version) in [("klap_v1", Version::V1), ("klap_v2", Version::V2)] {
@@ -26,7 +30,7 @@ fn the_vectors_of_both_versions() {
 
         let body = hex::decode(text("handshake1_response_body")).unwrap();
         assert_eq!(body[..16], remote);
-        let known = recognise(&account(vector), &local, &remote, &body[16..].try_into().unwrap()).unwrap();
+        let known = recognise(&account(vector), &rules(), &local, &remote, &body[16..].try_into().unwrap()).unwrap();
         assert_eq!((known.version, known.unbound), (version, false));
         let proof = version.our_proof(&local, &remote, &hash);
         assert_eq!(hex::encode(proof), text("handshake2_request_body"));
@@ -86,7 +90,7 @@ proptest! {
         let account = account(&vectors()["klap_v2"]);
         let opened = Cipher::new(&[1; 16], &[2; 16], &[3; 32]).open(seq, &body);
         prop_assert!(opened.is_none_or(|(_, signed)| !signed));
-        let greeting = greeting(&account, [0; 16], Reply { status, cookie: None, body });
+        let greeting = greeting(&account, &rules(), [0; 16], Reply { status, cookie: None, body });
         prop_assert!(!matches!(greeting, Ok(Greeting::Hello(_))));
     }
 }

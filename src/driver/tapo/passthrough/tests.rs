@@ -50,11 +50,14 @@ fn the_vectors_of_login_and_request() {
 }
 
 #[test]
-fn answers_in_clear_are_read_as_text_and_as_they_are() {
+fn of_an_answer_in_clear_nothing_is_believed_but_an_error() {
     let keys = keys(&vectors()["passthrough"]);
-    let inner = json!({ "error_code": 0 });
-    for response in [inner.clone(), inner.to_string().into()] {
-        assert_eq!(keys.unwrap(&json!({ "result": { "response": response } })), Some(inner.clone()));
+    let off = json!({ "error_code": 0, "result": { "device_on": false } });
+    let error = json!({ "error_code": 9999, "result": { "device_on": false } });
+    for (inner, read) in [(off, None), (error, Some(json!({ "error_code": 9999 })))] {
+        for response in [inner.clone(), inner.to_string().into()] {
+            assert_eq!(keys.unwrap(&json!({ "result": { "response": response } })), read);
+        }
     }
     assert_eq!(keys.unwrap(&json!({ "result": { "response": "AAAA" } })), None);
     assert_eq!(keys.unwrap(&json!({ "result": {} })), None);

@@ -78,7 +78,10 @@ async fn a_slow_plug_is_waited_for() {
     let mut bench = Bench::new(Plug::new(klap())).await;
     bench.fake.trouble("", 9, Trouble::Delay(Duration::from_millis(300)));
     bench.set(Power::On).await.unwrap();
-    assert_eq!(bench.fake.names(), ["handshake1", "handshake2", "component_nego", "set_device_info"]);
+    assert_eq!(
+        bench.fake.names(),
+        ["handshake1", "handshake2", "component_nego", "get_device_info", "set_device_info"]
+    );
 }
 
 #[tokio::test]
@@ -98,7 +101,7 @@ async fn a_plug_that_asks_for_rest_gets_it_once() {
         bench.set(Power::On).await.unwrap();
         let seen = std::mem::take(&mut bench.fake.plug().seen);
         let names: Vec<String> = seen.iter().map(fake::Seen::name).collect();
-        assert_eq!(names, ["set_device_info", "handshake1", "handshake2", "set_device_info"]);
+        assert_eq!(names, ["set_device_info", "handshake1", "handshake2", "get_device_info", "set_device_info"]);
         assert!(seen[1].at.since(seen[0].at) >= rest);
         bench.fake.trouble("set_device_info", 2, trouble);
         assert_fails(bench.set(Power::Off).await, FailureClass::Busy, "asks for rest");

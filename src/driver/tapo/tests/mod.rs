@@ -8,6 +8,7 @@ mod finding;
 mod logins;
 mod pace;
 mod readings;
+mod rogues;
 mod sessions;
 mod speech;
 mod strips;
@@ -21,11 +22,13 @@ use secrecy::SecretString;
 use self::fake::{FakePlug, Plug, Trouble};
 use self::speech::{PASSWORD, USER, klap, klap_with, passthrough, tpap};
 use super::connection::Timing;
-use super::{Plugs, TapoConfig, TapoPlug};
+use super::{Plugs, TapoConfig, TapoPlug, TapoProtocol};
+use crate::driver::DeviceContext;
 use crate::driver::http::Deadlines;
 pub use crate::driver::tests::{context, no_pace};
 use crate::node::device::{DeviceError, FailureClass, Notice, Observation, PowerDevice};
 use crate::node::pace::Pace;
+use crate::node::trust::DeviceTrust;
 use crate::node::{BootOverride, Order, Power};
 use crate::telemetry::Metrics;
 
@@ -56,6 +59,8 @@ pub fn config(port: u16) -> TapoConfig {
         password: SecretString::from(PASSWORD),
         mac: None,
         outlet: None,
+        protocols: TapoProtocol::ALL.to_vec(),
+        factory: false,
         // Nobody answers there.
         discovery_port: 9,
     }
@@ -67,6 +72,8 @@ pub struct Bench {
     pub device: TapoPlug,
     pub metrics: Arc<Metrics>,
     pub plugs: Plugs,
+    config: TapoConfig,
+    context: DeviceContext,
 }
 
 impl Bench {
@@ -79,8 +86,20 @@ impl Bench {
         let (mut config, mut timing) = (config(fake.port), quick());
         change(&mut config, &mut timing);
         let (metrics, plugs) = (Metrics::new(), Plugs::new(timing));
-        let device = plugs.open(&config, context("node-1", no_pace(), &metrics));
-        Bench { fake, device, metrics, plugs }
+        let context = context("node-1", no_pace(), &metrics);
+        let device = plugs.open(&config, context.clone());
+        Bench { fake, device, metrics, plugs, config, context }
+    }
+
+    /// Nothing is left but what is on record.
+    pub fn restart(&mut self) {
+        self.plugs = Plugs::new(quick());
+        self.device = self.plugs.open(&self.config, self.context.clone());
+    }
+
+    /// What is on record of the plug.
+    pub fn trust(&self) -> &DeviceTrust {
+        &self.context.trust
     }
 
     /// As [`Bench::new`], for tests that wait for a deadline.

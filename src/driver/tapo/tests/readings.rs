@@ -148,12 +148,75 @@ async fn what_is_wrong_with_a_plug_is_told() {
 }
 
 #[tokio::test]
-async fn another_plug_at_the_address_is_told() {
-    let mut bench = Bench::warm(Plug::new(klap())).await;
-    bench.fake.plug().info["mac"] = "AA-BB-CC-DD-EE-77".into();
+async fn another_plug_at_the_address_is_neither_believed_nor_switched() {
+    for (key, value) in [("mac", "AA-BB-CC-DD-EE-77"), ("device_id", "80220099")] {
+        let mut bench = Bench::warm(Plug::new(klap())).await;
+        bench.fake.plug().info[key] = value.into();
+        let words = "plugfish trust node-1 --reset";
+        assert_fails(bench.read().await, FailureClass::Distrusted, words);
+        // With a session, without one, and after a restart.
+        assert_fails(bench.set(Power::On).await, FailureClass::Distrusted, words);
+        bench.device.forget_session();
+        assert_fails(bench.set(Power::On).await, FailureClass::Distrusted, words);
+        bench.restart();
+        assert_fails(bench.set(Power::On).await, FailureClass::Distrusted, words);
+        assert_eq!(bench.fake.plug().switched, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_question_about_energy_that_fails_concerns_itself_alone() {
+    // A P110 that knows no multipleRequest and has no energy to tell.
+    for code in [-1003, -1001, 1003, -1301, 9999, -1501] {
+        let mut bench = Bench::new(Plug::new(klap()).metered(&[])).await;
+        bench.fake.trouble("multipleRequest", 99, Trouble::Code(-1006));
+        bench.fake.trouble("get_e", 99, Trouble::Code(code));
+        bench.fake.trouble("get_current_power", 99, Trouble::Code(code));
+        for power in [Power::On, Power::Off] {
+            bench.set(power).await.unwrap();
+            let seen = bench.read().await.unwrap_or_else(|error| panic!("{code}: {error}"));
+            assert_eq!((seen.power, seen.milliwatts), (Some(power), None), "{code}");
+        }
+        assert_eq!(bench.fake.plug().speech.logins(), 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn an_energy_method_in_a_batch_fails_alone_too() {
+    for code in [-1003, 9999, -1301, -1501] {
+        let mut bench = Bench::new(Plug::new(klap()).metered(&[usage()])).await;
+        bench.fake.trouble("get_emeter", 99, Trouble::Code(code));
+        let seen = bench.read().await.unwrap_or_else(|error| panic!("{code}: {error}"));
+        assert_eq!((seen.power, seen.energy_today_wh), (Some(Power::Off), Some(120)), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn an_energy_question_without_an_answer_leaves_the_state() {
+    for trouble in [Trouble::Close, Trouble::Status(500, "")] {
+        let mut bench = Bench::new(Plug::new(klap()).metered(&[usage()])).await;
+        bench.fake.trouble("multipleRequest", 99, Trouble::Code(-1006));
+        bench.fake.trouble("get_e", 99, trouble);
+        for _ in 0..3 {
+            assert_eq!(bench.read().await.unwrap().power, Some(Power::Off));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_plug_can_carry_is_not_believed_and_passes() {
+    let wrapped = [
+        ("get_emeter_data", json!({ "power_mw": 4_294_924_798_u64 })),
+        ("get_energy_usage", json!({ "today_energy": 4_294_967_290_u64, "current_power": 23_000 })),
+    ];
+    let plug = Plug::new(klap()).metered(&wrapped);
+    let mut bench = Bench::with(plug, |_, timing| timing.usage_every = Duration::ZERO).await;
     let seen = bench.read().await.unwrap();
-    let text = &notice(&seen, "another-plug").unwrap().text;
-    assert!(text.contains("aa:bb:cc:dd:ee:77") && text.contains("mac: aa:bb:cc:dd:ee:01"), "{text}");
+    assert_eq!((seen.milliwatts, seen.energy_today_wh), (Some(23_000), None), "the next source is asked");
+    bench.fake.plug().answers.retain(|(method, _)| *method == "component_nego");
+    bench.fake.plug().answers.extend([("get_emeter_data", json!({ "power_mw": 4_000_000 })), usage()]);
+    let seen = bench.read().await.unwrap();
+    assert_eq!((seen.milliwatts, seen.energy_today_wh), (Some(4_000_000), Some(120)));
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub struct KlapSide {
     pub account: (String, String),
     /// Says `tpap_preferred: false` to the discover request.
     pub knows_tpap: bool,
+    /// Its answers carry no right signature.
+    pub unsigned: bool,
     half: Option<([u8; 16], [u8; 16])>,
     keys: Option<KlapKeys>,
     pub logins: u32,
@@ -64,6 +66,8 @@ pub struct PassthroughSide {
     pub form2: bool,
     /// Sends the inner answers in clear.
     pub clear: bool,
+    /// Sends those to requests in clear, and that to the login as it should.
+    pub clear_later: bool,
     keys: Option<([u8; 16], [u8; 16])>,
     id: String,
     token: Option<String>,
@@ -230,7 +234,8 @@ impl KlapSide {
         let keys = self.keys.as_ref().unwrap();
         let iv = [keys.iv.as_slice(), &keys.seq.to_be_bytes()].concat().try_into().unwrap();
         let sealed = seal(&keys.key, &iv, answer.to_string().as_bytes());
-        let signature = sha256(&[&keys.sig, &keys.seq.to_be_bytes(), &sealed]);
+        let of = keys.seq.wrapping_sub(i32::from(self.unsigned));
+        let signature = sha256(&[&keys.sig, &of.to_be_bytes(), &sealed]);
         (200, None, [signature.as_slice(), &sealed].concat())
     }
 }
@@ -299,6 +304,9 @@ impl PassthroughSide {
     }
 
     fn say(&self, answer: &Value) -> Answer {
-        self.wrap(answer)
+        match self.clear_later {
+            true => text(json!({ "error_code": 0, "result": { "response": answer } })),
+            false => self.wrap(answer),
+        }
     }
 }

@@ -144,14 +144,66 @@ async fn a_configuration_that_does_not_fit_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn an_outlet_that_has_another_id_is_found_again() {
+async fn an_outlet_that_has_another_id_is_another_outlet() {
     let bench = Bench::new(Plug::new(klap()).strip(&[1, 2], &[])).await;
     let mut device = outlets(&bench, &[1]).remove(0);
     device.read().await.unwrap();
     bench.fake.plug().outlets[1]["device_id"] = "new".into();
     assert!(device.order(Order::On, BootOverride::default()).await.is_err());
+    for _ in 0..2 {
+        let words = "its device id is new, and before 8022000102";
+        assert_fails(device.order(Order::On, BootOverride::default()).await, FailureClass::Distrusted, words);
+        assert_fails(device.read().await, FailureClass::Distrusted, "plugfish trust node-1 --reset");
+    }
+    assert_eq!(bench.fake.plug().switched, 0);
+}
+
+/// What a strip must not be believed: each is told, nothing is switched, and what was known stays.
+#[tokio::test]
+async fn a_list_that_leaves_open_which_outlet_is_where_is_refused() {
+    type Change = fn(&mut Vec<serde_json::Value>);
+    let cases: [(&[u64], Change, &str); 6] = [
+        (&[2, 3], |_| {}, "it lists the positions 2, 3, and says that it has 2 outlets"),
+        (&[1, 2, 2], |_| {}, "two outlets at one position"),
+        (&[1, 3], |_| {}, "it lists the positions 1, 3"),
+        (&[0, 1], |_| {}, "it lists the positions 0, 1"),
+        (&[1, 2], |list| drop(list[1].as_object_mut().unwrap().remove("position")), "at which position each outlet is"),
+        (&[1, 2], |list| list[1]["device_id"] = list[0]["device_id"].clone(), "one outlet twice"),
+    ];
+    for (positions, change, words) in cases {
+        let mut plug = Plug::new(klap()).strip(positions, &[]);
+        change(&mut plug.outlets);
+        let bench = Bench::new(plug).await;
+        for mut device in outlets(&bench, &[0, 1]) {
+            assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Refused, words);
+            assert_fails(device.read().await, FailureClass::Refused, words);
+        }
+        assert_eq!(bench.fake.plug().switched, 0, "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_outlet_is_its_position_whatever_the_list_does_later() {
+    let bench = Bench::new(Plug::new(klap()).strip(&[1, 2, 3], &[])).await;
+    let mut device = outlets(&bench, &[1]).remove(0);
+    device.read().await.unwrap();
+    // The first outlet falls out of the list: what stands in its place is not taken for it.
+    bench.fake.plug().outlets.remove(0);
+    tokio::time::sleep(quick().list_fresh).await;
+    assert_fails(device.read().await, FailureClass::Refused, "it lists the positions 2, 3");
     device.order(Order::On, BootOverride::default()).await.unwrap();
-    assert!(is_on(&bench, 2));
+    assert!(is_on(&bench, 2) && !is_on(&bench, 3), "its id is known");
+}
+
+#[tokio::test]
+async fn a_lamp_on_a_strip_is_no_outlet() {
+    // A P306 lists its night light beside its outlets.
+    let mut plug = Plug::new(klap()).strip(&[1, 2], &[]);
+    plug.outlets[1]["category"] = "plug.powerstrip.sub-bulb".into();
+    let bench = Bench::new(plug).await;
+    let mut device = outlets(&bench, &[1]).remove(0);
+    assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Refused, "is a lamp");
+    assert_eq!(bench.fake.plug().switched, 0);
 }
 
 #[tokio::test]

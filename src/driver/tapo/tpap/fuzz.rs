@@ -30,7 +30,7 @@ fn account() -> Account {
 /// The answer to discover.
 pub fn probes(result: &Value) {
     if let Probe::Terms(terms) = read_probe(result) {
-        let _ = (terms.check().is_ok(), terms.register(&[0; 32]));
+        let _ = (terms.check(&Rules::of_first_contact(clock::Clock::system())).is_ok(), terms.register(&[0; 32]));
         let _ = terms.credential(&account(), result.get("extra_crypt")).is_ok();
         assert_ne!(terms.port, Some(0));
     }
@@ -49,7 +49,7 @@ pub fn offers(result: &Value) {
 
 /// The answer to the second step: a session only for who proved to know the password.
 pub fn ends_login(result: &Value) {
-    if Session::start(result, &PROVED, None).is_ok() {
+    if Session::start(result, &PROVED, &Terms::usual()).is_ok() {
         let confirm = BASE64.decode(result["dev_confirm"].as_str().unwrap()).unwrap();
         assert_eq!(confirm, unhex("dev_confirm"));
     }
@@ -58,7 +58,8 @@ pub fn ends_login(result: &Value) {
 /// The body of an answer: what opens is exactly what would be sealed; returns what is in it.
 pub fn opens(body: &[u8]) -> Option<Vec<u8>> {
     let result = json!({ "dev_confirm": BASE64.encode(unhex("dev_confirm")), "stok": "x", "start_seq": 0x1234_5678 });
-    let mut session = Session::start(&result, &PROVED, None).unwrap_or_else(|fault| unreachable!("{fault:?}"));
+    let mut session =
+        Session::start(&result, &PROVED, &Terms::usual()).unwrap_or_else(|fault| unreachable!("{fault:?}"));
     let plain = session.open(session.seq, body)?;
     assert_eq!(session.seal(&plain), Some((0x1234_5678, body.to_vec())));
     Some(plain)

@@ -14,7 +14,7 @@ fn session() -> Session {
     assert_eq!(key.as_slice(), unhex("session_key"));
     assert_eq!(base.as_slice(), unhex("base_nonce"));
     let seq = counter(vector["start_seq"].as_i64().unwrap()).unwrap();
-    Session { stok: Zeroizing::new("x".into()), port: None, key, base: *base, seq, timeout: None }
+    Session { stok: Zeroizing::new("x".into()), port: None, key, base: *base, seq, timeout: None, unbound: false }
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn the_vector_of_the_factory_passcode() {
     assert_eq!(factory_passcode(mac).unwrap().as_str(), vector["passcode"].as_str().unwrap());
     let result = json!({ "mac": "AABBCCDDEEFF", "tpap": { "tls": 0, "pake": [0] } });
     let terms = Terms::read(&result);
-    assert!(terms.check().is_ok());
+    assert!(terms.check(&Rules::of_first_contact(clock::Clock::system())).is_ok());
     let account = Account { username: String::new(), password: "x".into() };
     assert_eq!(terms.credential(&account, None).unwrap().as_str(), vector["passcode"].as_str().unwrap());
     assert_eq!(terms.register(&[0; 32])["passcode_type"], "default_userpw");

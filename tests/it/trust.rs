@@ -1,0 +1,126 @@
+//! What a device proved is wanted from then on, over restarts, whatever answers in its place; and a person gets through
+//! with another one in one command.
+
+use plugfish::driver::DriverConfig;
+use plugfish::sim::{Action, Binding, Fault, Forgery, Model, Selector, Variant};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::commands::run;
+use crate::rig::{Rig, klap, plug};
+
+const COMMAND: &str = "plugfish trust n --reset";
+
+/// A plug that is on and seen, of which nodes.yaml says no MAC address.
+async fn seen(variant: Variant) -> Rig {
+    let no_mac = |node: &mut plugfish::daemon::NodePlan| {
+        if let DriverConfig::Tapo(config) = &mut node.driver {
+            config.mac = None;
+        }
+    };
+    let rig = Rig::with([plug("n", Model::P110, variant)], no_mac).await;
+    rig.all_seen().await;
+    assert_eq!(rig.power("n").await, "On");
+    rig
+}
+
+/// The node says that its plug is not believed, and how that ends.
+async fn is_distrusted(rig: &Rig) {
+    let told = |system: &Value| system["Status"]["Conditions"].to_string().contains(COMMAND);
+    rig.until(20, || async { told(&rig.system("n").await) }).await;
+    let system = rig.system("n").await;
+    assert_eq!((&system["PowerState"], &system["Status"]["Health"]), (&"On".into(), &"Critical".into()), "{system:#}");
+    let (status, body) = rig.reset("n", "ForceOff").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert!(body.to_string().contains(COMMAND), "{body}");
+}
+
+async fn is_well_and(rig: &Rig, power: &str) {
+    rig.until(20, || async {
+        let system = rig.system("n").await;
+        system["PowerState"] == power && system["Status"]["Health"] == "OK"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_downgrade_gets_no_password_until_a_person_says_so() {
+    let mut rig = seen(Variant::KlapV2).await;
+    rig.plug("n").set_variant(Variant::Passthrough);
+    rig.plug("n").switch(1, false);
+    let logins = rig.plug("n").counters().logins;
+    is_distrusted(&rig).await;
+    rig.restart().await;
+    rig.plug("n").forget_session();
+    is_distrusted(&rig).await;
+    let counters = rig.plug("n").counters();
+    assert_eq!((counters.logins, counters.wrong_passwords), (logins, 0), "nobody logged in there");
+
+    let (code, out, err) = run(&rig, &["trust", "n"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("protocol: KLAP v2") && out.contains("proof: every answer authenticated"), "{out}");
+    let (code, out, err) = run(&rig, &["trust", "n", "--reset"]).await;
+    assert_eq!((code, out.contains("forgotten")), (Some(0), true), "{out}{err}");
+    is_well_and(&rig, "Off").await;
+    let (_, out, _) = run(&rig, &["trust", "n"]).await;
+    assert!(out.contains("protocol: securePassthrough") && out.contains("proof: nothing proved"), "{out}");
+    let log = rig.get("/redfish/v1/Managers/n/LogServices/Log/Entries").await.1.to_string();
+    assert!(log.contains("admin reset what was on record") && log.contains("first contact with Tapo plug at"), "{log}");
+}
+
+#[tokio::test]
+async fn a_blank_account_and_another_plug_are_not_believed() {
+    let rig = seen(Variant::KlapV2).await;
+    rig.plug("n").reconfigure(|config| config.bound = Binding::Blank);
+    rig.plug("n").forget_session();
+    rig.plug("n").switch(1, false);
+    is_distrusted(&rig).await;
+    let rig = seen(Variant::Tpap).await;
+    assert!(rig.plug("n").add_fault(Fault::always(Selector::Any, Action::Forge(Forgery::OtherDevice))));
+    rig.plug("n").switch(1, false);
+    is_distrusted(&rig).await;
+    rig.plug("n").clear_faults();
+    // The pause is that of a device that is not to be used.
+    rig.until(45, || async { rig.power("n").await == "Off" }).await;
+}
+
+#[tokio::test]
+async fn a_forged_off_is_no_observation() {
+    let cases = [
+        (Variant::KlapV2, Forgery::Replay),
+        (Variant::KlapV2, Forgery::Clear),
+        (Variant::Tpap, Forgery::Replay),
+        (Variant::Tpap, Forgery::Clear),
+        (Variant::Passthrough, Forgery::Clear),
+    ];
+    let tries = cases.map(|(variant, forgery)| async move {
+        let rig = seen(variant).await;
+        assert!(rig.plug("n").add_fault(Fault::always(Selector::Any, Action::Forge(forgery))));
+        let failing = |system: &Value| system["Status"]["Health"] != "OK";
+        rig.until(30, || async { failing(&rig.system("n").await) }).await;
+        assert_eq!(rig.power("n").await, "On", "{variant:?} {forgery:?}");
+        rig.plug("n").clear_faults();
+        is_well_and(&rig, "On").await;
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+#[tokio::test]
+async fn only_an_administrator_may_look_and_reset() {
+    let rig = Rig::settled([klap("n")]).await;
+    let (status, trust) = rig.get("/trust/n").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&trust["proved"]["protocol"], &trust["reset"]), (&"KLAP v2".into(), &COMMAND.into()), "{trust:#}");
+    let (status, _) = rig.get("/trust/absent").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    for (name, role) in [("op", "Operator"), ("eye", "ReadOnly")] {
+        let account = serde_json::json!({ "UserName": name, "Password": "correct horse 2", "RoleId": role });
+        let made = rig.request(Method::POST, "/redfish/v1/AccountService/Accounts").json(&account);
+        assert_eq!(rig.send(made).await.0, StatusCode::CREATED);
+        for method in [Method::GET, Method::DELETE] {
+            let request = rig.client.request(method, rig.url("/trust/n")).basic_auth(name, Some("correct horse 2"));
+            assert_eq!(rig.send(request).await.0, StatusCode::FORBIDDEN, "{name}");
+        }
+    }
+    assert_eq!(rig.get("/trust/n").await.1["since"], trust["since"]);
+}
