@@ -3,6 +3,8 @@
 
 #![no_main]
 
+mod law;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -33,7 +35,9 @@ impl Surroundings for Around<'_> {
     }
 }
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| law::linear(bytes, load_twice));
+
+fn load_twice(bytes: &[u8]) {
     let load = || load_in(Path::new(FILE), &Around(bytes));
     match load() {
         Ok(loaded) => {
@@ -51,4 +55,4 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-});
+}
