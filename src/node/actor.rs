@@ -58,6 +58,8 @@ pub enum Ask {
     PatchBoot {
         /// How.
         patch: BootPatch,
+        /// The account's name.
+        by: String,
         /// Only if the node is at one of these change numbers.
         if_match: Option<Vec<u64>>,
         /// Whom to tell when it is durable.
@@ -294,9 +296,9 @@ impl Handler<Ask> for NodeActor {
                 let ticket = self.ticket(answer);
                 self.step(Input::Reset { ticket, reset, by }, ctx);
             }
-            Ask::PatchBoot { patch, if_match, answer } => {
+            Ask::PatchBoot { patch, by, if_match, answer } => {
                 let ticket = self.ticket(answer);
-                self.step(Input::PatchBoot { ticket, patch, if_match }, ctx);
+                self.step(Input::PatchBoot { ticket, patch, by, if_match }, ctx);
             }
             Ask::Reconfigure { spec, device } => match self.device.as_mut() {
                 Some(current) => {

@@ -151,6 +151,28 @@ pub struct LogEntry {
     pub text: String,
 }
 
+/// What a device does when its power comes back after a loss (schema ComputerSystem, `PowerRestorePolicy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PowerRestore {
+    /// It turns the machine on.
+    AlwaysOn,
+    /// It leaves the machine off.
+    AlwaysOff,
+    /// As it was before.
+    LastState,
+}
+
+impl PowerRestore {
+    /// The name as Redfish spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PowerRestore::AlwaysOn => "AlwaysOn",
+            PowerRestore::AlwaysOff => "AlwaysOff",
+            PowerRestore::LastState => "LastState",
+        }
+    }
+}
+
 /// Who a device says it is; every field only if the device said it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -176,6 +198,9 @@ pub struct AboutDevice {
     pub setup: Option<String>,
     /// It measures watts.
     pub meter: bool,
+    /// What its relay does when the mains come back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_restore: Option<PowerRestore>,
     /// The identity of the machine, where the device is part of one. Another one than before is another machine, which
     /// is neither believed nor switched.
     #[serde(skip_serializing_if = "Option::is_none")]

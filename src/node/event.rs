@@ -110,7 +110,12 @@ pub enum Happening {
         until: Wall,
     },
     /// A client changed the boot override.
-    BootChanged(BootOverride),
+    BootChanged {
+        /// What it is now.
+        boot: BootOverride,
+        /// The account's name.
+        by: String,
+    },
     /// The override for one boot was used up by a power on.
     BootConsumed,
     /// The device proves less than it did before: it is neither believed nor switched.
@@ -219,9 +224,10 @@ fn log(node: &NodeId, what: &Happening) {
         Happening::LoginRefused { why, until } => {
             tracing::error!(event = "login_refused", node, until = %until, "{why}; not trying again before {until}");
         }
-        Happening::BootChanged(boot) => tracing::info!(
+        Happening::BootChanged { boot, by } => tracing::info!(
             event = "boot_changed",
             node,
+            by,
             target = boot.target.name(),
             enabled = boot.enabled.name(),
             mode = boot.mode.name(),

@@ -22,8 +22,7 @@ use super::view::{NodeView, ViewCell};
 use super::{BootPatch, NodeId, NodeSpec, Refusal, ResetType};
 use crate::clock::{Clock, Mono};
 
-/// First polls of a starting fleet are this far apart, so that a rack is not asked all at once; closer where the poll
-/// interval would not be enough for all.
+/// First polls of a starting fleet are this far apart; closer where the poll interval would not be enough for all.
 const FIRST_POLL_GAP: Duration = Duration::from_millis(20);
 
 /// The pause before an actor that fell is built anew; it doubles with each further fall ...
@@ -151,9 +150,10 @@ impl Fleet {
         &self,
         entry: &NodeEntry,
         patch: BootPatch,
+        by: String,
         if_match: Option<Vec<u64>>,
     ) -> Result<(), Refusal> {
-        self.ask(entry, |answer| Ask::PatchBoot { patch, if_match, answer }).await
+        self.ask(entry, |answer| Ask::PatchBoot { patch, by, if_match, answer }).await
     }
 
     /// Forgets what is on record of the device. `Ok` means that this is durable.
@@ -179,12 +179,11 @@ impl Fleet {
 
     fn send(&self, entry: &NodeEntry, ask: Ask) -> Result<(), Refusal> {
         let actor = entry.actor.load();
-        let node = || entry.id.clone();
         match actor.as_ref().map(|actor| actor.try_send(ask)) {
             Some(Ok(())) => Ok(()),
-            _ if self.stopping.load(Ordering::Relaxed) => Err(Refusal::Stopping { node: node() }),
+            _ if self.stopping.load(Ordering::Relaxed) => Err(Refusal::Stopping { node: entry.id.clone() }),
             // Full, or fallen and about to be built anew, or taken out of the configuration a moment ago.
-            _ => Err(Refusal::Overloaded { node: node() }),
+            _ => Err(Refusal::Overloaded { node: entry.id.clone() }),
         }
     }
 }

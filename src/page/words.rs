@@ -44,11 +44,11 @@ pub fn tell(what: &Happening) -> Option<(Tone, String)> {
         Happening::TrustLearned { text } => (Plain, text.clone()),
         Happening::TrustReset { by, text } => (Warn, format!("{by} reset {text}")),
         Happening::DeviceFound => (Good, "the device answers again".into()),
-        Happening::BootChanged(boot) if boot.enabled == BootEnabled::Disabled => {
-            (Plain, "the boot override was taken away".into())
+        Happening::BootChanged { boot, by } if boot.enabled == BootEnabled::Disabled => {
+            (Plain, format!("the boot override was taken away by {by}"))
         }
-        Happening::BootChanged(boot) => {
-            (Plain, format!("boot override: {}, {}", boot.target.name(), boot.enabled.name()))
+        Happening::BootChanged { boot, by } => {
+            (Plain, format!("boot override: {}, {}, set by {by}", boot.target.name(), boot.enabled.name()))
         }
         Happening::BootConsumed => (Plain, "the boot override for one boot was used up".into()),
         Happening::Noticed { text } => (Warn, text.clone()),

@@ -5,7 +5,7 @@ use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use super::accounts::matches;
-use super::body::{Bad, Body, choice, flag, text};
+use super::body::{Bad, Body, choice, clip, flag, text};
 use super::event_service::SEVERITIES;
 use super::events::destination::{LOCAL, names_local};
 use super::events::record::{EVENT_TYPES, FORMAT, REGISTRIES, RESOURCE_TYPES};
@@ -109,6 +109,9 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
             if !object.contains_key(name) {
                 return Err(Fault::bad_request("CreateFailedMissingReqProperties", &[name]));
             }
+        }
+        if let Some(protocol) = object.get("Protocol").and_then(Value::as_str).filter(|name| is_elsewhere(name)) {
+            return Err(not_delivered_by(protocol));
         }
         let nothing = Map::new();
         let mut body = Body::of(object, &nothing);
@@ -280,6 +283,21 @@ fn destination_uri(value: &Value) -> Result<String, Bad> {
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     let fits = matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain;
     if fits { Ok(text) } else { Err(Bad::Format) }
+}
+
+/// Protocols that the schema has, and that are not spoken here.
+fn is_elsewhere(protocol: &str) -> bool {
+    ["SNMP", "Syslog", "SMTP"].iter().any(|begin| protocol.starts_with(begin))
+}
+
+fn not_delivered_by(protocol: &str) -> Fault {
+    let mut message = Message::base("PropertyValueNotInList", &[&clip(protocol), "Protocol"]).about("Protocol");
+    message.advise(&format!(
+        "Events are not sent by {}: only by HTTP or HTTPS POST. Set Protocol to Redfish, and Destination to the URL of a listener; \
+         for syslog, send the log of plugfish itself on.",
+        clip(protocol)
+    ));
+    Fault::new(400, message)
 }
 
 fn only(value: &'static str) -> impl Fn(&Value) -> Result<(), Bad> {

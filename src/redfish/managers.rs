@@ -1,6 +1,7 @@
 //! Schema Manager: the device that switches a node, and this service in front of it.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::message::Fault;
 use super::resource::{self, MANAGERS, Resource, link};
@@ -20,6 +21,7 @@ pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let uri = resource::manager(&view.id);
     let properties = json!({
         "ManagerType": "BMC",
+        "UUID": Uuid::new_v5(&seen.service.uuid, format!("manager:{}", view.id).as_bytes()).to_string(),
         "Description": format!("{}, spoken for by plugfish {}", view.device, env!("CARGO_PKG_VERSION")),
         "ServiceEntryPointUUID": seen.service.uuid.to_string(),
         "Manufacturer": about.and_then(|about| about.manufacturer.clone()),

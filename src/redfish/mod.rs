@@ -36,7 +36,9 @@ pub mod service_root;
 pub mod sessions;
 pub mod simple_storage;
 pub mod systems;
+mod tags;
 pub mod task_service;
+pub mod update_service;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -49,13 +51,16 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::http::auth::{Access, Caller, Privilege};
+use crate::http::bodies::Bodies;
 use crate::http::tls::Certificate;
+use crate::http::turns::Turns;
 use crate::node::fleet::{Fleet, NodeEntry, Table};
 use crate::node::view::NodeView;
 use crate::recorder::FlightRecorder;
 use crate::telemetry::Metrics;
 use events::Events;
 use message::Fault;
+use rendered::Rendered;
 use resource::Resource;
 
 /// What all handlers need.
@@ -76,6 +81,10 @@ pub struct Service {
     pub events: Arc<Events>,
     /// The certificate that is served with; `None` without TLS.
     pub certificate: Option<Arc<Certificate>>,
+    /// The large bodies on their way.
+    pub bodies: Arc<Bodies>,
+    /// Whose turn it is to read what is made of all nodes.
+    pub turns: Turns<Result<Rendered, Fault>>,
     /// The last exchanges with each device.
     pub recorder: Arc<FlightRecorder>,
 }
@@ -164,8 +173,10 @@ impl Payload {
 pub enum Document {
     /// A resource.
     Resource(Resource),
-    /// JSON that is no resource.
+    /// JSON that is not a resource.
     Json(Value),
+    /// The same as text: of what is large there is no tree in memory.
+    Text(Vec<u8>),
     /// XML.
     Xml(String),
 }
@@ -282,6 +293,11 @@ impl Route {
         }
     }
 
+    /// What it shows is made of all nodes, and more of them than links.
+    fn is_of_all(&self) -> bool {
+        self.path == "/status"
+    }
+
     /// It is about the one node that its path names.
     fn is_of_node(&self) -> bool {
         OF_NODES.iter().any(|path| self.path.starts_with(path))
@@ -294,8 +310,14 @@ impl Route {
 }
 
 /// What the URLs begin with that are about one node.
-const OF_NODES: [&str; 5] =
-    ["/redfish/v1/Systems/{}", "/redfish/v1/Managers/{}", "/redfish/v1/Chassis/{}", "/status/{}", "/trace/{}"];
+const OF_NODES: [&str; 6] = [
+    "/redfish/v1/Systems/{}",
+    "/redfish/v1/Managers/{}",
+    "/redfish/v1/Chassis/{}",
+    "/status/{}",
+    "/trace/{}",
+    "/trust/{}",
+];
 
 /// Every URL of the service.
 pub static SITEMAP: &[Route] = &[
@@ -331,6 +353,7 @@ pub static SITEMAP: &[Route] = &[
     shows("/redfish/v1/Managers/{}/LogServices/{}/Entries/{}", fresh!(log_services::entry)),
     shows("/redfish/v1/Chassis", fresh!(chassis::collection)),
     shows("/redfish/v1/Chassis/{}", Read::Node(chassis::chassis)),
+    acts("/redfish/v1/Chassis/{}/Actions/Chassis.Reset", Privilege::ConfigureComponents, systems::reset_chassis),
     shows("/redfish/v1/Chassis/{}/Drives", Read::Node(drives::collection)),
     shows("/redfish/v1/Chassis/{}/Drives/{}", Read::Node(drives::drive)),
     shows("/redfish/v1/Chassis/{}/Power", Read::Node(chassis::power)),
@@ -359,6 +382,9 @@ pub static SITEMAP: &[Route] = &[
         .with_delete(Privilege::ConfigureSelf, sessions::delete),
     shows("/redfish/v1/TaskService", fresh!(task_service::service)),
     shows("/redfish/v1/TaskService/Tasks", fresh!(task_service::collection)),
+    shows("/redfish/v1/UpdateService", fresh!(update_service::service)),
+    shows("/redfish/v1/UpdateService/FirmwareInventory", fresh!(update_service::collection)),
+    shows("/redfish/v1/UpdateService/FirmwareInventory/{}", fresh!(update_service::firmware)),
     shows("/redfish/v1/EventService", fresh!(event_service::service))
         .with_patch(Privilege::ConfigureManager, event_service::patch),
     acts(

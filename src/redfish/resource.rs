@@ -36,6 +36,10 @@ pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
 
 /// The certificate service.
 pub const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
+/// The update service.
+pub const UPDATE_SERVICE: &str = "/redfish/v1/UpdateService";
+/// The collection of firmware.
+pub const FIRMWARE_INVENTORY: &str = "/redfish/v1/UpdateService/FirmwareInventory";
 /// The task service.
 pub const TASK_SERVICE: &str = "/redfish/v1/TaskService";
 /// The collection of tasks.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::query::LEVELS_MAX;
 use super::resource::{
     ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, EVENT_SERVICE, MANAGERS, POWER_EQUIPMENT, REGISTRIES, ROOT,
-    Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, TASK_SERVICE, link,
+    Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, TASK_SERVICE, UPDATE_SERVICE, link,
 };
 use super::{Document, Seen, power_equipment};
 use crate::redfish::message::Fault;
@@ -53,6 +53,9 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("LogService", "v1_9_0"),
     ("LogEntryCollection", ""),
     ("LogEntry", "v1_21_0"),
+    ("UpdateService", "v1_17_0"),
+    ("SoftwareInventoryCollection", ""),
+    ("SoftwareInventory", "v1_13_0"),
     ("TaskService", "v1_3_0"),
     ("TaskCollection", ""),
     ("EventService", "v1_12_0"),
@@ -85,6 +88,7 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "PowerEquipment": power_equipment::is_there(seen).then(|| link(POWER_EQUIPMENT)),
         "Registries": link(REGISTRIES),
         "Tasks": link(TASK_SERVICE),
+        "UpdateService": link(UPDATE_SERVICE),
         "EventService": link(EVENT_SERVICE),
         "SessionService": link(SESSION_SERVICE),
         "AccountService": link(ACCOUNT_SERVICE),
@@ -124,6 +128,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
             entry("Chassis", CHASSIS),
             entry("Registries", REGISTRIES),
             entry("Tasks", TASK_SERVICE),
+            entry("UpdateService", UPDATE_SERVICE),
             entry("EventService", EVENT_SERVICE),
             entry("SessionService", SESSION_SERVICE),
             entry("Sessions", SESSIONS),

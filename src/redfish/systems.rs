@@ -7,6 +7,7 @@ use super::body::{Bad, Body, choice, text};
 use super::message::{Fault, Message};
 use super::resource::{self, Etag, Resource, SYSTEMS, link};
 use super::{Asked, Document, Pending, Reply, Seen};
+use crate::node::device::PowerRestore;
 use crate::node::view::NodeView;
 use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Inventory, Power, Refusal, ResetType};
 
@@ -36,6 +37,7 @@ pub fn resource(view: &NodeView) -> Resource {
         "SerialNumber": inventory.serial,
         "HostName": inventory.host_name,
         "BiosVersion": inventory.bios_version,
+        "PowerRestorePolicy": view.about.as_ref().and_then(|about| about.power_restore).map(PowerRestore::name),
         "Status": resource::status_in(view, state(view)),
         "ProcessorSummary": processor_summary(inventory),
         "MemorySummary": memory_gib(inventory).map(|gib| json!({
@@ -53,7 +55,7 @@ pub fn resource(view: &NodeView) -> Resource {
         "Actions": {
             "#ComputerSystem.Reset": {
                 "target": format!("{uri}/Actions/ComputerSystem.Reset"),
-                "ResetType@Redfish.AllowableValues": view.resets.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+                "ResetType@Redfish.AllowableValues": reset_types(view),
             },
         },
     });
@@ -62,6 +64,11 @@ pub fn resource(view: &NodeView) -> Resource {
         .with("Boot", boot(view))
         .with("PowerState", resource::power_state(view))
         .with_etag(etag(view))
+}
+
+/// What may be asked of the power of a node now.
+pub fn reset_types(view: &NodeView) -> Vec<&'static str> {
+    view.resets.iter().map(|kind| kind.name()).collect()
 }
 
 /// `Status.State`: a command that ends in a boot shows for as long as it is carried out, since not every restart passes
@@ -142,8 +149,17 @@ fn processor_summary(inventory: &Inventory) -> Option<Value> {
 
 /// `POST /redfish/v1/Systems/{id}/Actions/ComputerSystem.Reset`.
 pub fn reset(asked: Asked<'_>) -> Pending<'_> {
+    reset_by(asked, "ComputerSystem.Reset")
+}
+
+/// `POST /redfish/v1/Chassis/{id}/Actions/Chassis.Reset`: a chassis holds its one system and nothing else, so that this is the
+/// reset of the system.
+pub fn reset_chassis(asked: Asked<'_>) -> Pending<'_> {
+    reset_by(asked, "Chassis.Reset")
+}
+
+fn reset_by<'a>(asked: Asked<'a>, action: &'static str) -> Pending<'a> {
     Box::pin(async move {
-        const ACTION: &str = "ComputerSystem.Reset";
         let node = asked.seen.node()?;
         let resets = node.view().resets.clone();
         let names: Vec<&str> = resets.iter().map(|kind| kind.name()).collect();
@@ -153,23 +169,26 @@ pub fn reset(asked: Asked<'_>) -> Pending<'_> {
                 ("ResetType", Value::String(text)) => {
                     // What the node offers is decided where its state is known best.
                     let known = ResetType::from_name(text);
-                    let unknown = || Fault::bad_request("ActionParameterValueNotInList", &[text, "ResetType", ACTION]);
+                    let unknown = || Fault::bad_request("ActionParameterValueNotInList", &[text, "ResetType", action]);
                     kind = Some(known.ok_or_else(|| with_choice(unknown(), &names))?);
                 }
                 ("ResetType", other) => {
-                    let args = [&other.to_string(), "ResetType", ACTION];
+                    let args = [&other.to_string(), "ResetType", action];
                     return Err(Fault::bad_request("ActionParameterValueTypeError", &args));
                 }
                 (name, _) if name.starts_with('@') => {}
-                (name, _) => return Err(Fault::bad_request("ActionParameterUnknown", &[ACTION, name])),
+                (name, _) => return Err(Fault::bad_request("ActionParameterUnknown", &[action, name])),
             }
         }
         let Some(kind) = kind else {
-            return Err(with_choice(Fault::bad_request("ActionParameterMissing", &[ACTION, "ResetType"]), &names));
+            return Err(with_choice(Fault::bad_request("ActionParameterMissing", &[action, "ResetType"]), &names));
         };
         match asked.seen.service.fleet.reset(&node, kind, asked.seen.caller.name.to_string()).await {
             Ok(()) => Ok(Reply::NoContent),
-            Err(refusal @ Refusal::Unsupported { .. }) => Err(with_choice(refusal.into(), &names)),
+            Err(Refusal::Unsupported { what, .. }) => {
+                let unknown = Fault::bad_request("ActionParameterValueNotInList", &[&what, "ResetType", action]);
+                Err(with_choice(unknown, &names))
+            }
             Err(refusal) => Err(refusal.into()),
         }
     })
@@ -210,7 +229,8 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
             let message = Message::base("PropertyMissing", &["HttpBootUri"]).about("Boot/HttpBootUri");
             return Err(Fault::new(400, message));
         }
-        asked.seen.service.fleet.patch_boot(&node, patch, numbers).await?;
+        let by = asked.seen.caller.name.to_string();
+        asked.seen.service.fleet.patch_boot(&node, patch, by, numbers).await?;
         Ok(Reply::Document(Document::Resource(resource(&node.view()).with_remarks(&left_out))))
     })
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
 use super::RackError;
-use super::board::{Board, Cause, Load, RelayChange};
+use super::board::{Board, Cause, Load, PowerLoss, RelayChange};
 use super::config::{Account, Model, PlugConfig, Variant, dice, dice_named};
 use super::fault::{Choke, Fault, Faults};
 use super::ledger::Counters;
@@ -229,6 +229,11 @@ impl Plug {
     /// Moves a relay as an app or a schedule would. `false` when there is no such outlet.
     pub fn switch(&self, outlet: usize, on: bool) -> bool {
         self.board(outlet, |board, now| board.switch(on, Cause::Test, now)).is_some()
+    }
+
+    /// Sets what an outlet does when power comes back, as an app would. `false` when there is no such outlet.
+    pub fn set_power_loss(&self, outlet: usize, to: PowerLoss) -> bool {
+        self.board(outlet, |board, _| board.set_power_loss(to)).is_some()
     }
 
     /// Hangs something else on an outlet. `false` when there is no such outlet.

@@ -375,3 +375,22 @@ async fn subscribers_manage_their_own_and_managers_all() {
     crate::redfish::compare(&rig, &[("event_service", SERVICE)]).await;
     assert!(crate::crawl::crawl(&rig).await.contains(&admins));
 }
+
+#[tokio::test]
+async fn protocols_that_are_not_spoken_are_refused_by_name() {
+    let rig = Rig::start([]).await;
+    for protocol in ["SyslogUDP", "SyslogTLS", "SNMPv2c", "SNMPv3", "SMTP"] {
+        let body =
+            json!({ "Destination": "syslog://192.0.2.1:514", "Protocol": protocol, "SubscriptionType": "Syslog" });
+        let (status, said) = rig.send(rig.request(Method::POST, SUBSCRIPTIONS).json(&body)).await;
+        let said = &said["error"]["@Message.ExtendedInfo"][0];
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(said["RelatedProperties"], json!(["#/Protocol"]), "{said}");
+        let advice = said["Resolution"].as_str().unwrap();
+        assert!(
+            advice.contains(&format!("not sent by {protocol}")) && advice.contains("Protocol to Redfish"),
+            "{advice}"
+        );
+    }
+    assert!(members(&rig).await.is_empty());
+}

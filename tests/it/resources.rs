@@ -174,3 +174,81 @@ async fn what_happens_to_a_node_is_in_its_log() {
     assert_eq!((status, &entry), (StatusCode::OK, &newest));
     assert!(crawl(&rig).await.contains(LOG));
 }
+
+#[tokio::test]
+async fn firmware_is_listed_as_it_was_seen_and_nothing_is_updated() {
+    const FIRMWARE: &str = "/redfish/v1/UpdateService/FirmwareInventory";
+    let machine = MachineConfig::new("pc", Profile::Amt16).quick();
+    let rig = Rig::with_machines([klap("n.Manager")], [machine], |_| {}).await;
+    rig.all_seen().await;
+    let bios = async || rig.system("pc").await["BiosVersion"].is_string();
+    rig.until(30, bios).await;
+    let expect = ["n.Manager.Manager", "pc.Manager", "pc.BIOS"].map(|id| format!("{FIRMWARE}/{id}"));
+    assert_eq!(members(&rig, FIRMWARE).await, expect);
+    for (id, of, version) in [
+        ("n.Manager.Manager", "Managers/n.Manager", "FirmwareVersion"),
+        ("pc.Manager", "Managers/pc", "FirmwareVersion"),
+        ("pc.BIOS", "Systems/pc", "BiosVersion"),
+    ] {
+        let (_, firmware) = rig.get(&format!("{FIRMWARE}/{id}")).await;
+        let of = format!("/redfish/v1/{of}");
+        assert_eq!((links(&firmware["RelatedItem"]), &firmware["Updateable"]), (vec![of.clone()], &json!(false)));
+        assert_eq!(firmware["Version"], rig.get(&of).await.1[version], "{id}");
+    }
+    for absent in ["n.Manager", "n.Manager.BIOS", "pc", "pc.bios", "x.Manager"] {
+        assert_eq!(rig.get(&format!("{FIRMWARE}/{absent}")).await.0, StatusCode::NOT_FOUND, "{absent}");
+    }
+    assert!(rig.get("/redfish/v1/UpdateService").await.1.get("Actions").is_none());
+}
+
+#[tokio::test]
+async fn the_reset_of_a_chassis_is_that_of_its_system() {
+    let rig = Rig::settled([klap("n")]).await;
+    let (_, chassis) = rig.get("/redfish/v1/Chassis/n").await;
+    let action = &chassis["Actions"]["#Chassis.Reset"];
+    let system = &rig.system("n").await["Actions"]["#ComputerSystem.Reset"];
+    const TYPES: &str = "ResetType@Redfish.AllowableValues";
+    assert_eq!(action[TYPES], system[TYPES]);
+    let reset = async |kind: &str| {
+        let request = rig.request(Method::POST, action["target"].as_str().unwrap());
+        rig.send(request.json(&json!({ "ResetType": kind }))).await
+    };
+    let (status, said) = reset("GracefulShutdown").await;
+    let said = said["error"]["@Message.ExtendedInfo"][0]["Message"].as_str().unwrap().to_owned();
+    assert!(status == StatusCode::BAD_REQUEST && said.contains("Chassis.Reset"), "{said}");
+    assert_eq!(reset("ForceOff").await.0, StatusCode::NO_CONTENT);
+    rig.until(10, || async { rig.power("n").await == "Off" }).await;
+    assert_eq!(rig.plug("n").relay(1), Some(false));
+}
+
+#[tokio::test]
+async fn what_a_plug_does_after_a_power_loss_is_read_and_cannot_be_set() {
+    use plugfish::sim::PowerLoss;
+    let rig = Rig::settled([klap("n")]).await;
+    let policy = async || rig.system("n").await["PowerRestorePolicy"].clone();
+    assert_eq!(policy().await, "LastState");
+    for (loss, shown) in
+        [(PowerLoss::On, "AlwaysOn"), (PowerLoss::Off, "AlwaysOff"), (PowerLoss::LastState, "LastState")]
+    {
+        rig.plug("n").set_power_loss(1, loss);
+        rig.until(10, || async { policy().await == shown }).await;
+    }
+    let patch = rig.request(Method::PATCH, "/redfish/v1/Systems/n").json(&json!({ "PowerRestorePolicy": "AlwaysOn" }));
+    let (status, said) = rig.send(patch).await;
+    let id = said["error"]["@Message.ExtendedInfo"][0]["MessageId"].as_str().unwrap().to_owned();
+    assert!(status == StatusCode::BAD_REQUEST && id.ends_with(".PropertyNotWritable"), "{status} {said}");
+}
+
+#[tokio::test]
+async fn the_old_power_says_what_was_drawn_lately() {
+    let rig = Rig::settled([klap("n")]).await;
+    let metrics = async || rig.get("/redfish/v1/Chassis/n/Power").await.1["PowerControl"][0]["PowerMetrics"].clone();
+    rig.until(10, || async { metrics().await["AverageConsumedWatts"].is_number() }).await;
+    let shown = metrics().await;
+    let watts =
+        ["MinConsumedWatts", "AverageConsumedWatts", "MaxConsumedWatts"].map(|name| shown[name].as_f64().unwrap());
+    assert!(watts[0] > 0.0 && watts.is_sorted() && shown["IntervalInMin"] == 1, "{shown}");
+    rig.plug("n").set_offline(true);
+    rig.until(10, || async { metrics().await["AverageConsumedWatts"].is_null() }).await;
+    assert!(metrics().await.as_object().unwrap().contains_key("IntervalInMin"), "telegraf looks for it");
+}

@@ -249,3 +249,54 @@ async fn the_state_goes_into_a_file_and_back() {
     let (code, out, err) = run(&rig, &["status"]).await;
     assert_eq!(code, Some(0), "the account is there: {out}{err}");
 }
+
+/// The fenced blocks of a page, each with its language.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let fenced = page.split("\n```").skip(1).step_by(2);
+    fenced.map(|block| block.split_once('\n').unwrap()).collect()
+}
+
+#[test]
+fn what_the_page_for_clients_shows_can_be_typed_and_leads_somewhere() {
+    let page = include_str!("../../docs/clients.md");
+    let folder = tempfile::tempdir().unwrap();
+    let mut kinds = Vec::new();
+    for (kind, text) in blocks(page) {
+        kinds.push(kind);
+        match kind {
+            "console" => {
+                let file = folder.path().join("typed");
+                std::fs::write(&file, text).unwrap();
+                let read = Command::new("bash").arg("-n").arg(&file).output().unwrap();
+                assert!(read.status.success(), "{text}{}", String::from_utf8_lossy(&read.stderr));
+            }
+            "yaml" if text.starts_with("accounts:") => {
+                let nodes = "defaults: { tapo: { username: u, password: p } }\nnodes: [{ id: node-4, tapo: { address: 192.0.2.14 } }]\n";
+                std::fs::write(folder.path().join("nodes.yaml"), format!("{text}\n{nodes}")).unwrap();
+                for name in ["admin.pass", "node-4.pass"] {
+                    std::fs::write(folder.path().join(name), "x").unwrap();
+                }
+                let (code, _, err) = plugfish(folder.path(), &["check"]);
+                assert_eq!(code, Some(0), "{err}");
+            }
+            "yaml" => assert!(!documents(text).is_empty()),
+            "toml" | "python" => assert!(!text.contains('\t'), "{text}"),
+            "text" => {
+                let count = |sign| text.matches(sign).count();
+                assert_eq!(count('{'), count('}'), "{text}");
+            }
+            other => panic!("a block of {other:?}"),
+        }
+    }
+    assert!(["console", "yaml", "toml", "python", "text"].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-{}".contains(c);
+    let mut paths = 0;
+    for (at, _) in page.match_indices("redfish/v1/") {
+        let rest = &page[at..];
+        let path = &rest[..rest.find(|c| !is_path(c)).unwrap_or(rest.len())];
+        let path = format!("/{}", path.trim_end_matches(['.', '/']).replace("{{plug}}", "node-4"));
+        assert!(plugfish::redfish::route(&path).is_some(), "{path}");
+        paths += 1;
+    }
+    assert!(paths > 8, "{paths}");
+}

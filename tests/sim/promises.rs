@@ -107,11 +107,13 @@ impl State {
                 }
             }
             Happening::CommandOverdue { .. } => {
+                // It says what is not done any more.
+                self.nodes[node].promised = None;
                 if let Some(current) = self.nodes[node].current.as_mut() {
                     current.overdue = true;
                 }
             }
-            Happening::BootChanged(_) => self.nodes[node].boot_changed = Some(now),
+            Happening::BootChanged { .. } => self.nodes[node].boot_changed = Some(now),
             Happening::BootConsumed => self.consumed(node),
             Happening::Revived => {
                 let fell = self.nodes[node].fell.take();

@@ -336,7 +336,7 @@ async fn patches(world: Arc<World>, node: usize) {
         state.trace(node, What::Patches(format!("{patch:?} if {if_match:?}")));
         (patch, if_match, twice, now, durable)
     };
-    let ask = || fleet.patch_boot(&entry, patch.clone(), if_match.map(|number| vec![number]));
+    let ask = || fleet.patch_boot(&entry, patch.clone(), "client".into(), if_match.map(|number| vec![number]));
     let answers = match twice {
         true => <[_; 2]>::from(tokio::join!(ask(), ask())).to_vec(),
         false => vec![ask().await],

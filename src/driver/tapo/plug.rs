@@ -300,6 +300,7 @@ fn about(own: &DeviceInfo, whole: &DeviceInfo, protocol: Option<&str>, meter: bo
         protocol: protocol.map(Into::into),
         setup: None,
         meter,
+        power_restore: own.power_restore,
         uuid: None,
     }
 }

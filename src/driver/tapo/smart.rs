@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::fault::{Fault, Kind, general};
 use super::wire::{envelope, error_code};
+use crate::node::device::PowerRestore;
 use crate::node::{MacAddress, Power};
 
 /// What the plug can do.
@@ -160,6 +161,8 @@ pub(super) struct DeviceInfo {
     pub troubles: Vec<String>,
     /// The plug will switch itself off, in this time if it says so.
     pub auto_off: Option<Option<Duration>>,
+    /// `default_states`.
+    pub power_restore: Option<PowerRestore>,
 }
 
 impl DeviceInfo {
@@ -183,7 +186,18 @@ impl DeviceInfo {
             lamp: text("category").is_some_and(|category| category.ends_with("bulb")),
             troubles: troubles(result),
             auto_off: auto_off.then_some(remain),
+            power_restore: result.get("default_states").and_then(power_restore),
         }
+    }
+}
+
+/// What the relay does when the mains come back; older firmware does not say it.
+fn power_restore(states: &Value) -> Option<PowerRestore> {
+    let on = || states.get("state")?.get("on").and_then(truth);
+    match states.get("type")?.as_str()? {
+        "last_states" => Some(PowerRestore::LastState),
+        "custom" => on().map(|on| if on { PowerRestore::AlwaysOn } else { PowerRestore::AlwaysOff }),
+        _ => None,
     }
 }
 

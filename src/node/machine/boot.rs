@@ -67,7 +67,7 @@ impl Machine {
 
     pub(super) fn patch_boot(
         &mut self,
-        ticket: Ticket,
+        (ticket, by): (Ticket, String),
         patch: &BootPatch,
         if_match: Option<&[u64]>,
         out: &mut Vec<Effect>,
@@ -93,7 +93,7 @@ impl Machine {
         boot.mode = patch.mode.unwrap_or(boot.mode);
         boot.http_boot_uri = patch.http_boot_uri.clone().unwrap_or(boot.http_boot_uri);
         let record = BootRecord { boot, writes: newest.writes + 1 };
-        self.save(Save::Boot(record.clone()), Saving::Boot { record, ticket }, out);
+        self.save(Save::Boot(record.clone()), Saving::Boot { record, by, ticket }, out);
     }
 
     /// A client's change of the override could not be recorded: the one before is still in force, unless it was used.

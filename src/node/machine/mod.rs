@@ -91,6 +91,8 @@ pub enum Input {
         ticket: Ticket,
         /// What.
         patch: BootPatch,
+        /// The account's name.
+        by: String,
         /// The change numbers that the client accepts (`If-Match`); `None` when it does not care.
         if_match: Option<Vec<u64>>,
     },
@@ -185,7 +187,7 @@ enum Saving {
     /// The next stage of the current command.
     Stage(Intent),
     /// A boot override asked for by a client.
-    Boot { record: BootRecord, ticket: Ticket },
+    Boot { record: BootRecord, by: String, ticket: Ticket },
     /// A boot override for one boot that was used up.
     BootConsumed,
     /// The record of the device is forgotten, asked for by a client.
@@ -290,7 +292,9 @@ impl Machine {
         match input {
             Input::Tick => {}
             Input::Reset { ticket, reset, by } => self.reset(ticket, reset, by, moment, out),
-            Input::PatchBoot { ticket, patch, if_match } => self.patch_boot(ticket, &patch, if_match.as_deref(), out),
+            Input::PatchBoot { ticket, patch, by, if_match } => {
+                self.patch_boot((ticket, by), &patch, if_match.as_deref(), out);
+            }
             Input::Saved(result) => self.saved(result, moment, out),
             Input::Done { started, result } => self.done(started, result, moment, out),
             Input::Reconfigured { spec, rewired } => {
@@ -386,8 +390,8 @@ impl Machine {
                 out.extend(tickets.into_iter().map(|ticket| Effect::Answer(ticket, Err(refused(error.clone())))));
             }
             (Saving::Stage(intent), result) => self.stage_saved(intent, result, moment, out),
-            (Saving::Boot { record, ticket }, Ok(())) => {
-                out.push(Effect::Tell(Happening::BootChanged(record.boot.clone())));
+            (Saving::Boot { record, by, ticket }, Ok(())) => {
+                out.push(Effect::Tell(Happening::BootChanged { boot: record.boot.clone(), by }));
                 self.boot = record;
                 out.push(Effect::Answer(ticket, Ok(())));
             }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Wall;
 use crate::node::event::{Cause, Event, Happening};
-use crate::node::{Health, NodeId, Power};
+use crate::node::{BootEnabled, Health, NodeId, Power};
 use crate::redfish::message::Message;
 use crate::redfish::resource;
 
@@ -125,8 +125,22 @@ pub fn news(event: &Event) -> Vec<News> {
     let standard = |key: &str, args: &[&str], event_type| about_system(node, Message::event(key, args), event_type);
     let ours = |key: &str, words: String, event_type| about_system(node, Message::ours(key, &[&words]), event_type);
     match &event.what {
-        Happening::PowerChanged { from: None, .. } | Happening::BootChanged(_) | Happening::BootConsumed => {
-            vec![standard("ResourceChanged", &[], "ResourceUpdated")]
+        Happening::PowerChanged { from: None, .. } => vec![standard("ResourceChanged", &[], "ResourceUpdated")],
+        Happening::BootChanged { boot, by } => {
+            let words = match boot.enabled {
+                BootEnabled::Disabled => format!("{by} took away the boot override of {node}"),
+                // The URI of UefiHttp may be good for a download by anyone who reads it.
+                enabled => {
+                    format!("{by} set the boot override of {node}: {}, {}", boot.target.name(), enabled.name())
+                }
+            };
+            let said = ours("BootOverrideChanged", words, "ResourceUpdated");
+            vec![standard("ResourceChanged", &[], "ResourceUpdated"), said]
+        }
+        Happening::BootConsumed => {
+            let words = format!("the boot override of {node} for one boot was used up by a power on");
+            let said = ours("BootOverrideUsed", words, "ResourceUpdated");
+            vec![standard("ResourceChanged", &[], "ResourceUpdated"), said]
         }
         Happening::PowerChanged { from: Some(_), to, cause } => {
             let powered = match to {
@@ -199,6 +213,7 @@ fn about_device(node: &NodeId, key: &str, words: &str) -> News {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::{BootOverride, BootTarget};
 
     fn told(what: Happening) -> Vec<Record> {
         let event = Event { number: 1, node: "n".parse().unwrap(), at: Wall(1_795_359_818_999), what };
@@ -248,6 +263,23 @@ mod tests {
     }
 
     #[test]
+    fn a_boot_override_is_told_with_what_it_is_and_who_set_it() {
+        let said = |target, enabled, uri: Option<&str>| {
+            let boot = BootOverride { target, enabled, http_boot_uri: uri.map(Into::into), ..BootOverride::default() };
+            let records = told(Happening::BootChanged { boot, by: "ironic".into() });
+            let ids: Vec<&str> = records.iter().map(|record| record.facts["MessageId"].as_str().unwrap()).collect();
+            assert_eq!(ids, ["ResourceEvent.1.4.ResourceChanged", "Plugfish.1.0.BootOverrideChanged"]);
+            records[1].body["Message"].as_str().unwrap().to_owned()
+        };
+        let uri = Some("https://192.0.2.1/boot.iso");
+        let set = "ironic set the boot override of n: ";
+        assert_eq!(said(BootTarget::Pxe, BootEnabled::Once, uri), format!("{set}Pxe, Once"));
+        let http = format!("{set}UefiHttp, Continuous");
+        assert_eq!(said(BootTarget::UefiHttp, BootEnabled::Continuous, uri), http);
+        assert_eq!(said(BootTarget::Pxe, BootEnabled::Disabled, None), "ironic took away the boot override of n");
+    }
+
+    #[test]
     fn every_message_is_of_a_registry_and_about_a_type_that_is_offered() {
         let reset = crate::node::ResetType::On;
         let why = || "why".to_owned();
@@ -268,6 +300,7 @@ mod tests {
             Happening::TrustReset { by: why(), text: why() },
             Happening::DeviceFound,
             Happening::LoginRefused { why: why(), until: Wall(0) },
+            Happening::BootChanged { boot: BootOverride::default(), by: why() },
             Happening::BootConsumed,
             Happening::Noticed { text: why() },
             Happening::HealthChanged(Health::OK),

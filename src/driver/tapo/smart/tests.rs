@@ -16,6 +16,26 @@ fn a_full_answer_is_read() {
     assert_eq!((info.model.as_deref(), info.nickname.as_deref()), (Some("P110"), Some("The rack")));
     assert_eq!(info.mac.map(|mac| mac.to_string()).as_deref(), Some("aa:bb:cc:dd:ee:ff"));
     assert_eq!((info.troubles.len(), info.auto_off), (0, None));
+    assert_eq!(info.power_restore, Some(PowerRestore::AlwaysOn));
+}
+
+#[test]
+fn what_the_relay_does_after_a_power_loss_comes_in_three_ways() {
+    let read = |states| DeviceInfo::read(&json!({ "device_on": true, "default_states": states })).power_restore;
+    for (states, expect) in [
+        (json!({ "type": "last_states" }), Some(PowerRestore::LastState)),
+        (json!({ "type": "last_states", "state": {} }), Some(PowerRestore::LastState)),
+        (json!({ "type": "custom", "state": { "on": true } }), Some(PowerRestore::AlwaysOn)),
+        (
+            json!({ "type": "custom", "state": { "on": false }, "re_power_type": "always_off" }),
+            Some(PowerRestore::AlwaysOff),
+        ),
+        (json!({ "type": "custom", "state": {} }), None),
+        (json!({ "type": "odd" }), None),
+        (json!([1]), None),
+    ] {
+        assert_eq!(read(states.clone()), expect, "{states}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) fn engine(relay: Power) -> World {
 impl World {
     fn boot(&mut self, target: BootTarget, enabled: BootEnabled) {
         let patch = BootPatch { target: Some(target), enabled: Some(enabled), ..BootPatch::default() };
-        self.input(Input::PatchBoot { ticket: 900, patch, if_match: None });
+        self.input(Input::PatchBoot { ticket: 900, by: "admin".into(), patch, if_match: None });
         self.run(secs(1));
         assert_eq!((self.view().boot.target, self.view().boot.enabled), (target, enabled));
     }
@@ -286,7 +286,7 @@ fn an_override_whose_change_could_not_be_written_is_used_by_one_boot() {
     world.boot(BootTarget::Pxe, BootEnabled::Once);
     world.reset(1, ResetType::ForceRestart);
     world.run(secs(1));
-    world.input(Input::PatchBoot { ticket: 901, patch: BootPatch::default(), if_match: None });
+    world.input(Input::PatchBoot { ticket: 901, by: "admin".into(), patch: BootPatch::default(), if_match: None });
     let change = world.saves.pop_front();
     world.run(secs(30));
     (world.saves, world.disk_full) = (change.into_iter().collect(), true);
@@ -470,7 +470,7 @@ proptest! {
                 Step::Ask(reset) => world.reset(ticket, *reset),
                 Step::Boot(enabled) => {
                     let patch = BootPatch { target: Some(BootTarget::Pxe), enabled: Some(*enabled), ..BootPatch::default() };
-                    world.input(Input::PatchBoot { ticket, patch, if_match: None });
+                    world.input(Input::PatchBoot { ticket, by: "admin".into(), patch, if_match: None });
                 }
                 Step::Feel(mood) => world.mood = *mood,
                 Step::Press => world.turn(if world.relay == Power::On { Power::Off } else { Power::On }),

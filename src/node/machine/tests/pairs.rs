@@ -197,7 +197,7 @@ fn an_on_right_after_an_off_cuts_the_power_and_boots_from_what_was_set_between_t
             enabled: Some(crate::node::BootEnabled::Once),
             ..BootPatch::default()
         };
-        world.input(Input::PatchBoot { ticket: 2, patch, if_match: None });
+        world.input(Input::PatchBoot { ticket: 2, patch, by: "admin".into(), if_match: None });
         world.save_one();
         world.reset(3, ResetType::On);
         world.run(secs(60));

@@ -379,7 +379,7 @@ fn once_is_used_up_by_the_next_power_on_and_survives_a_crash_before() {
         mode: Some(BootMode::Legacy),
         http_boot_uri: None,
     };
-    world.input(Input::PatchBoot { ticket: 1, patch, if_match: Some(vec![0]) });
+    world.input(Input::PatchBoot { ticket: 1, by: "admin".into(), patch, if_match: Some(vec![0]) });
     assert_eq!(world.view().boot.enabled, BootEnabled::Disabled, "not durable yet");
     world.run(secs(1));
     assert_eq!((world.answered(1), world.view().writes), (Some(&Ok(())), 1));
@@ -398,7 +398,7 @@ fn of_four_changes_with_one_etag_exactly_one_wins() {
     let mut world = World::settled(Power::On);
     for ticket in 1..=4 {
         let patch = BootPatch { enabled: Some(BootEnabled::Continuous), ..BootPatch::default() };
-        world.input(Input::PatchBoot { ticket, patch, if_match: Some(vec![0]) });
+        world.input(Input::PatchBoot { ticket, by: "admin".into(), patch, if_match: Some(vec![0]) });
     }
     world.run(secs(1));
     let won = (1..=4).filter(|ticket| world.answered(*ticket) == Some(&Ok(()))).count();
@@ -410,7 +410,7 @@ fn of_four_changes_with_one_etag_exactly_one_wins() {
 fn a_flood_of_changes_is_bounded() {
     let mut world = World::settled(Power::On);
     for ticket in 0..100 {
-        world.input(Input::PatchBoot { ticket, patch: BootPatch::default(), if_match: None });
+        world.input(Input::PatchBoot { ticket, by: "admin".into(), patch: BootPatch::default(), if_match: None });
     }
     assert_eq!(world.saves.len(), SAVES_MAX);
     world.run(secs(1));
