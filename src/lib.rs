@@ -124,6 +124,13 @@
 //!   is told that something is missing. Price: none, with less than a thousand events in a second.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client wants to be sent along are never shown; they lie in the state directory as they are.
+//! - **A stream of events ends with the session or the account that opened it**, and does not keep the session alive. Price: a client
+//!   that only listens logs in again after the timeout. A subscription belongs to its account alone, and outlives sessions.
+//! - **Sessions, streams and subscriptions are counted for each account**, and only its own make room: there is no bound over all but
+//!   the number of accounts.
+//! - **A query that reads all nodes leaves the workers, one at a time**: it takes one core. Price: a second one waits for the first.
+//! - **Events reach this machine and its link only for an Administrator**, by number and by name: no list of what is allowed to keep.
+//! - **A login is logged by name only where there is an account of that name**, since people type passwords into the wrong field.
 //! - **The status page logs in, switches and listens over Redfish, and reads one document beside it** (`/page/nodes`): curves,
 //!   ages and the last words of every node would be four reads of each. Price: a format that is nobody's standard, and that
 //!   nobody but the page is told to use.

@@ -26,6 +26,7 @@ use self::shelf::StoreShelf;
 use crate::account::{AccountBook, NodeScope, Role};
 use crate::clock::{self, Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
+use crate::files;
 use crate::http::auth::{Access, Configured};
 use crate::http::bodies::Bodies;
 use crate::http::browser::HostNames;
@@ -311,6 +312,9 @@ struct Workers {
 }
 
 async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<Store>> {
+    // `export` and `restore` are for root as well, on the directory of the service.
+    let unusable = || format!("cannot keep state in {}", plan.state_dir.display());
+    files::check_ours(&plan.state_dir).with_context(unusable)?;
     let (dir, clock, metrics) = (plan.state_dir.clone(), clock.clone(), metrics.clone());
     let (store, report) = actix_web::web::block(move || Store::open(&dir, clock, metrics))
         .await
