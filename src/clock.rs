@@ -66,6 +66,16 @@ impl Wall {
     }
 }
 
+impl Wall {
+    /// The day in UTC: year, month, day.
+    pub fn date(self) -> (i32, u8, u8) {
+        let stamp = jiff::Timestamp::from_second(self.0.div_euclid(1000)).unwrap_or_default();
+        let date = jiff::tz::TimeZone::UTC.to_datetime(stamp).date();
+        let part = |number: i8| u8::try_from(number).unwrap_or(1);
+        (date.year().into(), part(date.month()), part(date.day()))
+    }
+}
+
 impl Add<Duration> for Wall {
     type Output = Wall;
     fn add(self, rhs: Duration) -> Wall {
@@ -130,9 +140,14 @@ impl Clock {
         Clock(Arc::new(Inner { start, wall, chance: Mutex::new(SmallRng::seed_from_u64(seed)) }))
     }
 
+    /// The clock for deciding, now.
+    pub fn mono(&self) -> Mono {
+        Mono(self.0.start.elapsed())
+    }
+
     /// Both clocks, now.
     pub fn now(&self) -> Now {
-        let mono = Mono(self.0.start.elapsed());
+        let mono = self.mono();
         let wall = match &self.0.wall {
             WallSource::System => Wall(match SystemTime::now().duration_since(UNIX_EPOCH) {
                 Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -222,6 +237,7 @@ mod tests {
         assert_eq!(Wall(1_795_359_818_999).to_string(), "2026-11-22T15:03:38Z");
         assert_eq!(Wall(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Wall(i64::MAX).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!((Wall(1_795_359_818_999).date(), Wall(0).date()), ((2026, 11, 22), (1970, 1, 1)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -88,6 +88,23 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Whether a folder belongs to this process's user or to root: another user could put files of theirs in the place of ours. One
+/// that is not there yet is well.
+pub fn check_ours(dir: &Path) -> io::Result<()> {
+    let owner = match fs::metadata(dir) {
+        Ok(about) => about.uid(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let us = rustix::process::geteuid().as_raw();
+    if owner == us || owner == 0 {
+        return Ok(());
+    }
+    let text =
+        format!("it belongs to the user {owner}, and this runs as the user {us}; `chown` it, or name another one");
+    Err(io::Error::new(ErrorKind::PermissionDenied, text))
+}
+
 /// Takes the right to read an open file from all but its owner, where it is a regular one. Whether it had to.
 pub fn close_to_others(file: impl AsFd) -> io::Result<bool> {
     let about = rustix::fs::fstat(&file)?;
@@ -115,7 +132,7 @@ pub fn within<T: Send + 'static>(deadline: Duration, work: impl FnOnce() -> T + 
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::{chown, symlink};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -160,6 +177,18 @@ mod tests {
         write_private(&path, b"secret").unwrap();
         assert_eq!(fs::read(&other).unwrap(), b"kept");
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    }
+
+    #[test]
+    fn the_folder_of_another_user_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        check_ours(dir.path()).unwrap();
+        check_ours(&dir.path().join("not there")).unwrap();
+        // Only root can give a folder away; for everybody else there are those of other users, as a rule.
+        if chown(dir.path(), Some(12345), None).is_ok() {
+            let error = check_ours(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("belongs to the user 12345"), "{error}");
+        }
     }
 
     // Sleeps for real: a thread that hangs.

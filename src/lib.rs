@@ -88,6 +88,15 @@
 //! - **An account may see some of the nodes only**, whatever its role: clients that know one system for each address act on
 //!   the first or the last. What it does not see is 404. The limit stands in nodes.yaml alone, and outlives the account's line
 //!   there. Price: such an Administrator manages nothing that all nodes share.
+//! - **The address with most connections pays for the next one**, with the one that it used least recently, instead of a fixed
+//!   share for each address: one client alone may have all, and a proxy that is trusted counts as many. Price: a look at all
+//!   connections, some microseconds, for each new one while there is no room.
+//! - **What a foreign page asks a browser for is refused, reads included**: Basic credentials and `auth: none` come with it. A
+//!   request without `Origin` and `Sec-Fetch-Site` is no browser's. Price: a page behind a proxy that hides `Host` needs HTTPS.
+//! - **Large bodies are sent a little at a time, small ones in one piece**: an HTTP library copies what it is given, once for each
+//!   reader. Small is what clients read all the time; it is neither copied, compressed nor shared.
+//! - **The self-signed certificate is seldom made again**, and keeps its key: clients pin it. Price: a new address of the
+//!   machine is not in it until a person asks for that.
 //! - **Files are looked at each second instead of listened to**: that sees a link that leads elsewhere (Kubernetes) and a network
 //!   file system too, and is the same everywhere. Price: a second or two until a change is taken.
 //! - **A certificate from files is not replaced over Redfish**: whoever keeps the files would put the old one back.
@@ -115,6 +124,13 @@
 //!   is told that something is missing. Price: none, with less than a thousand events in a second.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client wants to be sent along are never shown; they lie in the state directory as they are.
+//! - **A stream of events ends with the session or the account that opened it**, and does not keep the session alive. Price: a client
+//!   that only listens logs in again after the timeout. A subscription belongs to its account alone, and outlives sessions.
+//! - **Sessions, streams and subscriptions are counted for each account**, and only its own make room: there is no bound over all but
+//!   the number of accounts.
+//! - **A query that reads all nodes leaves the workers, one at a time**: it takes one core. Price: a second one waits for the first.
+//! - **Events reach this machine and its link only for an Administrator**, by number and by name: no list of what is allowed to keep.
+//! - **A login is logged by name only where there is an account of that name**, since people type passwords into the wrong field.
 //! - **The status page logs in, switches and listens over Redfish, and reads one document beside it** (`/page/nodes`): curves,
 //!   ages and the last words of every node would be four reads of each. Price: a format that is nobody's standard, and that
 //!   nobody but the page is told to use.

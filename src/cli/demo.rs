@@ -12,7 +12,7 @@ use super::{Demo, Sim};
 use crate::account::Role;
 use crate::clock::{Clock, secret_bytes};
 use crate::daemon::serve::{told_to_stop, until_told_to_stop};
-use crate::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use crate::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
@@ -102,6 +102,7 @@ impl DemoRack {
             tls: options.tls.then_some(TlsPlan::SelfSigned),
             auth_required: true,
             metrics: MetricsAccess::Public,
+            edge: EdgePlan::default(),
             state_dir: scratch.0.clone(),
             accounts: vec![AccountPlan {
                 username: USERNAME.into(),

@@ -16,6 +16,12 @@ pub const NODES_MAX: usize = 20_000;
 /// Most addresses to listen on: one for each network, IPv4 and IPv6, and room.
 pub const LISTEN_MAX: usize = 16;
 
+/// Most names under which the service is reached.
+pub const HOST_NAMES_MAX: usize = 64;
+
+/// Most proxies, or networks of them, that are trusted.
+pub const PROXIES_MAX: usize = 64;
+
 /// Most nodes that an account can be limited to: they are kept with it, in a record of 16 KiB. More are for an account without
 /// a limit.
 pub const ACCOUNT_NODES_MAX: usize = 128;

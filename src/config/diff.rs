@@ -53,6 +53,8 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.tls", needs_new_listener(was.tls.as_ref(), is.tls.as_ref())),
         ("server.auth", was.auth_required != is.auth_required),
         ("server.metrics", was.metrics != is.metrics),
+        ("server.host_names", was.host_names != is.host_names),
+        ("server.trusted_proxies", was.trusted_proxies != is.trusted_proxies),
         ("state_dir", old.state_dir != new.state_dir),
         ("accounts", new.accounts.iter().any(|account| is_new(account, &old.accounts))),
     ];

@@ -28,7 +28,7 @@ pub mod watch;
 mod tests;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,6 +69,10 @@ pub struct ServerConfig {
     pub auth_required: bool,
     /// Who may read `/metrics`.
     pub metrics: MetricsSetting,
+    /// Names by which clients reach the service, besides addresses and the names of this machine.
+    pub host_names: Vec<String>,
+    /// Who is believed about the client behind it: addresses, and how many of their bits count.
+    pub trusted_proxies: Vec<(IpAddr, u8)>,
 }
 
 /// Which certificate.

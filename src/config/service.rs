@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::check::{self, ACCOUNT_NODES_MAX, LISTEN_MAX};
+use super::check::{self, ACCOUNT_NODES_MAX, HOST_NAMES_MAX, LISTEN_MAX, PROXIES_MAX};
 use super::cursor::{At, Keys, Read, Reading};
 use super::nearest::nearest;
 use super::tree::{Tree, Value};
@@ -16,9 +16,12 @@ use crate::account::{ACCOUNTS_MAX, NodeScope, Role};
 /// The keys of the file.
 pub(super) const FILE: &[&str] = &["server", "state_dir", "accounts", "defaults", "nodes"];
 /// The keys of `server`.
-pub(super) const SERVER: &[&str] = &["listen", "tls", "auth", "allow_insecure", "metrics"];
+pub(super) const SERVER: &[&str] =
+    &["listen", "tls", "auth", "allow_insecure", "metrics", "host_names", "trusted_proxies"];
 /// The keys of `server.tls`.
 pub(super) const TLS: &[&str] = &["certificate", "key", "self_signed"];
+/// The keys of `server.tls.self_signed`.
+pub(super) const SELF_SIGNED: &[&str] = &["names"];
 /// The keys of an account.
 pub(super) const ACCOUNT: &[&str] = &["username", "password", "password_hash", "role", "nodes"];
 
@@ -69,6 +72,8 @@ impl Default for ServerConfig {
             tls: None,
             auth_required: true,
             metrics: MetricsSetting::default(),
+            host_names: Vec::new(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -77,7 +82,8 @@ fn server(at: &At<'_>) -> Read<ServerConfig> {
     let keys = at.keys(SERVER)?;
     let mut addresses = Vec::new();
     let listen = keys.optional("listen", |at| listen(at, &mut addresses));
-    let tls = keys.optional("tls", tls);
+    let mut certificate_names = Vec::new();
+    let tls = keys.optional("tls", |at| tls(at, &mut certificate_names));
     let auth = keys.optional("auth", |at| at.word(&[("required", true), ("none", false)]));
     let allow_insecure = keys.optional("allow_insecure", |at| at.flag());
     let metrics = keys.optional("metrics", |at| {
@@ -87,6 +93,8 @@ fn server(at: &At<'_>) -> Read<ServerConfig> {
             ("off", MetricsSetting::Off),
         ])
     });
+    let host_names = keys.optional("host_names", |at| list_of(at, HOST_NAMES_MAX, values::server_name));
+    let trusted_proxies = keys.optional("trusted_proxies", |at| list_of(at, PROXIES_MAX, values::network));
     // Those that can be read are looked at even if others cannot.
     if let (Some(address), Ok(Some(false)), Ok(None | Some(false))) =
         (check::reachable_from_outside(&addresses), &auth, &allow_insecure)
@@ -103,6 +111,8 @@ fn server(at: &At<'_>) -> Read<ServerConfig> {
         tls: tls?,
         auth_required: auth?.unwrap_or(true),
         metrics: metrics?.unwrap_or_default(),
+        host_names: host_names?.into_iter().flatten().chain(certificate_names).collect(),
+        trusted_proxies: trusted_proxies?.unwrap_or_default(),
     })
 }
 
@@ -122,15 +132,43 @@ fn listen(at: &At<'_>, addresses: &mut Vec<SocketAddr>) -> Read<()> {
     Ok(())
 }
 
-fn tls(at: &At<'_>) -> Read<TlsConfig> {
+/// A list of texts, each read by `parse`; none is there twice.
+fn list_of<T: PartialEq>(at: &At<'_>, most: usize, parse: fn(&str) -> Result<T, String>) -> Read<Vec<T>> {
+    let mut read = Vec::new();
+    at.list(most, |at| {
+        let one = at.parse(parse)?;
+        if read.contains(&one) {
+            return Err(at.problem("is there twice"));
+        }
+        read.push(one);
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+/// `self_signed: true`, or the names that the certificate has besides those of this machine. `None` for `false`.
+fn self_signed(at: &At<'_>) -> Read<Option<Vec<String>>> {
+    if let Value::Map(_) = at.tree.value {
+        let keys = at.keys(SELF_SIGNED)?;
+        let names = keys.optional("names", |at| list_of(at, HOST_NAMES_MAX, values::server_name))?;
+        return Ok(Some(names.unwrap_or_default()));
+    }
+    Ok(at.flag()?.then(Vec::new))
+}
+
+/// Names that a certificate is to have are names of this service, and go to `host_names`.
+fn tls(at: &At<'_>, host_names: &mut Vec<String>) -> Read<TlsConfig> {
     let keys = at.keys(TLS)?;
-    let self_signed = keys.optional("self_signed", |at| at.flag());
+    let self_signed = keys.optional("self_signed", self_signed).map(Option::flatten);
     let certificate = keys.optional("certificate", |at| pem(at, "CERTIFICATE-----", "certificate"));
     let key = keys.optional("key", |at| pem(at, "PRIVATE KEY-----", "private key"));
     match (self_signed?, certificate?, key?) {
-        (Some(true), None, None) => Ok(TlsConfig::SelfSigned),
-        (None | Some(false), Some(certificate), Some(key)) => Ok(TlsConfig::Files { certificate, key }),
-        (Some(true), ..) => Err(at.problem("has files and self_signed: true; only one of them can hold")),
+        (Some(names), None, None) => {
+            host_names.extend(names);
+            Ok(TlsConfig::SelfSigned)
+        }
+        (None, Some(certificate), Some(key)) => Ok(TlsConfig::Files { certificate, key }),
+        (Some(_), ..) => Err(at.problem("has files and self_signed: true; only one of them can hold")),
         (_, Some(_), None) => Err(keys.problem("key", "is missing; it must be the path of the private key (PEM)")),
         (_, None, Some(_)) => {
             Err(keys.problem("certificate", "is missing; it must be the path of the certificate (PEM)"))

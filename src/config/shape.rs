@@ -6,7 +6,10 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::check::{ACCOUNT_NODES_MAX, DRIVES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX};
+use super::check::{
+    ACCOUNT_NODES_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, OUTLET_MAX, PROCESSORS_MAX,
+    PROXIES_MAX,
+};
 use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
 use super::secret::SECRET_BYTES_MAX;
 use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
@@ -50,6 +53,14 @@ pub struct Server {
     /// Who may read /metrics.
     #[schemars(extend("default" = "public"))]
     pub metrics: Option<Metrics>,
+    /// Names by which clients reach this service. With `auth: none` it is reached by no other name than these, `localhost`
+    /// and the name of this machine; a self-signed certificate has them.
+    #[schemars(length(max = HOST_NAMES_MAX))]
+    pub host_names: Option<Vec<String>>,
+    /// Proxies in front of this service, as addresses or networks such as `10.0.0.0/8`: what they say of the client behind
+    /// them (X-Forwarded-For, Forwarded) is believed.
+    #[schemars(length(max = PROXIES_MAX))]
+    pub trusted_proxies: Option<Vec<String>>,
 }
 
 /// A certificate and its key in PEM files, or one that plugfish makes for itself.
@@ -62,7 +73,26 @@ pub struct Tls {
     /// The PEM file of the private key.
     pub key: Option<String>,
     /// Make a certificate at the first start and keep it beside the state.
-    pub self_signed: Option<bool>,
+    pub self_signed: Option<SelfSigned>,
+}
+
+/// Whether to make a certificate, or what it names.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SelfSigned {
+    /// For the names and addresses of this machine.
+    Flag(bool),
+    /// For these names as well.
+    Names(SelfSignedNames),
+}
+
+/// What a self-signed certificate names besides this machine.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SelfSignedNames {
+    /// Host names and IP addresses.
+    #[schemars(length(max = HOST_NAMES_MAX))]
+    pub names: Option<Vec<String>>,
 }
 
 /// Whether clients have to log in.
@@ -442,7 +472,7 @@ fn one_of(groups: &[&[&str]]) -> Value {
 
 /// Both files, or a certificate of its own.
 fn tls_forms() -> Value {
-    let self_signed = json!({ "required": ["self_signed"], "properties": { "self_signed": { "const": true } } });
+    let self_signed = json!({ "required": ["self_signed"], "properties": { "self_signed": { "anyOf": [{ "const": true }, { "type": "object" }] } } });
     json!([{ "required": ["certificate", "key"] }, self_signed])
 }
 

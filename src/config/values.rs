@@ -163,6 +163,29 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// A name by which clients reach this service: a host name or an IP address.
+pub fn server_name(text: &str) -> Result<String, String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    host_name(text)
+        .map(|()| text.to_ascii_lowercase())
+        .map_err(|why| format!("{text:?} is neither an IP address nor a host name: {why}"))
+}
+
+/// An address, or a network as `10.0.0.0/8`.
+pub fn network(text: &str) -> Result<(IpAddr, u8), String> {
+    let wrong = || format!("{text:?} is neither an IP address nor a network such as 10.0.0.0/8");
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Ok(most), |bits| bits.parse::<u8>().map_err(|_| wrong()))?;
+    if bits > most {
+        return Err(format!("{text:?} has more than the {most} bits of such an address"));
+    }
+    Ok((address, bits))
+}
+
 /// The name of a node.
 pub fn node_id(text: &str) -> Result<NodeId, String> {
     text.parse().map_err(|error| format!("{error}"))

@@ -11,7 +11,7 @@ pub mod shelf;
 mod sockets;
 
 use std::collections::{HashMap, HashSet};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,18 +21,26 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
 
 use self::shelf::StoreShelf;
 use crate::account::{AccountBook, NodeScope, Role};
 use crate::clock::{self, Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
+use crate::files;
 use crate::http::auth::{Access, Configured};
+use crate::http::bodies::Bodies;
+use crate::http::browser::HostNames;
+use crate::http::connections::{self, Connections};
+use crate::http::front::Front;
+use crate::http::machine;
 use crate::http::ops::{self, MetricsAccess, Ops};
+use crate::http::proxies::{Network, Proxies};
 use crate::http::pulse::Pulse;
 use crate::http::readings::{SessionMetrics, ViewMetrics};
-use crate::http::server;
+use crate::http::self_signed::CertificateNames;
+use crate::http::server::{self, Door};
 use crate::http::tls::Certificate;
+use crate::http::turns::Turns;
 use crate::node::actor::Surroundings;
 use crate::node::event::EventBus;
 use crate::node::fleet::{Fleet, Keeper, NodeSetup};
@@ -67,6 +75,8 @@ pub struct Plan {
     pub auth_required: bool,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
+    /// How clients reach it.
+    pub edge: EdgePlan,
     /// Where state is kept.
     pub state_dir: PathBuf,
     /// Accounts for the first start.
@@ -87,6 +97,15 @@ pub enum TlsPlan {
     },
     /// One that is made at the first start and kept beside the state.
     SelfSigned,
+}
+
+/// How clients reach the service, besides its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EdgePlan {
+    /// Names of it, besides those of this machine.
+    pub names: Vec<String>,
+    /// Who is believed about the client behind it: addresses, and how many of their bits count.
+    pub trusted_proxies: Vec<(IpAddr, u8)>,
 }
 
 /// An account for the first start.
@@ -140,12 +159,12 @@ impl Running {
         let metrics = Metrics::new();
         let store = open_store(&plan, &clock, &metrics).await?;
         first_account::make(&store, &plan, clock.now().wall).await?;
-        server::raise_file_limit();
+        let open_files = server::raise_file_limit();
         let given = std::mem::take(&mut plan.sockets);
         let listeners = if given.is_empty() { server::bind(&plan.listen)? } else { given };
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let certificate = certificate(&plan)?;
+        let certificate = certificate(&plan, clock.now().wall)?;
 
         let bus = EventBus::new();
         let around = Surroundings {
@@ -175,7 +194,10 @@ impl Running {
         let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
         metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
+        let bodies = Arc::new(Bodies::default());
         let service = Data::new(Service {
+            bodies: bodies.clone(),
+            turns: Turns::new(clock.clone()),
             fleet: fleet.clone(),
             access: access.clone(),
             clock: clock.clone(),
@@ -190,7 +212,8 @@ impl Running {
         let config_notes = ArcSwap::default();
         let ops = Data::new(Ops {
             metrics: metrics.clone(),
-            scrapes: Semaphore::new(1),
+            bodies: bodies.clone(),
+            turns: Turns::new(clock.clone()),
             metrics_access,
             access,
             ready,
@@ -207,8 +230,11 @@ impl Running {
         };
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let beats = workers * listeners.len();
-        let (running, server) =
-            server::run(listeners, certificate.as_ref(), workers, app).context("cannot start serving")?;
+        let front = front(&plan);
+        let room = connections::room(open_files, plan.nodes.len(), workers);
+        let connections = Connections::new(room, clock.clone(), front.proxies.clone());
+        let door = Door { certificate: certificate.clone(), workers, connections, front, clock: clock.clone() };
+        let (running, server) = server::run(listeners, &door, app).context("cannot start serving")?;
         actix::spawn(running);
         ops.ready.store(true, Ordering::Relaxed);
         let workers = Workers { pulse, beats };
@@ -286,6 +312,9 @@ struct Workers {
 }
 
 async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<Store>> {
+    // `export` and `restore` are for root as well, on the directory of the service.
+    let unusable = || format!("cannot keep state in {}", plan.state_dir.display());
+    files::check_ours(&plan.state_dir).with_context(unusable)?;
     let (dir, clock, metrics) = (plan.state_dir.clone(), clock.clone(), metrics.clone());
     let (store, report) = actix_web::web::block(move || Store::open(&dir, clock, metrics))
         .await
@@ -298,14 +327,33 @@ async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Resul
     Ok(store)
 }
 
-fn certificate(plan: &Plan) -> Result<Option<Arc<Certificate>>> {
+fn front(plan: &Plan) -> Front {
+    let networks = plan.edge.trusted_proxies.iter().map(|(address, bits)| Network::new(*address, *bits));
+    let names = plan.edge.names.iter().cloned().chain(machine::names());
+    Front {
+        proxies: Arc::new(Proxies::new(networks.collect())),
+        hosts: (!plan.auth_required).then(|| Arc::new(HostNames::new(names))),
+        refuse: redfish::exchange::refuse_foreign,
+    }
+}
+
+/// What a self-signed certificate names: what the configuration says, and what this machine is.
+fn certificate_names(plan: &Plan) -> CertificateNames {
+    let (everywhere, listen): (Vec<IpAddr>, Vec<IpAddr>) =
+        plan.listen.iter().map(SocketAddr::ip).partition(IpAddr::is_unspecified);
+    let addresses = if everywhere.is_empty() { Vec::new() } else { machine::addresses() };
+    let texts = |addresses: Vec<IpAddr>| addresses.into_iter().map(|address| address.to_string());
+    CertificateNames {
+        wanted: plan.edge.names.iter().cloned().chain(texts(listen)).collect(),
+        own: machine::names().into_iter().chain(texts(addresses)).collect(),
+    }
+}
+
+fn certificate(plan: &Plan, now: Wall) -> Result<Option<Arc<Certificate>>> {
     Ok(match &plan.tls {
         None => None,
         Some(TlsPlan::Files { certificate, key }) => Some(Certificate::load(certificate, key)?),
-        Some(TlsPlan::SelfSigned) => {
-            let names = plan.listen.iter().map(|address| address.ip().to_string()).chain(["localhost".to_owned()]);
-            Some(Certificate::self_signed(&plan.state_dir, names.collect())?)
-        }
+        Some(TlsPlan::SelfSigned) => Some(Certificate::self_signed(&plan.state_dir, &certificate_names(plan), now)?),
     })
 }
 

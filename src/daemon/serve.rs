@@ -11,10 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::notify::Notify;
-use super::{AccountPlan, NodePlan, Plan, Running, TlsPlan, sockets};
+use super::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan, sockets};
 use crate::clock::{Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
-use crate::config::{self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, TlsConfig};
+use crate::config::{
+    self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, ServerConfig, TlsConfig,
+};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
@@ -294,6 +296,7 @@ fn plan(config: &Config) -> Result<Plan> {
             MetricsSetting::Authenticated => MetricsAccess::Authenticated,
             MetricsSetting::Off => MetricsAccess::Off,
         },
+        edge: edge_plan(&config.server),
         state_dir: config.state_dir.clone(),
         accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
         nodes: node_plans(config),
@@ -311,6 +314,10 @@ fn tapo_protocols(named: &[config::TapoProtocol]) -> Vec<TapoProtocol> {
         [] => TapoProtocol::ALL.to_vec(),
         named => named.iter().map(driver).collect(),
     }
+}
+
+fn edge_plan(server: &ServerConfig) -> EdgePlan {
+    EdgePlan { names: server.host_names.clone(), trusted_proxies: server.trusted_proxies.clone() }
 }
 
 /// What each account of a configuration sees.
@@ -371,6 +378,7 @@ mod tests {
             tls: None,
             auth_required,
             metrics: MetricsAccess::Off,
+            edge: EdgePlan::default(),
             state_dir: PathBuf::new(),
             accounts: Vec::new(),
             nodes: Vec::new(),

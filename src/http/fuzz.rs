@@ -16,7 +16,7 @@ pub fn credentials(bytes: &[u8]) {
     }
 }
 
-/// What is read is what was encoded.
+/// What is read is what was encoded: what is read is UTF-8, also where Latin-1 was sent.
 fn authorization(header: &[u8]) {
     let Some(credentials) = auth::basic(header) else { return };
     let written = format!("Basic {}", BASE64_STANDARD.encode(credentials.as_bytes()));

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
 
-use super::auth::Access;
+use super::auth::{Access, CHALLENGE};
+use super::bodies::Bodies;
+use super::turns::Turns;
 use crate::account::NodeScope;
 use crate::telemetry::Metrics;
 
@@ -32,9 +33,10 @@ pub enum MetricsAccess {
 pub struct Ops {
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Whose turn it is to have them written. That is done beside the HTTP workers, since it takes long with thousands of
-    /// nodes, and for one after the other, so that a flood of scrapes takes one thread.
-    pub scrapes: Semaphore,
+    /// The large bodies on their way.
+    pub bodies: Arc<Bodies>,
+    /// Whose turn it is to have metrics, or the document of the page, written.
+    pub turns: Turns<Bytes>,
     /// Who may read it.
     pub metrics_access: MetricsAccess,
     /// Who may come in.
@@ -94,7 +96,7 @@ async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
             Ok(caller) if !wanted || !caller.must_change_password => scope = caller.scope,
             _ if !wanted => {}
             _ => {
-                let challenge = (WWW_AUTHENTICATE, "Basic realm=\"plugfish\"");
+                let challenge = (WWW_AUTHENTICATE, CHALLENGE);
                 return HttpResponse::Unauthorized().insert_header(challenge).finish();
             }
         }
@@ -107,15 +109,18 @@ async fn metrics(request: HttpRequest, ops: Data<Ops>) -> HttpResponse {
         "text/plain; version=0.0.4; charset=utf-8"
     };
     let metrics = ops.metrics.clone();
-    // The semaphore is never closed.
-    let _turn = ops.scrapes.acquire().await;
+    let document = format!("metrics {open} {scope:?}");
     let render = move || {
         let text = if open { metrics.render() } else { metrics.render_plain() };
-        scope.map(|scope| only(&scope, &text)).unwrap_or(text)
+        scope.map(|scope| only(&scope, &text)).unwrap_or(text).into()
     };
-    match web::block(render).await {
-        Ok(text) => HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).insert_header((VARY, "Accept")).body(text),
-        Err(error) => HttpResponse::InternalServerError().body(format!("the metrics could not be written: {error}\n")),
+    match ops.turns.render(&document, render).await {
+        Some(body) => {
+            let head =
+                HttpResponse::Ok().insert_header((CONTENT_TYPE, format)).insert_header((VARY, "Accept")).finish();
+            ops.bodies.send(head, body, request.headers()).await
+        }
+        None => HttpResponse::InternalServerError().body("the metrics could not be written: the service is stopping\n"),
     }
 }
 

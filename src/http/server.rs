@@ -5,29 +5,31 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::HttpService;
 use actix_http::error::DispatchError;
+use actix_http::{HttpService, Request};
 use actix_rt::net::TcpStream;
 use actix_server::GracefulShutdownSignal;
-use actix_service::{ServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
-use actix_tls::accept::{TlsError, max_concurrent_tls_connect};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::{AppConfig, Server, ServerHandle};
+use actix_web::error::InternalError;
 use actix_web::web::ServiceConfig;
+use futures_util::future::{Either, ready};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::accept;
+use super::connections::{Connections, UNSEEN_MAX};
+use super::front::Front;
+use super::guarded::Guarded;
 use super::socket::Restrained;
 use super::tls::Certificate;
+use crate::clock::Clock;
 
 /// Connections that may wait to be accepted. Ironic opens one for each request, from several workers at a time.
 const BACKLOG: i32 = 1024;
-
-/// Connections at once in one worker: thousands of idle ones fit into some tens of megabytes.
-const CONNECTIONS_MAX: usize = 4096;
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -40,6 +42,9 @@ const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to end after its last answer.
 const END_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What is kept ready for a connection that does not take it; a body that is larger is asked for more when it does.
+const UNSENT_BYTES_MAX: usize = 16 * 1024;
 
 /// How long answers under way may take when the service stops.
 const STOP_SECONDS: u64 = 2;
@@ -58,11 +63,16 @@ pub struct BindError {
 }
 
 /// Allows this process as many open files as the system lets it: each connection is one, and the usual 1024 would be all
-/// taken by clients that only hold connections open. What cannot be had is done without.
-pub fn raise_file_limit() {
+/// taken by clients that only hold connections open. What cannot be had is done without. Returns how many it may have;
+/// `None` when there is no limit.
+pub fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, current = limit.current, "the limit of open files stays as it is");
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::warn!(%error, current = limit.current, "the limit of open files stays as it is");
+            limit.current
+        }
     }
 }
 
@@ -111,47 +121,66 @@ pub fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// How requests are taken.
+pub struct Door {
+    /// With which certificate; plain HTTP without.
+    pub certificate: Option<Arc<Certificate>>,
+    /// How many threads answer.
+    pub workers: usize,
+    /// The table of connections.
+    pub connections: Arc<Connections>,
+    /// What is done with each request first.
+    pub front: Front,
+    /// Time.
+    pub clock: Clock,
+}
+
 /// Starts serving what `app` mounts on these listeners. The server ends by its handle.
 ///
-/// This is what `HttpServer` of actix-web does, on restrained connections (`socket.rs`).
+/// This is what `HttpServer` of actix-web does, on guarded connections (`guarded.rs`, `socket.rs`).
 pub fn run(
     listeners: Vec<TcpListener>,
-    tls: Option<&Arc<Certificate>>,
-    workers: usize,
+    door: &Door,
     app: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<(Server, ServerHandle)> {
-    // As many handshakes as connections: else some hundred clients that leave theirs unfinished would keep out all others.
-    max_concurrent_tls_connect(CONNECTIONS_MAX);
+    let Door { certificate, workers, connections, front, clock } = door;
+    // The table decides who stays. What it cuts ends a little later, so each worker has room for some more.
+    let in_worker = connections.most() / workers + UNSEEN_MAX;
     let mut builder = Server::build()
-        .workers(workers)
+        .workers(*workers)
         .worker_max_blocking_threads(BLOCKING_THREADS)
-        .max_concurrent_connections(CONNECTIONS_MAX)
+        .max_concurrent_connections(in_worker)
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
+    let config = certificate.as_ref().map(|certificate| {
+        let mut config = certificate.server_config();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    });
     for listener in listeners {
-        let (app, stopping, name) = (app.clone(), stopping.clone(), listener.local_addr()?.to_string());
-        builder = match tls {
-            Some(certificate) => {
-                let mut config = certificate.server_config();
-                config.alpn_protocols = vec![b"http/1.1".to_vec()];
-                builder.listen(name, listener, move || {
-                    let accept = |io: TlsStream<TcpStream>| async move {
-                        let peer = io.get_ref().0.peer_addr().ok();
+        let (app, front, stopping) = (app.clone(), front.clone(), stopping.clone());
+        let (connections, clock, name) = (connections.clone(), clock.clone(), listener.local_addr()?.to_string());
+        builder = match config.clone() {
+            Some(config) => builder.listen(name, listener, move || {
+                let (connections, config, clock) = (connections.clone(), config.clone(), clock.clone());
+                let accept = move |io: TcpStream| {
+                    let (guarded, peer) = guard(io, &connections);
+                    let (config, clock) = (config.clone(), clock.clone());
+                    async move {
+                        let io = accept::tls(guarded, config, &clock).await.map_err(DispatchError::Io)?;
                         Ok((Restrained::new(io), peer))
-                    };
-                    Acceptor::new(config.clone())
-                        .map_err(TlsError::into_service_error)
-                        .and_then(fn_service(accept))
-                        .and_then(http(app.clone(), stopping.clone()).map_err(TlsError::Service))
-                })?
-            }
-            None => builder.listen(name, listener, move || {
-                let accept = |io: TcpStream| async move {
-                    let peer = io.peer_addr().ok();
-                    Ok((Restrained::new(io), peer))
+                    }
                 };
-                fn_service(accept).and_then(http(app.clone(), stopping.clone()))
+                fn_service(accept).and_then(http(app.clone(), front.clone(), stopping.clone()))
+            })?,
+            None => builder.listen(name, listener, move || {
+                let connections = connections.clone();
+                let accept = move |io: TcpStream| {
+                    let (guarded, peer) = guard(io, &connections);
+                    ready(Ok((Restrained::new(guarded), peer)))
+                };
+                fn_service(accept).and_then(http(app.clone(), front.clone(), stopping.clone()))
             })?,
         };
     }
@@ -160,11 +189,23 @@ pub fn run(
     Ok((server, handle))
 }
 
+/// Gives a connection its place among the others.
+fn guard(io: TcpStream, connections: &Arc<Connections>) -> (Guarded, Option<SocketAddr>) {
+    let peer = io.peer_addr().ok();
+    (Guarded::new(io, connections.admit(peer)), peer)
+}
+
 /// HTTP/1 on connections of one kind.
 fn http<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     app: impl Fn(&mut ServiceConfig) + Clone + 'static,
+    front: Front,
     stopping: GracefulShutdownSignal,
 ) -> impl ServiceFactory<(S, Option<SocketAddr>), Config = (), Response = (), Error = DispatchError, InitError = ()> {
+    let app = map_config(App::new().configure(app), |()| AppConfig::default());
+    let app = apply_fn_factory(app, move |mut request: Request, app| match front.refusal(&mut request) {
+        None => Either::Left(app.call(request)),
+        Some(refusal) => Either::Right(ready(Err(InternalError::from_response("", refusal).into()))),
+    });
     HttpService::build()
         .graceful_shutdown_signal(move || {
             let stopping = stopping.clone();
@@ -173,7 +214,8 @@ fn http<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .client_disconnect_timeout(END_DEADLINE)
-        .h1(map_config(App::new().configure(app), |()| AppConfig::default()))
+        .h1_write_buffer_size(UNSENT_BYTES_MAX)
+        .h1(app)
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::self_signed::{self, CertificateNames};
+use crate::clock::Wall;
 use crate::files;
 
 /// What a client put in the place of the self-signed certificate: key and chain in one file, so that there is never one
@@ -105,23 +108,59 @@ impl Certificate {
         Ok(())
     }
 
-    /// The self-signed certificate of this state directory; it is made at the first start, so that its fingerprint stays.
-    /// Where a client has replaced it, the one that it put there.
-    pub fn self_signed(state_dir: &Path, names: Vec<String>) -> Result<Arc<Certificate>, TlsError> {
+    /// The self-signed certificate of this state directory. It is made at the first start, and again only when it has to be
+    /// (`self_signed.rs`). Where a client has replaced it, the one that it put there.
+    pub fn self_signed(state_dir: &Path, names: &CertificateNames, now: Wall) -> Result<Arc<Certificate>, TlsError> {
         let replaced = state_dir.join(REPLACED);
         if replaced.exists() {
             return Ok(Certificate::of(read(&replaced, &replaced, files::read_own)?, Some(state_dir.into())));
         }
         let (certificate, key) = (state_dir.join("self-signed.crt"), state_dir.join("self-signed.key"));
-        if !(certificate.exists() && key.exists()) {
-            let failed = |why: String| TlsError::SelfSigned { path: state_dir.into(), why };
-            let made = rcgen::generate_simple_self_signed(names).map_err(|error| failed(error.to_string()))?;
-            files::write_private(&key, made.signing_key.serialize_pem().as_bytes())
-                .map_err(|error| failed(error.to_string()))?;
-            files::write_private(&certificate, made.cert.pem().as_bytes())
-                .map_err(|error| failed(error.to_string()))?;
+        let old =
+            if certificate.exists() && key.exists() { Some(read(&certificate, &key, files::read_own)?) } else { None };
+        let old = old.as_ref().and_then(|old| old.cert.first());
+        let why = match old {
+            None => Some("there is none yet".to_owned()),
+            Some(old) => self_signed::is_due(old, names, now),
+        };
+        let Some(why) = why else {
+            let lacking = old.map(|old| self_signed::lacking(old, &names.own)).unwrap_or_default();
+            if !lacking.is_empty() {
+                tracing::info!(
+                    event = "certificate_lacks_names",
+                    names = lacking.join(" "),
+                    "the self-signed certificate does not name what this machine is called by now; clients that pinned it \
+                     keep it so. Remove self-signed.crt from the state directory to have it made again"
+                );
+            }
+            return Ok(Certificate::of(read(&certificate, &key, files::read_own)?, Some(state_dir.into())));
+        };
+        let failed = |why: String| TlsError::SelfSigned { path: state_dir.into(), why };
+        // The key of one that was removed is used again as well: it may be pinned by itself.
+        let kept = files::read_own(&key, PEM_BYTES_MAX).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let made = self_signed::make(names, kept.as_deref(), now).map_err(|error| failed(error.to_string()))?;
+        if kept.is_none() {
+            files::write_private(&key, made.key.as_bytes()).map_err(|error| failed(error.to_string()))?;
         }
-        Ok(Certificate::of(read(&certificate, &key, files::read_own)?, Some(state_dir.into())))
+        let new = state_dir.join("self-signed.crt.new");
+        let written =
+            files::write_private(&new, made.certificate.as_bytes()).and_then(|()| fs::rename(&new, &certificate));
+        written.map_err(|error| failed(error.to_string()))?;
+        let certified = read(&certificate, &key, files::read_own)?;
+        let shown = |der: Option<&CertificateDer<'_>>| der.map_or_else(String::new, fingerprint);
+        let (before, sha256) = (shown(old), shown(certified.cert.first()));
+        match old {
+            None => tracing::info!(event = "certificate_made", sha256, "a self-signed certificate was made"),
+            Some(_) => tracing::warn!(
+                event = "certificate_remade",
+                why,
+                before,
+                sha256,
+                "the self-signed certificate was made again, with the same key: clients that pinned the old one have to be \
+                 told the new fingerprint"
+            ),
+        }
+        Ok(Certificate::of(certified, Some(state_dir.into())))
     }
 
     /// Whether a client may replace it.
@@ -171,6 +210,11 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
     pem + "-----END CERTIFICATE-----\n"
 }
 
+/// The SHA-256 of a certificate, as clients show and pin it.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    hex::encode(Sha256::digest(certificate))
+}
+
 /// Most that is read of a certificate or key file. A chain of a few certificates has some 10 KiB.
 const PEM_BYTES_MAX: usize = 1 << 20;
 
@@ -211,31 +255,52 @@ pub(super) fn parse(
 mod tests {
     use super::*;
 
-    fn names() -> Vec<String> {
-        vec!["localhost".into(), "127.0.0.1".into()]
+    const NOW: Wall = Wall(1_796_083_200_000);
+
+    fn names() -> CertificateNames {
+        CertificateNames { wanted: vec!["127.0.0.1".into()], own: vec!["nuc".into()] }
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_made_again_for_a_name_with_the_same_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| fs::read(dir.path().join(name)).unwrap();
+        let made = |wanted: &str| {
+            let names = CertificateNames { wanted: vec![wanted.into()], own: vec!["nuc".into()] };
+            Certificate::self_signed(dir.path(), &names, NOW).unwrap().chain()
+        };
+        let first = made("a.example");
+        let key = file("self-signed.key");
+        assert_eq!(made("a.example"), first);
+        let second = made("b.example");
+        assert_ne!(second, first);
+        assert_eq!(file("self-signed.key"), key);
+        fs::remove_file(dir.path().join("self-signed.crt")).unwrap();
+        assert_ne!(made("b.example"), second);
+        assert_eq!(file("self-signed.key"), key);
     }
 
     #[test]
     fn a_self_signed_certificate_is_made_once_and_kept_private() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        Certificate::self_signed(dir.path(), names()).unwrap();
+        Certificate::self_signed(dir.path(), &names(), NOW).unwrap();
         let first = fs::read(dir.path().join("self-signed.crt")).unwrap();
-        Certificate::self_signed(dir.path(), names()).unwrap();
+        Certificate::self_signed(dir.path(), &names(), NOW).unwrap();
         assert_eq!(fs::read(dir.path().join("self-signed.crt")).unwrap(), first);
         let mode = fs::metadata(dir.path().join("self-signed.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     fn made() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(names()).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         (made.cert.pem(), made.signing_key.serialize_pem())
     }
 
     #[test]
     fn a_replaced_certificate_stays_and_a_bad_one_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let certificate = Certificate::self_signed(dir.path(), names()).unwrap();
+        let certificate = Certificate::self_signed(dir.path(), &names(), NOW).unwrap();
         let first = certificate.chain();
         let ((chain, key), (_, other)) = (made(), made());
         for (bad, why) in [
@@ -251,7 +316,7 @@ mod tests {
         }
         certificate.replace(&format!("{chain}{key}")).unwrap();
         assert_eq!(pem(&certificate.chain()[0]).lines().collect::<String>(), chain.lines().collect::<String>());
-        let again = Certificate::self_signed(dir.path(), names()).unwrap();
+        let again = Certificate::self_signed(dir.path(), &names(), NOW).unwrap();
         assert_eq!(again.chain(), certificate.chain());
         fs::remove_dir_all(dir.path()).unwrap();
         assert!(
@@ -272,8 +337,8 @@ mod tests {
     #[test]
     fn a_key_of_another_certificate_is_refused_by_name() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let certificate = Certificate::self_signed(one.path(), names()).unwrap();
-        Certificate::self_signed(two.path(), names()).unwrap();
+        let certificate = Certificate::self_signed(one.path(), &names(), NOW).unwrap();
+        Certificate::self_signed(two.path(), &names(), NOW).unwrap();
         let (mine, other) = (one.path().join("self-signed.crt"), two.path().join("self-signed.key"));
         let error = certificate.reload(&mine, &other).unwrap_err().to_string();
         assert!(error.contains("self-signed.key") && error.contains("does not belong"), "{error}");

@@ -119,14 +119,14 @@ async fn document(request: HttpRequest, page: Data<Page>) -> HttpResponse {
         Ok(caller) => caller,
         Err(fault) => return fault_response(&fault),
     };
-    let query = request.query_string().to_owned();
-    // Beside the HTTP workers: it takes long with thousands of nodes.
-    let written = web::block(move || nodes::document(&page.service, &page.ops.notes(), &page.run, &caller, &query));
-    match written.await {
-        Ok(body) => answer(StatusCode::OK)
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header((CONTENT_TYPE, "application/json"))
-            .body(body),
-        Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR).finish(),
-    }
+    let (query, ops) = (request.query_string().to_owned(), page.ops.clone());
+    // One document for all readers of this account that ask the same at the same time.
+    let name = format!("page {caller:?} {query}");
+    let write = move || nodes::document(&page.service, &page.ops.notes(), &page.run, &caller, &query).into();
+    let Some(body) = ops.turns.render(&name, write).await else {
+        return answer(StatusCode::INTERNAL_SERVER_ERROR).finish();
+    };
+    let mut head = answer(StatusCode::OK);
+    head.insert_header((CACHE_CONTROL, "no-store")).insert_header((CONTENT_TYPE, "application/json"));
+    ops.bodies.send(head.finish(), body, request.headers()).await
 }

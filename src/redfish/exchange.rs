@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use actix_web::http::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    IF_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, BytesMut, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 
+use super::body::clip;
 use super::message::{Fault, Message};
 use super::query::{self, Query};
 use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
 use super::resource;
+use super::tags;
 use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, json, route};
-use crate::http::auth::{AuthError, Caller};
+use crate::http::auth::{AuthError, CHALLENGE, Caller};
+use crate::http::browser::{Foreign, is_browser};
 
 /// Longest body that is read. The largest request that makes sense here has a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -29,11 +31,8 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest head of a request, path and headers together.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// How long a query that reads many resources may wait for those before it.
+/// How long a read that is made of many resources may take, with those before it.
 const QUERY_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The turn of such a query: one at a time takes one core from the others, whoever sends however many.
-static QUERIES: Semaphore = Semaphore::const_new(1);
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
@@ -90,12 +89,12 @@ async fn exchange(
             return open(&seen, request);
         }
         let answer = match Query::parse(request.query_string())? {
-            None => plain(&seen, route)?,
-            Some(query) => queried(query, &seen, route, request, service).await?,
+            None if !route.is_of_all() => plain(&seen, route)?,
+            Some(query) if !query.reads_members() => queried(&query, &seen, route, Some(&caller))?,
+            query => beside(query, &seen, route, request, service).await?,
         };
         check_accept(request.headers(), answer.content_type())?;
-        let is_known = answer.is_known(request.headers());
-        return Ok(answer.response(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK }));
+        return Ok(answer.read(request.headers(), &service.bodies).await);
     }
     let write = match *method {
         Method::POST => route.post,
@@ -128,8 +127,8 @@ async fn change(
         return Err(Fault::bad_request("QueryNotSupportedOnOperation", &[]));
     }
     let body = if *method == Method::DELETE { Payload(None) } else { body(request, payload, service).await? };
-    let if_match = request.headers().get(IF_MATCH).map(|value| value.to_str().unwrap_or("\"?\""));
-    let reply = write(Asked { seen, body, if_match, origin: origin(request) }).await?;
+    let if_match = tags::sent(request.headers(), &IF_MATCH);
+    let reply = write(Asked { seen, body, if_match: if_match.as_deref(), origin: origin(request) }).await?;
     Ok(match reply {
         Reply::NoContent => head(StatusCode::NO_CONTENT).finish(),
         Reply::Document(document) => Rendered::of(document, route).response(StatusCode::OK),
@@ -193,36 +192,35 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
     }
 }
 
-/// A read with a query. Whoever reads an open document without a login is shown nothing that needs one.
-async fn queried(
-    query: Query,
+/// A read of what is made of many resources: beside the HTTP workers, and once for all that wait for it. Whoever reads an
+/// open document without a login is shown nothing that needs one.
+async fn beside(
+    query: Option<Query>,
     seen: &Seen<'_>,
     route: &'static Route,
     request: &HttpRequest,
     service: &Data<Service>,
 ) -> Result<Rendered, Fault> {
     let caller = if route.is_open() { who(request, service).await.ok() } else { Some(seen.caller.clone()) };
-    if !query.reads_members() {
-        return answer_to(&query, seen, caller.as_ref(), route);
-    }
-    // Thousands of resources are made for it: apart from the workers, one query at a time.
-    let turn = service.clock.limit(QUERY_DEADLINE, QUERIES.acquire()).await;
-    let turn = turn.and_then(Result::ok).ok_or_else(|| Fault::later(None, QUERY_DEADLINE))?;
-    let (service, path) = (service.clone(), seen.path.to_owned());
-    let (ids, reader): (Vec<String>, Caller) =
-        (seen.ids.iter().map(|id| (*id).to_owned()).collect(), seen.caller.clone());
-    let work = tokio::task::spawn_blocking(move || {
-        let ids = ids.iter().map(String::as_str).collect();
-        let seen = Seen { service: &service, path: &path, ids, caller: &reader };
-        let answer = answer_to(&query, &seen, caller.as_ref(), route);
-        drop(turn);
-        answer
-    });
-    work.await.unwrap_or_else(|_| Err(Fault::new(500, Message::base("InternalError", &[]))))
+    let (path, own, service) = (seen.path.to_owned(), seen.caller.clone(), service.clone());
+    let document = format!("{caller:?} {path}?{}", request.query_string());
+    let make = {
+        let service = service.clone();
+        move || {
+            let (_, ids) = super::route(&path).ok_or_else(|| Fault::not_found(&path))?;
+            let seen = Seen { service: &service, path: &path, ids, caller: &own };
+            match query {
+                Some(query) => queried(&query, &seen, route, caller.as_ref()),
+                None => Ok(Rendered::of(show(&seen, route)?, route)),
+            }
+        }
+    };
+    let made = service.clock.limit(QUERY_DEADLINE, service.turns.render(&document, make)).await;
+    made.flatten().unwrap_or_else(|| Err(Fault::later(None, QUERY_DEADLINE)))
 }
 
-/// What the caller sees of a resource with a query.
-fn answer_to(query: &Query, seen: &Seen<'_>, caller: Option<&Caller>, route: &Route) -> Result<Rendered, Fault> {
+/// A read with a query, of what `caller` may see.
+fn queried(query: &Query, seen: &Seen<'_>, route: &Route, caller: Option<&Caller>) -> Result<Rendered, Fault> {
     let look_up = |uri: &str| {
         let path = uri.split('?').next().unwrap_or(uri);
         let (route, ids) = super::route(path)?;
@@ -329,24 +327,39 @@ async fn body(request: &HttpRequest, mut payload: web::Payload, service: &Servic
         Some(bytes) => bytes?,
         None => return Err(Fault::new(408, Message::base("OperationTimeout", &[]))),
     };
+    check_content_type(request.headers(), bytes.is_empty())?;
     if bytes.is_empty() {
         return Ok(Payload(Some(Map::new())));
     }
-    check_content_type(request.headers())?;
-    match json::read(&bytes)? {
+    // Windows tools put a mark before UTF-8 (RFC 8259 lets it be ignored).
+    match json::read(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))? {
         Value::Object(object) => Ok(Payload(Some(object))),
         _ => Err(Fault::bad_request("UnrecognizedRequestBody", &[])),
     }
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Fault> {
-    let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let given = given.to_str().unwrap_or("").to_ascii_lowercase();
-    let kind = given.split(';').next().unwrap_or("").trim();
-    if kind == "application/json" {
-        return Ok(());
+/// Programs may leave the type out, and some send one with no body (curl has `-d ''` for it). A browser sends any of the
+/// types that a form can have without asking first, so that there only JSON is taken, with a body or without.
+fn check_content_type(headers: &HeaderMap, is_empty: bool) -> Result<(), Fault> {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?").to_ascii_lowercase());
+    if !is_empty && text(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(bad_header(415, "Content-Encoding", "Send the body as it is, without Content-Encoding."));
     }
-    Err(bad_header(415, "Content-Type", "Send the body as application/json."))
+    let kind = text(CONTENT_TYPE).map(|given| given.split(';').next().unwrap_or("").trim().to_owned());
+    let fits = match kind.as_deref() {
+        Some("application/json") => true,
+        None => !is_browser(headers),
+        Some("text/plain" | "multipart/form-data") => false,
+        Some(_) => is_empty && !is_browser(headers),
+    };
+    if fits { Ok(()) } else { Err(bad_header(415, "Content-Type", "Send the body as application/json.")) }
+}
+
+/// The answer to a request that a browser sent for a page that is not ours, or to a name that is not ours.
+pub fn refuse_foreign(path: &str, foreign: Foreign) -> HttpResponse {
+    let mut message = Message::base("AccessDenied", &[&clip(path)]);
+    message.advise(&format!("{}.", foreign.words()));
+    fault_response(&Fault::new(403, message))
 }
 
 /// An error response.
@@ -361,7 +374,7 @@ pub fn fault_response(fault: &Fault) -> HttpResponse {
         builder.insert_header((RETRY_AFTER, format!("{:.0}", after.as_secs_f64().ceil().max(1.0))));
     }
     if status == StatusCode::UNAUTHORIZED {
-        builder.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"plugfish\"")));
+        builder.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)));
     }
     builder.body(to_bytes(&fault.body()))
 }

@@ -36,6 +36,7 @@ pub mod service_root;
 pub mod sessions;
 pub mod simple_storage;
 pub mod systems;
+mod tags;
 pub mod task_service;
 pub mod update_service;
 
@@ -50,13 +51,16 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::http::auth::{Access, Caller, Privilege};
+use crate::http::bodies::Bodies;
 use crate::http::tls::Certificate;
+use crate::http::turns::Turns;
 use crate::node::fleet::{Fleet, NodeEntry, Table};
 use crate::node::view::NodeView;
 use crate::recorder::FlightRecorder;
 use crate::telemetry::Metrics;
 use events::Events;
 use message::Fault;
+use rendered::Rendered;
 use resource::Resource;
 
 /// What all handlers need.
@@ -77,6 +81,10 @@ pub struct Service {
     pub events: Arc<Events>,
     /// The certificate that is served with; `None` without TLS.
     pub certificate: Option<Arc<Certificate>>,
+    /// The large bodies on their way.
+    pub bodies: Arc<Bodies>,
+    /// Whose turn it is to read what is made of all nodes.
+    pub turns: Turns<Result<Rendered, Fault>>,
     /// The last exchanges with each device.
     pub recorder: Arc<FlightRecorder>,
 }
@@ -165,8 +173,10 @@ impl Payload {
 pub enum Document {
     /// A resource.
     Resource(Resource),
-    /// JSON that is no resource.
+    /// JSON that is not a resource.
     Json(Value),
+    /// The same as text: of what is large there is no tree in memory.
+    Text(Vec<u8>),
     /// XML.
     Xml(String),
 }
@@ -281,6 +291,11 @@ impl Route {
             "DELETE" => write(&self.delete),
             _ => None,
         }
+    }
+
+    /// What it shows is made of all nodes, and more of them than links.
+    fn is_of_all(&self) -> bool {
+        self.path == "/status"
     }
 
     /// It is about the one node that its path names.

@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 
 use super::message::Fault;
 use super::resource::Etag;
-use super::{Document, Route};
+use super::{Document, Route, tags};
+use crate::http::bodies::{Bodies, LARGE};
 use crate::node::view::NodeView;
 
 /// Bodies kept by one worker. A System has about 2 KB, so this is 1 MB; a larger fleet makes some of them anew.
@@ -86,6 +87,7 @@ impl Rendered {
                 (JSON, to_bytes(&Value::Object(resource.body)), link, resource.etag)
             }
             Document::Json(body) => (JSON, to_bytes(&body), None, None),
+            Document::Text(body) => (JSON, body.into(), None, None),
             Document::Xml(text) => (XML, text.into(), None, None),
         };
         let (etag, etag_speaks_for_all) = match own_etag {
@@ -103,8 +105,20 @@ impl Rendered {
     }
 
     /// Whether a client that sends these headers has it already.
-    pub fn is_known(&self, headers: &HeaderMap) -> bool {
+    fn is_known(&self, headers: &HeaderMap) -> bool {
         self.etag.as_ref().filter(|_| self.etag_speaks_for_all).is_some_and(|etag| knows(headers, etag.as_bytes()))
+    }
+
+    /// The response to a read: as it is when it is small, and else in the way that this client takes it.
+    pub async fn read(self, headers: &HeaderMap, bodies: &Bodies) -> HttpResponse {
+        if self.is_known(headers) {
+            return self.response(StatusCode::NOT_MODIFIED);
+        }
+        if self.body.len() <= LARGE {
+            return self.response(StatusCode::OK);
+        }
+        let body = self.body.clone();
+        bodies.send(Rendered { body: Bytes::new(), ..self }.response(StatusCode::OK), body, headers).await
     }
 
     /// The response.
@@ -126,9 +140,8 @@ impl Rendered {
 
 /// Whether the `If-None-Match` of these headers name this ETag.
 pub fn knows(headers: &HeaderMap, etag: &[u8]) -> bool {
-    let matches = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag;
-    let names = |tags: &str| tags.split(',').any(|tag| matches(tag.trim()));
-    headers.get_all(IF_NONE_MATCH).any(|tags| tags.to_str().is_ok_and(names))
+    let tags = tags::sent(headers, &IF_NONE_MATCH);
+    tags.is_some_and(|tags| tags.split(',').any(|tag| tag == "*" || tag.as_bytes() == etag))
 }
 
 /// A strong ETag of what is sent. Eight bytes are plenty where nobody gains by making two that are equal.

@@ -54,7 +54,6 @@ impl Place {
     pub fn take(dir: &Path, now: Wall) -> Result<Place, StoreError> {
         let refused = |error: io::Error| StoreError::Unusable { why: explain(dir, &error), dir: dir.into() };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused)?;
-        check_owner(dir).map_err(|why| StoreError::Unusable { dir: dir.into(), why })?;
         // In a volume that belongs to root and is merely writable for us, this is refused; the files in it have their own
         // modes.
         let _ = fs::set_permissions(dir, Permissions::from_mode(0o700));
@@ -233,19 +232,6 @@ impl Place {
     }
 }
 
-/// Why a directory is not one to keep state in: another user could put files of theirs in the place of ours.
-fn check_owner(dir: &Path) -> Result<(), String> {
-    let about = fs::metadata(dir).map_err(|error| error.to_string())?;
-    let us = rustix::process::geteuid().as_raw();
-    match about.uid() {
-        0 => Ok(()),
-        owner if owner == us => Ok(()),
-        owner => Err(format!(
-            "it belongs to the user {owner}, and this runs as the user {us}; `chown` it, or name another one"
-        )),
-    }
-}
-
 /// Runs on the thread of `disk.rs`, which may sleep.
 fn lock_patiently(lock: &File) -> Result<(), TryLockError> {
     for _ in 1..LOCK_TRIES {
@@ -344,14 +330,8 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_of_another_user_and_files_that_are_links_are_refused() {
+    fn files_that_are_links_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        // Only root can give a directory away; to everybody else that of root is the one that is not theirs, and is fine.
-        if std::os::unix::fs::chown(dir.path(), Some(12345), None).is_ok() {
-            let error = Place::take(dir.path(), Wall(0)).unwrap_err().to_string();
-            assert!(error.contains("belongs to the user 12345"), "{error}");
-            std::os::unix::fs::chown(dir.path(), Some(0), None).unwrap();
-        }
         fs::write(dir.path().join("elsewhere"), "kept").unwrap();
         std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("lock")).unwrap();
         let error = Place::take(dir.path(), Wall(0)).unwrap_err().to_string();

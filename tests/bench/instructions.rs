@@ -17,6 +17,7 @@ use plugfish::account::{AccountBook, AccountRecord, Role};
 use plugfish::clock::{Clock, Wall};
 use plugfish::daemon::shelf::StoreShelf;
 use plugfish::http::auth::{Access, hash_password};
+use plugfish::http::turns::Turns;
 use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
@@ -166,6 +167,8 @@ async fn service(dir: &Path) -> Data<Service> {
         events: Events::start(shelf, access, clock.clone(), metrics.clone()),
         certificate: None,
         recorder: Arc::default(),
+        bodies: Arc::default(),
+        turns: Turns::new(clock.clone()),
         clock,
         metrics,
     })

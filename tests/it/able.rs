@@ -9,7 +9,10 @@ use actix_web::web::Data;
 use plugfish::clock::{Clock, Wall};
 use plugfish::daemon::shelf::StoreShelf;
 use plugfish::http::auth::Access;
-use plugfish::http::server;
+use plugfish::http::connections::{CONNECTIONS_MAX, Connections};
+use plugfish::http::front::Front;
+use plugfish::http::server::{self, Door};
+use plugfish::http::turns::Turns;
 use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{
     Abilities, AboutDevice, DeviceFuture, DeviceKind, Findings, LogEntry, Observation, PowerDevice,
@@ -224,9 +227,15 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 port,
                 certificate,
                 recorder: Arc::default(),
+                bodies: Arc::default(),
+                turns: Turns::new(Clock::system()),
             });
             let app = move |config: &mut actix_web::web::ServiceConfig| exchange::mount(config, &service);
-            let (running, handle) = server::run(listeners, None, 1, app).unwrap();
+            let clock = Clock::system();
+            let front = Front { proxies: Arc::default(), hosts: None, refuse: exchange::refuse_foreign };
+            let connections = Connections::new(CONNECTIONS_MAX, clock.clone(), front.proxies.clone());
+            let door = Door { certificate: None, workers: 1, connections, front, clock };
+            let (running, handle) = server::run(listeners, &door, app).unwrap();
             actix::spawn(running);
             tell.send(address).unwrap();
             let _ = stopped.await; // the sender is dropped

@@ -112,3 +112,20 @@ async fn clients_that_leave_their_handshakes_unfinished_keep_nobody_out() {
     let answer = tokio::time::timeout(Duration::from_secs(2), rig.get("/redfish/v1/")).await;
     assert_eq!(answer.expect("nobody was let in").0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn plain_http_at_the_port_of_https_is_told_so() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let rig = Rig::over(Some(TlsPlan::SelfSigned), [klap("n")], [], |_| {}).await;
+    for request in
+        ["GET /redfish/v1/ HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 9000\r\n\r\nxxxx", "q"]
+    {
+        let mut stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(answer.contains("this port speaks HTTPS: use https://"), "{answer}");
+    }
+    assert_eq!(rig.get("/redfish/v1/Systems").await.0, 200);
+}

@@ -77,7 +77,8 @@ async fn bodies_that_are_wrong_are_refused_by_kind() {
         (b"{\"Boot\":".into(), 400, "MalformedJSON"),
         (b"{\"Boot\":{}}{}".into(), 400, "MalformedJSON"),
         (b"{\"Boot\":\"\xff\xfe\"}".into(), 400, "MalformedJSON"),
-        (b"\xef\xbb\xbf{}".into(), 400, "MalformedJSON"),
+        (b"\xef\xbb\xbf{}".into(), 400, "EmptyJSON"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}".into(), 400, "MalformedJSON"),
         (b"{'Boot':{}}".into(), 400, "MalformedJSON"),
         (vec![b' '; 100_000], 413, "PayloadTooLarge"),
     ];

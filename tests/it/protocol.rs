@@ -227,3 +227,120 @@ async fn a_patch_does_what_it_can_and_says_what_it_cannot() {
         "a wrong value stops everything"
     );
 }
+
+/// What is answered to a request that is sent as it stands, which no client library would do: status, headers, body.
+async fn raw(rig: &Rig, line: &str) -> (u16, String, String) {
+    use base64::Engine;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let login = base64::prelude::BASE64_STANDARD.encode("admin:correct horse");
+    let mut stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+    let head = format!("{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
+}
+
+#[tokio::test]
+async fn a_path_means_the_same_however_it_is_spelled() {
+    let rig = Rig::settled([klap("a")]).await;
+    for path in [
+        "//redfish/v1/Systems/a",
+        "/redfish//v1///Systems//a/",
+        "/redfish/v1/%53ystems/%61",
+        "//redfish/v1/Systems/a?x=1",
+    ] {
+        let (status, _, body) = raw(&rig, &format!("GET {path}")).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["@odata.id"], SYSTEM, "{path}");
+    }
+    for path in ["//redfish/v1/Systems?$select=Name", "/redfish/v1/%24metadata", "//metrics", "//"] {
+        assert_eq!(raw(&rig, &format!("GET {path}")).await.0, 200, "{path}");
+    }
+    for path in [
+        "/redfish/v1%2FSystems/a",
+        "/redfish/v1/Systems%2fa",
+        "/redfish/v1/%2553ystems/a",
+        "/redfish/v1/Systems/a%00",
+        "/redfish/v1/Systems/../Systems/a",
+        "/redfish/v1/Chassis/%2e%2e/Systems/a",
+        "/redfish/v1/Systems/a%2F..%2Fa",
+    ] {
+        let (status, _, body) = raw(&rig, &format!("GET {path}")).await;
+        assert!(matches!(status, 400 | 404), "{path}: {status} {body}");
+    }
+    let (status, head, _) = raw(&rig, "POST //redfish/v1/%53ystems/a").await;
+    assert!(status == 405 && head.contains("\r\nallow: get, head, patch"), "{head}");
+    // Who may do what does not depend on the spelling either.
+    let url = format!("http://{}//redfish/v1/Systems/a/Actions/ComputerSystem%2EReset", rig.address);
+    let looker =
+        rig.client.post(url).basic_auth("looker", Some("looks only")).json(&json!({ "ResetType": "ForceOff" }));
+    assert_eq!(looker.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn tags_that_a_proxy_has_changed_are_known() {
+    let rig = Rig::settled([klap("a")]).await;
+    let tag = |body: &Value| body["@odata.etag"].as_str().unwrap().trim_matches('"').to_owned();
+    let patch = |tag: String| {
+        let request = rig.request(Method::PATCH, SYSTEM).header("If-Match", tag);
+        request.json(&json!({ "Boot": { "BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once" } }))
+    };
+    for form in ["W/\"TAG\"", "\"TAG-gzip\"", "W/\"TAG-br\"", "\"nothing\", W/\"TAG\""] {
+        let now = tag(&rig.system("a").await);
+        refused(&rig, patch(form.replace("TAG", &format!("1{now}"))), 412, "PreconditionFailed").await;
+        let (status, body) = rig.send(patch(form.replace("TAG", &now))).await;
+        assert!(status.is_success(), "{form}: {body}");
+    }
+    let chassis = rig.request(Method::GET, "/redfish/v1/Systems").send().await.unwrap();
+    let etag = chassis.headers()["etag"].to_str().unwrap().trim_matches('"').to_owned();
+    for form in ["W/\"TAG\"", "\"TAG-gzip\"", "\"x\", W/\"TAG--gzip\""] {
+        let again = rig.request(Method::GET, "/redfish/v1/Systems").header("If-None-Match", form.replace("TAG", &etag));
+        assert_eq!(again.send().await.unwrap().status(), StatusCode::NOT_MODIFIED, "{form}");
+    }
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_whoever_asks() {
+    use std::io::Read;
+    let rig = Rig::settled([klap("a")]).await;
+    let all = "/redfish/v1/?$expand=*($levels=4)";
+    let get = |path: &str, asked: &str| rig.request(Method::GET, path).header("Accept-Encoding", asked).send();
+    let plain = get(all, "identity").await.unwrap();
+    assert!(plain.headers().get("content-encoding").is_none() && plain.headers()["vary"] == "Accept-Encoding");
+    let packed = get(all, "gzip, br").await.unwrap();
+    assert!(packed.headers()["content-encoding"] == "gzip" && packed.headers()["vary"] == "Accept-Encoding");
+    let (plain, packed) = (plain.bytes().await.unwrap(), packed.bytes().await.unwrap());
+    let mut whole = String::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut whole).unwrap();
+    let shape = |text: &str| serde_json::from_str::<Value>(text).unwrap()["Systems"]["Members"][0]["Id"].clone();
+    assert_eq!(shape(&whole), shape(std::str::from_utf8(&plain).unwrap()));
+    assert!(packed.len() * 4 < plain.len(), "{} of {}", packed.len(), plain.len());
+    let files = rig.get("/redfish/v1/Registries").await.1;
+    let file = rig.get(files["Members"][0]["@odata.id"].as_str().unwrap()).await.1;
+    let registry = file["Location"][0]["Uri"].as_str().unwrap().to_owned();
+    let first = get(&registry, "gzip").await.unwrap();
+    let etag = first.headers()["etag"].to_str().unwrap().to_owned();
+    assert!(etag.ends_with("-gzip\""), "{etag}");
+    let again = rig.request(Method::GET, &registry).header("If-None-Match", etag).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    let small = get(SYSTEM, "gzip").await.unwrap();
+    assert!(small.headers().get("content-encoding").is_none() && small.headers().get("vary").is_none());
+    let stream = get("/redfish/v1/EventService/SSE", "gzip").await.unwrap();
+    assert!(stream.headers().get("content-encoding").is_none());
+}
+
+#[tokio::test]
+async fn a_body_in_another_encoding_is_refused_by_name() {
+    let rig = Rig::settled([klap("a")]).await;
+    let patch = |encoding: &str| {
+        let request = rig.request(Method::PATCH, SYSTEM).header("Content-Encoding", encoding);
+        request.header("Content-Type", "application/json").body("{\"Boot\":{}}")
+    };
+    let body = refused(&rig, patch("gzip"), 415, "HeaderInvalid").await;
+    assert!(body.to_string().contains("without Content-Encoding"), "{body}");
+    refused(&rig, patch("identity"), 400, "NoOperation").await;
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plugfish::account::Role;
 use plugfish::clock::{Clock, Mono};
-use plugfish::daemon::{AccountPlan, NodePlan, Plan, Running, TlsPlan};
+use plugfish::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
 use plugfish::driver::DriverConfig;
 use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
@@ -268,6 +268,7 @@ async fn serve(
                 tls,
                 auth_required: true,
                 metrics: MetricsAccess::Public,
+                edge: EdgePlan::default(),
                 state_dir,
                 accounts,
                 nodes,

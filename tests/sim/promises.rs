@@ -107,6 +107,8 @@ impl State {
                 }
             }
             Happening::CommandOverdue { .. } => {
+                // It says what is not done any more.
+                self.nodes[node].promised = None;
                 if let Some(current) = self.nodes[node].current.as_mut() {
                     current.overdue = true;
                 }

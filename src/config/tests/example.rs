@@ -122,6 +122,7 @@ fn the_schema_knows_the_keys_that_the_loader_knows() {
         ("File", service::FILE),
         ("Server", service::SERVER),
         ("Tls", service::TLS),
+        ("SelfSignedNames", service::SELF_SIGNED),
         ("Account", service::ACCOUNT),
         ("Defaults", nodes::DEFAULTS),
         ("Login", nodes::LOGIN),

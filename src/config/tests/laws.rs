@@ -43,10 +43,11 @@ const PIECES: [&str; 46] = [
     "15s", "~", "é", "\u{feff}", "\r\n", "\r", "\u{2028}", "nodes", "tapo", "address", "h", "id",
 ];
 
-const KEYS: [&[&str]; 13] = [
+const KEYS: [&[&str]; 14] = [
     service::FILE,
     service::SERVER,
     service::TLS,
+    service::SELF_SIGNED,
     service::ACCOUNT,
     nodes::DEFAULTS,
     nodes::LOGIN,

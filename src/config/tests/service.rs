@@ -24,6 +24,8 @@ fn everything_has_a_default_but_nodes() {
         tls: None,
         auth_required: true,
         metrics: MetricsSetting::Public,
+        host_names: vec![],
+        trusted_proxies: vec![],
     };
     assert_eq!(config.server, server);
     assert_eq!(top("server: {}").server, server);
@@ -63,7 +65,7 @@ fn unknown_keys_name_the_nearest_known_one() {
     check_top(
         "server: { port: 80 }\n\"a b\": 1",
         &[
-            "1: server.port: unknown key; known here: listen, tls, auth, allow_insecure, metrics",
+            "1: server.port: unknown key; known here: listen, tls, auth, allow_insecure, metrics, host_names, trusted_proxies",
             "2: \"a b\": unknown key; known here: server, state_dir, accounts, defaults, nodes",
         ],
     );
@@ -166,7 +168,16 @@ fn tls_is_two_files_or_self_signed() {
     let absolute = "{ certificate: /etc/plugfish/tls.crt, key: tls.key, self_signed: false }";
     assert_eq!(with_files(absolute).config().server.tls, Some(files));
     assert_eq!(with_files("{ self_signed: true }").config().server.tls, Some(TlsConfig::SelfSigned));
+    let named = with_files("{ self_signed: { names: [BMC.lan, 192.0.2.7] } }").config().server;
+    assert_eq!(
+        (named.tls, named.host_names),
+        (Some(TlsConfig::SelfSigned), vec!["bmc.lan".into(), "192.0.2.7".into()])
+    );
+    assert_eq!(with_files("{ self_signed: {} }").config().server.tls, Some(TlsConfig::SelfSigned));
     for (tls, expect) in [
+        ("{ self_signed: { names: [a, a] } }", ".self_signed.names[1]: is there twice"),
+        ("{ self_signed: { name: [a] } }", ".self_signed.name: unknown key, did you mean \"names\"?"),
+        ("{ self_signed: yes please }", ".self_signed: must be true or false, not text"),
         ("{ certificate: tls.crt }", ".key: is missing; it must be the path of the private key (PEM)"),
         ("{ key: tls.key }", ".certificate: is missing; it must be the path of the certificate (PEM)"),
         (
@@ -188,6 +199,27 @@ fn tls_is_two_files_or_self_signed() {
             .check(&["1: server.tls: must be { certificate: PATH, key: PATH } or { self_signed: true }; for \
                                      plain HTTP leave the key tls out"]);
     }
+}
+
+#[test]
+fn names_and_proxies_are_lists() {
+    let server =
+        top("server: { host_names: [bmc.example.org, Bmc], trusted_proxies: [10.0.0.0/8, '::1', 192.0.2.1] }").server;
+    assert_eq!(server.host_names, ["bmc.example.org", "bmc"]);
+    let (v4, v6): (IpAddr, IpAddr) = (Ipv4Addr::new(10, 0, 0, 0).into(), Ipv6Addr::LOCALHOST.into());
+    assert_eq!(server.trusted_proxies, [(v4, 8), (v6, 128), (Ipv4Addr::new(192, 0, 2, 1).into(), 32)]);
+    check_top(
+        "server: { trusted_proxies: [10.0.0.0/33, proxy, 10.0.0.1/, '::/x'], host_names: ['a b', a, a] }",
+        &[
+            "1: server.host_names[0]: \"a b\" is neither an IP address nor a host name: a host name is made of letters, digits and \
+             hyphens, with dots between its parts",
+            "1: server.host_names[2]: is there twice",
+            "1: server.trusted_proxies[0]: \"10.0.0.0/33\" has more than the 32 bits of such an address",
+            "1: server.trusted_proxies[1]: \"proxy\" is neither an IP address nor a network such as 10.0.0.0/8",
+            "1: server.trusted_proxies[2]: \"10.0.0.1/\" is neither an IP address nor a network such as 10.0.0.0/8",
+            "1: server.trusted_proxies[3]: \"::/x\" is neither an IP address nor a network such as 10.0.0.0/8",
+        ],
+    );
 }
 
 #[test]

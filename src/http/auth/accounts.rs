@@ -68,7 +68,7 @@ impl Access {
 
     /// A password ready to be kept. Waits for its turn, off the worker threads.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, AuthError> {
-        let turn = self.turn().await?;
+        let turn = self.turn(None).await?;
         let hash = tokio::task::spawn_blocking(move || {
             let hash = hash_password(&password);
             drop(turn);

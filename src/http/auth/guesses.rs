@@ -65,9 +65,9 @@ impl Lockout {
 pub(super) struct Throttle(HashMap<Source, Mono>);
 
 /// An address as it is counted; whoever has one IPv6 address has the 2^64 around it.
-type Source = Option<IpAddr>;
+pub(in crate::http) type Source = Option<IpAddr>;
 
-fn source(address: Option<IpAddr>) -> Source {
+pub(in crate::http) fn source(address: Option<IpAddr>) -> Source {
     address.map(|address| match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,

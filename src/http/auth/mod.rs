@@ -2,7 +2,7 @@
 //!
 //! Basic authentication comes with every request, and a password hash is slow on purpose; so a right password is
 //! remembered under a keyed digest for as long as it is used, and costs a look into a table from then on. Passwords are
-//! checked on a blocking thread, one at a time, and an address that sends wrong ones has to wait (`guesses.rs`): guesses
+//! checked on a blocking thread, one at a time (`queue.rs`), and an address that sends wrong ones has to wait (`guesses.rs`): guesses
 //! cannot take the CPU from those who are in. Who is in stays in: a session, and Basic credentials that were right
 //! before, are affected neither by somebody else's guesses nor by the lock of the account that these lead to.
 
@@ -11,6 +11,7 @@ mod audit;
 mod guesses;
 mod pass;
 mod password;
+mod queue;
 mod scopes;
 mod sessions;
 #[cfg(test)]
@@ -26,13 +27,14 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::watch;
 
 use crate::account::{AccessRules, AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
 use crate::telemetry::Metrics;
 pub use accounts::{AccountChange, AccountRefusal};
 use audit::{Audit, Failure};
+pub(in crate::http) use guesses::source;
 use guesses::{Lockout, Throttle};
 pub use pass::Pass;
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
@@ -47,6 +49,9 @@ const VERDICTS_MAX: usize = 256;
 
 /// How long a password check may wait for its turn.
 const CHECK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How a login is asked for (RFC 7617): names and passwords in UTF-8.
+pub const CHALLENGE: &str = "Basic realm=\"plugfish\", charset=\"UTF-8\"";
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +181,7 @@ pub struct Access {
     verdicts: RwLock<HashMap<Key, Verdict>>,
     salt: Key,
     /// One check at a time, here.
-    checking: Arc<tokio::sync::Mutex<password::Memory>>,
+    checking: Arc<queue::CheckQueue>,
     lockout: Mutex<Lockout>,
     throttle: Mutex<Throttle>,
     audit: Audit,
@@ -254,7 +259,7 @@ impl Access {
             failed(None, Failure::Slowed);
             return Err(AuthError::Slowed(pause));
         }
-        let mut turn = match self.turn().await {
+        let mut turn = match self.turn(origin).await {
             Ok(turn) => turn,
             Err(busy) => {
                 failed(None, Failure::Busy);
@@ -269,13 +274,14 @@ impl Access {
         }
         let account = read(&self.accounts).get(name).filter(|account| account.enabled).cloned();
         let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let check = move || password::is_right(&password, hash.as_ref(), &mut turn);
+        let check = move || password::is_right(&password, hash.as_ref(), &mut turn.memory);
         let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         let known = read(&self.accounts).contains_key(name).then_some(name);
         let account = account.ok_or_else(|| failed(known, Failure::Wrong))?;
         let locked = self.is_locked(name);
         if right && !locked {
             self.throttle().give_back(origin);
+            self.checking.forget(origin);
             self.lockout().forget(name);
             self.remember(key, account.clone());
             return Ok(account);
@@ -300,9 +306,10 @@ impl Access {
         self.lockout().is_locked(name, self.clock.now().mono)
     }
 
-    async fn turn(&self) -> Result<OwnedMutexGuard<password::Memory>, AuthError> {
-        let turn = self.clock.limit(CHECK_DEADLINE, self.checking.clone().lock_owned()).await;
-        turn.ok_or(AuthError::Busy)
+    /// A turn for a check that this address asks for; without one, for a caller who is known already.
+    async fn turn(&self, origin: Option<IpAddr>) -> Result<queue::Turn, AuthError> {
+        let turn = self.checking.turn(origin, self.clock.now().mono);
+        self.clock.limit(CHECK_DEADLINE, turn).await.flatten().ok_or(AuthError::Busy)
     }
 
     fn digest(&self, name: &str, password: &str) -> Key {
@@ -355,14 +362,19 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What `Basic dXNlcjpwYXNz` holds: `user:pass`.
+/// What `Basic dXNlcjpwYXNz` holds: `user:pass`. What is not UTF-8 is read as Latin-1, which is what clients sent before
+/// RFC 7617, and what python-requests still sends.
 pub(super) fn basic(header: &[u8]) -> Option<Zeroizing<String>> {
     let (scheme, rest) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
     let mut bytes = Zeroizing::new(BASE64_STANDARD.decode(rest.trim_ascii()).ok()?);
-    // Bytes that are no text are wiped where they are; text moves on without a copy.
-    std::str::from_utf8(&bytes).ok()?;
+    if std::str::from_utf8(&bytes).is_err() {
+        // Room for all of it from the start: a text that grows would leave copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+        text.extend(bytes.iter().map(|byte| char::from(*byte)));
+        return Some(text);
+    }
     String::from_utf8(std::mem::take(&mut *bytes)).ok().map(Zeroizing::new)
 }

@@ -108,7 +108,7 @@ async fn basic_is_checked_once_and_then_remembered() {
     assert_eq!(access.check(None, None, None).await, Err(AuthError::Missing));
     assert_eq!(access.basic("admin", "S3cret:with colon").await, Err(AuthError::Wrong));
     assert_eq!(access.basic("old", "s3cret:with colon").await, Err(AuthError::Wrong));
-    for bad in ["Basic %", "Bearer x"] {
+    for bad in ["Basic %", "Basic /w==", "Bearer x"] {
         assert_eq!(access.check(None, Some(bad.as_bytes()), None).await, Err(AuthError::Wrong));
     }
     let slow = access.clock.now().mono;
@@ -118,6 +118,40 @@ async fn basic_is_checked_once_and_then_remembered() {
     assert_eq!(access.basic("admin", "s3cret:with colon").await.unwrap(), caller);
     let end = access.clock.now().mono;
     assert!(end.since(quick) * 5 < quick.since(slow), "{:?} {:?}", end.since(quick), quick.since(slow));
+}
+
+#[tokio::test]
+async fn a_password_is_taken_in_utf_8_and_in_latin_1() {
+    let access = access(&book("pä$$:wörd #1"));
+    for sent in ["YWRtaW46cMOkJCQ6d8O2cmQgIzE=", "YWRtaW46cOQkJDp39nJkICMx"] {
+        assert!(access.check(None, Some(format!("Basic {sent}").as_bytes()), None).await.is_ok(), "{sent}");
+    }
+    assert!(access.check(None, Some(b"Basic YWRtaW46cOQkJDp39nJkICMy"), None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_right_login_overtakes_a_flood_of_guesses_from_a_thousand_addresses() {
+    let access = access(&book("one"));
+    let flood: Vec<_> = (0..1000u32)
+        .map(|n| {
+            let (access, from) = (access.clone(), Some(IpAddr::V4((0x0a00_0000 + n).into())));
+            tokio::spawn(async move {
+                for guess in 0.. {
+                    let _ = access.check(None, Some(&header("admin", &format!("{guess}"))), from).await;
+                    tokio::time::sleep(Duration::from_millis(500)).await; // each address keeps on guessing
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(1500)).await; // each of them has guessed once
+    // The accounts are not locked by it here: that is another rule, with its own test.
+    write(&access.rules).lockout_threshold = 0;
+    let start = access.clock.now().mono;
+    let login = access.log_in("admin", "one".to_owned().into(), "192.0.2.1".parse().ok(), None).await;
+    let took = access.clock.now().mono.since(start);
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(login.is_ok(), "{:?}", login.err());
 }
 
 #[tokio::test]

@@ -229,7 +229,10 @@ impl Command {
 
     /// What to say of it while it is overdue.
     pub fn overdue_words(&self) -> Option<String> {
-        self.overdue.then(|| format!("{} is late, and will be completed: the power was cut for it", self.in_words()))
+        self.overdue.then(|| match &self.failing {
+            Some(why) => format!("{why}, once it can be reached"),
+            None => format!("{} is late, and will be completed: the power was cut for it", self.in_words()),
+        })
     }
 
     pub fn in_words(&self) -> String {

@@ -110,6 +110,30 @@ fn an_off_that_may_be_lost_is_given_again_while_the_on_before_it_was_not_seen() 
 }
 
 #[test]
+fn what_fails_and_is_late_with_its_on_says_both() {
+    let mut world = engine(Power::On);
+    world.run(secs(20));
+    world.mood = Mood::NotReady;
+    world.reset(1, ResetType::PowerCycle);
+    world.run(secs(3));
+    // The On was to do the off first, which could not be recorded; nor can the cycle that it does first now.
+    world.reset(2, ResetType::ForceOff);
+    world.reset(3, ResetType::On);
+    world.disk_full = true;
+    world.save_one();
+    world.disk_full = false;
+    world.save_one();
+    world.disk_full = true;
+    world.save_one();
+    world.disk_full = false;
+    world.turn(Power::Asleep);
+    world.run(secs(100));
+    let says = |h: &Happening| matches!(h, Happening::CommandOverdue { why, .. } if why.contains("no space left") && why.contains("left on"));
+    assert_eq!((world.answered(3), world.was_told(says)), (Some(&Ok(())), 1), "{:?}", world.told);
+    assert!(world.view().conditions.iter().any(|condition| condition.text.contains("no space left")));
+}
+
+#[test]
 fn a_restart_that_is_not_offered_after_a_cut_leaves_the_node_on() {
     let mut world = engine(Power::On);
     world.engine.system = true;

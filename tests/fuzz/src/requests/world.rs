@@ -7,6 +7,7 @@ use std::time::Duration;
 use plugfish::account::{AccessRules, AccountBook, AccountFuture, AccountRecord, Role, SessionRecord};
 use plugfish::clock::{Clock, Wall};
 use plugfish::http::auth::{Access, hash_password};
+use plugfish::http::turns::Turns;
 use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
@@ -66,6 +67,8 @@ impl World {
             events: Events::start(kept.clone(), access, self.clock.clone(), self.metrics.clone()),
             certificate: None,
             recorder: Arc::default(),
+            bodies: Arc::default(),
+            turns: Turns::new(self.clock.clone()),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
         };
