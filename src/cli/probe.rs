@@ -1,5 +1,6 @@
 //! `plugfish check --probe`: logs in to every device once and says what it is.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::driver::tapo::TapoProtocol;
 use crate::node::device::Observation;
 use crate::node::draw::thousandth;
 use crate::node::trust::VolatileBook;
+use crate::store::trust_on_record;
 use crate::telemetry::Metrics;
 
 /// What a plug is worth that speaks nothing better.
@@ -27,11 +29,15 @@ const AT_ONCE: usize = 16;
 /// How long one device may take, logins and repetitions included.
 const DEADLINE: Duration = Duration::from_secs(45);
 
-/// Asks every device once; fails when one of them did not answer as it should.
-pub async fn probe(nodes: &[NodePlan]) -> Result<()> {
+/// Asks every device once; fails when one of them did not answer as it should. What the daemon with this state directory
+/// has on record of the devices holds here too.
+pub async fn probe(nodes: &[NodePlan], state_dir: &Path) -> Result<()> {
+    let book = trust_on_record(state_dir).unwrap_or_else(|error| {
+        print(&format!("{error}; so what devices proved before is not known here, and each is trusted on first use\n"));
+        VolatileBook::default()
+    });
     let clock = Clock::system();
-    let drivers =
-        Arc::new(Drivers::new(clock.clone(), Metrics::new(), Arc::default(), Arc::new(VolatileBook::default())));
+    let drivers = Arc::new(Drivers::new(clock.clone(), Metrics::new(), Arc::default(), Arc::new(book)));
     let asks = nodes.iter().map(|node| {
         let (clock, mut device) = (clock.clone(), drivers.open(&node.spec.id, &node.driver));
         async move {

@@ -100,7 +100,7 @@ async fn check(options: &Check) -> Result<()> {
         print(&format!("{note}\n"));
     }
     if options.probe {
-        probe::probe(&serve::node_plans(&config)).await?;
+        probe::probe(&serve::node_plans(&config), &config.state_dir).await?;
     }
     Ok(())
 }

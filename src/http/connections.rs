@@ -54,8 +54,15 @@ pub struct Connections {
 
 #[derive(Default)]
 struct State {
-    held: HashMap<Owner, Vec<Arc<Entry>>>,
+    held: HashMap<Owner, Owned>,
     count: usize,
+    heavy: usize,
+}
+
+/// The connections of one owner.
+#[derive(Default)]
+struct Owned {
+    entries: Vec<Arc<Entry>>,
     heavy: usize,
 }
 
@@ -98,10 +105,10 @@ impl Connections {
         });
         let mut state = self.lock();
         if state.count >= self.most {
-            state.cut_one(|_| true);
+            state.cut_one(false);
         }
         state.count += 1;
-        state.held.entry(entry.owner).or_default().push(entry.clone());
+        state.held.entry(entry.owner).or_default().entries.push(entry.clone());
         drop(state);
         Held { all: self.clone(), entry }
     }
@@ -116,14 +123,15 @@ impl Connections {
 }
 
 impl State {
-    /// Ends a connection among these: of the owner with most of them, the one that was used least recently.
-    fn cut_one(&mut self, among: impl Fn(&Entry) -> bool) {
-        let counts = self.held.iter().map(|(owner, held)| (*owner, held.iter().filter(|entry| among(entry)).count()));
-        let counts: Vec<(Owner, usize)> = counts.collect();
-        let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
-        let owners = counts.iter().filter(|(_, count)| *count == most);
-        let held = owners.filter_map(|(owner, _)| self.held.get(owner)).flatten().filter(|entry| among(entry));
-        let Some(last) = held.min_by_key(|entry| entry.used.load(Ordering::Relaxed)).cloned() else { return };
+    /// Ends a connection, or one of those that cost memory: of the owner with most of them, the one that was used least
+    /// recently.
+    fn cut_one(&mut self, heavy: bool) {
+        let count = |owned: &Owned| if heavy { owned.heavy } else { owned.entries.len() };
+        let most = self.held.values().map(count).max().unwrap_or(0);
+        let owners = self.held.values().filter(|owned| count(owned) == most);
+        let among =
+            owners.flat_map(|owned| &owned.entries).filter(|entry| !heavy || entry.heavy.load(Ordering::Relaxed));
+        let Some(last) = among.min_by_key(|entry| entry.used.load(Ordering::Relaxed)).cloned() else { return };
         self.remove(&last);
         last.cut.store(true, Ordering::Release);
         last.waker.wake();
@@ -131,15 +139,16 @@ impl State {
 
     /// Takes a connection off, if it is still there.
     fn remove(&mut self, entry: &Arc<Entry>) {
-        let Some(held) = self.held.get_mut(&entry.owner) else { return };
-        let Some(index) = held.iter().position(|other| Arc::ptr_eq(other, entry)) else { return };
-        held.swap_remove(index);
-        if held.is_empty() {
-            self.held.remove(&entry.owner);
-        }
+        let Some(owned) = self.held.get_mut(&entry.owner) else { return };
+        let Some(index) = owned.entries.iter().position(|other| Arc::ptr_eq(other, entry)) else { return };
+        owned.entries.swap_remove(index);
         self.count -= 1;
         if entry.heavy.swap(false, Ordering::Relaxed) {
+            owned.heavy -= 1;
             self.heavy -= 1;
+        }
+        if owned.entries.is_empty() {
+            self.held.remove(&entry.owner);
         }
     }
 }
@@ -160,14 +169,18 @@ impl Held {
         if self.entry.cut.load(Ordering::Relaxed) {
             return;
         }
+        let State { held, heavy: total, .. } = &mut *state;
+        let Some(owned) = held.get_mut(&self.entry.owner) else { return };
         self.entry.heavy.store(heavy, Ordering::Relaxed);
         if heavy {
-            state.heavy += 1;
-            if state.heavy > HEAVY_MAX {
-                state.cut_one(|entry| entry.heavy.load(Ordering::Relaxed));
-            }
+            owned.heavy += 1;
+            *total += 1;
         } else {
-            state.heavy = state.heavy.saturating_sub(1);
+            owned.heavy -= 1;
+            *total -= 1;
+        }
+        if state.heavy > HEAVY_MAX {
+            state.cut_one(true);
         }
     }
 

@@ -53,7 +53,7 @@ use crate::account::{check_hash, check_name};
 use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
-use crate::node::trust::{TrustBook, TrustRecord};
+use crate::node::trust::{TrustBook, TrustRecord, VolatileBook};
 use crate::telemetry::Metrics;
 
 /// How long [`Store::close`] waits for the last write: longer than a write, its repetition in `state.json` and the
@@ -93,6 +93,21 @@ pub enum StoreError {
     /// What is to be restored makes no sense.
     #[error("this cannot be restored: {0}")]
     Unreadable(String),
+}
+
+/// What the `state.json` in a state directory says of devices, for a program that logs in to them beside a daemon; nothing
+/// where there is no such file. An error when it is there and cannot be read.
+pub fn trust_on_record(dir: &Path) -> Result<VolatileBook, StoreError> {
+    let book = VolatileBook::default();
+    let unusable = |error: backup::BackupError| StoreError::Unusable { dir: dir.into(), why: error.to_string() };
+    let backup = backup::read(&dir.join("state.json")).map_err(unusable)?;
+    for (key, entry) in backup.into_iter().flat_map(|backup| backup.state.entries) {
+        if let (Key::Trust(node), Content::Trust(trust)) = (key, entry.content) {
+            // In memory, so it is done when this returns.
+            drop(book.record_trust(&node, Some(trust)));
+        }
+    }
+    Ok(book)
 }
 
 /// See the top of the file.

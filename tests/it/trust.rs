@@ -124,3 +124,30 @@ async fn only_an_administrator_may_look_and_reset() {
     }
     assert_eq!(rig.get("/trust/n").await.1["since"], trust["since"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_beside_the_daemon_knows_what_is_on_record() {
+    let mut rig = seen(Variant::KlapV2).await;
+    rig.stop();
+    rig.plug("n").set_variant(Variant::Passthrough);
+    let logins = rig.plug("n").counters().logins;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nodes.yaml");
+    let probe = |state_dir: &std::path::Path| {
+        let (address, state_dir) = (rig.plug("n").address(), state_dir.display());
+        let account = "username: owner@example.com, password: plugfish-demo";
+        let text =
+            format!("state_dir: {state_dir}\nnodes: [{{ id: n, tapo: {{ address: \"{address}\", {account} }} }}]\n");
+        std::fs::write(&file, text).unwrap();
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_plugfish"));
+        let program = program.args(["check", "--probe", "--config", file.to_str().unwrap()]);
+        let output = tokio::task::block_in_place(|| program.output().unwrap());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, out) = probe(&rig.state);
+    assert!(code == Some(1) && out.contains(COMMAND), "{out}");
+    assert_eq!(rig.plug("n").counters().logins, logins);
+    // Without a record it is the first contact, and what it is worth is said.
+    let (code, out) = probe(&folder.path().join("none"));
+    assert!(code == Some(0) && out.contains("speaks only securePassthrough, which proves nothing"), "{out}");
+}

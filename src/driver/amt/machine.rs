@@ -22,7 +22,7 @@ use crate::driver::http::Tls;
 use crate::node::device::{
     Abilities, AboutDevice, DeviceError, DeviceFuture, FailureClass, Findings, Notice, Observation, PowerDevice,
 };
-use crate::node::trust::TrustRecord;
+use crate::node::trust::{Proof, TrustRecord};
 use crate::node::{BootOverride, BootTarget, Order, Power};
 
 /// The times by which a machine is treated. One set but in tests.
@@ -87,6 +87,8 @@ pub struct AmtMachine {
     uuid: Option<Uuid>,
     /// What is on record of it.
     trust: Option<Arc<TrustRecord>>,
+    /// How the last reading was proved.
+    proof: Proof,
     /// The version in the headers when the facts were asked for.
     version: Option<String>,
     /// Get does not do for the power, so it is enumerated.
@@ -124,6 +126,7 @@ impl AmtMachine {
             study_late: 0,
             uuid: None,
             trust: None,
+            proof: Proof::default(),
             version: None,
             enumerates_power: false,
             about: Arc::default(),
@@ -199,8 +202,9 @@ impl AmtMachine {
             return Err(Fault::new(Kind::Garbled, "the machine does not say its UUID any more").into());
         }
         // That nodes.yaml names another machine is for the core to say: this one is not put on record.
-        let is_another = self.ws.names_another(uuid);
-        self.trust = if is_another { None } else { Some(trust.prove(&self.ws.shown(uuid)).await?) };
+        let (is_another, shown) = (self.ws.names_another(uuid), self.ws.shown(uuid));
+        self.trust = if is_another { None } else { Some(trust.prove(&shown).await?) };
+        self.proof = shown.proof;
         Ok((reading, uuid))
     }
 
@@ -264,7 +268,7 @@ impl AmtMachine {
         });
         Observation {
             power: reading.state().power(),
-            proof: self.ws.shown(self.uuid).proof,
+            proof: self.proof,
             trust: self.trust.clone(),
             about: self.about.clone(),
             abilities: Some(self.abilities.clone()),

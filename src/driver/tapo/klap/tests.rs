@@ -51,6 +51,21 @@ fn the_vectors_of_both_versions() {
 }
 
 #[test]
+fn a_proof_that_was_recorded_is_none_for_another_login() {
+    for name in ["klap_v1", "klap_v2"] {
+        let vector = &vectors()[name];
+        let (local, remote): (Seed, Seed) = (bytes(vector, "local_seed"), bytes(vector, "remote_seed"));
+        let body = hex::decode(vector["handshake1_response_body"].as_str().unwrap()).unwrap();
+        let proof = body[16..].try_into().unwrap();
+        assert!(recognise(&account(vector), &rules(), &local, &remote, &proof).is_ok());
+        let mut other = local;
+        other[0] ^= 1;
+        let fault = recognise(&account(vector), &rules(), &other, &remote, &proof).err().unwrap();
+        assert_eq!(fault.kind, Kind::Disproved);
+    }
+}
+
+#[test]
 fn the_counter_wraps() {
     for name in ["klap_v1", "klap_v2"] {
         let vector = &vectors()[name];

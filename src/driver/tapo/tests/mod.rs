@@ -8,6 +8,7 @@ mod finding;
 mod logins;
 mod pace;
 mod readings;
+mod recorded;
 mod rogues;
 mod sessions;
 mod speech;
