@@ -112,22 +112,22 @@ fn a_disk_that_does_not_answer() {
     let timing = Timing { write_limit: Duration::from_millis(300), ..lazy() };
     let (store, _) = open_counted(dir.path(), Metrics::new(), timing);
     wait(store.record_intent(&node(1), intent(1))).unwrap();
-    // A pipe without a reader: opening it for writing waits for ever.
-    let pipe = dir.path().join("state.new");
+    // A pipe without a writer: opening it for reading waits for ever.
+    let pipe = dir.path().join("state.hangs");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     store.inbox.want_backup(Duration::ZERO);
     let error = (0..50).find_map(|n| wait(store.record_intent(&node(2), intent(n))).err()).expect("nothing hung");
     assert!(error.why.contains("did not answer within"), "{error}");
     assert_eq!(store.load(&node(1)).intent, Some(intent(1)));
-    // A reader: those that hang go on, fail, and give the database back.
-    let reader = std::fs::File::open(&pipe).unwrap();
+    // A writer: those that hang go on, and give the database back.
+    let writer = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
     std::fs::remove_file(&pipe).unwrap_or_default();
     let tries = (0..100).take_while(|_| {
         std::thread::sleep(Duration::from_millis(100));
         wait(store.record_intent(&node(2), intent(99))).is_err()
     });
     assert!(tries.count() < 100, "it did not write again when the disk answered");
-    drop(reader);
+    drop(writer);
     store.close();
     let (store, report) = open(dir.path());
     assert_eq!(store.load(&node(1)).intent, Some(intent(1)), "{report}");
