@@ -121,7 +121,7 @@ pub fn close_to_others(file: impl AsFd) -> io::Result<bool> {
 pub fn within<T: Send + 'static>(deadline: Duration, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (tell, told) = sync_channel(1);
     thread::Builder::new().name("plugfish-files".into()).spawn(move || {
-        // Nobody waits any more when it comes too late.
+        // The caller no longer waits when it comes too late.
         let _ = tell.send(work());
     })?;
     told.recv_timeout(deadline).map_err(|_| {
@@ -184,7 +184,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         check_ours(dir.path()).unwrap();
         check_ours(&dir.path().join("not there")).unwrap();
-        // Only root can give a folder away; for everybody else there are those of other users, as a rule.
+        // Only root can give a folder away; for other users there are those of root, as a rule.
         if chown(dir.path(), Some(12345), None).is_ok() {
             let error = check_ours(dir.path()).unwrap_err().to_string();
             assert!(error.contains("belongs to the user 12345"), "{error}");

@@ -27,7 +27,7 @@ pub fn export(options: &Export) -> Result<()> {
     let store = open(&dir)?;
     let document = store.export();
     store.close();
-    // A shell makes the file of `> state.json` readable for everybody, and there are hashes of passwords in it.
+    // A shell makes the file of `> state.json` readable for all users, and there are hashes of passwords in it.
     if files::close_to_others(std::io::stdout()).context("cannot close the file to others")? {
         remark("the file has mode 0600 now: it holds hashes of passwords");
     }

@@ -34,7 +34,7 @@ const IDLE_CONNECTIONS_MAX: usize = 1;
 /// Most pieces of an answer. AMT's are of 544 bytes: the longest answer that is read has 2,000.
 const PIECES_MAX: usize = 20_000;
 
-/// How long the page of a 401 is waited for: nobody reads it, and its connection is closed when it does not come.
+/// How long the page of a 401 is waited for: it is not used, and its connection is closed when it does not come.
 const PAGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a device is waited for.

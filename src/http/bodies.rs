@@ -1,4 +1,4 @@
-//! Large bodies on their way to clients: equal ones are kept once, sent a little at a time, compressed for whoever asks
+//! Large bodies on their way to clients: equal ones are kept once, sent a little at a time, compressed for clients that ask
 //! for it, and bounded in total. A client that does not read holds its place in a body and no copy of it; when too much is
 //! on its way, those that read the oldest bodies are cut off.
 
@@ -38,7 +38,7 @@ pub struct Shared {
     length: usize,
     /// `None` once it was taken away.
     bytes: Mutex<Option<Bytes>>,
-    /// The same compressed, while somebody reads that.
+    /// The same compressed, while a reader holds that.
     packed: Mutex<Weak<Shared>>,
 }
 

@@ -61,7 +61,7 @@ pub fn foreign_page(method: &Method, headers: &HeaderMap, behind_proxy: bool) ->
     if !is_foreign || !matches!(*method, Method::GET | Method::HEAD) {
         return is_foreign;
     }
-    // A link on another page may lead here: it opens a page of ours, which the other one cannot read. And whoever sends
+    // A link on another page may lead here: it opens a page of ours, which the other one cannot read. And a client that sends
     // a token has got it from its own login; no browser adds one by itself.
     !(header(&SEC_FETCH_MODE) == Some("navigate") || headers.contains_key(X_AUTH_TOKEN))
 }

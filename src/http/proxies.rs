@@ -47,7 +47,7 @@ impl Proxies {
     }
 
     /// Whose request this is, when it comes from `peer`: the last address in the list of hops that is not a trusted proxy
-    /// itself. What stands before it was written by that client, and is believed by nobody; where an entry is not an
+    /// itself. What stands before it was written by that client, and is not believed; where an entry is not an
     /// address, the proxy that wrote it down is the last thing known.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {

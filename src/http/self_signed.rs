@@ -16,7 +16,7 @@ use rustls::server::ParsedCertificate;
 
 use crate::clock::{Wall, secret_bytes};
 
-/// How long it holds. Nobody signs a new one for the clients that pinned it, so it outlives the machine, as those of
+/// How long it holds. Clients that pinned it are not told of a new one, so it outlives the machine, as those of
 /// other management controllers do.
 const YEARS: i32 = 10;
 

@@ -18,7 +18,7 @@ pub struct Turns<T> {
 }
 
 impl<T: Clone + Send + 'static> Turns<T> {
-    /// Nobody waits.
+    /// No reader waits.
     pub fn new(clock: Clock) -> Turns<T> {
         Turns { clock, waiting: AtomicUsize::new(0), rendered: Mutex::default() }
     }
@@ -33,7 +33,7 @@ impl<T: Clone + Send + 'static> Turns<T> {
         };
         let others_wait = self.waiting.load(Ordering::Relaxed) > 0;
         if !others_wait {
-            // What nobody waits for is not kept.
+            // What no reader waits for is not kept.
             let last = rendered.remove(document).filter(|(began, _)| *began >= asked);
             rendered.clear();
             if let Some((_, last)) = last {
@@ -89,7 +89,7 @@ mod tests {
         };
         let all = futures_util::future::join_all((0..10).map(|_| get("x"))).await;
         assert_eq!(all, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1], "the first, and one for all that waited");
-        assert_eq!(get("x").await, 2, "nobody is shown what was made before it asked");
+        assert_eq!(get("x").await, 2, "no reader is shown what was made before it asked");
         let (x, y) = futures_util::future::join(get("x"), get("y")).await;
         assert_eq!((x, y), (3, 4));
         assert!(turns.rendered.lock().await.is_empty());

@@ -134,7 +134,7 @@ impl NodeView {
         self.measured.filter(|_| self.milliwatts.is_some()).map(|(.., at)| at)
     }
 
-    /// The picture after this one while its actor is built anew, of a node whose state is not to be shown when it is old.
+    /// The picture after this one while its actor is rebuilt, of a node whose state is not to be shown when it is old.
     pub fn unconfirmed(&self) -> NodeView {
         NodeView { power: None, measured: None, milliwatts: None, change: self.change + 1, ..self.clone() }
     }

@@ -192,7 +192,7 @@ fn plain(seen: &Seen<'_>, route: &'static Route) -> Result<Rendered, Fault> {
     }
 }
 
-/// A read of what is made of many resources: beside the HTTP workers, and once for all that wait for it. Whoever reads an
+/// A read of what is made of many resources: beside the HTTP workers, and once for all that wait for it. A caller that reads an
 /// open document without a login is shown nothing that needs one.
 async fn beside(
     query: Option<Query>,

@@ -86,7 +86,7 @@ async fn kept_credentials_do_not_work_for_a_foreign_page_and_programs_are_not_co
         assert_ne!(send(&daemon, Method::POST, reset, kind, "").await.0, 415, "{kind:?}");
     }
     assert_eq!(send(&daemon, Method::POST, RESET, &[BASIC], "{\"ResetType\":\"On\"}").await.0, 204, "no type at all");
-    // Somebody else's client in a browser, with a token of its own login, may read.
+    // Another program's client in a browser, with a token of its own login, may read.
     let token = daemon.log_in().await;
     let read =
         async |headers: &[(&str, &str)]| send(&daemon, Method::GET, "/redfish/v1/Systems/n", headers, "").await.0;

@@ -203,7 +203,7 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
     };
     let config = RackConfig::new(7).with(plug);
     let config = config.with_machine(machine("old", Profile::Amt12, false, 2));
-    // One that answers in both ways, and one whose TLS nobody speaks any more.
+    // One that answers in both ways, and one whose TLS version is no longer spoken.
     let config = config.with_machine(machine("both", Profile::Amt16, false, 4)).with_machine(machine(
         "both-tls",
         Profile::Amt16,

@@ -118,7 +118,7 @@ async fn what_holds_secrets_is_for_its_owner_alone() {
     assert!(plugfish(dir.path(), &["export"]).status.success());
 }
 
-/// A daemon that somebody else put there says what it likes, and forges no line and moves no cursor.
+/// A daemon put there by an attacker says what it likes, and forges no line and moves no cursor.
 #[tokio::test]
 async fn what_a_daemon_says_is_harmless_on_a_terminal() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -199,7 +199,7 @@ impl State {
         let known = &mut self.nodes[node];
         let Some((reset, asked)) = known.promised.take() else { return };
         let device = &self.devices[known.device];
-        // An actor that was built anew does not know of the orders before it.
+        // An actor that was rebuilt does not know of the orders before it.
         let new = known.loaded.as_ref().is_some_and(|(at, _)| now < *at + SETTLED);
         if asked <= known.moved {
             // It went to the device that the node had before.

@@ -64,6 +64,7 @@ pub fn current_of(intent: &Intent, now: Duration, restored: bool) -> Current {
         taken: Vec::new(),
         owed: false,
         first: intent.first,
+        asked: false,
     }
 }
 

@@ -72,6 +72,7 @@ impl State {
                 let before = self.ends(node, reset);
                 let known = &mut self.nodes[node];
                 if let Some(before) = &before {
+                    known.asked_politely = before.asked || before.given.contains(&Order::GracefulOff);
                     known.promised = still_promised(known.promised, before, by);
                 }
                 let before = before.filter(|current| current.owed);
@@ -144,7 +145,8 @@ impl State {
         }
         let known = &mut self.nodes[node];
         let owed = std::mem::take(&mut known.handed) && end_of(reset) != Some(Power::Off);
-        (known.current, known.polled) = (Some(Current { owed, first, ..current_of(&intent, now, false) }), None);
+        let asked = std::mem::take(&mut known.asked_politely);
+        (known.current, known.polled) = (Some(Current { owed, first, asked, ..current_of(&intent, now, false) }), None);
         known.expect = match end_of(reset) {
             Some(power) => Some(power),
             // An interrupt takes the place of an off that was not done yet; a cut that was made is restored.
@@ -181,7 +183,7 @@ impl State {
         // A polite request does nothing yet, and an interrupt nothing to the power: nothing tells a late reading from a
         // true one.
         let quiet = matches!(current.reset, ResetType::GracefulShutdown | ResetType::Nmi);
-        // An actor that was built anew does not know of the orders before it.
+        // An actor that was rebuilt does not know of the orders before it.
         let new = known.loaded.as_ref().is_some_and(|(at, _)| self.now() < *at + SETTLED);
         let unknowable = (quiet || new) && device.is_late(self.now());
         let words = if read_back.is_none() {
@@ -322,8 +324,9 @@ impl State {
                 return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
             }
             // A machine that was asked to go off may do so during the dwell, which begins anew then.
-            // One that lets it do so may give no order at all before.
-            let polite = current.first == Some(ResetType::GracefulShutdown);
+            // One that lets it do so may give no order at all before, nor may one that asks for what was asked already.
+            let polite = current.first == Some(ResetType::GracefulShutdown)
+                || current.asked && current.reset == ResetType::GracefulShutdown;
             let waits = age > FIRST_ORDER + DWELL * 2 && !current.answered && !current.restored && !polite;
             if waits && calm + FOUND < current.since && view.link.up() {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));

@@ -92,6 +92,8 @@ pub struct Current {
     pub owed: bool,
     /// What it does first.
     pub first: Option<ResetType>,
+    /// The system was asked to shut down already, for the one in whose place it is.
+    pub asked: bool,
 }
 
 /// What the laws remember of a node.
@@ -142,6 +144,8 @@ pub struct Node {
     pub used_up: Option<Duration>,
     /// What was acknowledged, and when it was asked for, before a newer command took its place that is to do it as well.
     pub promised: Option<(ResetType, Duration)>,
+    /// The system was asked to shut down for the command that was just superseded.
+    pub asked_politely: bool,
     /// The command that was just superseded had cut the power.
     pub handed: bool,
     /// For whose command the last order was sent.
@@ -419,6 +423,7 @@ impl Node {
             asked: 0,
             used_up: None,
             promised: None,
+            asked_politely: false,
             handed: false,
             ordered: None,
             wording: 0,

@@ -98,7 +98,9 @@ impl PowerReading {
         if self.state() == State::Between {
             return Some(format!("it is between two states (PowerState {}), and takes no order", self.number));
         }
-        let offered = self.offered.as_ref().filter(|offered| !offered.contains(&order))?;
+        // On and off are for the machine to refuse: lists were recorded that name the orders of one state in every state.
+        let listed = |offered: &&Vec<Order>| matches!(order, Order::On | Order::Off) || offered.contains(&order);
+        let offered = self.offered.as_ref().filter(|offered| !listed(offered))?;
         Some(format!("it does not offer \"{}\" now: {}", order.name(), self.situation(offered)))
     }
 
@@ -218,9 +220,17 @@ mod tests {
         assert_eq!(reading("8", &["2"]).obstacle(Order::On), None);
         let off = reading("8", &["2"]).obstacle(Order::Reset).unwrap();
         assert_eq!(off, "it does not offer \"reset\" now: it is Off and offers only on");
-        let none = reading("2", &["99"]).obstacle(Order::Off).unwrap();
-        assert_eq!(none, "it does not offer \"off\" now: it is On and offers nothing");
+        let none = reading("2", &["99"]).obstacle(Order::Cycle).unwrap();
+        assert_eq!(none, "it does not offer \"cycle\" now: it is On and offers nothing");
         assert!(reading("10", &["8"]).obstacle(Order::Off).unwrap().contains("between two states (PowerState 10)"));
+    }
+
+    #[test]
+    fn a_list_that_never_changes_keeps_no_machine_off() {
+        let recorded = ["10", "8", "5", "11", "4", "7", "14", "12"];
+        assert_eq!(reading("8", &recorded).obstacle(Order::On), None);
+        assert_eq!(reading("2", &["2"]).obstacle(Order::Off), None);
+        assert!(reading("9", &recorded).obstacle(Order::On).unwrap().contains("between two states"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub enum Tls {
 pub struct Certificate {
     /// Its SHA-256 fingerprint.
     pub fingerprint: [u8; 32],
-    /// The device showed that it has the key, which nobody who copied the certificate can.
+    /// The device showed that it has the key, which a copy of the certificate cannot.
     pub proved: bool,
 }
 

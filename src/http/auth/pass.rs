@@ -31,7 +31,7 @@ impl Access {
         }
     }
 
-    /// Whether there is an account of this name; without logins everybody is one.
+    /// Whether there is an account of this name; without logins each caller is one.
     pub fn has_account(&self, name: &str) -> bool {
         !self.required || read(&self.accounts).contains_key(name)
     }

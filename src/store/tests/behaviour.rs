@@ -240,7 +240,7 @@ fn the_longest_names_survive_every_start() {
         assert_eq!((report.outcome, report.notes), (Outcome::Whole, vec![]));
         assert_eq!(store.accounts().len(), longest.len());
         assert!(longest.iter().all(|name| store.value(&format!("account_made/{name}")).is_some()));
-        assert_eq!(store.sessions().len(), 1, "everybody stays logged in");
+        assert_eq!(store.sessions().len(), 1, "all stay logged in");
         let too_long = wait(store.put_account(account(&"u".repeat(NAME_CHARS_MAX + 1))));
         assert!(too_long.unwrap_err().0.contains("at most 254"));
         store.close();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// One device, as somebody recorded it.
+/// One recorded device.
 struct Recorded {
     /// `model`, `fw_ver` and `hw_ver`.
     name: [&'static str; 3],
