@@ -126,7 +126,9 @@ def check_config(objects, projected, mounts):
         done = subprocess.run(
             [program, "check", "--config", f"{folder}/nodes.yaml"], capture_output=True, text=True, check=False, timeout=30
         )
-        if done.returncode or "nothing wrong" not in done.stdout or len(done.stdout.splitlines()) != 1:
+        # The example asks its AMT machine in the clear, and is told what that means.
+        lines = [line for line in done.stdout.splitlines() if "AMT over plain HTTP" not in line]
+        if done.returncode or len(lines) != 1 or "nothing wrong" not in lines[0]:
             raise SystemExit(f"plugfish check:\n{done.stdout}{done.stderr}")
     say("plugfish check is content with the ConfigMap beside the Secret")
 
