@@ -10,9 +10,9 @@
 //!
 //! ```text
 //! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
-//!                   |-> config                         ^        ^
-//!                   |-> store  ------------------------/        |  (same wire, no shared code)
-//!          \-> sim  . . . . . . . . . . . . . . . . . . . . . ./
+//!         |         |-> config                         ^        ^
+//!         |         \-> store  ------------------------/        |  (same wire, no shared code)
+//!         \-> sim  . . . . . . . . . . . . . . . . . . . . . . ./
 //! clock, telemetry, account, recorder, files, text: leaves.
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
-//! | [`store`] | what survives a power cut: intents, boot overrides, accounts, sessions. sled with a belt |
+//! | [`store`] | what survives a power cut: intents, boot overrides, what devices proved, accounts, sessions. sled with a belt |
 //! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
 //! | [`http`] | listeners, TLS, who is asking, `/metrics`, `/healthz`, `/readyz` |
 //! | [`page`] | the status page at `/`: a Redfish client in the browser, and one document of its own |

@@ -8,6 +8,7 @@ use actix_web::web;
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Mono};
+use crate::node::fleet::Waits;
 
 /// Whose turn it is to have a document rendered.
 pub struct Turns<T> {
@@ -28,7 +29,7 @@ impl<T: Clone + Send + 'static> Turns<T> {
     pub async fn render(&self, document: &str, make: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let asked = self.clock.mono();
         let mut rendered = {
-            let _waiting = Waiting::begin(&self.waiting);
+            let _waiting = Waits::begin(&self.waiting);
             self.rendered.lock().await
         };
         let others_wait = self.waiting.load(Ordering::Relaxed) > 0;
@@ -48,22 +49,6 @@ impl<T: Clone + Send + 'static> Turns<T> {
             rendered.insert(document.to_owned(), (began, made.clone()));
         }
         Some(made)
-    }
-}
-
-/// One that waits, also when it gives up.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Waiting<'_> {
-    fn begin(count: &AtomicUsize) -> Waiting<'_> {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

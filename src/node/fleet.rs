@@ -189,10 +189,10 @@ impl Fleet {
 }
 
 /// One caller who waits, counted for as long as this lives: a caller may hang up.
-struct Waits<'a>(&'a AtomicUsize);
+pub(crate) struct Waits<'a>(&'a AtomicUsize);
 
 impl Waits<'_> {
-    fn begin(count: &AtomicUsize) -> Waits<'_> {
+    pub(crate) fn begin(count: &AtomicUsize) -> Waits<'_> {
         count.fetch_add(1, Ordering::Relaxed);
         Waits(count)
     }
