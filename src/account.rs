@@ -5,8 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
+use crate::durable::WriteFuture;
 
 /// `RoleId` (schema ManagerAccount): what an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -236,30 +235,22 @@ impl Default for AccessRules {
     }
 }
 
-/// A write to the book of accounts. When it resolves to `Ok` the change survives a power cut.
-pub type AccountFuture = Pin<Box<dyn Future<Output = Result<(), AccountError>> + Send>>;
-
-/// The book of accounts could not be written.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct AccountError(pub String);
-
 /// Where accounts and sessions are kept. Reading is from memory and never waits for a disk.
 pub trait AccountBook: Send + Sync {
     /// All accounts.
     fn accounts(&self) -> Vec<AccountRecord>;
 
     /// Makes an account durable, in the place of the one with its name.
-    fn put_account(&self, account: AccountRecord) -> AccountFuture;
+    fn put_account(&self, account: AccountRecord) -> WriteFuture;
 
     /// Makes it durable that there is no such account, and ends its sessions.
-    fn delete_account(&self, username: &str) -> AccountFuture;
+    fn delete_account(&self, username: &str) -> WriteFuture;
 
     /// How logins are judged.
     fn rules(&self) -> AccessRules;
 
     /// Makes other rules durable.
-    fn put_rules(&self, rules: AccessRules) -> AccountFuture;
+    fn put_rules(&self, rules: AccessRules) -> WriteFuture;
 
     /// All sessions.
     fn sessions(&self) -> Vec<SessionRecord>;
@@ -271,7 +262,7 @@ pub trait AccountBook: Send + Sync {
     fn delete_session(&self, id: &str);
 
     /// Resolves when what was last put, or forgotten, under this id survives a power cut.
-    fn settle_session(&self, id: &str) -> AccountFuture;
+    fn settle_session(&self, id: &str) -> WriteFuture;
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //!         |         |-> config                         ^        ^
 //!         |         \-> store  ------------------------/        |  (same wire, no shared code)
 //!         \-> sim  . . . . . . . . . . . . . . . . . . . . . . ./
-//! clock, telemetry, account, recorder, files, text: leaves.
+//! clock, durable, telemetry, account, recorder, files, text: leaves.
 //! ```
 //!
 //! | room | its job |
@@ -33,6 +33,7 @@
 //! | [`recorder`] | the flight recorder: the last exchanges with each device, without secrets |
 //! | [`files`] | opening files so that nothing hangs and no link leads a write elsewhere |
 //! | [`text`] | making text of devices and daemons harmless for terminals and logs |
+//! | [`durable`] | how a durable write ends: one future and one error for every room that keeps something |
 //! | [`account`] | the words about accounts and sessions that `config`, `http` and `store` share |
 //!
 //! What is *not* there holds the house together, and `tests/tidy.rs` checks it: `node` knows no HTTP, no bytes of a device
@@ -157,6 +158,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod durable;
 pub mod files;
 pub mod http;
 pub mod node;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::Plan;
 use crate::account::{AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Wall, secret_bytes};
+use crate::durable::Shelf;
 use crate::files;
 use crate::http::auth::hash_password;
 use crate::store::Store;

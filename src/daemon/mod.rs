@@ -7,7 +7,6 @@
 mod first_account;
 mod notify;
 pub mod serve;
-pub mod shelf;
 mod sockets;
 
 use std::collections::{HashMap, HashSet};
@@ -22,7 +21,6 @@ use actix_web::web::Data;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 
-use self::shelf::StoreShelf;
 use crate::account::{AccountBook, NodeScope, Role};
 use crate::clock::{self, Clock, Wall};
 use crate::driver::{DriverConfig, Drivers};
@@ -190,8 +188,7 @@ impl Running {
             .set_scopes(plan.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect())
             .await;
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
-        let shelf = Arc::new(StoreShelf(store.clone()));
-        let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
+        let events = Events::start(store.clone(), access.clone(), clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
         metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let bodies = Arc::new(Bodies::default());

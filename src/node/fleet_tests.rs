@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use super::*;
 use crate::clock::Wall;
+use crate::durable::WriteFuture;
 use crate::node::Power;
 use crate::node::device::{DeviceError, DeviceFuture, DeviceKind, FailureClass, Observation};
 use crate::node::event::EventBus;
-use crate::node::journal::{BootRecord, Intent, Journal, JournalFuture, NodeRecord, SeenRecord};
+use crate::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use crate::node::trust::{TrustBook, TrustRecord};
 use crate::node::{BootOverride, Inventory, Order, Rules};
 use crate::telemetry::Metrics;
@@ -79,7 +80,7 @@ impl PowerDevice for PlugDevice {
 struct Paper(Arc<Mutex<HashMap<NodeId, NodeRecord>>>);
 
 impl Paper {
-    fn later(&self, node: &NodeId, write: impl FnOnce(&mut NodeRecord) + Send + 'static) -> JournalFuture {
+    fn later(&self, node: &NodeId, write: impl FnOnce(&mut NodeRecord) + Send + 'static) -> WriteFuture {
         let (pages, node) = (self.0.clone(), node.clone());
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -93,7 +94,7 @@ impl TrustBook for Paper {
     fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
         self.load(node).trust
     }
-    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> WriteFuture {
         self.later(node, |record| record.trust = trust)
     }
 }
@@ -102,7 +103,7 @@ impl Journal for Paper {
     fn load(&self, node: &NodeId) -> NodeRecord {
         self.0.lock().unwrap().get(node).cloned().unwrap_or_default()
     }
-    fn record_intent(&self, node: &NodeId, intent: Intent) -> JournalFuture {
+    fn record_intent(&self, node: &NodeId, intent: Intent) -> WriteFuture {
         self.later(node, |record| record.intent = Some(intent))
     }
     fn clear_intent(&self, node: &NodeId, number: u64) {
@@ -112,7 +113,7 @@ impl Journal for Paper {
             record.intent = None;
         }
     }
-    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> JournalFuture {
+    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> WriteFuture {
         self.later(node, |record| record.boot = Some(boot))
     }
     fn note_seen(&self, node: &NodeId, seen: SeenRecord) {

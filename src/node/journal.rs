@@ -2,30 +2,15 @@
 //!
 //! How they are kept, and on what, is the store's business.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::device::{Abilities, AboutDevice};
 use super::trust::{TrustBook, TrustRecord};
 use super::{BootOverride, Inventory, NodeId, Power, ResetType};
 use crate::clock::Wall;
-
-/// A write to the journal. When it resolves to `Ok` the record survives a power cut.
-pub type JournalFuture = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send>>;
-
-/// The journal could not write.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("cannot write {path}: {why}")]
-pub struct JournalError {
-    /// What it tried to write to.
-    pub path: String,
-    /// What the system said.
-    pub why: String,
-}
+use crate::durable::WriteFuture;
 
 /// What the core needs of a store.
 pub trait Journal: TrustBook {
@@ -33,14 +18,14 @@ pub trait Journal: TrustBook {
     fn load(&self, node: &NodeId) -> NodeRecord;
 
     /// Makes the intent of a node durable. It replaces the one before.
-    fn record_intent(&self, node: &NodeId, intent: Intent) -> JournalFuture;
+    fn record_intent(&self, node: &NodeId, intent: Intent) -> WriteFuture;
 
     /// Forgets the intent of a node, if it is still this one. Reaches the disk when it suits the store: an intent that
     /// comes back after a crash is checked against the device before anything is done.
     fn clear_intent(&self, node: &NodeId, number: u64);
 
     /// Makes the boot override of a node durable.
-    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> JournalFuture;
+    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> WriteFuture;
 
     /// Remembers what was last seen. Reaches the disk when it suits the store: a poll brings it again.
     fn note_seen(&self, node: &NodeId, seen: SeenRecord);

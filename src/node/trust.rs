@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::device::{DeviceError, FailureClass};
-use super::journal::JournalFuture;
 use super::{MacAddress, NodeId};
 use crate::clock::{Clock, Wall};
+use crate::durable::WriteFuture;
 
 /// How it was shown that an answer comes from the node's device, the weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,7 +135,7 @@ pub trait TrustBook: Send + Sync {
     fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>>;
 
     /// Makes a record durable, or with `None` that there is none. It replaces the one before.
-    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture;
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> WriteFuture;
 }
 
 /// A book in memory, for a program that logs in once and ends.
@@ -147,7 +147,7 @@ impl TrustBook for VolatileBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
     }
 
-    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> WriteFuture {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match trust {
             Some(trust) => records.insert(node.clone(), trust),
@@ -248,7 +248,7 @@ pub fn reset_command(node: &NodeId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::journal::JournalError;
+    use crate::durable::WriteError;
 
     fn klap() -> Proven {
         let protocol = Some(Protocol { rank: 2, name: "KLAP v2".into() });
@@ -305,8 +305,8 @@ mod tests {
             fn trust(&self, _: &NodeId) -> Option<Arc<TrustRecord>> {
                 None
             }
-            fn record_trust(&self, _: &NodeId, _: Option<Arc<TrustRecord>>) -> JournalFuture {
-                let error = JournalError { path: "state".into(), why: "no space left on device".into() };
+            fn record_trust(&self, _: &NodeId, _: Option<Arc<TrustRecord>>) -> WriteFuture {
+                let error = WriteError { path: "state".into(), why: "no space left on device".into() };
                 Box::pin(async { Err(error) })
             }
         }

@@ -1,16 +1,14 @@
-//! The book of accounts and sessions, as [`AccountBook`] wants it.
+//! Accounts and sessions as [`AccountBook`] wants them, and small values as [`Shelf`] does.
 
+use serde_json::Value;
 use tracing::warn;
 
 use super::inbox::Weight;
 use super::record::{Content, Key};
 use super::state::{Change, Entry};
 use super::{Store, put_entry, size};
-use crate::account::{
-    ACCOUNTS_MAX, AccessRules, AccountBook, AccountError, AccountFuture, AccountRecord, SESSIONS_MAX, SessionRecord,
-    check_name,
-};
-use crate::node::journal::JournalFuture;
+use crate::account::{ACCOUNTS_MAX, AccessRules, AccountBook, AccountRecord, SESSIONS_MAX, SessionRecord, check_name};
+use crate::durable::{Shelf, WriteFuture};
 
 /// Sessions that are kept: all that may be open at once. Above it the one that was used the longest time ago goes.
 pub const SESSIONS_KEPT_MAX: usize = ACCOUNTS_MAX * SESSIONS_MAX;
@@ -25,17 +23,17 @@ impl AccountBook for Store {
     }
 
     /// Makes an account durable, in the place of the one with that name.
-    fn put_account(&self, account: AccountRecord) -> AccountFuture {
+    fn put_account(&self, account: AccountRecord) -> WriteFuture {
         let key = Key::Account(account.username.clone());
         if let Err(why) = check_name(&account.username) {
-            return or_why(self.refuse(&key, format!("the name {why}")));
+            return self.refuse(&key, format!("the name {why}"));
         }
-        or_why(self.put_record(&key, &Content::Account(account.clone()), Change::PutAccount(account)))
+        self.put_record(&key, &Content::Account(account.clone()), Change::PutAccount(account))
     }
 
     /// Makes it durable that there is no such account, and ends its sessions.
-    fn delete_account(&self, username: &str) -> AccountFuture {
-        or_why(self.put(Change::DeleteAccount(username.into())))
+    fn delete_account(&self, username: &str) -> WriteFuture {
+        self.put(Change::DeleteAccount(username.into()))
     }
 
     /// How logins are judged; the defaults where nothing was set.
@@ -44,10 +42,10 @@ impl AccountBook for Store {
     }
 
     /// Makes other rules durable.
-    fn put_rules(&self, rules: AccessRules) -> AccountFuture {
+    fn put_rules(&self, rules: AccessRules) -> WriteFuture {
         match serde_json::to_value(rules) {
-            Ok(rules) => or_why(self.put_value(RULES, rules)),
-            Err(error) => Box::pin(async move { Err(AccountError(error.to_string())) }),
+            Ok(rules) => self.put_value(RULES, rules),
+            Err(error) => self.refuse(&Key::Value(RULES.into()), error.to_string()),
         }
     }
 
@@ -89,8 +87,23 @@ impl AccountBook for Store {
     }
 
     /// Makes what is in memory of a session durable now: that it is there, or that it is not.
-    fn settle_session(&self, id: &str) -> AccountFuture {
-        or_why(self.put(Change::AsItIs(Key::Session(id.into()))))
+    fn settle_session(&self, id: &str) -> WriteFuture {
+        self.put(Change::AsItIs(Key::Session(id.into())))
+    }
+}
+
+impl Shelf for Store {
+    fn values(&self, prefix: &str) -> Vec<(String, Value)> {
+        self.inbox.lock().state.values(prefix)
+    }
+
+    fn put_value(&self, name: &str, value: Value) -> WriteFuture {
+        let content = Content::Value(value.clone());
+        self.put_record(&Key::Value(name.into()), &content, Change::PutValue(name.into(), value))
+    }
+
+    fn delete_value(&self, name: &str) -> WriteFuture {
+        self.put(Change::DeleteValue(name.into()))
     }
 }
 
@@ -108,8 +121,4 @@ impl Store {
         };
         sessions().filter_map(|(_, entry)| session(entry)).min().map(|(_, id)| id)
     }
-}
-
-fn or_why(write: JournalFuture) -> AccountFuture {
-    Box::pin(async move { write.await.map_err(|error| AccountError(error.to_string())) })
 }

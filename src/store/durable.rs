@@ -4,7 +4,6 @@
 //! business of `writer.rs`. Nothing here can be waited for without end: every piece of work has a deadline.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
@@ -17,7 +16,7 @@ use super::record::{self, Content, Key};
 use super::state::{Plan, State};
 use super::tree::{Batch, Fault, Tree, TreeError};
 use crate::clock::{Clock, Mono};
-use crate::node::journal::JournalError;
+use crate::durable::WriteError;
 
 /// How long opening and rewriting the database may take, or writing the whole of `state.json`.
 pub const OPEN_DEADLINE: Duration = Duration::from_secs(30);
@@ -62,21 +61,6 @@ struct Trouble {
     stuck: bool,
 }
 
-/// Where a write ended up failing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteFailed {
-    /// The file.
-    pub path: PathBuf,
-    /// What was said.
-    pub why: String,
-}
-
-impl From<WriteFailed> for JournalError {
-    fn from(failed: WriteFailed) -> JournalError {
-        JournalError { path: failed.path.display().to_string(), why: failed.why }
-    }
-}
-
 impl Durable {
     /// Takes over an open database, which is in the hands of `disk` and holds what is in the
     /// `ledger`. A write may take as long as `write_limit`.
@@ -97,7 +81,7 @@ impl Durable {
         plan: &Plan,
         sync: bool,
         whole: &dyn Fn() -> State,
-    ) -> Result<(), WriteFailed> {
+    ) -> Result<(), WriteError> {
         if self.trouble.is_none() {
             let Err(failure) = self.write_database(revision, plan, sync) else { return Ok(()) };
             self.begin_trouble(&failure);
@@ -123,7 +107,7 @@ impl Durable {
     }
 
     /// Opens the database again if it failed and it is time.
-    pub fn retry(&mut self, whole: &dyn Fn() -> State) -> Result<(), WriteFailed> {
+    pub fn retry(&mut self, whole: &dyn Fn() -> State) -> Result<(), WriteError> {
         match self.trouble {
             Some(_) => self.write(0, &Plan::new(), false, whole),
             None => Ok(()),
@@ -131,7 +115,7 @@ impl Durable {
     }
 
     /// Opens the database again if it is time. It is put aside only when all that is in it is in `state.json` too.
-    fn reopen(&mut self, state: &State, saved: bool) -> Result<(), WriteFailed> {
+    fn reopen(&mut self, state: &State, saved: bool) -> Result<(), WriteError> {
         let now = self.clock.now().mono;
         let Some(trouble) = &self.trouble else { return Ok(()) };
         let why = trouble.why.clone();
@@ -168,7 +152,7 @@ impl Durable {
     }
 
     /// Writes the whole state to `state.json`.
-    pub fn back_up(&mut self, state: &State) -> Result<(), WriteFailed> {
+    pub fn back_up(&mut self, state: &State) -> Result<(), WriteError> {
         self.save(state).map_err(|failure| self.backup_failed(failure.why))
     }
 
@@ -210,7 +194,7 @@ impl Durable {
     }
 
     /// Makes the database, which has the keys `present`, hold exactly `state`.
-    pub fn rewrite(&mut self, state: &State, present: Vec<Vec<u8>>) -> Result<(), WriteFailed> {
+    pub fn rewrite(&mut self, state: &State, present: Vec<Vec<u8>>) -> Result<(), WriteError> {
         let parts = parts_of_rewrite(state, present, &mut self.ledger);
         self.write_parts(OPEN_DEADLINE, parts, true).map_err(|failure| self.failed(failure.why))
     }
@@ -281,12 +265,12 @@ impl Durable {
         self.rewrite(state, keys).map_err(|failed| Failure { why: failed.why, fault: Fault::System, late: false })
     }
 
-    fn failed(&self, why: String) -> WriteFailed {
-        WriteFailed { path: self.place.database(), why }
+    fn failed(&self, why: String) -> WriteError {
+        WriteError::new(self.place.database().display().to_string(), why)
     }
 
-    fn backup_failed(&self, why: String) -> WriteFailed {
-        WriteFailed { path: self.place.backup(), why }
+    fn backup_failed(&self, why: String) -> WriteError {
+        WriteError::new(self.place.backup().display().to_string(), why)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::record::Key;
 use super::state::{Change, State};
 use crate::clock::{Clock, Mono};
-use crate::node::journal::JournalError;
+use crate::durable::WriteError;
 
 /// Changes that may wait for the disk. One per node of a large fleet; more of them means that the disk has stopped, and
 /// then it is better to say so than to let people wait.
@@ -69,7 +69,7 @@ pub struct Waiting {
     /// The change.
     pub change: Change,
     /// Told how it ended; dropped when the store closes before.
-    pub reply: Box<dyn FnOnce(Result<(), JournalError>) + Send>,
+    pub reply: Box<dyn FnOnce(Result<(), WriteError>) + Send>,
 }
 
 /// What the writer is to do now.

@@ -10,7 +10,7 @@
 //!                                                                              \-> backup (state.json)
 //! ```
 //!
-//! It knows `node::journal` and `account`, and nothing of HTTP, devices or nodes.yaml.
+//! It knows `node::journal`, `account` and `durable`, and nothing of HTTP, devices or nodes.yaml.
 
 mod backup;
 mod book;
@@ -51,8 +51,9 @@ use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
 use self::state::{Change, Entry, State};
 use crate::account::{check_hash, check_name};
 use crate::clock::Clock;
+use crate::durable::{WriteError, WriteFuture};
 use crate::node::NodeId;
-use crate::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
+use crate::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use crate::node::trust::{TrustBook, TrustRecord, VolatileBook};
 use crate::telemetry::Metrics;
 
@@ -140,7 +141,7 @@ impl Store {
 
     /// Shows that the directory can be written, before anything depends on it.
     fn first_write(&self) -> Result<(), StoreError> {
-        let unusable = |error: JournalError| StoreError::Unusable { dir: self.dir.clone(), why: error.to_string() };
+        let unusable = |error: WriteError| StoreError::Unusable { dir: self.dir.clone(), why: error.to_string() };
         if self.service_uuid().is_nil() {
             let uuid = uuid::Builder::from_random_bytes(crate::clock::secret_bytes()).into_uuid();
             let service = serde_json::json!({ "uuid": uuid.to_string() });
@@ -151,14 +152,14 @@ impl Store {
     }
 
     /// Waits on this thread. The writer answers in bounded time, or ends.
-    fn wait(&self, change: Change) -> Result<(), JournalError> {
+    fn wait(&self, change: Change) -> Result<(), WriteError> {
         let (reply, answer) = sync_channel(1);
         // Nobody listens any more when the opening was given up.
         self.inbox.put(Waiting { change, reply: Box::new(move |result| drop(reply.send(result))) });
         answer.recv().unwrap_or_else(|_| Err(self.no_answer()))
     }
 
-    fn put(&self, change: Change) -> JournalFuture {
+    fn put(&self, change: Change) -> WriteFuture {
         let (reply, answer) = oneshot::channel();
         // Whoever asked may have stopped waiting.
         self.inbox.put(Waiting { change, reply: Box::new(move |result| drop(reply.send(result))) });
@@ -166,21 +167,22 @@ impl Store {
         Box::pin(async move { answer.await.unwrap_or(Err(none)) })
     }
 
-    fn no_answer(&self) -> JournalError {
-        JournalError {
-            path: self.dir.display().to_string(),
-            why: "the store is closed, or too many writes wait for the disk".into(),
-        }
+    fn write_error(&self, why: String) -> WriteError {
+        WriteError::new(self.dir.display().to_string(), why)
+    }
+
+    fn no_answer(&self) -> WriteError {
+        self.write_error("the store is closed, or too many writes wait for the disk".into())
     }
 
     /// A write that cannot be done, with its reason.
-    fn refuse(&self, what: &Key, why: String) -> JournalFuture {
-        let error = JournalError { path: self.dir.display().to_string(), why: format!("{what}: {why}") };
+    fn refuse(&self, what: &Key, why: String) -> WriteFuture {
+        let error = self.write_error(format!("{what}: {why}"));
         Box::pin(async move { Err(error) })
     }
 
     /// Lets a record be made durable, unless it is too large.
-    fn put_record(&self, key: &Key, content: &Content, change: Change) -> JournalFuture {
+    fn put_record(&self, key: &Key, content: &Content, change: Change) -> WriteFuture {
         match size(content) {
             Ok(_) => self.put(change),
             Err(why) => self.refuse(key, why),
@@ -199,24 +201,8 @@ impl Store {
         self.inbox.lock().state.value(name)
     }
 
-    /// Makes a small value durable.
-    pub fn put_value(&self, name: &str, value: serde_json::Value) -> JournalFuture {
-        let content = Content::Value(value.clone());
-        self.put_record(&Key::Value(name.into()), &content, Change::PutValue(name.into(), value))
-    }
-
-    /// The small values whose names begin with this, in the order of their names.
-    pub fn values(&self, prefix: &str) -> Vec<(String, serde_json::Value)> {
-        self.inbox.lock().state.values(prefix)
-    }
-
-    /// Makes it durable that there is no such small value.
-    pub fn delete_value(&self, name: &str) -> JournalFuture {
-        self.put(Change::DeleteValue(name.into()))
-    }
-
     /// Resolves when all that was noted before it survives a power cut.
-    pub fn sync(&self) -> JournalFuture {
+    pub fn sync(&self) -> WriteFuture {
         self.inbox.hurry();
         self.put(Change::Barrier)
     }
@@ -236,7 +222,7 @@ impl Store {
 
     /// Puts an export, or the content of a `state.json`, in the place of everything. Commands in it are left out: they
     /// may be of any age. All sessions end. Returns what was left out, in words.
-    pub fn restore(&self, text: &str) -> Result<(Vec<String>, JournalFuture), StoreError> {
+    pub fn restore(&self, text: &str) -> Result<(Vec<String>, WriteFuture), StoreError> {
         let backup = backup::decode(text).map_err(|error| match error {
             backup::BackupError::Newer(found) => StoreError::Newer { dir: self.dir.clone(), found },
             error => StoreError::Unreadable(error.to_string()),
@@ -310,7 +296,7 @@ impl TrustBook for Store {
         self.inbox.lock().state.trust(node)
     }
 
-    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> WriteFuture {
         let change = Change::Trust(node.clone(), trust.clone());
         match trust {
             Some(trust) => self.put_record(&Key::Trust(node.clone()), &Content::Trust(trust), change),
@@ -324,7 +310,7 @@ impl Journal for Store {
         self.inbox.lock().state.node(node)
     }
 
-    fn record_intent(&self, node: &NodeId, intent: Intent) -> JournalFuture {
+    fn record_intent(&self, node: &NodeId, intent: Intent) -> WriteFuture {
         let content = Content::Node(record::Commanded { intent: Some(intent.clone()), boot: None });
         self.put_record(&Key::Node(node.clone()), &content, Change::Intent(node.clone(), intent))
     }
@@ -341,7 +327,7 @@ impl Journal for Store {
         });
     }
 
-    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> JournalFuture {
+    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> WriteFuture {
         self.put(Change::Boot(node.clone(), boot))
     }
 

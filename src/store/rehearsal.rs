@@ -14,7 +14,7 @@ use super::round::Round;
 use super::settle::{Found, settle};
 use super::tree::{Batch, Pairs};
 use crate::clock::{Clock, Mono};
-use crate::node::journal::JournalError;
+use crate::durable::WriteError;
 
 /// See the top of the file.
 pub struct Rehearsal {
@@ -66,7 +66,7 @@ impl Rehearsal {
     }
 
     /// The disk did it, or could not.
-    pub fn end(&mut self, write: Write, result: &Result<(), JournalError>) {
+    pub fn end(&mut self, write: Write, result: &Result<(), WriteError>) {
         if result.is_ok() {
             self.ledger = write.ledger;
         }

@@ -3,7 +3,7 @@
 use super::inbox::{Inbox, Waiting};
 use super::record::Key;
 use super::state::{Plan, State};
-use crate::node::journal::JournalError;
+use crate::durable::WriteError;
 
 /// Steps between the revisions of two writes: the one between belongs to a database that is made anew.
 const REVISION_STEP: u64 = 2;
@@ -44,7 +44,7 @@ impl Round {
     }
 
     /// It ended: what is durable becomes visible, and whoever waits is told.
-    pub fn end(self, inbox: &Inbox, result: &Result<(), JournalError>) {
+    pub fn end(self, inbox: &Inbox, result: &Result<(), WriteError>) {
         match result {
             Ok(()) => self.adopt(&mut inbox.lock().state),
             Err(_) => inbox.mark_again(self.lazy),

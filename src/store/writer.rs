@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::durable::{Durable, WriteFailed};
+use super::durable::Durable;
 use super::inbox::{Inbox, Work};
 use super::round::Round;
 use crate::clock::{Clock, Mono};
@@ -73,7 +73,7 @@ impl Writer {
             self.metrics.store_write(kind, self.clock.now().mono.since(started), result.is_ok());
         }
         let wants_backup = round.wants_backup();
-        round.end(&self.inbox, &result.map_err(WriteFailed::into));
+        round.end(&self.inbox, &result);
         if wants_backup || self.durable.backup_missing() {
             self.inbox.want_backup(Duration::ZERO);
         }
@@ -85,7 +85,7 @@ impl Writer {
         let result = self.durable.back_up(&state);
         self.metrics.store_write("backup", self.clock.now().mono.since(started), result.is_ok());
         if let Err(failed) = result {
-            warn!(event = "store_backup_failed", path = %failed.path.display(), why = failed.why);
+            warn!(event = "store_backup_failed", path = failed.path, why = failed.why);
             self.inbox.want_backup(self.inbox.backup_pause());
         }
     }

@@ -15,7 +15,6 @@ use actix_web::{App, Error, test};
 use futures_util::FutureExt;
 use plugfish::account::{AccountBook, AccountRecord, Role};
 use plugfish::clock::{Clock, Wall};
-use plugfish::daemon::shelf::StoreShelf;
 use plugfish::http::auth::{Access, hash_password};
 use plugfish::http::turns::Turns;
 use plugfish::node::actor::Surroundings;
@@ -158,13 +157,12 @@ async fn service(dir: &Path) -> Data<Service> {
     // The actors live until the process ends.
     std::mem::forget(keeper);
     let access = Arc::new(Access::new(store.clone(), clock.clone(), metrics.clone(), true));
-    let shelf = Arc::new(StoreShelf(store.clone()));
     Data::new(Service {
         fleet,
         access: access.clone(),
         uuid: store.service_uuid(),
         port: 0,
-        events: Events::start(shelf, access, clock.clone(), metrics.clone()),
+        events: Events::start(store.clone(), access, clock.clone(), metrics.clone()),
         certificate: None,
         recorder: Arc::default(),
         bodies: Arc::default(),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use plugfish::clock::{Clock, Wall};
-use plugfish::daemon::shelf::StoreShelf;
 use plugfish::http::auth::Access;
 use plugfish::http::connections::{CONNECTIONS_MAX, Connections};
 use plugfish::http::front::Front;
@@ -212,8 +211,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 .await;
             let fleet = keeper.fleet();
             let access = Arc::new(Access::new(store.clone(), clock.clone(), metrics.clone(), false));
-            let shelf = Arc::new(StoreShelf(store.clone()));
-            let events = Events::start(shelf, access.clone(), clock.clone(), metrics.clone());
+            let events = Events::start(store.clone(), access.clone(), clock.clone(), metrics.clone());
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
             let (uuid, port, certificate) = (store.service_uuid(), address.port(), None);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugfish::clock::Clock;
+use plugfish::durable::{WriteError, WriteFuture};
 use plugfish::node::NodeId;
-use plugfish::node::journal::{BootRecord, Intent, Journal, JournalError, JournalFuture, NodeRecord, SeenRecord};
+use plugfish::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use plugfish::node::trust::{TrustBook, TrustRecord};
 use plugfish::store::Store;
 use plugfish::store::rehearsal::Rehearsal;
@@ -166,7 +167,7 @@ pub async fn write(world: Arc<World>, mut rehearsal: Rehearsal, wake: Arc<Notify
             let mut state = world.lock();
             let batches = std::mem::take(&mut state.disk.underway);
             if full || takes > WRITE_LIMIT {
-                Err(JournalError { path: "state".into(), why: "no space left on device".into() })
+                Err(WriteError { path: "state".into(), why: "no space left on device".into() })
             } else {
                 state.disk.loose.extend(batches);
                 if write.sync {
@@ -205,7 +206,7 @@ impl Drop for Waits {
 }
 
 impl Paper {
-    fn write(&self, node: &NodeId, what: What) -> JournalFuture {
+    fn write(&self, node: &NodeId, what: What) -> WriteFuture {
         // An actor hears of it some moments after the store has it in memory.
         let (mut waits, clock, later) = {
             let mut state = self.world.lock();
@@ -270,7 +271,7 @@ impl TrustBook for Paper {
         self.store.trust(node)
     }
 
-    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> JournalFuture {
+    fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> WriteFuture {
         let write = self.store.record_trust(node, trust);
         self.wake.notify_one();
         write
@@ -288,7 +289,7 @@ impl Journal for Paper {
         record
     }
 
-    fn record_intent(&self, node: &NodeId, intent: Intent) -> JournalFuture {
+    fn record_intent(&self, node: &NodeId, intent: Intent) -> WriteFuture {
         self.write(node, What::Intent(intent))
     }
 
@@ -309,7 +310,7 @@ impl Journal for Paper {
         }
     }
 
-    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> JournalFuture {
+    fn record_boot(&self, node: &NodeId, boot: BootRecord) -> WriteFuture {
         self.write(node, What::Boot(boot))
     }
 

@@ -10,7 +10,8 @@ use thiserror::Error;
 
 use super::password::hash_password;
 use super::{Access, AuthError, read, write};
-use crate::account::{ACCOUNTS_MAX, AccessRules, AccountError, AccountRecord, Role, account_id};
+use crate::account::{ACCOUNTS_MAX, AccessRules, AccountRecord, Role, account_id};
+use crate::durable::WriteError;
 
 /// Why accounts or rules are not changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub enum AccountRefusal {
     ResetAfterLock,
     /// The disk did not take it.
     #[error("{0}; nothing was changed")]
-    CannotWrite(#[from] AccountError),
+    CannotWrite(#[from] WriteError),
 }
 
 /// What a client may set of an account.
@@ -205,7 +206,7 @@ impl Access {
 }
 
 /// The change itself is durable, so it is not taken back.
-fn sessions_may_return(account: &str, error: &AccountError) {
+fn sessions_may_return(account: &str, error: &WriteError) {
     tracing::warn!(event = "sessions_not_ended", account, %error, "a crash would bring back sessions that have ended");
 }
 
@@ -214,5 +215,5 @@ async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, AccountRefusal>> + Send + 'static,
 ) -> Result<T, AccountRefusal> {
     let ended = tokio::spawn(work).await;
-    ended.unwrap_or_else(|_| Err(AccountError("the service is stopping".into()).into()))
+    ended.unwrap_or_else(|_| Err(WriteError::new("accounts", "the service is stopping").into()))
 }

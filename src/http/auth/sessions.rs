@@ -10,8 +10,9 @@ use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 
 use super::{Access, AuthError, Caller, Key, read, write};
-use crate::account::{AccountBook, AccountError, AccountRecord, SESSIONS_MAX, SessionRecord};
+use crate::account::{AccountBook, AccountRecord, SESSIONS_MAX, SessionRecord};
 use crate::clock::{Mono, Now, secret_bytes};
+use crate::durable::WriteError;
 
 /// How often the last use of a session is written down.
 pub(super) const TOUCH_EVERY: Duration = Duration::from_secs(60);
@@ -183,13 +184,13 @@ impl Access {
         session: &SessionRecord,
         by: &Caller,
         origin: Option<IpAddr>,
-    ) -> Result<(), AccountError> {
+    ) -> Result<(), WriteError> {
         self.audit.logged_out(&session.username, &session.id, by, origin);
         self.end_sessions(|other| other.id == session.id).await
     }
 
     /// Ends the sessions that `over` names: at once, and durably when this resolves to `Ok`.
-    pub(super) async fn end_sessions(&self, over: impl Fn(&SessionRecord) -> bool) -> Result<(), AccountError> {
+    pub(super) async fn end_sessions(&self, over: impl Fn(&SessionRecord) -> bool) -> Result<(), WriteError> {
         let mut settled = Vec::new();
         write(&self.sessions).retain(|_, session| {
             let ends = over(&session.record);

@@ -4,8 +4,9 @@ use std::sync::Mutex;
 
 use super::sessions::TOUCH_EVERY;
 use super::*;
-use crate::account::{AccessRules, AccountFuture, SESSIONS_MAX, SessionRecord};
+use crate::account::{AccessRules, SESSIONS_MAX, SessionRecord};
 use crate::clock::Wall;
+use crate::durable::WriteFuture;
 
 #[derive(Default)]
 struct Book {
@@ -18,7 +19,7 @@ impl AccountBook for Book {
     fn accounts(&self) -> Vec<AccountRecord> {
         self.accounts.lock().unwrap().clone()
     }
-    fn put_account(&self, account: AccountRecord) -> AccountFuture {
+    fn put_account(&self, account: AccountRecord) -> WriteFuture {
         let mut accounts = self.accounts.lock().unwrap();
         accounts.retain(|known| known.username != account.username);
         accounts.push(account);
@@ -28,14 +29,14 @@ impl AccountBook for Book {
             Ok(())
         })
     }
-    fn delete_account(&self, username: &str) -> AccountFuture {
+    fn delete_account(&self, username: &str) -> WriteFuture {
         self.accounts.lock().unwrap().retain(|account| account.username != username);
         Box::pin(async { Ok(()) })
     }
     fn rules(&self) -> AccessRules {
         *self.rules.lock().unwrap()
     }
-    fn put_rules(&self, rules: AccessRules) -> AccountFuture {
+    fn put_rules(&self, rules: AccessRules) -> WriteFuture {
         *self.rules.lock().unwrap() = rules;
         Box::pin(async { Ok(()) })
     }
@@ -48,7 +49,7 @@ impl AccountBook for Book {
     fn delete_session(&self, id: &str) {
         self.sessions.lock().unwrap().remove(id);
     }
-    fn settle_session(&self, _: &str) -> AccountFuture {
+    fn settle_session(&self, _: &str) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 }

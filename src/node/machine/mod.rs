@@ -29,10 +29,11 @@ use std::time::Duration;
 
 use super::device::{DeviceError, FailureClass, Findings, LogEntry, Notice, Observation};
 use super::event::{Cause, Happening};
-use super::journal::{BootRecord, Intent, JournalError, NodeRecord, SeenRecord};
+use super::journal::{BootRecord, Intent, NodeRecord, SeenRecord};
 use super::trust::TrustRecord;
 use super::{BootOverride, BootPatch, Inventory, NodeSpec, Order, Power, Refusal, ResetType};
 use crate::clock::{Mono, Now, Wall};
+use crate::durable::WriteError;
 use boot::Applied;
 use command::Command;
 use link::Link;
@@ -97,7 +98,7 @@ pub enum Input {
         if_match: Option<Vec<u64>>,
     },
     /// The oldest save ended.
-    Saved(Result<(), JournalError>),
+    Saved(Result<(), WriteError>),
     /// The operation in flight ended.
     Done {
         /// When it was started.
@@ -377,10 +378,10 @@ impl Machine {
     }
 
     /// The oldest save ended.
-    fn saved(&mut self, result: Result<(), JournalError>, moment: Moment, out: &mut Vec<Effect>) {
+    fn saved(&mut self, result: Result<(), WriteError>, moment: Moment, out: &mut Vec<Effect>) {
         let Some(saving) = self.saves.pop_front() else { return };
         let node = self.spec.id.clone();
-        let refused = |error: JournalError| Refusal::CannotWrite { node: node.clone(), why: error.to_string() };
+        let refused = |error: WriteError| Refusal::CannotWrite { node: node.clone(), why: error.to_string() };
         match (saving, result) {
             (Saving::Accept { command, tickets }, Ok(())) => {
                 self.install(command, out);

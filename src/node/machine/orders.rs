@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::command::{Command, Next, does_first, legs, plan};
 use super::{Effect, Failed, JOINED_MAX, Machine, Moment, Op, Outcome, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
+use crate::durable::WriteError;
 use crate::node::device::{Abilities, DeviceError, FailureClass};
 use crate::node::event::Happening;
-use crate::node::journal::{Intent, JournalError, Stage};
+use crate::node::journal::{Intent, Stage};
 use crate::node::{Order, Power, Refusal, ResetType};
 
 /// With which stage a command begins. A node that was cut, or may be, for a command that ends with On keeps that claim when
@@ -274,7 +275,7 @@ impl Machine {
     pub(super) fn stage_saved(
         &mut self,
         intent: Intent,
-        result: Result<(), JournalError>,
+        result: Result<(), WriteError>,
         moment: Moment,
         out: &mut Vec<Effect>,
     ) {

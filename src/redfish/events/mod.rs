@@ -12,8 +12,6 @@ pub mod stream;
 pub mod subscription;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
@@ -23,6 +21,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, secret_bytes};
+use crate::durable::{Shelf, WriteError};
 use crate::http::auth::Access;
 use crate::node::NodeId;
 use crate::node::event::Event;
@@ -49,21 +48,6 @@ const SETTINGS: &str = "event_service";
 /// What the names of subscriptions begin with where they are kept.
 const SUBSCRIPTION: &str = "subscription/";
 
-/// A write to the shelf. When it resolves to `Ok` the change survives a power cut; the error says in words why it does not.
-pub type ShelfFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-
-/// Where small values are kept. Reading is from memory and never waits for a disk.
-pub trait Shelf: Send + Sync {
-    /// The values whose names begin with this.
-    fn values(&self, prefix: &str) -> Vec<(String, Value)>;
-
-    /// Makes a value durable, in the place of the one with its name.
-    fn put(&self, name: &str, value: Value) -> ShelfFuture;
-
-    /// Makes it durable that there is no such value.
-    fn delete(&self, name: &str) -> ShelfFuture;
-}
-
 /// Why something is not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventRefusal {
@@ -78,7 +62,7 @@ pub enum EventRefusal {
     Gone,
     /// The disk did not take it.
     #[error("the change was not made: {0}")]
-    CannotWrite(String),
+    CannotWrite(#[from] WriteError),
 }
 
 /// Whom events go to.
@@ -261,9 +245,9 @@ impl Events {
     }
 
     async fn put(&self, subscription: &Subscription) -> Result<(), EventRefusal> {
-        let value = serde_json::to_value(subscription).map_err(|error| EventRefusal::CannotWrite(error.to_string()))?;
         let name = format!("{SUBSCRIPTION}{}", subscription.id);
-        self.shelf.put(&name, value).await.map_err(EventRefusal::CannotWrite)
+        let value = serde_json::to_value(subscription).map_err(|error| WriteError::new(&name, error))?;
+        Ok(self.shelf.put_value(&name, value).await?)
     }
 
     /// Changes a subscription, durably; only if it is at this change, where one is given.
@@ -301,7 +285,7 @@ impl Events {
             if at.is_some_and(|at| at != subscription.change) {
                 return Err(EventRefusal::Changed);
             }
-            self.shelf.delete(&format!("{SUBSCRIPTION}{id}")).await.map_err(EventRefusal::CannotWrite)?;
+            self.shelf.delete_value(&format!("{SUBSCRIPTION}{id}")).await?;
         }
         let gone = self.lock().subscribers.remove(id).ok_or(EventRefusal::Gone)?;
         gone.end();
@@ -350,8 +334,8 @@ impl Events {
         }
         edit(&mut settings);
         settings.change += 1;
-        let value = serde_json::to_value(settings).map_err(|error| EventRefusal::CannotWrite(error.to_string()))?;
-        self.shelf.put(SETTINGS, value).await.map_err(EventRefusal::CannotWrite)?;
+        let value = serde_json::to_value(settings).map_err(|error| WriteError::new(SETTINGS, error))?;
+        self.shelf.put_value(SETTINGS, value).await?;
         self.lock().settings = settings;
         Ok(())
     }

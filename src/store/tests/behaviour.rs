@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::account::NAME_CHARS_MAX;
+use crate::durable::Shelf;
 use crate::node::journal::Journal;
 use crate::node::trust::{Proof, Proven, TrustBook, TrustRecord};
 use crate::store::Outcome;
@@ -242,7 +243,7 @@ fn the_longest_names_survive_every_start() {
         assert!(longest.iter().all(|name| store.value(&format!("account_made/{name}")).is_some()));
         assert_eq!(store.sessions().len(), 1, "all stay logged in");
         let too_long = wait(store.put_account(account(&"u".repeat(NAME_CHARS_MAX + 1))));
-        assert!(too_long.unwrap_err().0.contains("at most 254"));
+        assert!(too_long.unwrap_err().why.contains("at most 254"));
         store.close();
     }
 }

@@ -237,12 +237,8 @@ impl TrustBook for Full {
         None
     }
 
-    fn record_trust(
-        &self,
-        _: &crate::node::NodeId,
-        _: Option<Arc<TrustRecord>>,
-    ) -> crate::node::journal::JournalFuture {
-        let error = crate::node::journal::JournalError { path: "state".into(), why: "no space left".into() };
+    fn record_trust(&self, _: &crate::node::NodeId, _: Option<Arc<TrustRecord>>) -> crate::durable::WriteFuture {
+        let error = crate::durable::WriteError { path: "state".into(), why: "no space left".into() };
         Box::pin(async { Err(error) })
     }
 }

@@ -242,7 +242,7 @@ impl World {
     fn save_one(&mut self) {
         let Some(save) = self.saves.pop_front() else { return };
         let result = if self.disk_full {
-            Err(JournalError { path: "state/db".into(), why: "no space left on device".into() })
+            Err(WriteError { path: "state/db".into(), why: "no space left on device".into() })
         } else {
             match save {
                 Save::Intent(intent) => self.disk.intent = Some(intent),

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plugfish::account::{AccessRules, AccountBook, AccountFuture, AccountRecord, Role, SessionRecord};
+use plugfish::account::{AccessRules, AccountBook, AccountRecord, Role, SessionRecord};
 use plugfish::clock::{Clock, Wall};
+use plugfish::durable::{Shelf, WriteFuture};
 use plugfish::http::auth::{Access, hash_password};
 use plugfish::http::turns::Turns;
 use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
 use plugfish::node::fleet::{Fleet, Keeper, NodeSetup};
-use plugfish::node::journal::{BootRecord, Intent, Journal, JournalFuture, NodeRecord, SeenRecord};
+use plugfish::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use plugfish::node::trust::{TrustBook, TrustRecord};
 use plugfish::node::{BootOverride, NodeId, NodeSpec, Order, Power, Rules};
 use plugfish::redfish::Service;
-use plugfish::redfish::events::{Events, Shelf, ShelfFuture};
+use plugfish::redfish::events::Events;
 use plugfish::telemetry::Metrics;
 use serde_json::Value;
 
@@ -87,11 +88,11 @@ impl AccountBook for Kept {
         vec![self.admin.clone()]
     }
 
-    fn put_account(&self, _: AccountRecord) -> AccountFuture {
+    fn put_account(&self, _: AccountRecord) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 
-    fn delete_account(&self, _: &str) -> AccountFuture {
+    fn delete_account(&self, _: &str) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 
@@ -99,7 +100,7 @@ impl AccountBook for Kept {
         AccessRules::default()
     }
 
-    fn put_rules(&self, _: AccessRules) -> AccountFuture {
+    fn put_rules(&self, _: AccessRules) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 
@@ -111,7 +112,7 @@ impl AccountBook for Kept {
 
     fn delete_session(&self, _: &str) {}
 
-    fn settle_session(&self, _: &str) -> AccountFuture {
+    fn settle_session(&self, _: &str) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 }
@@ -123,12 +124,12 @@ impl Shelf for Kept {
         found.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    fn put(&self, name: &str, value: Value) -> ShelfFuture {
+    fn put_value(&self, name: &str, value: Value) -> WriteFuture {
         self.values.lock().unwrap().insert(name.into(), value);
         Box::pin(async { Ok(()) })
     }
 
-    fn delete(&self, name: &str) -> ShelfFuture {
+    fn delete_value(&self, name: &str) -> WriteFuture {
         self.values.lock().unwrap().remove(name);
         Box::pin(async { Ok(()) })
     }
@@ -141,7 +142,7 @@ impl TrustBook for Forgetful {
         None
     }
 
-    fn record_trust(&self, _: &NodeId, _: Option<Arc<TrustRecord>>) -> JournalFuture {
+    fn record_trust(&self, _: &NodeId, _: Option<Arc<TrustRecord>>) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 }
@@ -151,13 +152,13 @@ impl Journal for Forgetful {
         NodeRecord::default()
     }
 
-    fn record_intent(&self, _: &NodeId, _: Intent) -> JournalFuture {
+    fn record_intent(&self, _: &NodeId, _: Intent) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 
     fn clear_intent(&self, _: &NodeId, _: u64) {}
 
-    fn record_boot(&self, _: &NodeId, _: BootRecord) -> JournalFuture {
+    fn record_boot(&self, _: &NodeId, _: BootRecord) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 
