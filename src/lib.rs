@@ -53,7 +53,7 @@
 //!   refuses new commands while it is away. A change that nobody here asked for is told as coming from outside.
 //! - **A crash**: every node starts as "last known", is served at once, and an unfinished intent is checked against the
 //!   device before anything is done. A panic in one actor closes its mailbox for good; its drop guard tells the
-//!   [`Keeper`](node::fleet::Keeper), which builds it anew from the journal.
+//!   [`Keeper`](node::supervisor::Keeper), which builds it anew from the journal.
 //!
 //! # Decisions, and their price
 //!

@@ -13,7 +13,8 @@ use super::auth::Access;
 use crate::clock::{Clock, Now};
 use crate::node::Power;
 use crate::node::draw::thousandth;
-use crate::node::fleet::{Fleet, NodeEntry};
+use crate::node::entry::NodeEntry;
+use crate::node::fleet::Fleet;
 use crate::node::view::{Condition, NodeView};
 
 /// What the nodes are.

@@ -8,7 +8,7 @@ use actix_web::web;
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Mono};
-use crate::node::fleet::Waits;
+use crate::node::entry::Waits;
 
 /// Whose turn it is to have a document rendered.
 pub struct Turns<T> {

@@ -11,10 +11,11 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use tokio::sync::oneshot;
 
 use super::device::{DeviceError, FailureClass, PowerDevice};
+use super::entry::NodeEntry;
 use super::event::{EventBus, Happening};
-use super::fleet::{DropGuard, NodeEntry};
 use super::journal::Journal;
 use super::machine::{Effect, Input, Machine, Moment, Op, Outcome, Save, Ticket};
+use super::supervisor::DropGuard;
 use super::{BootPatch, NodeSpec, Refusal, ResetType};
 use crate::clock::{Clock, Mono};
 use crate::telemetry::{Metrics, NodeMeters};

@@ -7,6 +7,7 @@ pub mod actor;
 mod boot;
 pub mod device;
 pub mod draw;
+pub mod entry;
 pub mod event;
 pub mod fleet;
 mod inventory;
@@ -14,6 +15,7 @@ pub mod journal;
 pub mod machine;
 pub mod pace;
 mod refusal;
+pub mod supervisor;
 pub mod trust;
 pub mod view;
 

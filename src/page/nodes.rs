@@ -11,8 +11,8 @@ use super::words::{Tone, tell};
 use crate::clock::{Mono, Now};
 use crate::http::auth::{Caller, Privilege};
 use crate::node::draw::thousandth;
+use crate::node::entry::NodeEntry;
 use crate::node::event::Event;
-use crate::node::fleet::NodeEntry;
 use crate::node::view::{Condition, NodeView};
 use crate::redfish::Service;
 

@@ -12,8 +12,8 @@ use super::message::{Fault, Message};
 use super::resource::{self, MANAGERS, Resource, link};
 use crate::node::NodeId;
 use crate::node::device::LogEntry;
+use crate::node::entry::HAPPENINGS_MAX;
 use crate::node::event::Event;
-use crate::node::fleet::HAPPENINGS_MAX;
 
 /// A log of the owner that a path names.
 struct Log {

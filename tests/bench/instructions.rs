@@ -20,7 +20,7 @@ use plugfish::http::turns::Turns;
 use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
-use plugfish::node::fleet::{Keeper, NodeSetup};
+use plugfish::node::supervisor::{Keeper, NodeSetup};
 use plugfish::node::{BootOverride, NodeSpec, Order, Power, Rules};
 use plugfish::redfish::events::Events;
 use plugfish::redfish::{Service, exchange};

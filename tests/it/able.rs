@@ -17,8 +17,8 @@ use plugfish::node::device::{
     Abilities, AboutDevice, DeviceFuture, DeviceKind, Findings, LogEntry, Observation, PowerDevice,
 };
 use plugfish::node::event::EventBus;
-use plugfish::node::fleet::{Keeper, NodeSetup};
 use plugfish::node::journal::Journal;
+use plugfish::node::supervisor::{Keeper, NodeSetup};
 use plugfish::node::{
     Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power,
     Processor,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::node::fleet::NodeEntry;
+use plugfish::node::entry::NodeEntry;
 use plugfish::node::{BootEnabled, BootPatch, BootTarget, Power, ResetType};
 use rand::RngExt;
 

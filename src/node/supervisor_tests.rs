@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::clock::Wall;
@@ -13,7 +13,7 @@ use crate::node::device::{DeviceError, DeviceFuture, DeviceKind, FailureClass, O
 use crate::node::event::EventBus;
 use crate::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use crate::node::trust::{TrustBook, TrustRecord};
-use crate::node::{BootOverride, Inventory, Order, Rules};
+use crate::node::{BootOverride, Inventory, Order, Refusal, ResetType, Rules};
 use crate::telemetry::Metrics;
 
 /// A plug made of atomics, seen from outside.
