@@ -59,6 +59,18 @@ impl FromStr for Role {
     }
 }
 
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Every client.
+    #[default]
+    Public,
+    /// Clients that log in.
+    Authenticated,
+    /// None: there is no such page.
+    Off,
+}
+
 /// Longest name of an account, wherever it comes from: e-mail addresses fit in.
 pub const NAME_CHARS_MAX: usize = 254;
 

@@ -20,7 +20,7 @@
 //! | --- | --- |
 //! | [`cli`] | what can be typed and what it does: `demo`, `check`, `discover`, the clients of a running daemon, `export`, `restore`, files into files |
 //! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads |
-//! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what changed |
+//! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what needs a restart |
 //! | [`node`] | **the core**: the machine with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` is the only list of them |
 //! | [`store`] | what survives a power cut: intents, boot overrides, what devices proved, accounts, sessions. sled with a belt |

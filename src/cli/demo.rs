@@ -11,14 +11,13 @@ use super::output::{print, table};
 use super::{Demo, Sim};
 use crate::account::Role;
 use crate::clock::{Clock, secret_bytes};
+use crate::config::{AccountPassword, AccountSeed, ServerConfig, TlsConfig};
 use crate::daemon::serve::{told_to_stop, until_told_to_stop};
-use crate::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
+use crate::daemon::{NodePlan, Plan, Running};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
 use crate::driver::tapo::{TapoConfig, TapoProtocol};
-use crate::http::auth::hash_password;
-use crate::http::ops::MetricsAccess;
 use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
 use crate::sim::{Account, Machine, MachineConfig, Model, Plug, Profile, Rack, RackConfig, SimOptions, Variant};
 
@@ -95,18 +94,17 @@ impl DemoRack {
         let after = rack.plugs().len();
         let machines = rack.machines().iter().enumerate().map(|(index, machine)| machine_node(after + index, machine));
         let nodes = plugs.chain(machines).collect::<Result<_>>()?;
-        let hash = hash_password(PASSWORD).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
         let plan = Plan {
-            listen: vec![options.listen],
+            server: ServerConfig {
+                listen: vec![options.listen],
+                tls: options.tls.then_some(TlsConfig::SelfSigned),
+                ..ServerConfig::default()
+            },
             sockets: Vec::new(),
-            tls: options.tls.then_some(TlsPlan::SelfSigned),
-            auth_required: true,
-            metrics: MetricsAccess::Public,
-            edge: EdgePlan::default(),
             state_dir: scratch.0.clone(),
-            accounts: vec![AccountPlan {
+            accounts: vec![AccountSeed {
                 username: USERNAME.into(),
-                password_hash: hash,
+                password: AccountPassword::Plain(SecretString::from(PASSWORD)),
                 role: Role::Administrator,
                 scope: None,
             }],
@@ -213,11 +211,18 @@ fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
 
 fn node(index: usize, inventory: Inventory, driver: DriverConfig) -> Result<NodePlan> {
     let id: NodeId = format!("node-{}", index + 1).parse().context("the nodes of the rack have odd names")?;
-    let device = driver.label().into();
+    let label = driver.label().into();
     let inventory = Arc::new(inventory);
-    let spec =
-        NodeSpec { id, inventory, rules: RULES, device, kind: driver.kind(), boot_mode: None, boot_targets: None };
-    Ok(NodePlan { spec, driver })
+    let spec = NodeSpec {
+        id,
+        inventory,
+        rules: RULES,
+        device: label,
+        kind: driver.kind(),
+        boot_mode: None,
+        boot_targets: None,
+    };
+    Ok(NodePlan { spec, device: driver })
 }
 
 /// The node behind a plug. Its board is an invention, so its inventory is one too, and says so.

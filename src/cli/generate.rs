@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::output::{print, remark};
 use super::{Generate, ManifestKind};
-use crate::config::{self, Config, MetricsSetting, NodeConfig, TlsConfig};
+use crate::account::MetricsAccess;
+use crate::config::{self, Config, NodeConfig, TlsConfig};
 
 /// Longest name of an object in Kubernetes.
 const OBJECT_NAME_MAX: usize = 253;
@@ -192,16 +193,16 @@ fn service_monitor(config: &Config, options: &Generate) -> Result<String> {
     let mut endpoint = json!({ "port": scheme, "scheme": scheme, "path": "/metrics", "interval": "15s" });
     let mut add = |key: &str, value: Value| endpoint.as_object_mut().map(|endpoint| endpoint.insert(key.into(), value));
     match config.server.metrics {
-        MetricsSetting::Off => {
+        MetricsAccess::Off => {
             bail!(
                 "server.metrics is off in nodes.yaml, so there is nothing to scrape; set it to public or authenticated"
             )
         }
-        MetricsSetting::Authenticated => {
+        MetricsAccess::Authenticated => {
             let part = |key: &str| json!({ "name": options.secret, "key": key });
             add("basicAuth", json!({ "username": part("username"), "password": part("password") }));
         }
-        MetricsSetting::Public => {}
+        MetricsAccess::Public => {}
     }
     if config.server.tls == Some(TlsConfig::SelfSigned) {
         add("tlsConfig", json!({ "insecureSkipVerify": true }));

@@ -39,7 +39,7 @@ pub async fn probe(nodes: &[NodePlan], state_dir: &Path) -> Result<()> {
     let clock = Clock::system();
     let drivers = Arc::new(Drivers::new(clock.clone(), Metrics::new(), Arc::default(), Arc::new(book)));
     let asks = nodes.iter().map(|node| {
-        let (clock, mut device) = (clock.clone(), drivers.open(&node.spec.id, &node.driver));
+        let (clock, mut device) = (clock.clone(), drivers.open(&node.spec.id, &node.device));
         async move {
             let read = clock.limit(DEADLINE, device.read()).await;
             (node, read.unwrap_or_else(|| Err(too_slow())).map_err(|error| error.text))

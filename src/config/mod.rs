@@ -4,18 +4,18 @@
 //! load (file -> tree, lines) -> service, nodes, inventory (keys) -> values, secret (one value) -> check (several)
 //! ```
 //!
-//! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema; `diff` says
-//! what a reload changes, `watch` when one is due. This room knows what a node is and what a role is. It knows no driver: the daemon turns
+//! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema; `restart`
+//! says what a reload cannot change, `watch` when one is due. This room knows what a node is and what a role is. It knows no driver: the daemon turns
 //! [`DeviceConfig`] into one.
 
 mod check;
 mod cursor;
 mod depth;
-mod diff;
 mod inventory;
 mod load;
 mod nearest;
 mod nodes;
+mod restart;
 mod secret;
 mod service;
 pub mod shape;
@@ -35,11 +35,11 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-pub use self::diff::{Diff, diff};
 pub use self::load::{FILE_BYTES_MAX, load, load_in};
+pub use self::restart::needs_restart;
 pub use self::shape::schema;
 pub use self::surroundings::{Host, Surroundings};
-use crate::account::{NodeScope, Role};
+use crate::account::{MetricsAccess, NodeScope, Role};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Rules};
 
 /// Where the configuration is looked for when nobody says where it is.
@@ -68,7 +68,7 @@ pub struct ServerConfig {
     /// A login is wanted.
     pub auth_required: bool,
     /// Who may read `/metrics`.
-    pub metrics: MetricsSetting,
+    pub metrics: MetricsAccess,
     /// Names by which clients reach the service, besides addresses and the names of this machine.
     pub host_names: Vec<String>,
     /// Who is believed about the client behind it: addresses, and how many of their bits count.
@@ -87,18 +87,6 @@ pub enum TlsConfig {
     },
     /// One that is made at the first start and kept beside the state.
     SelfSigned,
-}
-
-/// Who may read `/metrics`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MetricsSetting {
-    /// Everybody.
-    #[default]
-    Public,
-    /// Whoever may log in.
-    Authenticated,
-    /// Nobody: there is no such page.
-    Off,
 }
 
 /// An account that is made if it is not there.

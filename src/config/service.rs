@@ -10,8 +10,8 @@ use super::check::{self, ACCOUNT_NODES_MAX, HOST_NAMES_MAX, LISTEN_MAX, PROXIES_
 use super::cursor::{At, Keys, Read, Reading};
 use super::nearest::nearest;
 use super::tree::{Tree, Value};
-use super::{AccountPassword, AccountSeed, Config, MetricsSetting, ServerConfig, TlsConfig, nodes, secret, values};
-use crate::account::{ACCOUNTS_MAX, NodeScope, Role};
+use super::{AccountPassword, AccountSeed, Config, ServerConfig, TlsConfig, nodes, secret, values};
+use crate::account::{ACCOUNTS_MAX, MetricsAccess, NodeScope, Role};
 
 /// The keys of the file.
 pub(super) const FILE: &[&str] = &["server", "state_dir", "accounts", "defaults", "nodes"];
@@ -71,7 +71,7 @@ impl Default for ServerConfig {
             listen: vec![LISTEN_DEFAULT],
             tls: None,
             auth_required: true,
-            metrics: MetricsSetting::default(),
+            metrics: MetricsAccess::default(),
             host_names: Vec::new(),
             trusted_proxies: Vec::new(),
         }
@@ -88,9 +88,9 @@ fn server(at: &At<'_>) -> Read<ServerConfig> {
     let allow_insecure = keys.optional("allow_insecure", |at| at.flag());
     let metrics = keys.optional("metrics", |at| {
         at.word(&[
-            ("public", MetricsSetting::Public),
-            ("authenticated", MetricsSetting::Authenticated),
-            ("off", MetricsSetting::Off),
+            ("public", MetricsAccess::Public),
+            ("authenticated", MetricsAccess::Authenticated),
+            ("off", MetricsAccess::Off),
         ])
     });
     let host_names = keys.optional("host_names", |at| list_of(at, HOST_NAMES_MAX, values::server_name));

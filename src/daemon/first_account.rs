@@ -3,11 +3,13 @@
 //! An account of the configuration is made once, at the first start that finds it there; what clients make of it
 //! from then on stays, also when they delete it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use secrecy::ExposeSecret;
 
 use super::Plan;
 use crate::account::{AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Wall, secret_bytes};
+use crate::config::{AccountPassword, AccountSeed};
 use crate::durable::Shelf;
 use crate::files;
 use crate::http::auth::hash_password;
@@ -35,16 +37,17 @@ pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
             continue;
         }
         if there.iter().all(|known| known.username != account.username) {
-            let new = record(&account.username, account.password_hash.clone(), account.role, account.scope.clone());
+            let hash = hash_of(account)?;
+            let new = record(&account.username, hash, account.role, account.scope.clone());
             book.put_account(new).await.context("cannot keep the first accounts")?;
             tracing::info!(event = "account_made", account = account.username, "made from the configuration");
         }
         book.put_value(&made, true.into()).await.context("cannot keep which accounts were made")?;
     }
-    if there.is_empty() && plan.accounts.is_empty() && plan.auth_required {
+    if there.is_empty() && plan.accounts.is_empty() && plan.server.auth_required {
         let path = plan.state_dir.join(INITIAL_PASSWORD);
         let password = hex::encode(secret_bytes::<12>());
-        let hash = hash_password(&password).map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?;
+        let hash = hash_password(&password).map_err(|error| anyhow!("cannot hash a password: {error}"))?;
         files::write_private(&path, format!("{password}\n").as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
         let admin = record("admin", hash, Role::Administrator, None);
@@ -57,4 +60,12 @@ pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn hash_of(account: &AccountSeed) -> Result<String> {
+    match &account.password {
+        AccountPassword::Hash(hash) => Ok(hash.clone()),
+        AccountPassword::Plain(password) => hash_password(password.expose_secret())
+            .map_err(|error| anyhow!("cannot hash the password of {}: {error}", account.username)),
+    }
 }

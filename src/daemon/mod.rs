@@ -9,7 +9,7 @@ mod notify;
 pub mod serve;
 mod sockets;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +21,9 @@ use actix_web::web::Data;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 
-use crate::account::{AccountBook, NodeScope, Role};
+use crate::account::AccountBook;
 use crate::clock::{self, Clock, Wall};
+use crate::config::{AccountSeed, ServerConfig, TlsConfig};
 use crate::driver::{DriverConfig, Drivers};
 use crate::files;
 use crate::http::auth::{Access, Configured};
@@ -31,7 +32,7 @@ use crate::http::browser::HostNames;
 use crate::http::connections::{self, Connections};
 use crate::http::front::Front;
 use crate::http::machine;
-use crate::http::ops::{self, MetricsAccess, Ops};
+use crate::http::ops::{self, Ops};
 use crate::http::proxies::{Network, Proxies};
 use crate::http::pulse::Pulse;
 use crate::http::readings::{SessionMetrics, ViewMetrics};
@@ -43,8 +44,8 @@ use crate::node::actor::Surroundings;
 use crate::node::event::EventBus;
 use crate::node::fleet::Fleet;
 use crate::node::journal::Journal;
-use crate::node::supervisor::{Keeper, NodeSetup};
-use crate::node::{NodeId, NodeSpec};
+use crate::node::reload::{FleetDiff, NodeSetup};
+use crate::node::supervisor::Keeper;
 use crate::page::{self, Page};
 use crate::recorder::FlightRecorder;
 use crate::redfish::events::{Events, SubscriberMetrics};
@@ -64,70 +65,20 @@ const WORKERS_MAX: usize = 4;
 
 /// What is to run.
 pub struct Plan {
-    /// Where Redfish is served.
-    pub listen: Vec<SocketAddr>,
-    /// Listeners at these addresses that systemd has opened already; without any they are opened here.
+    /// How clients are served.
+    pub server: ServerConfig,
+    /// Listeners that systemd has opened already, at `server.listen`; without any they are opened here.
     pub sockets: Vec<TcpListener>,
-    /// With which certificate; plain HTTP without.
-    pub tls: Option<TlsPlan>,
-    /// A login is wanted.
-    pub auth_required: bool,
-    /// Who may read `/metrics`.
-    pub metrics: MetricsAccess,
-    /// How clients reach it.
-    pub edge: EdgePlan,
     /// Where state is kept.
     pub state_dir: PathBuf,
-    /// Accounts for the first start.
-    pub accounts: Vec<AccountPlan>,
+    /// Accounts for the first start. What they see of the nodes holds from every start on.
+    pub accounts: Vec<AccountSeed>,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
 }
 
-/// Which certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsPlan {
-    /// The one in these PEM files.
-    Files {
-        /// The chain.
-        certificate: PathBuf,
-        /// The key.
-        key: PathBuf,
-    },
-    /// One that is made at the first start and kept beside the state.
-    SelfSigned,
-}
-
-/// How clients reach the service, besides its addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EdgePlan {
-    /// Names of it, besides those of this machine.
-    pub names: Vec<String>,
-    /// Who is believed about the client behind it: addresses, and how many of their bits count.
-    pub trusted_proxies: Vec<(IpAddr, u8)>,
-}
-
-/// An account for the first start.
-#[derive(Clone)]
-pub struct AccountPlan {
-    /// Its name.
-    pub username: String,
-    /// Its password as a PHC string.
-    pub password_hash: String,
-    /// What it may do.
-    pub role: Role,
-    /// The only nodes that it sees; unlike the rest, this holds from every start on.
-    pub scope: Option<NodeScope>,
-}
-
-/// A node and its device.
-#[derive(Clone)]
-pub struct NodePlan {
-    /// What the core is told.
-    pub spec: NodeSpec,
-    /// How to reach its device.
-    pub driver: DriverConfig,
-}
+/// A node and how to reach its device.
+pub type NodePlan = NodeSetup<DriverConfig>;
 
 /// A daemon that runs.
 pub struct Running {
@@ -137,8 +88,8 @@ pub struct Running {
     pub fleet: Fleet,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    keeper: Keeper,
-    wires: Wires,
+    keeper: Keeper<DriverConfig>,
+    recorder: Arc<FlightRecorder>,
     certificate: Option<Arc<Certificate>>,
     ops: Data<Ops>,
     events: Arc<Events>,
@@ -160,7 +111,7 @@ impl Running {
         first_account::make(&store, &plan, clock.now().wall).await?;
         let open_files = server::raise_file_limit();
         let given = std::mem::take(&mut plan.sockets);
-        let listeners = if given.is_empty() { server::bind(&plan.listen)? } else { given };
+        let listeners = if given.is_empty() { server::bind(&plan.server.listen)? } else { given };
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let port = addresses.first().map_or(0, SocketAddr::port);
         let certificate = certificate(&plan, clock.now().wall)?;
@@ -172,11 +123,11 @@ impl Running {
             events: bus.clone(),
             metrics: metrics.clone(),
         };
-        let mut keeper = Keeper::new(around);
         let recorder = Arc::new(FlightRecorder::default());
-        let drivers = Arc::new(Drivers::new(clock.clone(), metrics.clone(), recorder.clone(), store.clone()));
-        let mut wires = Wires { drivers, recorder: recorder.clone(), known: HashMap::new() };
-        keeper.apply(wires.setups(&plan.nodes)).await;
+        let drivers = Drivers::new(clock.clone(), metrics.clone(), recorder.clone(), store.clone());
+        let mut keeper = Keeper::new(around, move |node, device| drivers.open(node, device));
+        let node_count = plan.nodes.len();
+        keeper.apply(std::mem::take(&mut plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
         let heard = bus.listen();
         let fleet = keeper.fleet();
@@ -184,10 +135,8 @@ impl Running {
         metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
-        let access = Arc::new(Access::new(book, clock.clone(), metrics.clone(), plan.auth_required));
-        access
-            .set_scopes(plan.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect())
-            .await;
+        let access = Arc::new(Access::new(book, clock.clone(), metrics.clone(), plan.server.auth_required));
+        access.set_scopes(scopes(&plan.accounts)).await;
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let events = Events::start(store.clone(), access.clone(), clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
@@ -204,9 +153,9 @@ impl Running {
             port,
             events: events.clone(),
             certificate: certificate.clone(),
-            recorder,
+            recorder: recorder.clone(),
         });
-        let (metrics_access, ready) = (plan.metrics, AtomicBool::new(false));
+        let (metrics_access, ready) = (plan.server.metrics, AtomicBool::new(false));
         let config_notes = ArcSwap::default();
         let ops = Data::new(Ops {
             metrics: metrics.clone(),
@@ -229,7 +178,7 @@ impl Running {
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let beats = workers * listeners.len();
         let front = front(&plan);
-        let room = connections::room(open_files, plan.nodes.len(), workers);
+        let room = connections::room(open_files, node_count, workers);
         let connections = Connections::new(room, clock.clone(), front.proxies.clone());
         let door = Door { certificate: certificate.clone(), workers, connections, front, clock: clock.clone() };
         let (running, server) = server::run(listeners, &door, app).context("cannot start serving")?;
@@ -241,7 +190,7 @@ impl Running {
             fleet,
             metrics,
             keeper,
-            wires,
+            recorder,
             certificate,
             ops,
             events,
@@ -252,11 +201,13 @@ impl Running {
         })
     }
 
-    /// Makes the fleet what `nodes` say; what did not change is not touched. Before it accounts get their limits, so that
-    /// none sees a new node for a moment.
-    pub async fn apply(&mut self, nodes: &[NodePlan], scopes: Configured) {
-        self.ops.access.set_scopes(scopes).await;
-        self.keeper.apply(self.wires.setups(nodes)).await;
+    /// Makes the fleet what `nodes` say, and returns what that was; what did not change is not touched. Before it accounts
+    /// get their limits, so that none sees a new node for a moment.
+    pub async fn apply(&mut self, nodes: Vec<NodePlan>, accounts: &[AccountSeed]) -> FleetDiff {
+        self.ops.access.set_scopes(scopes(accounts)).await;
+        let names: HashSet<&str> = nodes.iter().map(|node| node.spec.id.as_str()).collect();
+        self.recorder.keep(|node| names.contains(node));
+        self.keeper.apply(nodes).await
     }
 
     /// Shows whether the running configuration is the one in the file, and what is not as the file says.
@@ -326,11 +277,11 @@ async fn open_store(plan: &Plan, clock: &Clock, metrics: &Arc<Metrics>) -> Resul
 }
 
 fn front(plan: &Plan) -> Front {
-    let networks = plan.edge.trusted_proxies.iter().map(|(address, bits)| Network::new(*address, *bits));
-    let names = plan.edge.names.iter().cloned().chain(machine::names());
+    let networks = plan.server.trusted_proxies.iter().map(|(address, bits)| Network::new(*address, *bits));
+    let names = plan.server.host_names.iter().cloned().chain(machine::names());
     Front {
         proxies: Arc::new(Proxies::new(networks.collect())),
-        hosts: (!plan.auth_required).then(|| Arc::new(HostNames::new(names))),
+        hosts: (!plan.server.auth_required).then(|| Arc::new(HostNames::new(names))),
         refuse: redfish::exchange::refuse_foreign,
     }
 }
@@ -338,49 +289,24 @@ fn front(plan: &Plan) -> Front {
 /// What a self-signed certificate names: what the configuration says, and what this machine is.
 fn certificate_names(plan: &Plan) -> CertificateNames {
     let (everywhere, listen): (Vec<IpAddr>, Vec<IpAddr>) =
-        plan.listen.iter().map(SocketAddr::ip).partition(IpAddr::is_unspecified);
+        plan.server.listen.iter().map(SocketAddr::ip).partition(IpAddr::is_unspecified);
     let addresses = if everywhere.is_empty() { Vec::new() } else { machine::addresses() };
     let texts = |addresses: Vec<IpAddr>| addresses.into_iter().map(|address| address.to_string());
     CertificateNames {
-        wanted: plan.edge.names.iter().cloned().chain(texts(listen)).collect(),
+        wanted: plan.server.host_names.iter().cloned().chain(texts(listen)).collect(),
         own: machine::names().into_iter().chain(texts(addresses)).collect(),
     }
 }
 
 fn certificate(plan: &Plan, now: Wall) -> Result<Option<Arc<Certificate>>> {
-    Ok(match &plan.tls {
+    Ok(match &plan.server.tls {
         None => None,
-        Some(TlsPlan::Files { certificate, key }) => Some(Certificate::load(certificate, key)?),
-        Some(TlsPlan::SelfSigned) => Some(Certificate::self_signed(&plan.state_dir, &certificate_names(plan), now)?),
+        Some(TlsConfig::Files { certificate, key }) => Some(Certificate::load(certificate, key)?),
+        Some(TlsConfig::SelfSigned) => Some(Certificate::self_signed(&plan.state_dir, &certificate_names(plan), now)?),
     })
 }
 
-/// How the nodes are wired to their devices, to know at a reload which of them changed.
-struct Wires {
-    drivers: Arc<Drivers>,
-    recorder: Arc<FlightRecorder>,
-    /// Each node's device, and how often it was changed.
-    known: HashMap<NodeId, (DriverConfig, u64)>,
-}
-
-impl Wires {
-    fn setups(&mut self, nodes: &[NodePlan]) -> Vec<NodeSetup> {
-        let mut known = HashMap::new();
-        let setups = nodes.iter().map(|node| {
-            let id = node.spec.id.clone();
-            let wiring = match self.known.get(&id) {
-                Some((driver, wiring)) if *driver == node.driver => *wiring,
-                Some((_, wiring)) => wiring + 1,
-                None => 0,
-            };
-            known.insert(id.clone(), (node.driver.clone(), wiring));
-            let (drivers, driver) = (self.drivers.clone(), node.driver.clone());
-            NodeSetup { spec: node.spec.clone(), wiring, device: Arc::new(move || drivers.open(&id, &driver)) }
-        });
-        let setups = setups.collect();
-        let names: HashSet<&str> = known.keys().map(NodeId::as_str).collect();
-        self.recorder.keep(|node| names.contains(node));
-        self.known = known;
-        setups
-    }
+/// What each account sees.
+fn scopes(accounts: &[AccountSeed]) -> Configured {
+    accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
 }

@@ -6,23 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::notify::Notify;
-use super::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan, sockets};
+use super::{NodePlan, Plan, Running, sockets};
 use crate::clock::{Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
-use crate::config::{
-    self, AccountPassword, AmtTls, Config, DeviceConfig, MetricsSetting, NodeConfig, ServerConfig, TlsConfig,
-};
+use crate::config::{self, AmtTls, Config, DeviceConfig, NodeConfig, TlsConfig};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
 use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig, TapoProtocol};
-use crate::http::auth::{Configured, hash_password};
-use crate::http::ops::MetricsAccess;
 use crate::http::tls::Certificate;
 use crate::node::NodeSpec;
 
@@ -32,14 +27,14 @@ pub async fn serve(path: PathBuf) -> Result<()> {
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let plan = with_sockets(plan(&config)?, sockets::given()?)?;
-    if let (None, Some(address)) = (&plan.tls, open_to_others(&plan.listen)) {
+    let plan = with_sockets(plan(&config), sockets::given()?)?;
+    if let (None, Some(address)) = (&plan.server.tls, open_to_others(&plan.server.listen)) {
         tracing::warn!(event = "plain_http", "passwords cross the network of {address} in clear; set server.tls");
     }
     let running = Running::start(plan, Clock::system()).await?;
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
-    let source = Source { path, files: Files::Here(watch), must: false, started: config.clone(), current: config };
+    let source = Source { path, files: Files::Here(watch), must: false, started: config };
     look_after(running, Some(source)).await
 }
 
@@ -50,20 +45,24 @@ fn open_to_others(listen: &[SocketAddr]) -> Option<SocketAddr> {
 
 /// Sockets from systemd take the place of `server.listen`, except that a service without a login must not be opened by
 /// them to others: who wants that says it in the file.
-fn with_sockets(plan: Plan, sockets: Vec<TcpListener>) -> Result<Plan> {
+fn with_sockets(mut plan: Plan, sockets: Vec<TcpListener>) -> Result<Plan> {
     if sockets.is_empty() {
         return Ok(plan);
     }
     let listen: Vec<SocketAddr> =
         sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().context("a socket has no address")?;
-    if let (false, Some(address), None) = (plan.auth_required, open_to_others(&listen), open_to_others(&plan.listen)) {
+    let server = &mut plan.server;
+    if let (false, Some(address), None) =
+        (server.auth_required, open_to_others(&listen), open_to_others(&server.listen))
+    {
         anyhow::bail!(
             "the socket unit listens on {address}, which others can reach, while server.auth is none: set it to \
              required, or write {address} into server.listen with allow_insecure: true"
         );
     }
     tracing::info!(event = "sockets_given", "systemd opened the sockets; server.listen is not used");
-    Ok(Plan { listen, sockets, ..plan })
+    server.listen = listen;
+    Ok(Plan { sockets, ..plan })
 }
 
 /// Looks after a daemon without a file until told to stop.
@@ -93,8 +92,6 @@ struct Source {
     must: bool,
     /// As it was at the start: what of it is not taken over while running is compared with this.
     started: Config,
-    /// What runs.
-    current: Config,
 }
 
 /// The files of the configuration. They are looked at, and read, on a thread of their own: a file system that does not
@@ -239,10 +236,9 @@ async fn reload(running: &mut Running, source: &mut Source, loaded: Result<Confi
             return running.config_is(false, vec![note]);
         }
     };
-    let (diff, since_start) = (config::diff(&source.current, &config), config::diff(&source.started, &config));
-    running.apply(&node_plans(&config), scopes(&config)).await;
+    let diff = running.apply(node_plans(&config), &config.accounts).await;
     let note = |part: &&str| format!("{part} has changed; restart plugfish for it to take effect");
-    let notes: Vec<String> = since_start.restart.iter().map(note).collect();
+    let notes: Vec<String> = config::needs_restart(&source.started, &config).iter().map(note).collect();
     notes.iter().for_each(|note| tracing::warn!(event = "restart_needed", "{note}"));
     running.config_is(true, notes);
     tracing::info!(
@@ -252,7 +248,6 @@ async fn reload(running: &mut Running, source: &mut Source, loaded: Result<Confi
         changed = diff.changed.len(),
         "the configuration was read again"
     );
-    source.current = config;
 }
 
 fn renew_certificate(certificate: Option<&Certificate>, config: &Config) -> Result<()> {
@@ -271,36 +266,14 @@ fn load(watch: &mut Watch, path: &Path) -> Result<Config> {
     Ok(loaded.config)
 }
 
-fn plan(config: &Config) -> Result<Plan> {
-    let account = |account: &config::AccountSeed| {
-        let password_hash = match &account.password {
-            AccountPassword::Hash(hash) => hash.clone(),
-            AccountPassword::Plain(password) => hash_password(password.expose_secret())
-                .map_err(|error| anyhow::anyhow!("cannot hash the password of {}: {error}", account.username))?,
-        };
-        let (username, scope) = (account.username.clone(), account.scope.clone());
-        Ok(AccountPlan { username, password_hash, role: account.role, scope })
-    };
-    Ok(Plan {
-        listen: config.server.listen.clone(),
+fn plan(config: &Config) -> Plan {
+    Plan {
+        server: config.server.clone(),
         sockets: Vec::new(),
-        tls: config.server.tls.as_ref().map(|tls| match tls {
-            TlsConfig::Files { certificate, key } => {
-                TlsPlan::Files { certificate: certificate.clone(), key: key.clone() }
-            }
-            TlsConfig::SelfSigned => TlsPlan::SelfSigned,
-        }),
-        auth_required: config.server.auth_required,
-        metrics: match config.server.metrics {
-            MetricsSetting::Public => MetricsAccess::Public,
-            MetricsSetting::Authenticated => MetricsAccess::Authenticated,
-            MetricsSetting::Off => MetricsAccess::Off,
-        },
-        edge: edge_plan(&config.server),
         state_dir: config.state_dir.clone(),
-        accounts: config.accounts.iter().map(account).collect::<Result<_>>()?,
+        accounts: config.accounts.clone(),
         nodes: node_plans(config),
-    })
+    }
 }
 
 /// None named is all of them.
@@ -314,15 +287,6 @@ fn tapo_protocols(named: &[config::TapoProtocol]) -> Vec<TapoProtocol> {
         [] => TapoProtocol::ALL.to_vec(),
         named => named.iter().map(driver).collect(),
     }
-}
-
-fn edge_plan(server: &ServerConfig) -> EdgePlan {
-    EdgePlan { names: server.host_names.clone(), trusted_proxies: server.trusted_proxies.clone() }
-}
-
-/// What each account of a configuration sees.
-fn scopes(config: &Config) -> Configured {
-    config.accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
 }
 
 /// The nodes of a configuration with their devices.
@@ -359,44 +323,14 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
             uuid: node.inventory.uuid,
         }),
     };
-    let device = driver.label().into();
+    let label = driver.label().into();
     let (id, inventory, rules) = (node.id.clone(), node.inventory.clone(), node.rules.clone());
     let (kind, boot_mode) = (driver.kind(), node.boot_mode);
     let boot_targets = node.boot_targets.as_deref().map(Into::into);
-    NodePlan { spec: NodeSpec { id, inventory, rules, device, kind, boot_mode, boot_targets }, driver }
+    let spec = NodeSpec { id, inventory, rules, device: label, kind, boot_mode, boot_targets };
+    NodePlan { spec, device: driver }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_socket_does_not_open_a_service_without_a_login() {
-        let plan = |listen: &str, auth_required| Plan {
-            listen: vec![listen.parse().unwrap()],
-            sockets: Vec::new(),
-            tls: None,
-            auth_required,
-            metrics: MetricsAccess::Off,
-            edge: EdgePlan::default(),
-            state_dir: PathBuf::new(),
-            accounts: Vec::new(),
-            nodes: Vec::new(),
-        };
-        let sockets = |address: &str| vec![TcpListener::bind(address).unwrap()];
-        let refused = with_sockets(plan("127.0.0.1:8000", false), sockets("0.0.0.0:0")).map(|_| ()).unwrap_err();
-        assert!(refused.to_string().contains("server.auth is none"), "{refused}");
-        for (plan, address) in [
-            (plan("127.0.0.1:8000", false), "127.0.0.1:0"),
-            (plan("127.0.0.1:8000", true), "0.0.0.0:0"),
-            (plan("0.0.0.0:8000", false), "0.0.0.0:0"),
-        ] {
-            let taken = with_sockets(plan, sockets(address)).unwrap();
-            assert_eq!(taken.listen, [taken.sockets[0].local_addr().unwrap()]);
-        }
-        assert_eq!(
-            with_sockets(plan("127.0.0.1:8000", true), Vec::new()).unwrap().listen,
-            ["127.0.0.1:8000".parse().unwrap()]
-        );
-    }
-}
+#[path = "serve_tests.rs"]
+mod tests;

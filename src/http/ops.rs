@@ -11,23 +11,11 @@ use arc_swap::ArcSwap;
 use super::auth::{Access, CHALLENGE};
 use super::bodies::Bodies;
 use super::turns::Turns;
-use crate::account::NodeScope;
+use crate::account::{MetricsAccess, NodeScope};
 use crate::telemetry::Metrics;
 
 /// Prometheus names it when it wants this format; whoever names nothing gets the older one.
 const OPEN_METRICS: &str = "application/openmetrics-text";
-
-/// Who may read `/metrics`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MetricsAccess {
-    /// Everybody.
-    #[default]
-    Public,
-    /// Whoever may log in.
-    Authenticated,
-    /// Nobody: there is no such page.
-    Off,
-}
 
 /// What the pages show.
 pub struct Ops {

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod machine;
 pub mod pace;
 mod refusal;
+pub mod reload;
 pub mod supervisor;
 pub mod trust;
 pub mod view;

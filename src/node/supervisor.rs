@@ -10,13 +10,14 @@ use std::time::Duration;
 use actix::Actor;
 use tokio::sync::{mpsc, oneshot};
 
+use super::NodeId;
 use super::actor::{Ask, NodeActor, Surroundings};
 use super::device::PowerDevice;
 use super::entry::NodeEntry;
 use super::event::Happening;
 use super::fleet::{Fleet, Table};
 use super::machine::{Machine, Moment};
-use super::{NodeId, NodeSpec};
+use super::reload::{Change, FleetDiff, NodeSetup};
 use crate::clock::{Clock, Mono};
 
 /// First polls of a starting fleet are this far apart; closer where the poll interval would not be enough for all.
@@ -40,19 +41,8 @@ const PULSE_DEADLINE: Duration = Duration::from_secs(1);
 /// An actor that is silent for longer will not come back: twice the longest pause before one is built anew.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// Makes the device of one node, again after each fall.
-pub type DeviceMaker = Arc<dyn Fn() -> Box<dyn PowerDevice> + Send + Sync>;
-
-/// A node as the configuration wants it.
-#[derive(Clone)]
-pub struct NodeSetup {
-    /// What the core is told.
-    pub spec: NodeSpec,
-    /// Its device.
-    pub device: DeviceMaker,
-    /// Two setups with the same wiring talk to the same device in the same way: the session lives on.
-    pub wiring: u64,
-}
+/// Makes the device of a node, again after each fall.
+pub type DeviceMaker<D> = Box<dyn Fn(&NodeId, &D) -> Box<dyn PowerDevice> + Send + Sync>;
 
 /// Tells the keeper when the actor that holds it falls.
 pub struct DropGuard {
@@ -84,8 +74,8 @@ impl Drop for DropGuard {
 }
 
 /// What the keeper knows of one node.
-struct Kept {
-    setup: NodeSetup,
+struct Kept<D> {
+    setup: NodeSetup<D>,
     entry: Arc<NodeEntry>,
     generation: u64,
     started: Mono,
@@ -94,11 +84,12 @@ struct Kept {
     falls: u32,
 }
 
-/// Owns the actors. Lives on the arbiter on which they run.
-pub struct Keeper {
+/// Owns the actors. Lives on the arbiter on which they run. It knows a device only as a `D` of which one can be made.
+pub struct Keeper<D> {
     around: Surroundings,
+    device: DeviceMaker<D>,
     fleet: Fleet,
-    nodes: BTreeMap<NodeId, Kept>,
+    nodes: BTreeMap<NodeId, Kept<D>>,
     /// One message for each fall, and an actor falls once: bounded by the number of nodes.
     falls: (mpsc::UnboundedSender<Fallen>, mpsc::UnboundedReceiver<Fallen>),
     /// What is to be built anew, and when.
@@ -108,12 +99,16 @@ pub struct Keeper {
     has_started: bool,
 }
 
-impl Keeper {
+impl<D: PartialEq> Keeper<D> {
     /// A fleet without nodes.
-    pub fn new(around: Surroundings) -> Keeper {
+    pub fn new(
+        around: Surroundings,
+        device: impl Fn(&NodeId, &D) -> Box<dyn PowerDevice> + Send + Sync + 'static,
+    ) -> Keeper<D> {
         let fleet = Fleet::new(around.clock.clone());
         Keeper {
             around,
+            device: Box::new(device),
             fleet,
             nodes: BTreeMap::new(),
             falls: mpsc::unbounded_channel(),
@@ -128,48 +123,48 @@ impl Keeper {
         self.fleet.clone()
     }
 
-    /// Makes the fleet what `setups` say. Nodes that did not change are not touched, rewired ones finish the operation
-    /// under way first, those that are gone end. Must be called on the arbiter of the actors.
-    pub async fn apply(&mut self, setups: Vec<NodeSetup>) {
-        let wanted: BTreeMap<NodeId, NodeSetup> =
+    /// Makes the fleet what `setups` say, and returns what that was. Nodes that did not change are not touched, those with
+    /// another device finish the operation under way first, those that are gone end. Must be called on the arbiter of the
+    /// actors.
+    pub async fn apply(&mut self, setups: Vec<NodeSetup<D>>) -> FleetDiff {
+        let diff = FleetDiff::between(self.nodes.values().map(|kept| &kept.setup), &setups);
+        let mut wanted: BTreeMap<NodeId, NodeSetup<D>> =
             setups.into_iter().map(|setup| (setup.spec.id.clone(), setup)).collect();
-        let gone: Vec<NodeId> = self.nodes.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
-        let ends: Vec<_> = gone.iter().filter_map(|id| self.nodes.remove(id)).map(|kept| kept.entry.end()).collect();
-        let mut new: Vec<NodeSetup> = Vec::new();
-        for (id, setup) in wanted {
-            match self.nodes.get_mut(&id) {
-                Some(kept) => adjust(kept, setup),
-                None => new.push(setup),
+        let gone = diff.removed.iter().filter_map(|id| self.nodes.remove(id));
+        let ends: Vec<_> = gone.map(|kept| kept.entry.end()).collect();
+        for (id, change) in &diff.changed {
+            if let (Some(kept), Some(setup)) = (self.nodes.get_mut(id), wanted.remove(id)) {
+                let device = (*change == Change::Device).then(|| (self.device)(id, &setup.device));
+                // An actor that has just fallen is rebuilt from this setup anyway.
+                kept.entry.deliver(Ask::Reconfigure { spec: Box::new(setup.spec.clone()), device });
+                kept.setup = setup;
             }
         }
-        new.sort_by(|a, b| a.spec.id.cmp(&b.spec.id));
-        let count = new.len();
-        let added: Vec<NodeId> = new.iter().map(|setup| setup.spec.id.clone()).collect();
-        for (index, setup) in new.into_iter().enumerate() {
-            let first_poll =
-                self.around.clock.now().mono + first_poll_after(index, count, setup.spec.rules.poll_interval);
-            self.start(setup, first_poll);
+        for (index, setup) in diff.added.iter().filter_map(|id| wanted.remove(id)).enumerate() {
+            let after = first_poll_after(index, diff.added.len(), setup.spec.rules.poll_interval);
+            self.start(setup, self.around.clock.now().mono + after);
         }
         self.publish_table();
-        gone.iter().for_each(|node| self.around.metrics.forget(node.as_str()));
-        self.tell_changes(&gone, &added);
+        diff.removed.iter().for_each(|node| self.around.metrics.forget(node.as_str()));
+        self.tell_changes(&diff);
         await_ends(&self.around.clock, ends, END_DEADLINE).await;
+        diff
     }
 
     /// Tells who came and went with a reload; the nodes of the start were always there.
-    fn tell_changes(&mut self, gone: &[NodeId], added: &[NodeId]) {
+    fn tell_changes(&mut self, diff: &FleetDiff) {
         if std::mem::replace(&mut self.has_started, true) {
             let now = self.around.clock.now().wall;
-            for node in gone {
+            for node in &diff.removed {
                 self.around.events.tell(node, now, Happening::Removed);
             }
-            for node in added {
+            for node in &diff.added {
                 self.around.events.tell(node, now, Happening::Added);
             }
         }
     }
 
-    fn start(&mut self, setup: NodeSetup, first_poll: Mono) {
+    fn start(&mut self, setup: NodeSetup<D>, first_poll: Mono) {
         self.generations += 1;
         let machine = self.machine(&setup, first_poll);
         let id = setup.spec.id.clone();
@@ -180,16 +175,16 @@ impl Keeper {
         self.nodes.insert(id, kept);
     }
 
-    fn machine(&self, setup: &NodeSetup, first_poll: Mono) -> Machine {
+    fn machine(&self, setup: &NodeSetup<D>, first_poll: Mono) -> Machine {
         let moment = Moment { now: self.around.clock.now(), swing: self.around.clock.swing() };
         let record = self.around.journal.load(&setup.spec.id);
         Machine::new(setup.spec.clone(), record, first_poll, moment)
     }
 
-    fn launch(&self, kept: &Kept, machine: Machine) {
+    fn launch(&self, kept: &Kept<D>, machine: Machine) {
         let guard =
             DropGuard { node: kept.entry.id.clone(), generation: kept.generation, tell: Some(self.falls.0.clone()) };
-        let device = (kept.setup.device)();
+        let device = (self.device)(&kept.entry.id, &kept.setup.device);
         let actor = NodeActor::new(machine, device, self.around.clone(), kept.entry.clone(), guard);
         kept.entry.attach(actor.start());
     }
@@ -293,17 +288,6 @@ async fn await_ends(clock: &Clock, ends: Vec<oneshot::Receiver<()>>, limit: Dura
         }
     };
     clock.limit(limit, all).await.is_some()
-}
-
-/// Takes over a changed setup of a node that is there already.
-fn adjust(kept: &mut Kept, setup: NodeSetup) {
-    let rewired = kept.setup.wiring != setup.wiring;
-    if rewired || kept.setup.spec != setup.spec {
-        let device = rewired.then(|| (setup.device)());
-        // An actor that has just fallen is rebuilt from this setup anyway.
-        kept.entry.deliver(Ask::Reconfigure { spec: Box::new(setup.spec.clone()), device });
-    }
-    kept.setup = setup;
 }
 
 /// Where in the first round of polls a node stands.

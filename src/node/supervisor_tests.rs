@@ -13,7 +13,7 @@ use crate::node::device::{DeviceError, DeviceFuture, DeviceKind, FailureClass, O
 use crate::node::event::EventBus;
 use crate::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use crate::node::trust::{TrustBook, TrustRecord};
-use crate::node::{BootOverride, Inventory, Order, Refusal, ResetType, Rules};
+use crate::node::{BootOverride, Inventory, NodeSpec, Order, Refusal, ResetType, Rules};
 use crate::telemetry::Metrics;
 
 /// A plug made of atomics, seen from outside.
@@ -121,9 +121,20 @@ impl Journal for Paper {
     }
 }
 
-fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup {
+/// A plug as a configuration says it.
+struct Wire {
+    plug: Arc<Plug>,
+    wiring: u64,
+}
+
+impl PartialEq for Wire {
+    fn eq(&self, other: &Wire) -> bool {
+        self.wiring == other.wiring
+    }
+}
+
+fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup<Wire> {
     let id: NodeId = name.parse().unwrap();
-    let plug = plug.clone();
     NodeSetup {
         spec: NodeSpec {
             id,
@@ -134,16 +145,12 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup {
             boot_mode: None,
             boot_targets: None,
         },
-        device: Arc::new(move || {
-            plug.devices.fetch_add(1, Ordering::SeqCst);
-            Box::new(PlugDevice(plug.clone()))
-        }),
-        wiring,
+        device: Wire { plug: plug.clone(), wiring },
     }
 }
 
 /// Runs `test` with a keeper on one arbiter with a paused clock.
-fn on_virtual_time<F: Future<Output = ()>>(test: impl FnOnce(Keeper, Clock) -> F) {
+fn on_virtual_time<F: Future<Output = ()>>(test: impl FnOnce(Keeper<Wire>, Clock) -> F) {
     let system = actix::System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     });
@@ -155,11 +162,15 @@ fn on_virtual_time<F: Future<Output = ()>>(test: impl FnOnce(Keeper, Clock) -> F
             events: EventBus::new(),
             metrics: Metrics::new(),
         };
-        test(Keeper::new(around), clock).await;
+        let device = |_: &NodeId, wire: &Wire| -> Box<dyn PowerDevice> {
+            wire.plug.devices.fetch_add(1, Ordering::SeqCst);
+            Box::new(PlugDevice(wire.plug.clone()))
+        };
+        test(Keeper::new(around, device), clock).await;
     });
 }
 
-async fn run(keeper: &mut Keeper, clock: &Clock, secs: u64) {
+async fn run(keeper: &mut Keeper<Wire>, clock: &Clock, secs: u64) {
     let _ = clock.limit(Duration::from_secs(secs), keeper.watch()).await;
 }
 
@@ -269,7 +280,11 @@ fn a_reload_touches_only_what_changed() {
         run(&mut keeper, &clock, 16).await;
         let mut renamed = setup("keep", &plugs[0], 1);
         renamed.spec.device = "plug with another name".into();
-        keeper.apply(vec![renamed, setup("rewire", &plugs[1], 2), setup("new", &plugs[3], 1)]).await;
+        let wanted = vec![renamed, setup("rewire", &plugs[1], 2), setup("new", &plugs[3], 1)];
+        let done = keeper.apply(wanted).await;
+        let id = |name: &str| name.parse::<NodeId>().unwrap();
+        let changed = vec![(id("keep"), Change::Spec), (id("rewire"), Change::Device)];
+        assert_eq!(done, FleetDiff { added: vec![id("new")], removed: vec![id("drop")], changed });
         run(&mut keeper, &clock, 10).await;
         assert!(fleet.find("drop").is_none() && fleet.find("new").is_some());
         assert!(Arc::ptr_eq(&kept, &fleet.find("keep").unwrap()));

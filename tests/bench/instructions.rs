@@ -20,7 +20,8 @@ use plugfish::http::turns::Turns;
 use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
-use plugfish::node::supervisor::{Keeper, NodeSetup};
+use plugfish::node::reload::NodeSetup;
+use plugfish::node::supervisor::Keeper;
 use plugfish::node::{BootOverride, NodeSpec, Order, Power, Rules};
 use plugfish::redfish::events::Events;
 use plugfish::redfish::{Service, exchange};
@@ -148,7 +149,7 @@ async fn service(dir: &Path) -> Data<Service> {
     let bus = EventBus::new();
     let around =
         Surroundings { clock: clock.clone(), journal: store.clone(), events: bus.clone(), metrics: metrics.clone() };
-    let mut keeper = Keeper::new(around);
+    let mut keeper = Keeper::new(around, |_, ()| Box::new(AlwaysOn));
     keeper.apply((0..NODES).map(setup).collect()).await;
     let fleet = keeper.fleet();
     while !fleet.table().values().all(|entry| entry.view().power.is_some()) {
@@ -172,7 +173,7 @@ async fn service(dir: &Path) -> Data<Service> {
     })
 }
 
-fn setup(index: usize) -> NodeSetup {
+fn setup(index: usize) -> NodeSetup<()> {
     let spec = NodeSpec {
         id: format!("n{index}").parse().unwrap(),
         inventory: Arc::default(),
@@ -187,7 +188,7 @@ fn setup(index: usize) -> NodeSetup {
         boot_mode: None,
         boot_targets: None,
     };
-    NodeSetup { spec, wiring: 0, device: Arc::new(|| Box::new(AlwaysOn)) }
+    NodeSetup { spec, device: () }
 }
 
 struct AlwaysOn;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
-use plugfish::daemon::TlsPlan;
+use plugfish::config::TlsConfig;
 use plugfish::http::tls::Certificate;
 use plugfish::sim::{Action, Fault, Selector};
 use rustls::pki_types::CertificateDer;
@@ -40,7 +40,7 @@ struct Pair {
 impl Pair {
     async fn start(tls: bool) -> Pair {
         let plugs = (0..NODES).map(|index| klap(&format!("n{index}")));
-        let plan = tls.then_some(TlsPlan::SelfSigned);
+        let plan = tls.then_some(TlsConfig::SelfSigned);
         let rig = Rig::over(plan, plugs, [], |node| node.spec.rules.poll_interval = POLL).await;
         rig.all_seen().await;
         let ours = Target { address: rig.address, tls: tls.then(|| client_of(&rig)), login: basic(), keep: true };

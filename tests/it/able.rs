@@ -18,7 +18,8 @@ use plugfish::node::device::{
 };
 use plugfish::node::event::EventBus;
 use plugfish::node::journal::Journal;
-use plugfish::node::supervisor::{Keeper, NodeSetup};
+use plugfish::node::reload::NodeSetup;
+use plugfish::node::supervisor::Keeper;
 use plugfish::node::{
     Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power,
     Processor,
@@ -188,7 +189,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             let journal = store.clone() as Arc<dyn Journal>;
             let events = EventBus::new();
             let around = Surroundings { clock: clock.clone(), journal, events, metrics: metrics.clone() };
-            let mut keeper = Keeper::new(around);
+            let mut keeper = Keeper::new(around, move |_, ()| Box::new(Fake(pc.clone())));
             let rules = plugfish::node::Rules {
                 poll_interval: POLL,
                 off_dwell: DWELL,
@@ -206,9 +207,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 boot_mode: Some(BootMode::Legacy),
                 boot_targets: None,
             };
-            keeper
-                .apply(vec![NodeSetup { spec, wiring: 0, device: Arc::new(move || Box::new(Fake(pc.clone()))) }])
-                .await;
+            keeper.apply(vec![NodeSetup { spec, device: () }]).await;
             let fleet = keeper.fleet();
             let access = Arc::new(Access::new(store.clone(), clock.clone(), metrics.clone(), false));
             let events = Events::start(store.clone(), access.clone(), clock.clone(), metrics.clone());

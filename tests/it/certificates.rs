@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugfish::daemon::TlsPlan;
+use plugfish::config::TlsConfig;
 use reqwest::tls::{TlsInfo, Version};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn body(pem: &str) -> Value {
 
 #[tokio::test]
 async fn the_certificate_is_replaced_while_serving_and_that_outlives_a_restart() {
-    let mut rig = Rig::over(Some(TlsPlan::SelfSigned), [klap("n")], [], |_| {}).await;
+    let mut rig = Rig::over(Some(TlsConfig::SelfSigned), [klap("n")], [], |_| {}).await;
     let first = seen(&rig, Version::TLS_1_2).await;
     assert_eq!(seen(&rig, Version::TLS_1_3).await, first);
     assert_eq!(rig.get("/redfish/v1/").await.1["CertificateService"]["@odata.id"], "/redfish/v1/CertificateService");
@@ -80,7 +80,7 @@ async fn a_certificate_from_files_is_left_to_whoever_keeps_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let (path, (der, pem)) = (dir.path().join("both.pem"), made());
     std::fs::write(&path, &pem).unwrap();
-    let rig = Rig::over(Some(TlsPlan::Files { certificate: path.clone(), key: path }), [klap("n")], [], |_| {}).await;
+    let rig = Rig::over(Some(TlsConfig::Files { certificate: path.clone(), key: path }), [klap("n")], [], |_| {}).await;
     let service = rig.get("/redfish/v1/CertificateService").await.1;
     assert_eq!(service["Actions"], Value::Null);
     let (status, answer) = rig.send(rig.request(Method::POST, REPLACE).json(&body(&made().1))).await;
@@ -101,7 +101,7 @@ async fn without_tls_there_is_no_certificate() {
 
 #[tokio::test]
 async fn clients_that_leave_their_handshakes_unfinished_keep_nobody_out() {
-    let rig = Rig::over(Some(TlsPlan::SelfSigned), [klap("n")], [], |_| {}).await;
+    let rig = Rig::over(Some(TlsConfig::SelfSigned), [klap("n")], [], |_| {}).await;
     let url = reqwest::Url::parse(&rig.url("/")).unwrap();
     let address = (url.host_str().unwrap().to_owned(), url.port().unwrap());
     let mut held = Vec::new();
@@ -116,7 +116,7 @@ async fn clients_that_leave_their_handshakes_unfinished_keep_nobody_out() {
 #[tokio::test]
 async fn plain_http_at_the_port_of_https_is_told_so() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let rig = Rig::over(Some(TlsPlan::SelfSigned), [klap("n")], [], |_| {}).await;
+    let rig = Rig::over(Some(TlsConfig::SelfSigned), [klap("n")], [], |_| {}).await;
     for request in
         ["GET /redfish/v1/ HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 9000\r\n\r\nxxxx", "q"]
     {

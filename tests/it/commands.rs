@@ -251,7 +251,7 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_needs_no_password_and_no_trust() {
-    let tls = Some(plugfish::daemon::TlsPlan::SelfSigned);
+    let tls = Some(plugfish::config::TlsConfig::SelfSigned);
     let mut rig = Rig::over(tls, [], [], |_| {}).await;
     let url = rig.url("");
     let health = || {

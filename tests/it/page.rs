@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plugfish::daemon::TlsPlan;
+use plugfish::config::TlsConfig;
 use plugfish::sim::{Model, Variant};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ async fn files_are_served(rig: &Rig) {
 #[tokio::test]
 async fn the_files_are_there_for_everybody_and_say_what_a_browser_may_do() {
     files_are_served(&Rig::start([]).await).await;
-    files_are_served(&Rig::over(Some(TlsPlan::SelfSigned), [], [], |_| {}).await).await;
+    files_are_served(&Rig::over(Some(TlsConfig::SelfSigned), [], [], |_| {}).await).await;
 }
 
 #[tokio::test]

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use plugfish::account::Role;
 use plugfish::clock::{Clock, Mono};
-use plugfish::daemon::{AccountPlan, EdgePlan, NodePlan, Plan, Running, TlsPlan};
+use plugfish::config::{AccountPassword, AccountSeed, ServerConfig, TlsConfig};
+use plugfish::daemon::{NodePlan, Plan, Running};
 use plugfish::driver::DriverConfig;
 use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
 use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::http::auth::hash_password;
-use plugfish::http::ops::MetricsAccess;
 use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Rules};
 use plugfish::sim::{Machine, MachineConfig, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -34,8 +34,8 @@ pub struct Rig {
     pub clock: Clock,
     pub state: PathBuf,
     nodes: Vec<NodePlan>,
-    accounts: Vec<AccountPlan>,
-    tls: Option<TlsPlan>,
+    accounts: Vec<AccountSeed>,
+    tls: Option<TlsConfig>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
     // Last, so that the directory outlives the daemon.
@@ -73,7 +73,7 @@ impl Rig {
 
     /// The same over TLS; the client of the rig believes any certificate.
     pub async fn over(
-        tls: Option<TlsPlan>,
+        tls: Option<TlsConfig>,
         plugs: impl IntoIterator<Item = PlugConfig>,
         machines: impl IntoIterator<Item = MachineConfig>,
         change: impl Fn(&mut NodePlan),
@@ -223,7 +223,7 @@ impl Rig {
     pub async fn restart_with(&mut self, name: &str, role: Role, nodes: &[&str]) {
         let scope = nodes.iter().map(|node| (*node).to_owned()).collect();
         self.accounts.retain(|account| account.username != name);
-        self.accounts.push(AccountPlan { scope: Some(scope), ..account(name, PASSWORD, role) });
+        self.accounts.push(AccountSeed { scope: Some(scope), ..account(name, PASSWORD, role) });
         self.restart().await;
     }
 
@@ -255,20 +255,16 @@ async fn serve(
     listen: SocketAddr,
     state_dir: PathBuf,
     nodes: Vec<NodePlan>,
-    accounts: Vec<AccountPlan>,
-    tls: Option<TlsPlan>,
+    accounts: Vec<AccountSeed>,
+    tls: Option<TlsConfig>,
 ) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::spawn(move || {
         actix::System::new().block_on(async move {
             let plan = Plan {
-                listen: vec![listen],
+                server: ServerConfig { listen: vec![listen], tls, ..ServerConfig::default() },
                 sockets: Vec::new(),
-                tls,
-                auth_required: true,
-                metrics: MetricsAccess::Public,
-                edge: EdgePlan::default(),
                 state_dir,
                 accounts,
                 nodes,
@@ -285,12 +281,13 @@ async fn serve(
     (told.await.unwrap(), stop, thread)
 }
 
-fn account(username: &str, password: &str, role: Role) -> AccountPlan {
-    AccountPlan { username: username.into(), password_hash: hash_password(password).unwrap(), role, scope: None }
+fn account(username: &str, password: &str, role: Role) -> AccountSeed {
+    let password = AccountPassword::Hash(hash_password(password).unwrap());
+    AccountSeed { username: username.into(), password, role, scope: None }
 }
 
 /// Those that every rig has.
-fn accounts() -> Vec<AccountPlan> {
+fn accounts() -> Vec<AccountSeed> {
     vec![
         account(USER, PASSWORD, Role::Administrator),
         account("looker", "looks only", Role::ReadOnly),
@@ -329,7 +326,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
                 boot_mode: None,
                 boot_targets: None,
             },
-            driver,
+            device: driver,
         }
     };
     if strip {
@@ -371,7 +368,7 @@ fn node_of(machine: &Machine) -> NodePlan {
             boot_mode: None,
             boot_targets: None,
         },
-        driver,
+        device: driver,
     }
 }
 

@@ -22,7 +22,7 @@ type Wiretap = Arc<Mutex<Vec<u8>>>;
 
 /// Puts a proxy before the device of a node.
 fn tap(wiretap: &Wiretap, node: &mut NodePlan) {
-    let (host, port) = match &mut node.driver {
+    let (host, port) = match &mut node.device {
         DriverConfig::Tapo(config) => (&mut config.host, config.port.unwrap()),
         DriverConfig::Amt(config) => (&mut config.host, config.port.unwrap()),
     };

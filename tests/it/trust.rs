@@ -14,7 +14,7 @@ const COMMAND: &str = "plugfish trust n --reset";
 /// A plug that is on and seen, of which nodes.yaml says no MAC address.
 async fn seen(variant: Variant) -> Rig {
     let no_mac = |node: &mut plugfish::daemon::NodePlan| {
-        if let DriverConfig::Tapo(config) = &mut node.driver {
+        if let DriverConfig::Tapo(config) = &mut node.device {
             config.mac = None;
         }
     };

@@ -9,8 +9,9 @@ use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{DeviceKind, PowerDevice};
 use plugfish::node::event::EventBus;
 use plugfish::node::pace::RequestGate;
-use plugfish::node::supervisor::{Keeper, NodeSetup};
-use plugfish::node::{BootTarget, Inventory, NodeSpec, Rules};
+use plugfish::node::reload::NodeSetup;
+use plugfish::node::supervisor::Keeper;
+use plugfish::node::{BootTarget, Inventory, NodeId, NodeSpec, Rules};
 use plugfish::telemetry::Metrics;
 use rand::RngExt;
 
@@ -120,7 +121,14 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
         waker = wake.clone();
         let journal = Arc::new(Paper { world: world.clone(), store: store.clone(), wake: wake.clone() });
         writing = actix::spawn(journal::write(world.clone(), rehearsal, wake));
-        let keeper = Keeper::new(Surroundings { clock, journal, events: events.clone(), metrics: Metrics::new() });
+        let (of, ticks) = (world.clone(), clock.clone());
+        let device = move |_: &NodeId, wire: &Wire| -> Box<dyn PowerDevice> {
+            let Wire { node, device, epoch, wiring, ref gate } = *wire;
+            let (world, gate, clock) = (of.clone(), gate.clone(), ticks.clone());
+            Box::new(SimDevice { world, node, device, epoch, wiring, gate, clock, session: false })
+        };
+        let around = Surroundings { clock, journal, events: events.clone(), metrics: Metrics::new() };
+        let keeper = Keeper::new(around, device);
         state.fleet = Some(keeper.fleet());
         keeper
     };
@@ -159,7 +167,7 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
 }
 
 /// Lets time pass until then; checks the laws, and reloads when the story wants it.
-async fn watch(world: &Arc<World>, keeper: &mut Keeper, until: Duration) {
+async fn watch(world: &Arc<World>, keeper: &mut Keeper<Wire>, until: Duration) {
     let clock = world.lock().clock();
     let step = world.lock().shape.sweep;
     loop {
@@ -182,7 +190,7 @@ async fn watch(world: &Arc<World>, keeper: &mut Keeper, until: Duration) {
 }
 
 /// No more faults: after a while everything is true.
-async fn calm(world: &Arc<World>, keeper: &mut Keeper) {
+async fn calm(world: &Arc<World>, keeper: &mut Keeper<Wire>) {
     {
         let mut state = world.lock();
         let now = state.now();
@@ -209,7 +217,7 @@ async fn calm(world: &Arc<World>, keeper: &mut Keeper) {
 }
 
 /// The configuration is read: as it is, or with some changes.
-async fn reload(world: &Arc<World>, keeper: &mut Keeper, changes: bool) {
+async fn reload(world: &Arc<World>, keeper: &mut Keeper<Wire>, changes: bool) {
     let setups = {
         let mut state = world.lock();
         if changes {
@@ -217,7 +225,7 @@ async fn reload(world: &Arc<World>, keeper: &mut Keeper, changes: bool) {
         }
         let clock = state.clock();
         let present: Vec<usize> = (0..state.nodes.len()).filter(|node| state.nodes[*node].present).collect();
-        present.into_iter().map(|node| setup(world, &mut state, node, &clock)).collect()
+        present.into_iter().map(|node| setup(&mut state, node, &clock)).collect()
     };
     keeper.apply(setups).await;
 }
@@ -284,13 +292,27 @@ fn rewire(state: &mut State, node: usize, now: Duration) {
     known.causes.push_back((now, false));
 }
 
-fn setup(world: &Arc<World>, state: &mut State, node: usize, clock: &Clock) -> NodeSetup {
+/// A device as the configuration of a node says it.
+struct Wire {
+    node: usize,
+    device: usize,
+    epoch: u32,
+    wiring: u64,
+    gate: Arc<RequestGate>,
+}
+
+impl PartialEq for Wire {
+    fn eq(&self, other: &Wire) -> bool {
+        self.wiring == other.wiring
+    }
+}
+
+fn setup(state: &mut State, node: usize, clock: &Clock) -> NodeSetup<Wire> {
     let known = &state.nodes[node];
     let (device, epoch, wiring, id) = (known.device, known.epoch, known.wiring, known.id.clone());
     let known_as = format!("model {}", known.wording);
     let make = state.devices[device].make;
     let gate = state.gate(device, || RequestGate::new(clock.clone(), State::pace(make)));
-    let (world, clock) = (world.clone(), clock.clone());
     NodeSetup {
         spec: NodeSpec {
             id,
@@ -301,10 +323,6 @@ fn setup(world: &Arc<World>, state: &mut State, node: usize, clock: &Clock) -> N
             boot_mode: None,
             boot_targets: Some([BootTarget::Pxe, BootTarget::Hdd].into()),
         },
-        device: Arc::new(move || -> Box<dyn PowerDevice> {
-            let (world, gate, clock) = (world.clone(), gate.clone(), clock.clone());
-            Box::new(SimDevice { world, node, device, epoch, wiring, gate, clock, session: false })
-        }),
-        wiring,
+        device: Wire { node, device, epoch, wiring, gate },
     }
 }

@@ -1,6 +1,5 @@
 //! What the tests of this room share: surroundings without environment and disk, and checks of a text.
 
-mod diff;
 mod example;
 mod fence;
 mod inventory;
@@ -8,6 +7,7 @@ mod laws;
 mod lines;
 mod nodes;
 mod reference;
+mod restart;
 mod secrets;
 mod service;
 

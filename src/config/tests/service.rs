@@ -23,7 +23,7 @@ fn everything_has_a_default_but_nodes() {
         listen: vec![(Ipv4Addr::LOCALHOST, 8000).into()],
         tls: None,
         auth_required: true,
-        metrics: MetricsSetting::Public,
+        metrics: MetricsAccess::Public,
         host_names: vec![],
         trusted_proxies: vec![],
     };
@@ -225,9 +225,9 @@ fn names_and_proxies_are_lists() {
 #[test]
 fn metrics_are_for_everybody_or_not() {
     for (word, metrics) in [
-        ("public", MetricsSetting::Public),
-        ("authenticated", MetricsSetting::Authenticated),
-        ("off", MetricsSetting::Off),
+        ("public", MetricsAccess::Public),
+        ("authenticated", MetricsAccess::Authenticated),
+        ("off", MetricsAccess::Off),
     ] {
         assert_eq!(top(&format!("server: {{ metrics: {word} }}")).server.metrics, metrics);
     }

@@ -13,7 +13,8 @@ use plugfish::node::actor::Surroundings;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
 use plugfish::node::fleet::Fleet;
-use plugfish::node::supervisor::{Keeper, NodeSetup};
+use plugfish::node::reload::NodeSetup;
+use plugfish::node::supervisor::Keeper;
 use plugfish::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use plugfish::node::trust::{TrustBook, TrustRecord};
 use plugfish::node::{BootOverride, NodeId, NodeSpec, Order, Power, Rules};
@@ -37,7 +38,7 @@ impl World {
         let (clock, metrics) = (Clock::system(), Metrics::new());
         let journal = Arc::new(Forgetful);
         let around = Surroundings { clock: clock.clone(), journal, events: EventBus::new(), metrics: metrics.clone() };
-        let mut keeper = Keeper::new(around);
+        let mut keeper = Keeper::new(around, |_, ()| Box::new(AlwaysOn));
         keeper.apply(vec![setup("n0"), setup("n1")]).await;
         let fleet = keeper.fleet();
         while !fleet.table().values().all(|entry| entry.view().power.is_some()) {
@@ -166,7 +167,7 @@ impl Journal for Forgetful {
     fn note_seen(&self, _: &NodeId, _: SeenRecord) {}
 }
 
-fn setup(id: &str) -> NodeSetup {
+fn setup(id: &str) -> NodeSetup<()> {
     let spec = NodeSpec {
         id: id.parse().unwrap(),
         inventory: Arc::default(),
@@ -181,7 +182,7 @@ fn setup(id: &str) -> NodeSetup {
         boot_mode: None,
         boot_targets: None,
     };
-    NodeSetup { spec, wiring: 0, device: Arc::new(|| Box::new(AlwaysOn)) }
+    NodeSetup { spec, device: () }
 }
 
 struct AlwaysOn;
