@@ -6,6 +6,7 @@ use super::accounts::matches;
 use super::body::{Body, number};
 use super::message::{Fault, Message};
 use super::resource::{self, ACCOUNT_SERVICE, ACCOUNTS, Etag, ROLES, Resource, link};
+use super::schema;
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::account::AccessRules;
 use crate::http::auth::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
@@ -37,7 +38,7 @@ fn resource(rules: &AccessRules) -> Resource {
         "Accounts": link(ACCOUNTS),
         "Roles": link(ROLES),
     });
-    Resource::new(ACCOUNT_SERVICE, "AccountService.v1_18_1", "AccountService", "Account Service", properties)
+    Resource::new(ACCOUNT_SERVICE, schema::ACCOUNT_SERVICE, "AccountService", "Account Service", properties)
         .with_etag(Etag::OfAll(etag(rules)))
 }
 

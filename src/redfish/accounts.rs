@@ -8,6 +8,7 @@ use super::body::{Body, choice, flag, text};
 use super::exchange::not_let_in;
 use super::message::{Fault, Message};
 use super::resource::{self, ACCOUNTS, Etag, Resource, link};
+use super::schema;
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::account::{AccountRecord, NAME_CHARS_MAX, Role, account_id, is_plain_name};
 use crate::clock::Wall;
@@ -17,7 +18,7 @@ use crate::http::auth::{AccountChange, AccountRefusal, PASSWORD_CHARS_MAX, PASSW
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let accounts = seen.service.access.accounts();
     let members = accounts.iter().map(|account| account.username.as_str()).filter(|name| may_read(seen, name));
-    Ok(Resource::collection(ACCOUNTS, "ManagerAccountCollection", "Accounts", members.map(resource::account)))
+    Ok(Resource::collection(ACCOUNTS, schema::MANAGER_ACCOUNT_COLLECTION, "Accounts", members.map(resource::account)))
 }
 
 fn may_read(seen: &Seen<'_>, name: &str) -> bool {
@@ -47,7 +48,7 @@ fn resource(account: &AccountRecord, seen: &Seen<'_>) -> Resource {
         "Links": { "Role": link(&resource::role(account.role)) },
     });
     let (uri, id) = (resource::account(&account.username), account_id(&account.username));
-    Resource::new(&uri, "ManagerAccount.v1_14_1", &id, "User Account", properties)
+    Resource::new(&uri, schema::MANAGER_ACCOUNT, &id, "User Account", properties)
         .with("Password", Value::Null)
         .with_etag(Etag::OfAll(etag(account, locked)))
 }

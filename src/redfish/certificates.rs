@@ -7,19 +7,25 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::message::{Fault, Message};
-use super::resource::{self, CERTIFICATE_SERVICE, Resource, link};
+use super::resource::{
+    CERTIFICATE, CERTIFICATE_LOCATIONS, CERTIFICATE_SERVICE, CERTIFICATES, REPLACE_CERTIFICATE, Resource, at, link,
+};
+use super::schema;
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::http::tls::{Certificate, ReplaceError, pem};
 use crate::node::NodeId;
 
 const ACTION: &str = "CertificateService.ReplaceCertificate";
 
+/// A manager has one certificate.
+const ID: &str = "1";
+
 fn collection_uri(manager: &NodeId) -> String {
-    format!("{}/NetworkProtocol/HTTPS/Certificates", resource::manager(manager))
+    at(CERTIFICATES, &[manager])
 }
 
 fn uri(manager: &NodeId) -> String {
-    format!("{}/1", collection_uri(manager))
+    at(CERTIFICATE, &[manager, &ID])
 }
 
 /// `HTTPS.Certificates` of a manager's NetworkProtocol: a link where clients can replace the certificate. Without TLS
@@ -38,17 +44,17 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let replace = in_use(seen)?.is_replaceable().then(|| {
         json!({
             "#CertificateService.ReplaceCertificate": {
-                "target": format!("{CERTIFICATE_SERVICE}/Actions/{ACTION}"),
+                "target": REPLACE_CERTIFICATE,
                 "CertificateType@Redfish.AllowableValues": TYPES,
             },
         })
     });
     let properties = json!({
         "Description": "The certificate that this service shows to its clients.",
-        "CertificateLocations": link(&format!("{CERTIFICATE_SERVICE}/CertificateLocations")),
+        "CertificateLocations": link(CERTIFICATE_LOCATIONS),
         "Actions": replace,
     });
-    let (schema, id) = ("CertificateService.v1_2_1", "CertificateService");
+    let (schema, id) = (schema::CERTIFICATE_SERVICE, "CertificateService");
     Ok(Resource::new(CERTIFICATE_SERVICE, schema, id, "Certificate Service", properties))
 }
 
@@ -61,9 +67,8 @@ pub fn locations(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Description": "Where the certificate is shown: with each manager, since all of them are reached in the same way.",
         "Links": { "Certificates@odata.count": certificates.len(), "Certificates": certificates },
     });
-    let (schema, id) = ("CertificateLocations.v1_0_4", "CertificateLocations");
-    let uri = format!("{CERTIFICATE_SERVICE}/CertificateLocations");
-    Ok(Resource::new(&uri, schema, id, "Certificate Locations", properties))
+    let (schema, id) = (schema::CERTIFICATE_LOCATIONS, "CertificateLocations");
+    Ok(Resource::new(CERTIFICATE_LOCATIONS, schema, id, "Certificate Locations", properties))
 }
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates`.
@@ -71,14 +76,14 @@ pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     in_use(seen)?;
     let manager = &seen.node()?.id;
     let members = std::iter::once(uri(manager));
-    Ok(Resource::collection(&collection_uri(manager), "CertificateCollection", "HTTPS Certificates", members))
+    Ok(Resource::collection(&collection_uri(manager), schema::CERTIFICATE_COLLECTION, "HTTPS Certificates", members))
 }
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates/{id}`.
 pub fn certificate(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let certificate = in_use(seen)?;
     let node = seen.node()?;
-    if seen.id(1) == "1" { Ok(resource(certificate, &node.id)) } else { Err(seen.not_found()) }
+    if seen.id(1) == ID { Ok(resource(certificate, &node.id)) } else { Err(seen.not_found()) }
 }
 
 /// `CertificateType` of a single certificate, and of one with those that lead to its authority.
@@ -99,7 +104,7 @@ fn resource(certificate: &Certificate, manager: &NodeId) -> Resource {
         "Fingerprint": fingerprint,
         "FingerprintHashAlgorithm": "TPM_ALG_SHA256",
     });
-    Resource::new(&uri(manager), "Certificate.v1_11_0", "1", "HTTPS Certificate", properties)
+    Resource::new(&uri(manager), schema::CERTIFICATE, ID, "HTTPS Certificate", properties)
 }
 
 /// `POST /redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate`.

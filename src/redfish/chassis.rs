@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::message::Fault;
-use super::resource::{self, CHASSIS, Resource, link};
+use super::resource::{
+    self, CHASSIS, CHASSIS_RESET, DRIVES, ENVIRONMENT_METRICS, POWER, POWER_SUBSYSTEM, Resource, SENSORS, at, link,
+};
+use super::schema;
 use super::sensors::{self, Sensor};
 use super::{Seen, power_equipment, systems};
 use crate::node::draw::{Measurement, thousandth};
@@ -16,24 +19,24 @@ use crate::node::view::NodeView;
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::chassis(&node.id));
-    Ok(Resource::collection(CHASSIS, "ChassisCollection", "Chassis", members))
+    Ok(Resource::collection(CHASSIS, schema::CHASSIS_COLLECTION, "Chassis", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}`.
 pub fn chassis(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
     let uri = resource::chassis(&view.id);
-    let measured = |part: &str| sensors::has_meter(view).then(|| link(&format!("{uri}/{part}")));
+    let measured = |part: &str| sensors::has_meter(view).then(|| link(&at(part, &[&view.id])));
     let properties = json!({
         "ChassisType": "StandAlone",
         "Manufacturer": view.inventory.manufacturer,
         "Model": view.inventory.model,
         "SerialNumber": view.inventory.serial,
         "Status": resource::status(view),
-        "Power": measured("Power"),
-        "PowerSubsystem": measured("PowerSubsystem"),
-        "Sensors": measured("Sensors"),
-        "EnvironmentMetrics": measured("EnvironmentMetrics"),
-        "Drives": (!view.inventory.drives.is_empty()).then(|| link(&resource::drives(&view.id))),
+        "Power": measured(POWER),
+        "PowerSubsystem": measured(POWER_SUBSYSTEM),
+        "Sensors": measured(SENSORS),
+        "EnvironmentMetrics": measured(ENVIRONMENT_METRICS),
+        "Drives": (!view.inventory.drives.is_empty()).then(|| link(&at(DRIVES, &[&view.id]))),
         "Links": {
             "ComputerSystems": [link(&resource::system(&view.id))],
             "ManagedBy": [link(&resource::manager(&view.id))],
@@ -41,22 +44,22 @@ pub fn chassis(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
         },
         "Actions": {
             "#Chassis.Reset": {
-                "target": format!("{uri}/Actions/Chassis.Reset"),
+                "target": at(CHASSIS_RESET, &[&view.id]),
                 "ResetType@Redfish.AllowableValues": systems::reset_types(view),
             },
         },
     });
     let name = format!("Chassis of {}", view.id);
-    Ok(Resource::new(&uri, "Chassis.v1_28_0", view.id.as_str(), &name, properties)
+    Ok(Resource::new(&uri, schema::CHASSIS, view.id.as_str(), &name, properties)
         .with("PowerState", resource::power_state(view)))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/EnvironmentMetrics`.
 pub fn environment_metrics(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     metered(view, seen)?;
-    let uri = format!("{}/EnvironmentMetrics", resource::chassis(&view.id));
+    let uri = at(ENVIRONMENT_METRICS, &[&view.id]);
     let (id, name) = ("EnvironmentMetrics", "Environment Metrics");
-    Ok(sensors::show(Resource::new(&uri, "EnvironmentMetrics.v1_5_0", id, name, json!({})), view, "PowerWatts"))
+    Ok(sensors::show(Resource::new(&uri, schema::ENVIRONMENT_METRICS, id, name, json!({})), view, "PowerWatts"))
 }
 
 fn metered(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
@@ -66,7 +69,7 @@ fn metered(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
 /// `GET /redfish/v1/Chassis/{id}/Power`.
 pub fn power(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     metered(view, seen)?;
-    let uri = format!("{}/Power", resource::chassis(&view.id));
+    let uri = at(POWER, &[&view.id]);
     let about = view.about.as_deref();
     let watts = Sensor::Power.reading(view);
     let mut supply = json!({
@@ -89,7 +92,7 @@ pub fn power(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "PowerMetrics": power_metrics(watts.map(|_| seen.node().map(|node| node.draw())).transpose()?.as_deref()),
         "Status": resource::status(view),
     });
-    Ok(Resource::new(&uri, "Power.v1_7_3", "Power", "Power", json!({}))
+    Ok(Resource::new(&uri, schema::POWER, "Power", "Power", json!({}))
         .with("PowerControl", json!([control]))
         .with("PowerSupplies", json!([supply])))
 }

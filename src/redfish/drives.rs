@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Seen;
 use super::message::Fault;
-use super::resource::{self, Resource};
+use super::resource::{self, DRIVE, DRIVES, Resource, at};
+use super::schema;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Chassis/{id}/Drives`.
@@ -12,8 +13,8 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     if view.inventory.drives.is_empty() {
         return Err(seen.not_found());
     }
-    let members = (0..view.inventory.drives.len()).map(|index| resource::drive(&view.id, index));
-    Ok(Resource::collection(&resource::drives(&view.id), "DriveCollection", "Drives", members))
+    let members = (0..view.inventory.drives.len()).map(|index| at(DRIVE, &[&view.id, &index]));
+    Ok(Resource::collection(&at(DRIVES, &[&view.id]), schema::DRIVE_COLLECTION, "Drives", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Drives/{index}`.
@@ -25,8 +26,8 @@ pub fn drive(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "SerialNumber": drive.serial,
         "Status": resource::present(),
     });
-    let uri = resource::drive(&view.id, index);
-    Ok(Resource::new(&uri, "Drive.v1_22_0", &index.to_string(), &drive.name, properties)
+    let uri = at(DRIVE, &[&view.id, &index]);
+    Ok(Resource::new(&uri, schema::DRIVE, &index.to_string(), &drive.name, properties)
         // Null where not known, since Ironic's profile wants to see them.
         .with("MediaType", json!(drive.media))
         .with("Protocol", json!(drive.protocol)))

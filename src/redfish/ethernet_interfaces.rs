@@ -5,38 +5,49 @@ use serde_json::json;
 
 use super::Seen;
 use super::message::Fault;
-use super::resource::{self, MANAGERS, Resource};
+use super::resource::{
+    self, MANAGER_INTERFACE, MANAGER_INTERFACES, MANAGERS, Resource, SYSTEM_INTERFACE, SYSTEM_INTERFACES, at,
+};
+use super::schema;
 use crate::node::MacAddress;
 use crate::node::view::NodeView;
 
+/// The URI of a collection of interfaces, and that of its members.
+type Uris = [&'static str; 2];
+
 /// The interfaces of the owner that the path names, and the URI of their collection.
-fn of(view: &NodeView, seen: &Seen<'_>) -> Result<(Vec<MacAddress>, String), Fault> {
-    let (owner, macs) = if seen.path.starts_with(MANAGERS) {
+fn of(view: &NodeView, seen: &Seen<'_>) -> Result<(Vec<MacAddress>, Uris), Fault> {
+    let (macs, uris): (Vec<MacAddress>, Uris) = if seen.path.starts_with(MANAGERS) {
         let own = view.about.as_ref().and_then(|about| about.mac);
-        (resource::manager(&view.id), own.into_iter().collect())
+        (own.into_iter().collect(), [MANAGER_INTERFACES, MANAGER_INTERFACE])
     } else {
-        (resource::system(&view.id), view.inventory.nics.clone())
+        (view.inventory.nics.clone(), [SYSTEM_INTERFACES, SYSTEM_INTERFACE])
     };
-    if macs.is_empty() { Err(seen.not_found()) } else { Ok((macs, format!("{owner}/EthernetInterfaces"))) }
+    if macs.is_empty() { Err(seen.not_found()) } else { Ok((macs, uris)) }
 }
 
 /// `GET .../EthernetInterfaces`.
 pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let (macs, uri) = of(view, seen)?;
-    let members = (0..macs.len()).map(|index| format!("{uri}/{index}"));
-    Ok(Resource::collection(&uri, "EthernetInterfaceCollection", "Ethernet Interfaces", members))
+    let (macs, [all, one]) = of(view, seen)?;
+    let members = (0..macs.len()).map(|index| at(one, &[&view.id, &index]));
+    Ok(Resource::collection(
+        &at(all, &[&view.id]),
+        schema::ETHERNET_INTERFACE_COLLECTION,
+        "Ethernet Interfaces",
+        members,
+    ))
 }
 
 /// `GET .../EthernetInterfaces/{index}`.
 pub fn interface(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let (macs, uri) = of(view, seen)?;
+    let (macs, [_, one]) = of(view, seen)?;
     let (index, mac) = seen.indexed(&macs)?;
     let properties = json!({
         "MACAddress": mac.to_string(),
         "PermanentMACAddress": mac.to_string(),
         "Status": resource::present(),
     });
-    let uri = format!("{uri}/{index}");
+    let uri = at(one, &[&view.id, &index]);
     let name = format!("Network interface {index}");
-    Ok(Resource::new(&uri, "EthernetInterface.v1_12_4", &index.to_string(), &name, properties))
+    Ok(Resource::new(&uri, schema::ETHERNET_INTERFACE, &index.to_string(), &name, properties))
 }

@@ -13,7 +13,11 @@ use super::events::stream::Stream;
 use super::events::subscription::{Policy, Selection, Subscription};
 use super::events::{EventRefusal, Shown};
 use super::message::{Fault, Message};
-use super::resource::{self, CHASSIS, Etag, MANAGERS, Resource, SUBSCRIPTIONS, SYSTEMS, link};
+use super::resource::{
+    self, CHASSIS, Etag, MANAGERS, RESUME_SUBSCRIPTION, Resource, SUBSCRIPTIONS, SUSPEND_SUBSCRIPTION, SYSTEMS, at,
+    link,
+};
+use super::schema;
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::http::auth::Privilege;
 
@@ -30,7 +34,7 @@ const RESUME: &str = "EventDestination.ResumeSubscription";
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let ids = seen.service.events.ids();
     let members = ids.iter().filter(|id| find(seen, id).is_some()).map(|id| resource::subscription(id));
-    Ok(Resource::collection(SUBSCRIPTIONS, "EventDestinationCollection", "Event Subscriptions", members))
+    Ok(Resource::collection(SUBSCRIPTIONS, schema::EVENT_DESTINATION_COLLECTION, "Event Subscriptions", members))
 }
 
 /// `GET /redfish/v1/EventService/Subscriptions/{id}`.
@@ -78,11 +82,11 @@ fn delivery(seen: &Seen<'_>, subscription: &Subscription, failing: bool) -> Reso
             "Health": if failing || subscription.suspended { "Warning" } else { "OK" },
         },
         "Actions": {
-            format!("#{SUSPEND}"): { "target": format!("{uri}/Actions/{SUSPEND}") },
-            format!("#{RESUME}"): { "target": format!("{uri}/Actions/{RESUME}") },
+            format!("#{SUSPEND}"): { "target": at(SUSPEND_SUBSCRIPTION, &[&subscription.id]) },
+            format!("#{RESUME}"): { "target": at(RESUME_SUBSCRIPTION, &[&subscription.id]) },
         },
     });
-    Resource::new(&uri, "EventDestination.v1_16_0", &subscription.id, "Event Subscription", properties)
+    Resource::new(&uri, schema::EVENT_DESTINATION, &subscription.id, "Event Subscription", properties)
         .with("Context", json!(subscription.context))
         // Its health moves without a client.
         .with_etag(Etag::OfWrites(etag(subscription)))
@@ -97,7 +101,7 @@ fn open_stream(stream: &Stream) -> Resource {
         "Status": resource::present(),
     });
     let uri = resource::subscription(&stream.id);
-    Resource::new(&uri, "EventDestination.v1_16_0", &stream.id, "Server-sent event stream", properties)
+    Resource::new(&uri, schema::EVENT_DESTINATION, &stream.id, "Server-sent event stream", properties)
 }
 
 /// `POST /redfish/v1/EventService/Subscriptions`.

@@ -15,7 +15,8 @@ use super::events::record::{EVENT_TYPES, FORMAT, REGISTRIES, RESOURCE_TYPES};
 use super::message::{Fault, Message};
 use super::query::filter::Filter;
 use super::rendered::head;
-use super::resource::{self, EVENT_SERVICE, EVENT_STREAM, Etag, Resource, SUBSCRIPTIONS, link};
+use super::resource::{self, EVENT_SERVICE, EVENT_STREAM, Etag, Resource, SUBMIT_TEST_EVENT, SUBSCRIPTIONS, link};
+use super::schema;
 use super::{Asked, Document, Pending, Reply, Seen};
 
 /// `DeliveryRetryAttempts`: beyond this, `RetryForever` is what is meant.
@@ -26,9 +27,6 @@ const INTERVAL_MAX: u32 = 3600;
 
 /// The longest body of a test event, as it will be sent: like those of real ones, with room for long texts.
 const TEST_EVENT_BYTES_MAX: usize = 4096;
-
-/// Where test events are asked for.
-const SUBMIT: &str = "/redfish/v1/EventService/Actions/EventService.SubmitTestEvent";
 
 fn etag(seen: &Seen<'_>) -> String {
     format!("\"{:x}\"", seen.service.events.settings().change)
@@ -64,13 +62,13 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Subscriptions": link(SUBSCRIPTIONS),
         "Actions": {
             "#EventService.SubmitTestEvent": {
-                "target": SUBMIT,
+                "target": SUBMIT_TEST_EVENT,
                 "EventType@Redfish.AllowableValues": EVENT_TYPES,
                 "MessageSeverity@Redfish.AllowableValues": SEVERITIES,
             },
         },
     });
-    let resource = Resource::new(EVENT_SERVICE, "EventService.v1_12_0", "EventService", "Event Service", properties);
+    let resource = Resource::new(EVENT_SERVICE, schema::EVENT_SERVICE, "EventService", "Event Service", properties);
     Ok(resource.with_etag(Etag::OfAll(etag(seen))))
 }
 

@@ -18,8 +18,9 @@ use super::query::{self, Query};
 use super::rendered::{self, JSON, ODATA_VERSION, Rendered, head, to_bytes};
 use super::resource;
 use super::tags;
-use super::{Asked, Document, Payload, Privilege, Read, Reply, Route, Seen, Service, json, route};
-use crate::http::auth::{AuthError, CHALLENGE, Caller};
+use super::types::Write;
+use super::{Asked, Document, Payload, Read, Reply, Route, Seen, Service, json, route};
+use crate::http::auth::{AuthError, CHALLENGE, Caller, Privilege};
 use crate::http::browser::{Foreign, is_browser};
 
 /// Longest body that is read. The largest request that makes sense here has a few hundred bytes.
@@ -118,7 +119,7 @@ async fn change(
     payload: web::Payload,
     seen: Seen<'_>,
     route: &'static Route,
-    (privilege, write): (Privilege, super::Write),
+    (privilege, write): (Privilege, Write),
 ) -> Result<HttpResponse, Fault> {
     let (method, service) = (request.method(), seen.service);
     allowed(&seen, route, method, privilege)?;

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::Seen;
 use super::events::record::news;
 use super::message::{Fault, Message};
-use super::resource::{self, MANAGERS, Resource, link};
+use super::resource::{self, LogUris, MANAGER_LOGS, MANAGERS, Resource, SYSTEM_LOGS, at, link};
+use super::schema;
 use crate::node::NodeId;
 use crate::node::device::LogEntry;
 use crate::node::entry::HAPPENINGS_MAX;
@@ -17,7 +18,8 @@ use crate::node::event::Event;
 
 /// A log of the owner that a path names.
 struct Log {
-    services: String,
+    uris: &'static LogUris,
+    node: NodeId,
     id: &'static str,
     name: &'static str,
     entries: Entries,
@@ -28,33 +30,31 @@ enum Entries {
     /// Kept by the device.
     Device(Arc<[LogEntry]>),
     /// Kept here.
-    Own(NodeId, Vec<(Arc<Event>, Message)>),
+    Own(Vec<(Arc<Event>, Message)>),
 }
 
 impl Log {
     fn uri(&self) -> String {
-        format!("{}/{}", self.services, self.id)
+        at(self.uris.service, &[&self.node, &self.id])
     }
 
     fn entries_uri(&self) -> String {
-        format!("{}/Entries", self.uri())
+        at(self.uris.entries, &[&self.node, &self.id])
     }
 
     fn all(&self) -> Vec<Resource> {
         match &self.entries {
             Entries::Device(entries) => entries.iter().map(|entry| self.of_device(entry)).collect(),
-            Entries::Own(node, entries) => {
-                entries.iter().map(|(event, message)| self.own(node, event, message)).collect()
-            }
+            Entries::Own(entries) => entries.iter().map(|(event, message)| self.own(event, message)).collect(),
         }
     }
 
     fn find(&self, id: &str) -> Option<Resource> {
         match &self.entries {
             Entries::Device(entries) => entries.iter().find(|entry| entry.id == id).map(|entry| self.of_device(entry)),
-            Entries::Own(node, entries) => {
+            Entries::Own(entries) => {
                 let own = entries.iter().find(|(event, _)| event.number.to_string() == id);
-                own.map(|(event, message)| self.own(node, event, message))
+                own.map(|(event, message)| self.own(event, message))
             }
         }
     }
@@ -68,21 +68,21 @@ impl Log {
         self.entry(&entry.id, properties)
     }
 
-    fn own(&self, node: &NodeId, event: &Event, message: &Message) -> Resource {
+    fn own(&self, event: &Event, message: &Message) -> Resource {
         let mut properties = message.json();
         if let Some(body) = properties.as_object_mut() {
             body.remove("@odata.type");
             let severity = body.remove("MessageSeverity");
             body.insert("Severity".into(), severity.unwrap_or_default());
             body.insert("Created".into(), json!(event.at.to_string()));
-            body.insert("Links".into(), json!({ "OriginOfCondition": link(&resource::system(node)) }));
+            body.insert("Links".into(), json!({ "OriginOfCondition": link(&resource::system(&self.node)) }));
         }
         self.entry(&event.number.to_string(), properties)
     }
 
     fn entry(&self, id: &str, properties: Value) -> Resource {
-        let uri = format!("{}/{id}", self.entries_uri());
-        Resource::new(&uri, "LogEntry.v1_21_0", id, &format!("Log entry {id}"), properties)
+        let uri = at(self.uris.entry, &[&self.node, &self.id, &id]);
+        Resource::new(&uri, schema::LOG_ENTRY, id, &format!("Log entry {id}"), properties)
             .with("EntryType", json!("Event"))
     }
 }
@@ -91,18 +91,17 @@ impl Log {
 fn logs(seen: &Seen<'_>) -> Result<Vec<Log>, Fault> {
     let node = seen.node()?;
     let view = node.view().clone();
-    let log = |owner: String, id, name, entries| Log { services: format!("{owner}/LogServices"), id, name, entries };
-    let device = |owner: &String, id, name, entries: &Option<Arc<[LogEntry]>>| {
-        entries.clone().map(|entries| log(owner.clone(), id, name, Entries::Device(entries)))
+    let log = |uris, id, name, entries| Log { uris, node: view.id.clone(), id, name, entries };
+    let device = |uris, id, name, entries: &Option<Arc<[LogEntry]>>| {
+        entries.clone().map(|entries| log(uris, id, name, Entries::Device(entries)))
     };
     let logs: Vec<Log> = if seen.path.starts_with(MANAGERS) {
-        let owner = resource::manager(&view.id);
         let happenings = node.happenings();
         let told = happenings.iter().filter_map(|event| Some((event.clone(), news(event).pop()?.message))).collect();
-        let own = log(owner.clone(), "Log", "What happened to the node", Entries::Own(view.id.clone(), told));
-        std::iter::once(own).chain(device(&owner, "AuditLog", "Audit log", &view.audit_log)).collect()
+        let own = log(&MANAGER_LOGS, "Log", "What happened to the node", Entries::Own(told));
+        std::iter::once(own).chain(device(&MANAGER_LOGS, "AuditLog", "Audit log", &view.audit_log)).collect()
     } else {
-        device(&resource::system(&view.id), "EventLog", "Event log", &view.event_log).into_iter().collect()
+        device(&SYSTEM_LOGS, "EventLog", "Event log", &view.event_log).into_iter().collect()
     };
     if logs.is_empty() { Err(seen.not_found()) } else { Ok(logs) }
 }
@@ -115,8 +114,8 @@ fn log(seen: &Seen<'_>) -> Result<Log, Fault> {
 /// `GET .../LogServices`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let logs = logs(seen)?;
-    let uri = logs.first().map_or("", |log| &log.services);
-    Ok(Resource::collection(uri, "LogServiceCollection", "Log Services", logs.iter().map(Log::uri)))
+    let uri = logs.first().map(|log| at(log.uris.services, &[&log.node])).unwrap_or_default();
+    Ok(Resource::collection(&uri, schema::LOG_SERVICE_COLLECTION, "Log Services", logs.iter().map(Log::uri)))
 }
 
 /// `GET .../LogServices/{log}`.
@@ -132,14 +131,15 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Entries": link(&log.entries_uri()),
         "Status": resource::present(),
     });
-    Ok(Resource::new(&log.uri(), "LogService.v1_9_0", log.id, log.name, properties))
+    Ok(Resource::new(&log.uri(), schema::LOG_SERVICE, log.id, log.name, properties))
 }
 
 /// `GET .../LogServices/{log}/Entries`, whole; the newest entry first.
 pub fn entries(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let log = log(seen)?;
     let members: Vec<Value> = log.all().into_iter().map(|entry| Value::Object(entry.body)).collect();
-    let collection = Resource::collection(&log.entries_uri(), "LogEntryCollection", "Log Entries", std::iter::empty());
+    let collection =
+        Resource::collection(&log.entries_uri(), schema::LOG_ENTRY_COLLECTION, "Log Entries", std::iter::empty());
     Ok(collection.with("Members@odata.count", json!(members.len())).with("Members", json!(members)))
 }
 

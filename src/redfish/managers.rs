@@ -4,14 +4,17 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::message::Fault;
-use super::resource::{self, MANAGERS, Resource, link};
+use super::resource::{
+    self, MANAGER_INTERFACES, MANAGER_LOGS, MANAGER_RESET, MANAGERS, NETWORK_PROTOCOL, Resource, at, link,
+};
+use super::schema;
 use super::{Asked, Pending, Reply, Seen};
 
 /// `GET /redfish/v1/Managers`.
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::manager(&node.id));
-    Ok(Resource::collection(MANAGERS, "ManagerCollection", "Managers", members))
+    Ok(Resource::collection(MANAGERS, schema::MANAGER_COLLECTION, "Managers", members))
 }
 
 /// `GET /redfish/v1/Managers/{id}`.
@@ -31,21 +34,21 @@ pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "DateTime": seen.service.clock.now().wall.to_string(),
         "DateTimeLocalOffset": "+00:00",
         "Status": resource::status(&view),
-        "NetworkProtocol": link(&format!("{uri}/NetworkProtocol")),
-        "EthernetInterfaces": about.and_then(|about| about.mac).map(|_| link(&format!("{uri}/EthernetInterfaces"))),
-        "LogServices": link(&format!("{uri}/LogServices")),
+        "NetworkProtocol": link(&at(NETWORK_PROTOCOL, &[&view.id])),
+        "EthernetInterfaces": about.and_then(|about| about.mac).map(|_| link(&at(MANAGER_INTERFACES, &[&view.id]))),
+        "LogServices": link(&at(MANAGER_LOGS.services, &[&view.id])),
         "Links": {
             "ManagerForServers": [link(&resource::system(&view.id))],
             "ManagerForChassis": [link(&resource::chassis(&view.id))],
         },
         "Actions": {
             "#Manager.Reset": {
-                "target": format!("{uri}/Actions/Manager.Reset"),
+                "target": at(MANAGER_RESET, &[&view.id]),
                 "ResetType@Redfish.AllowableValues": RESETS,
             },
         },
     });
-    Ok(Resource::new(&uri, "Manager.v1_24_0", view.id.as_str(), &format!("Manager of {}", view.id), properties))
+    Ok(Resource::new(&uri, schema::MANAGER, view.id.as_str(), &format!("Manager of {}", view.id), properties))
 }
 
 /// Both mean: drop the device's session and read the device again. The node's power is not touched.

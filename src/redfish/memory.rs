@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Seen;
 use super::message::Fault;
-use super::resource::{self, Resource};
+use super::resource::{self, MEMORY, MEMORY_MODULE, Resource, at};
+use super::schema;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Systems/{id}/Memory`.
@@ -12,9 +13,9 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     if view.inventory.memory.is_empty() {
         return Err(seen.not_found());
     }
-    let uri = format!("{}/Memory", resource::system(&view.id));
-    let members = (0..view.inventory.memory.len()).map(|index| format!("{uri}/{index}"));
-    Ok(Resource::collection(&uri, "MemoryCollection", "Memory", members))
+    let uri = at(MEMORY, &[&view.id]);
+    let members = (0..view.inventory.memory.len()).map(|index| at(MEMORY_MODULE, &[&view.id, &index]));
+    Ok(Resource::collection(&uri, schema::MEMORY_COLLECTION, "Memory", members))
 }
 
 /// `GET /redfish/v1/Systems/{id}/Memory/{index}`.
@@ -32,6 +33,6 @@ pub fn memory(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Location": module.locator.as_ref().map(|label| json!({ "PartLocation": { "ServiceLabel": label } })),
         "Status": resource::present(),
     });
-    let uri = format!("{}/Memory/{index}", resource::system(&view.id));
-    Ok(Resource::new(&uri, "Memory.v1_23_0", &index.to_string(), &format!("Memory module {index}"), properties))
+    let uri = at(MEMORY_MODULE, &[&view.id, &index]);
+    Ok(Resource::new(&uri, schema::MEMORY, &index.to_string(), &format!("Memory module {index}"), properties))
 }

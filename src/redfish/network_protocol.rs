@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::message::Fault;
-use super::resource::{self, Resource};
+use super::resource::{self, NETWORK_PROTOCOL, Resource, at};
+use super::schema;
 use super::{Seen, certificates};
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol`.
@@ -20,6 +21,6 @@ pub fn network_protocol(seen: &Seen<'_>) -> Result<Resource, Fault> {
         },
         "Status": resource::present(),
     });
-    let uri = format!("{}/NetworkProtocol", resource::manager(&node.id));
-    Ok(Resource::new(&uri, "ManagerNetworkProtocol.v1_12_0", "NetworkProtocol", "Manager Network Protocol", properties))
+    let uri = at(NETWORK_PROTOCOL, &[&node.id]);
+    Ok(Resource::new(&uri, schema::MANAGER_NETWORK_PROTOCOL, "NetworkProtocol", "Manager Network Protocol", properties))
 }

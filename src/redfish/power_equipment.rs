@@ -8,12 +8,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::message::Fault;
-use super::resource::{self, POWER_EQUIPMENT, Resource, link};
+use super::resource::{self, OUTLET, OUTLETS, PDU, PDUS, POWER_EQUIPMENT, Resource, at, link};
+use super::schema;
 use super::{Seen, sensors};
 use crate::node::Health;
 use crate::node::view::NodeView;
-
-const PDUS: &str = "/redfish/v1/PowerEquipment/RackPDUs";
 
 /// The name of the device on which a node hangs, if that is a plug or a strip that is known.
 fn pdu_id(view: &NodeView) -> Option<String> {
@@ -23,7 +22,7 @@ fn pdu_id(view: &NodeView) -> Option<String> {
 
 /// The outlet on which a node hangs.
 pub fn outlet_uri(view: &NodeView) -> Option<String> {
-    Some(format!("{PDUS}/{}/Outlets/{}", pdu_id(view)?, view.id))
+    Some(at(OUTLET, &[&pdu_id(view)?, &view.id]))
 }
 
 /// The nodes on plugs and strips, each with the name of the device.
@@ -51,7 +50,7 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
         return Err(seen.not_found());
     }
     let properties = json!({ "RackPDUs": link(PDUS), "Status": resource::present() });
-    Ok(Resource::new(POWER_EQUIPMENT, "PowerEquipment.v1_2_3", "PowerEquipment", "Power Equipment", properties))
+    Ok(Resource::new(POWER_EQUIPMENT, schema::POWER_EQUIPMENT, "PowerEquipment", "Power Equipment", properties))
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs`.
@@ -62,15 +61,15 @@ pub fn pdus(seen: &Seen<'_>) -> Result<Resource, Fault> {
     if !is_there(seen) {
         return Err(seen.not_found());
     }
-    let members = ids.iter().map(|id| format!("{PDUS}/{id}"));
-    Ok(Resource::collection(PDUS, "PowerDistributionCollection", "Smart plugs and strips", members))
+    let members = ids.iter().map(|id| at(PDU, &[id]));
+    Ok(Resource::collection(PDUS, schema::POWER_DISTRIBUTION_COLLECTION, "Smart plugs and strips", members))
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}`.
 pub fn pdu(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let outlets = pdu_outlets(seen)?;
     let about = outlets.first().and_then(|view| view.about.clone()).unwrap_or_default();
-    let uri = format!("{PDUS}/{}", seen.id(0));
+    let uri = at(PDU, &[&seen.id(0)]);
     let managers: Vec<Value> = outlets.iter().map(|view| link(&resource::manager(&view.id))).collect();
     let health = outlets.iter().map(|view| view.health).max().unwrap_or(Health::OK).name();
     let properties = json!({
@@ -79,20 +78,20 @@ pub fn pdu(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Model": about.model,
         "Version": about.hardware,
         "FirmwareVersion": about.firmware,
-        "Outlets": link(&format!("{uri}/Outlets")),
+        "Outlets": link(&at(OUTLETS, &[&seen.id(0)])),
         "Status": { "State": "Enabled", "Health": health, "HealthRollup": health },
         "Links": { "ManagedBy": managers },
     });
     let name = about.model.as_deref().unwrap_or("Smart plug");
-    Ok(Resource::new(&uri, "PowerDistribution.v1_6_0", seen.id(0), name, properties))
+    Ok(Resource::new(&uri, schema::POWER_DISTRIBUTION, seen.id(0), name, properties))
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets`: those on which a node of this service hangs.
 pub fn outlet_collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let outlets = pdu_outlets(seen)?;
-    let uri = format!("{PDUS}/{}/Outlets", seen.id(0));
-    let members = outlets.iter().map(|view| format!("{uri}/{}", view.id));
-    Ok(Resource::collection(&uri, "OutletCollection", "Outlets", members))
+    let uri = at(OUTLETS, &[&seen.id(0)]);
+    let members = outlets.iter().map(|view| at(OUTLET, &[&seen.id(0), &view.id]));
+    Ok(Resource::collection(&uri, schema::OUTLET_COLLECTION, "Outlets", members))
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets/{id}`: an outlet is called like the node on it.
@@ -109,8 +108,8 @@ pub fn outlet(seen: &Seen<'_>) -> Result<Resource, Fault> {
             "PowerSupplies": supply.map(|supply| [supply]),
         },
     });
-    let (uri, name) = (seen.path.trim_end_matches('/'), format!("Outlet of {}", view.id));
-    let outlet = Resource::new(uri, "Outlet.v1_4_4", view.id.as_str(), &name, properties)
+    let (uri, name) = (at(OUTLET, &[&seen.id(0), &view.id]), format!("Outlet of {}", view.id));
+    let outlet = Resource::new(&uri, schema::OUTLET, view.id.as_str(), &name, properties)
         .with("PowerState", resource::power_state(&view));
     Ok(sensors::show(outlet, &view, "PowerWatts"))
 }

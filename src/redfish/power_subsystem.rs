@@ -4,7 +4,8 @@
 use serde_json::json;
 
 use super::message::Fault;
-use super::resource::{self, Resource, link};
+use super::resource::{self, POWER_SUBSYSTEM, POWER_SUPPLIES, POWER_SUPPLY, POWER_SUPPLY_METRICS, Resource, at, link};
+use super::schema;
 use super::{Seen, power_equipment, sensors};
 use crate::node::NodeId;
 use crate::node::view::NodeView;
@@ -13,16 +14,16 @@ use crate::node::view::NodeView;
 const ID: &str = "0";
 
 fn uri(node: &NodeId) -> String {
-    format!("{}/PowerSubsystem", resource::chassis(node))
+    at(POWER_SUBSYSTEM, &[node])
 }
 
 fn supplies_uri(node: &NodeId) -> String {
-    format!("{}/PowerSupplies", uri(node))
+    at(POWER_SUPPLIES, &[node])
 }
 
 /// The power supply of a node.
 pub fn supply_uri(node: &NodeId) -> String {
-    format!("{}/{ID}", supplies_uri(node))
+    at(POWER_SUPPLY, &[node, &ID])
 }
 
 fn check(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
@@ -37,14 +38,14 @@ pub fn subsystem(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "PowerSupplies": link(&supplies_uri(&view.id)),
         "Status": resource::present(),
     });
-    Ok(Resource::new(&uri(&view.id), "PowerSubsystem.v1_1_3", "PowerSubsystem", "Power Subsystem", properties))
+    Ok(Resource::new(&uri(&view.id), schema::POWER_SUBSYSTEM, "PowerSubsystem", "Power Subsystem", properties))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies`.
 pub fn supplies(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     check(view, seen)?;
     let members = std::iter::once(supply_uri(&view.id));
-    Ok(Resource::collection(&supplies_uri(&view.id), "PowerSupplyCollection", "Power Supplies", members))
+    Ok(Resource::collection(&supplies_uri(&view.id), schema::POWER_SUPPLY_COLLECTION, "Power Supplies", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies/0`.
@@ -54,17 +55,18 @@ pub fn supply(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     let outlets: Vec<_> = power_equipment::outlet_uri(view).iter().map(|uri| link(uri)).collect();
     let properties = json!({
         "PowerSupplyType": "AC",
-        "Metrics": link(&format!("{uri}/Metrics")),
+        "Metrics": link(&at(POWER_SUPPLY_METRICS, &[&view.id, &ID])),
         "Status": resource::present(),
         "Links": { "PowerOutlets": outlets },
     });
-    Ok(Resource::new(&uri, "PowerSupply.v1_6_0", ID, "Power supply of the node", properties))
+    Ok(Resource::new(&uri, schema::POWER_SUPPLY, ID, "Power supply of the node", properties))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies/0/Metrics`.
 pub fn metrics(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     check(view, seen)?;
-    let uri = format!("{}/Metrics", supply_uri(&view.id));
-    let metrics = Resource::new(&uri, "PowerSupplyMetrics.v1_2_0", "Metrics", "Metrics of the power supply", json!({}));
+    let uri = at(POWER_SUPPLY_METRICS, &[&view.id, &ID]);
+    let metrics =
+        Resource::new(&uri, schema::POWER_SUPPLY_METRICS, "Metrics", "Metrics of the power supply", json!({}));
     Ok(sensors::show(metrics, view, "InputPowerWatts"))
 }

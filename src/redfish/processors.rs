@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Seen;
 use super::message::Fault;
-use super::resource::{self, Resource};
+use super::resource::{self, PROCESSOR, PROCESSORS, Resource, at};
+use super::schema;
 use crate::node::Architecture;
 use crate::node::view::NodeView;
 
@@ -13,9 +14,9 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
     if view.inventory.processors.is_empty() {
         return Err(seen.not_found());
     }
-    let uri = format!("{}/Processors", resource::system(&view.id));
-    let members = (0..view.inventory.processors.len()).map(|index| format!("{uri}/{index}"));
-    Ok(Resource::collection(&uri, "ProcessorCollection", "Processors", members))
+    let uri = at(PROCESSORS, &[&view.id]);
+    let members = (0..view.inventory.processors.len()).map(|index| at(PROCESSOR, &[&view.id, &index]));
+    Ok(Resource::collection(&uri, schema::PROCESSOR_COLLECTION, "Processors", members))
 }
 
 /// `GET /redfish/v1/Systems/{id}/Processors/{index}`.
@@ -36,8 +37,8 @@ pub fn processor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "TotalCores": processor.cores,
         "Status": resource::present(),
     });
-    let uri = format!("{}/Processors/{index}", resource::system(&view.id));
-    Ok(Resource::new(&uri, "Processor.v1_22_0", &index.to_string(), &format!("Processor {index}"), properties)
+    let uri = at(PROCESSOR, &[&view.id, &index]);
+    Ok(Resource::new(&uri, schema::PROCESSOR, &index.to_string(), &format!("Processor {index}"), properties)
         // Null where not known, since Ironic's profile wants to see them.
         .with("ProcessorArchitecture", json!(architecture))
         .with("TotalThreads", json!(processor.threads)))

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::message::{self, Fault};
-use super::resource::{REGISTRIES, Resource};
+use super::resource::{REGISTRIES, REGISTRY, REGISTRY_FILE, Resource, at};
+use super::schema;
 use super::{Document, Seen};
 
 /// A registry, read.
@@ -40,11 +41,11 @@ impl Registry {
     }
 
     fn uri(&self) -> String {
-        format!("{REGISTRIES}/{}", self.id())
+        at(REGISTRY_FILE, &[&self.id()])
     }
 
     fn file_uri(&self) -> String {
-        format!("{}/{}", self.uri(), self.full())
+        at(REGISTRY, &[&self.id(), &self.full()])
     }
 }
 
@@ -55,7 +56,7 @@ fn find(seen: &Seen<'_>) -> Result<&'static Registry, Fault> {
 /// `GET /redfish/v1/Registries`.
 pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
     let members = ALL.iter().map(Registry::uri);
-    Ok(Resource::collection(REGISTRIES, "MessageRegistryFileCollection", "Registry Files", members))
+    Ok(Resource::collection(REGISTRIES, schema::MESSAGE_REGISTRY_FILE_COLLECTION, "Registry Files", members))
 }
 
 /// `GET /redfish/v1/Registries/{registry}`.
@@ -74,7 +75,7 @@ pub fn file(seen: &Seen<'_>) -> Result<Resource, Fault> {
             "PublicationUri": is_published.then(|| format!("https://redfish.dmtf.org/registries/{full}.json")),
         }],
     });
-    Ok(Resource::new(&registry.uri(), "MessageRegistryFile.v1_1_5", registry.id(), registry.text("Name"), properties))
+    Ok(Resource::new(&registry.uri(), schema::MESSAGE_REGISTRY_FILE, registry.id(), registry.text("Name"), properties))
 }
 
 /// `GET /redfish/v1/Registries/{registry}/{registry with its version}`: the registry itself.

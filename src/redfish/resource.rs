@@ -3,97 +3,167 @@
 //!
 //! The URI of a resource is made in one place, which links use too, so that a link cannot rot.
 
+use std::fmt::{Display, Write};
+
 use serde_json::{Map, Value, json};
 
 use super::message::{self, Message};
+use super::schema;
 use crate::account::{Role, account_id};
 use crate::node::view::{Condition, NodeView};
 use crate::node::{Health, NodeId, Power};
 
-/// The service root.
+/// The service root, as clients are told of it.
 pub const ROOT: &str = "/redfish/v1/";
-/// The collection of systems.
-pub const SYSTEMS: &str = "/redfish/v1/Systems";
-/// The collection of managers.
-pub const MANAGERS: &str = "/redfish/v1/Managers";
-/// The collection of chassis.
-pub const CHASSIS: &str = "/redfish/v1/Chassis";
-/// The session service.
-pub const SESSION_SERVICE: &str = "/redfish/v1/SessionService";
-/// The plugs and strips.
-pub const POWER_EQUIPMENT: &str = "/redfish/v1/PowerEquipment";
-/// The registries of messages.
-pub const REGISTRIES: &str = "/redfish/v1/Registries";
-/// The collection of sessions.
-pub const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 
-/// The account service.
-pub const ACCOUNT_SERVICE: &str = "/redfish/v1/AccountService";
-/// The collection of accounts.
-pub const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
-/// The collection of roles.
-pub const ROLES: &str = "/redfish/v1/AccountService/Roles";
+// Every other URI, as the sitemap has it: `{}` stands for one part of any value.
+pub(super) const VERSIONS: &str = "/redfish";
+pub(super) const SERVICE_ROOT: &str = "/redfish/v1";
+pub(super) const ODATA: &str = "/redfish/v1/odata";
+pub(super) const METADATA: &str = "/redfish/v1/$metadata";
+pub(super) const SYSTEMS: &str = "/redfish/v1/Systems";
+pub(super) const SYSTEM: &str = "/redfish/v1/Systems/{}";
+pub(super) const SYSTEM_RESET: &str = "/redfish/v1/Systems/{}/Actions/ComputerSystem.Reset";
+pub(super) const PROCESSORS: &str = "/redfish/v1/Systems/{}/Processors";
+pub(super) const PROCESSOR: &str = "/redfish/v1/Systems/{}/Processors/{}";
+pub(super) const MEMORY: &str = "/redfish/v1/Systems/{}/Memory";
+pub(super) const MEMORY_MODULE: &str = "/redfish/v1/Systems/{}/Memory/{}";
+pub(super) const SIMPLE_STORAGES: &str = "/redfish/v1/Systems/{}/SimpleStorage";
+pub(super) const SIMPLE_STORAGE: &str = "/redfish/v1/Systems/{}/SimpleStorage/{}";
+pub(super) const SYSTEM_INTERFACES: &str = "/redfish/v1/Systems/{}/EthernetInterfaces";
+pub(super) const SYSTEM_INTERFACE: &str = "/redfish/v1/Systems/{}/EthernetInterfaces/{}";
+pub(super) const SYSTEM_LOGS: LogUris = LogUris {
+    services: "/redfish/v1/Systems/{}/LogServices",
+    service: "/redfish/v1/Systems/{}/LogServices/{}",
+    entries: "/redfish/v1/Systems/{}/LogServices/{}/Entries",
+    entry: "/redfish/v1/Systems/{}/LogServices/{}/Entries/{}",
+};
+pub(super) const MANAGERS: &str = "/redfish/v1/Managers";
+pub(super) const MANAGER: &str = "/redfish/v1/Managers/{}";
+pub(super) const MANAGER_RESET: &str = "/redfish/v1/Managers/{}/Actions/Manager.Reset";
+pub(super) const NETWORK_PROTOCOL: &str = "/redfish/v1/Managers/{}/NetworkProtocol";
+pub(super) const CERTIFICATES: &str = "/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates";
+pub(super) const CERTIFICATE: &str = "/redfish/v1/Managers/{}/NetworkProtocol/HTTPS/Certificates/{}";
+pub(super) const MANAGER_INTERFACES: &str = "/redfish/v1/Managers/{}/EthernetInterfaces";
+pub(super) const MANAGER_INTERFACE: &str = "/redfish/v1/Managers/{}/EthernetInterfaces/{}";
+pub(super) const MANAGER_LOGS: LogUris = LogUris {
+    services: "/redfish/v1/Managers/{}/LogServices",
+    service: "/redfish/v1/Managers/{}/LogServices/{}",
+    entries: "/redfish/v1/Managers/{}/LogServices/{}/Entries",
+    entry: "/redfish/v1/Managers/{}/LogServices/{}/Entries/{}",
+};
+pub(super) const CHASSIS: &str = "/redfish/v1/Chassis";
+pub(super) const CHASSIS_OF_NODE: &str = "/redfish/v1/Chassis/{}";
+pub(super) const CHASSIS_RESET: &str = "/redfish/v1/Chassis/{}/Actions/Chassis.Reset";
+pub(super) const DRIVES: &str = "/redfish/v1/Chassis/{}/Drives";
+pub(super) const DRIVE: &str = "/redfish/v1/Chassis/{}/Drives/{}";
+pub(super) const POWER: &str = "/redfish/v1/Chassis/{}/Power";
+pub(super) const ENVIRONMENT_METRICS: &str = "/redfish/v1/Chassis/{}/EnvironmentMetrics";
+pub(super) const SENSORS: &str = "/redfish/v1/Chassis/{}/Sensors";
+pub(super) const SENSOR: &str = "/redfish/v1/Chassis/{}/Sensors/{}";
+pub(super) const POWER_SUBSYSTEM: &str = "/redfish/v1/Chassis/{}/PowerSubsystem";
+pub(super) const POWER_SUPPLIES: &str = "/redfish/v1/Chassis/{}/PowerSubsystem/PowerSupplies";
+pub(super) const POWER_SUPPLY: &str = "/redfish/v1/Chassis/{}/PowerSubsystem/PowerSupplies/{}";
+pub(super) const POWER_SUPPLY_METRICS: &str = "/redfish/v1/Chassis/{}/PowerSubsystem/PowerSupplies/{}/Metrics";
+pub(super) const POWER_EQUIPMENT: &str = "/redfish/v1/PowerEquipment";
+pub(super) const PDUS: &str = "/redfish/v1/PowerEquipment/RackPDUs";
+pub(super) const PDU: &str = "/redfish/v1/PowerEquipment/RackPDUs/{}";
+pub(super) const OUTLETS: &str = "/redfish/v1/PowerEquipment/RackPDUs/{}/Outlets";
+pub(super) const OUTLET: &str = "/redfish/v1/PowerEquipment/RackPDUs/{}/Outlets/{}";
+pub(super) const REGISTRIES: &str = "/redfish/v1/Registries";
+pub(super) const REGISTRY_FILE: &str = "/redfish/v1/Registries/{}";
+pub(super) const REGISTRY: &str = "/redfish/v1/Registries/{}/{}";
+pub(super) const SESSION_SERVICE: &str = "/redfish/v1/SessionService";
+pub(super) const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+pub(super) const SESSIONS_MEMBERS: &str = "/redfish/v1/SessionService/Sessions/Members";
+pub(super) const SESSION: &str = "/redfish/v1/SessionService/Sessions/{}";
+pub(super) const TASK_SERVICE: &str = "/redfish/v1/TaskService";
+pub(super) const TASKS: &str = "/redfish/v1/TaskService/Tasks";
+pub(super) const UPDATE_SERVICE: &str = "/redfish/v1/UpdateService";
+pub(super) const FIRMWARE_INVENTORY: &str = "/redfish/v1/UpdateService/FirmwareInventory";
+pub(super) const FIRMWARE: &str = "/redfish/v1/UpdateService/FirmwareInventory/{}";
+pub(super) const EVENT_SERVICE: &str = "/redfish/v1/EventService";
+pub(super) const SUBMIT_TEST_EVENT: &str = "/redfish/v1/EventService/Actions/EventService.SubmitTestEvent";
+pub(super) const EVENT_STREAM: &str = "/redfish/v1/EventService/SSE";
+pub(super) const SUBSCRIPTIONS: &str = "/redfish/v1/EventService/Subscriptions";
+pub(super) const SUBSCRIPTIONS_MEMBERS: &str = "/redfish/v1/EventService/Subscriptions/Members";
+pub(super) const SUBSCRIPTION: &str = "/redfish/v1/EventService/Subscriptions/{}";
+pub(super) const SUSPEND_SUBSCRIPTION: &str =
+    "/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.SuspendSubscription";
+pub(super) const RESUME_SUBSCRIPTION: &str =
+    "/redfish/v1/EventService/Subscriptions/{}/Actions/EventDestination.ResumeSubscription";
+pub(super) const ACCOUNT_SERVICE: &str = "/redfish/v1/AccountService";
+pub(super) const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
+pub(super) const ACCOUNTS_MEMBERS: &str = "/redfish/v1/AccountService/Accounts/Members";
+pub(super) const ACCOUNT: &str = "/redfish/v1/AccountService/Accounts/{}";
+pub(super) const ROLES: &str = "/redfish/v1/AccountService/Roles";
+pub(super) const ROLE: &str = "/redfish/v1/AccountService/Roles/{}";
+pub(super) const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
+pub(super) const CERTIFICATE_LOCATIONS: &str = "/redfish/v1/CertificateService/CertificateLocations";
+pub(super) const REPLACE_CERTIFICATE: &str =
+    "/redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate";
+pub(super) const STATUS: &str = "/status";
+pub(super) const STATUS_OF_NODE: &str = "/status/{}";
+pub(super) const TRACE_OF_NODE: &str = "/trace/{}";
+pub(super) const TRUST_OF_NODE: &str = "/trust/{}";
 
-/// The certificate service.
-pub const CERTIFICATE_SERVICE: &str = "/redfish/v1/CertificateService";
-/// The update service.
-pub const UPDATE_SERVICE: &str = "/redfish/v1/UpdateService";
-/// The collection of firmware.
-pub const FIRMWARE_INVENTORY: &str = "/redfish/v1/UpdateService/FirmwareInventory";
-/// The task service.
-pub const TASK_SERVICE: &str = "/redfish/v1/TaskService";
-/// The collection of tasks.
-pub const TASKS: &str = "/redfish/v1/TaskService/Tasks";
-/// The event service.
-pub const EVENT_SERVICE: &str = "/redfish/v1/EventService";
-/// The stream of server-sent events.
-pub const EVENT_STREAM: &str = "/redfish/v1/EventService/SSE";
-/// The collection of subscriptions to events.
-pub const SUBSCRIPTIONS: &str = "/redfish/v1/EventService/Subscriptions";
-
-/// A subscription to events.
-pub fn subscription(id: &str) -> String {
-    format!("{SUBSCRIPTIONS}/{id}")
+/// The URIs of the logs of a system or a manager.
+pub(super) struct LogUris {
+    pub services: &'static str,
+    pub service: &'static str,
+    pub entries: &'static str,
+    pub entry: &'static str,
 }
+
+/// A URI with these parts in the place of its `{}`.
+pub(super) fn at(uri: &str, parts: &[&dyn Display]) -> String {
+    let mut pieces = uri.split('{');
+    let mut text = String::with_capacity(uri.len() + PART_CHARS * parts.len());
+    text.push_str(pieces.next().unwrap_or(""));
+    for (part, piece) in parts.iter().zip(pieces) {
+        // A String takes everything.
+        let _ = write!(text, "{part}");
+        text.push_str(piece.strip_prefix('}').unwrap_or(piece));
+    }
+    text
+}
+
+/// Most parts of a URI are names of nodes, and shorter than this.
+const PART_CHARS: usize = 16;
 
 /// The system of a node.
 pub fn system(id: &NodeId) -> String {
-    format!("{SYSTEMS}/{id}")
+    at(SYSTEM, &[id])
 }
 
 /// The manager of a node.
 pub fn manager(id: &NodeId) -> String {
-    format!("{MANAGERS}/{id}")
+    at(MANAGER, &[id])
 }
 
 /// The chassis of a node.
 pub fn chassis(id: &NodeId) -> String {
-    format!("{CHASSIS}/{id}")
-}
-
-/// The collection of the drives of a node.
-pub fn drives(id: &NodeId) -> String {
-    format!("{}/Drives", chassis(id))
-}
-
-/// A drive of a node.
-pub fn drive(id: &NodeId, index: usize) -> String {
-    format!("{}/{index}", drives(id))
+    at(CHASSIS_OF_NODE, &[id])
 }
 
 /// A session.
 pub fn session(id: &str) -> String {
-    format!("{SESSIONS}/{id}")
+    at(SESSION, &[&id])
+}
+
+/// A subscription to events.
+pub fn subscription(id: &str) -> String {
+    at(SUBSCRIPTION, &[&id])
 }
 
 /// The account with this name.
 pub fn account(name: &str) -> String {
-    format!("{ACCOUNTS}/{}", account_id(name))
+    at(ACCOUNT, &[&account_id(name)])
 }
 
 /// A role.
 pub fn role(role: Role) -> String {
-    format!("{ROLES}/{role}")
+    at(ROLE, &[&role])
 }
 
 /// A resource, ready to be sent.
@@ -177,8 +247,7 @@ impl Resource {
 
 /// `#ComputerSystem.v1_27_0.ComputerSystem`.
 fn odata_type(schema: &str) -> String {
-    let name = schema.split('.').next().unwrap_or(schema);
-    format!("#{schema}.{name}")
+    format!("#{schema}.{}", schema::name(schema))
 }
 
 /// A link.
@@ -247,6 +316,13 @@ pub fn present() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_has_its_parts_in_their_places() {
+        assert_eq!(at(SYSTEMS, &[]), "/redfish/v1/Systems");
+        assert_eq!(at(SYSTEM_LOGS.entries, &[&"n", &7]), "/redfish/v1/Systems/n/LogServices/7/Entries");
+        assert_eq!(at(DRIVE, &[&"{}", &0]), "/redfish/v1/Chassis/{}/Drives/0");
+    }
 
     #[test]
     fn what_is_not_known_is_left_out() {

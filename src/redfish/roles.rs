@@ -5,12 +5,13 @@ use serde_json::json;
 use super::Seen;
 use super::message::Fault;
 use super::resource::{self, ROLES, Resource};
+use super::schema;
 use crate::account::Role;
 use crate::http::auth::Privilege;
 
 /// `GET /redfish/v1/AccountService/Roles`.
 pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
-    Ok(Resource::collection(ROLES, "RoleCollection", "Roles", Role::ALL.into_iter().map(resource::role)))
+    Ok(Resource::collection(ROLES, schema::ROLE_COLLECTION, "Roles", Role::ALL.into_iter().map(resource::role)))
 }
 
 /// `GET /redfish/v1/AccountService/Roles/{id}`.
@@ -27,5 +28,5 @@ pub fn role(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "IsPredefined": true,
         "AssignedPrivileges": privileges,
     });
-    Ok(Resource::new(&resource::role(role), "Role.v1_3_3", role.name(), &format!("{role} Role"), properties))
+    Ok(Resource::new(&resource::role(role), schema::ROLE, role.name(), &format!("{role} Role"), properties))
 }

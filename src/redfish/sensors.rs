@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::Seen;
 use super::message::Fault;
-use super::resource::{self, Resource};
+use super::resource::{self, Resource, SENSOR, SENSORS, at};
+use super::schema;
 use crate::node::NodeId;
 use crate::node::draw::thousandth;
 use crate::node::view::NodeView;
@@ -38,7 +39,7 @@ impl Sensor {
     }
 
     fn uri(self, node: &NodeId) -> String {
-        format!("{}/{}", collection_uri(node), self.id())
+        at(SENSOR, &[node, &self.id()])
     }
 
     /// What other resources show of it. The reading may be null.
@@ -66,7 +67,7 @@ pub fn show(resource: Resource, view: &NodeView, power: &str) -> Resource {
 
 /// The collection of the sensors of a node.
 pub fn collection_uri(node: &NodeId) -> String {
-    format!("{}/Sensors", resource::chassis(node))
+    at(SENSORS, &[node])
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Sensors`.
@@ -75,7 +76,7 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         return Err(seen.not_found());
     }
     let members = sensors(view).map(|sensor| sensor.uri(&view.id));
-    Ok(Resource::collection(&collection_uri(&view.id), "SensorCollection", "Sensors", members))
+    Ok(Resource::collection(&collection_uri(&view.id), schema::SENSOR_COLLECTION, "Sensors", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Sensors/{sensor}`.
@@ -100,6 +101,6 @@ pub fn sensor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "PhysicalContext": "PowerOutlet",
         "Status": resource::status(view),
     });
-    Ok(Resource::new(&sensor.uri(&view.id), "Sensor.v1_12_0", sensor.id(), name, properties)
+    Ok(Resource::new(&sensor.uri(&view.id), schema::SENSOR, sensor.id(), name, properties)
         .with("Reading", json!(reading)))
 }

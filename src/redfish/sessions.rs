@@ -8,6 +8,7 @@ use super::body::{Bad, Body, number, text};
 use super::exchange::not_let_in;
 use super::message::{Fault, Message};
 use super::resource::{self, Etag, Resource, SESSION_SERVICE, SESSIONS, link};
+use super::schema;
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::account::{AccessRules, SessionRecord};
 use crate::http::auth::{AuthError, Privilege};
@@ -31,7 +32,7 @@ fn service_resource(rules: &AccessRules) -> Resource {
         "Status": resource::present(),
         "Sessions": link(SESSIONS),
     });
-    Resource::new(SESSION_SERVICE, "SessionService.v1_2_0", "SessionService", "Session Service", properties)
+    Resource::new(SESSION_SERVICE, schema::SESSION_SERVICE, "SessionService", "Session Service", properties)
         .with_etag(Etag::OfAll(format!("\"{:x}\"", rules.session_seconds)))
 }
 
@@ -61,7 +62,7 @@ pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let sessions = seen.service.access.sessions();
     let members =
         sessions.iter().filter(|session| may_see(seen, session)).map(|session| resource::session(&session.id));
-    Ok(Resource::collection(SESSIONS, "SessionCollection", "Sessions", members))
+    Ok(Resource::collection(SESSIONS, schema::SESSION_COLLECTION, "Sessions", members))
 }
 
 fn may_see(seen: &Seen<'_>, session: &SessionRecord) -> bool {
@@ -84,7 +85,7 @@ fn body(session: &SessionRecord) -> Resource {
         "ClientOriginIPAddress": session.origin,
         "Context": session.context,
     });
-    Resource::new(&resource::session(&session.id), "Session.v1_8_0", &session.id, "User Session", properties)
+    Resource::new(&resource::session(&session.id), schema::SESSION, &session.id, "User Session", properties)
 }
 
 /// `GET /redfish/v1/SessionService/Sessions/{id}`: one's own with `ConfigureSelf`, anyone's with `ConfigureManager`.

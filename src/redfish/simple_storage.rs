@@ -6,29 +6,32 @@ use serde_json::json;
 
 use super::Seen;
 use super::message::Fault;
-use super::resource::{self, Resource, link};
+use super::resource::{self, Resource, SIMPLE_STORAGE, SIMPLE_STORAGES, at, link};
+use super::schema;
 use crate::node::view::NodeView;
 
 /// The only member of the collection.
 const ID: &str = "1";
 
-fn uri(view: &NodeView, seen: &Seen<'_>) -> Result<String, Fault> {
-    if view.inventory.drives.is_empty() {
-        return Err(seen.not_found());
-    }
-    Ok(format!("{}/SimpleStorage", resource::system(&view.id)))
+fn check(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
+    if view.inventory.drives.is_empty() { Err(seen.not_found()) } else { Ok(()) }
 }
 
 /// `GET /redfish/v1/Systems/{id}/SimpleStorage`.
 pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let uri = uri(view, seen)?;
-    let members = std::iter::once(format!("{uri}/{ID}"));
-    Ok(Resource::collection(&uri, "SimpleStorageCollection", "Simple Storage", members))
+    check(view, seen)?;
+    let members = std::iter::once(at(SIMPLE_STORAGE, &[&view.id, &ID]));
+    Ok(Resource::collection(
+        &at(SIMPLE_STORAGES, &[&view.id]),
+        schema::SIMPLE_STORAGE_COLLECTION,
+        "Simple Storage",
+        members,
+    ))
 }
 
 /// `GET /redfish/v1/Systems/{id}/SimpleStorage/1`.
 pub fn storage(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
-    let uri = uri(view, seen)?;
+    check(view, seen)?;
     if seen.id(1) != ID {
         return Err(seen.not_found());
     }
@@ -45,5 +48,11 @@ pub fn storage(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "Links": { "Chassis": link(&resource::chassis(&view.id)) },
         "Status": resource::present(),
     });
-    Ok(Resource::new(&format!("{uri}/{ID}"), "SimpleStorage.v1_3_2", ID, "Drives of the machine", properties))
+    Ok(Resource::new(
+        &at(SIMPLE_STORAGE, &[&view.id, &ID]),
+        schema::SIMPLE_STORAGE,
+        ID,
+        "Drives of the machine",
+        properties,
+    ))
 }

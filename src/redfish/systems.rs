@@ -5,7 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::body::{Bad, Body, choice, text};
 use super::message::{Fault, Message};
-use super::resource::{self, Etag, Resource, SYSTEMS, link};
+use super::resource::{
+    self, Etag, MEMORY, PROCESSORS, Resource, SIMPLE_STORAGES, SYSTEM_INTERFACES, SYSTEM_LOGS, SYSTEM_RESET, SYSTEMS,
+    at, link,
+};
+use super::schema;
 use super::{Asked, Document, Pending, Reply, Seen};
 use crate::node::device::PowerRestore;
 use crate::node::view::NodeView;
@@ -15,7 +19,7 @@ use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, In
 pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::system(&node.id));
-    Ok(Resource::collection(SYSTEMS, "ComputerSystemCollection", "Computer Systems", members))
+    Ok(Resource::collection(SYSTEMS, schema::COMPUTER_SYSTEM_COLLECTION, "Computer Systems", members))
 }
 
 /// `GET /redfish/v1/Systems/{id}`.
@@ -28,7 +32,7 @@ pub fn resource(view: &NodeView) -> Resource {
     let uri = resource::system(&view.id);
     let inventory = &view.inventory;
     let uuid = inventory.uuid.or(view.about.as_ref().and_then(|about| about.uuid));
-    let part = |name: &str, is_there: bool| is_there.then(|| link(&format!("{uri}/{name}")));
+    let part = |part: &str, is_there: bool| is_there.then(|| link(&at(part, &[&view.id])));
     let properties = json!({
         "SystemType": "Physical",
         "UUID": uuid.unwrap_or_else(|| view.id.uuid()).to_string(),
@@ -43,24 +47,24 @@ pub fn resource(view: &NodeView) -> Resource {
         "MemorySummary": memory_gib(inventory).map(|gib| json!({
             "TotalSystemMemoryGiB": gib,
         })),
-        "Processors": part("Processors", !inventory.processors.is_empty()),
-        "Memory": part("Memory", !inventory.memory.is_empty()),
-        "SimpleStorage": part("SimpleStorage", !inventory.drives.is_empty()),
-        "EthernetInterfaces": part("EthernetInterfaces", !inventory.nics.is_empty()),
-        "LogServices": part("LogServices", view.event_log.is_some()),
+        "Processors": part(PROCESSORS, !inventory.processors.is_empty()),
+        "Memory": part(MEMORY, !inventory.memory.is_empty()),
+        "SimpleStorage": part(SIMPLE_STORAGES, !inventory.drives.is_empty()),
+        "EthernetInterfaces": part(SYSTEM_INTERFACES, !inventory.nics.is_empty()),
+        "LogServices": part(SYSTEM_LOGS.services, view.event_log.is_some()),
         "Links": {
             "Chassis": [link(&resource::chassis(&view.id))],
             "ManagedBy": [link(&resource::manager(&view.id))],
         },
         "Actions": {
             "#ComputerSystem.Reset": {
-                "target": format!("{uri}/Actions/ComputerSystem.Reset"),
+                "target": at(SYSTEM_RESET, &[&view.id]),
                 "ResetType@Redfish.AllowableValues": reset_types(view),
             },
         },
     });
     // Its name is its id: Tinkerbell finds a system by `Name`.
-    Resource::new(&uri, "ComputerSystem.v1_27_0", view.id.as_str(), view.id.as_str(), properties)
+    Resource::new(&uri, schema::COMPUTER_SYSTEM, view.id.as_str(), view.id.as_str(), properties)
         .with("Boot", boot(view))
         .with("PowerState", resource::power_state(view))
         .with_etag(etag(view))

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::Seen;
 use super::message::Fault;
 use super::resource::{self, Resource, TASK_SERVICE, TASKS, link};
+use super::schema;
 
 /// `GET /redfish/v1/TaskService`.
 pub fn service(_: &Seen<'_>) -> Result<Resource, Fault> {
@@ -15,10 +16,10 @@ pub fn service(_: &Seen<'_>) -> Result<Resource, Fault> {
         "LifeCycleEventOnTaskStateChange": false,
         "Tasks": link(TASKS),
     });
-    Ok(Resource::new(TASK_SERVICE, "TaskService.v1_3_0", "TaskService", "Task Service", properties))
+    Ok(Resource::new(TASK_SERVICE, schema::TASK_SERVICE, "TaskService", "Task Service", properties))
 }
 
 /// `GET /redfish/v1/TaskService/Tasks`.
 pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
-    Ok(Resource::collection(TASKS, "TaskCollection", "Tasks", std::iter::empty()))
+    Ok(Resource::collection(TASKS, schema::TASK_COLLECTION, "Tasks", std::iter::empty()))
 }

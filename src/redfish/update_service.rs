@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::Seen;
 use super::message::Fault;
-use super::resource::{self, FIRMWARE_INVENTORY, Resource, UPDATE_SERVICE, link};
+use super::resource::{self, FIRMWARE, FIRMWARE_INVENTORY, Resource, UPDATE_SERVICE, at, link};
+use super::schema;
 use crate::node::view::NodeView;
 
 /// What of a node has firmware; its name is the end of the member's id.
@@ -48,7 +49,7 @@ pub fn service(_: &Seen<'_>) -> Result<Resource, Fault> {
         "Status": resource::present(),
         "FirmwareInventory": link(FIRMWARE_INVENTORY),
     });
-    Ok(Resource::new(UPDATE_SERVICE, "UpdateService.v1_17_0", "UpdateService", "Update Service", properties))
+    Ok(Resource::new(UPDATE_SERVICE, schema::UPDATE_SERVICE, "UpdateService", "Update Service", properties))
 }
 
 /// `GET /redfish/v1/UpdateService/FirmwareInventory`.
@@ -56,10 +57,10 @@ pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
     let table = seen.service.fleet.table();
     let of = |view: &NodeView| -> Vec<String> {
         let known = Part::ALL.into_iter().filter(|part| part.version(view).is_some());
-        known.map(|part| format!("{FIRMWARE_INVENTORY}/{}", member_id(view, part))).collect()
+        known.map(|part| at(FIRMWARE, &[&member_id(view, part)])).collect()
     };
     let members: Vec<String> = seen.visible(&table).flat_map(|node| of(&node.view())).collect();
-    let schema = "SoftwareInventoryCollection";
+    let schema = schema::SOFTWARE_INVENTORY_COLLECTION;
     Ok(Resource::collection(FIRMWARE_INVENTORY, schema, "Firmware Inventory", members.into_iter()))
 }
 
@@ -85,5 +86,5 @@ pub fn firmware(seen: &Seen<'_>) -> Result<Resource, Fault> {
         "RelatedItem@odata.count": 1,
     });
     let id = member_id(&view, part);
-    Ok(Resource::new(&format!("{FIRMWARE_INVENTORY}/{id}"), "SoftwareInventory.v1_13_0", &id, &name, properties))
+    Ok(Resource::new(&at(FIRMWARE, &[&id]), schema::SOFTWARE_INVENTORY, &id, &name, properties))
 }

@@ -1,0 +1,177 @@
+//! The words of this room: what handlers are given, and what they give back.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::events::Events;
+use super::message::Fault;
+use super::rendered::Rendered;
+use super::resource::Resource;
+use crate::clock::Clock;
+use crate::http::auth::{Access, Caller, Privilege};
+use crate::http::bodies::Bodies;
+use crate::http::tls::Certificate;
+use crate::http::turns::Turns;
+use crate::node::entry::NodeEntry;
+use crate::node::fleet::{Fleet, Table};
+use crate::node::view::NodeView;
+use crate::recorder::FlightRecorder;
+use crate::telemetry::Metrics;
+
+/// What all handlers need.
+pub struct Service {
+    /// The nodes.
+    pub fleet: Fleet,
+    /// Who may come in.
+    pub access: Arc<Access>,
+    /// Time.
+    pub clock: Clock,
+    /// `ServiceRoot.UUID`: the same at every start.
+    pub uuid: Uuid,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The TCP port on which it listens; the first one where there are several.
+    pub port: u16,
+    /// What happens, and who is told.
+    pub events: Arc<Events>,
+    /// The certificate that is served with; `None` without TLS.
+    pub certificate: Option<Arc<Certificate>>,
+    /// The large bodies on their way.
+    pub bodies: Arc<Bodies>,
+    /// Whose turn it is to read what is made of all nodes.
+    pub turns: Turns<Result<Rendered, Fault>>,
+    /// The last exchanges with each device.
+    pub recorder: Arc<FlightRecorder>,
+}
+
+/// A request as a reader sees it.
+pub struct Seen<'a> {
+    /// What all handlers need.
+    pub service: &'a Service,
+    /// The path of the request.
+    pub path: &'a str,
+    /// The parts of the path where the sitemap has `{}`.
+    pub ids: Vec<&'a str>,
+    /// Who asks.
+    pub caller: &'a Caller,
+}
+
+impl<'a> Seen<'a> {
+    /// A part of the path; empty when there is none.
+    pub fn id(&self, index: usize) -> &'a str {
+        self.ids.get(index).copied().unwrap_or("")
+    }
+
+    /// 404 for this path.
+    pub fn not_found(&self) -> Fault {
+        Fault::not_found(self.path)
+    }
+
+    /// Whether the caller is the account with this name, or has one of these privileges.
+    pub fn is_own_or(&self, account: &str, privileges: &[Privilege]) -> bool {
+        self.caller.name.as_ref() == account || privileges.iter().any(|privilege| self.caller.may(*privilege))
+    }
+
+    /// The node that the path names. One that the caller does not see is not there for it.
+    pub fn node(&self) -> Result<Arc<NodeEntry>, Fault> {
+        self.find_node(self.id(0)).ok_or_else(|| self.not_found())
+    }
+
+    /// The node of this name, if the caller sees it.
+    pub fn find_node(&self, id: &str) -> Option<Arc<NodeEntry>> {
+        if self.caller.sees(id) { self.service.fleet.find(id) } else { None }
+    }
+
+    /// The nodes of a table that the caller sees, in the order of their names.
+    pub fn visible<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t Arc<NodeEntry>> {
+        table.values().filter(|entry| self.caller.sees(entry.id.as_str()))
+    }
+
+    /// Why the caller may not have something that is there: 404 for one who sees only some nodes, so that it does not learn
+    /// what else there is.
+    pub fn withheld(&self) -> Fault {
+        if self.caller.scope.is_some() { self.not_found() } else { Fault::forbidden() }
+    }
+
+    /// The member of a list of a node that the path names by its index.
+    pub fn indexed<'l, T>(&self, list: &'l [T]) -> Result<(usize, &'l T), Fault> {
+        let id = self.id(1);
+        // `007` and `+7` are other URLs than `7`.
+        let index = id.parse::<usize>().ok().filter(|index| index.to_string() == id);
+        index.and_then(|index| Some((index, list.get(index)?))).ok_or_else(|| self.not_found())
+    }
+}
+
+/// A request that changes something.
+pub struct Asked<'a> {
+    /// Who asks for what.
+    pub seen: Seen<'a>,
+    /// What was sent.
+    pub body: Payload,
+    /// `If-Match`.
+    pub if_match: Option<&'a str>,
+    /// Where the request comes from.
+    pub origin: Option<IpAddr>,
+}
+
+/// The body of a request: a JSON object, or nothing at all.
+pub struct Payload(pub(super) Option<Map<String, Value>>);
+
+impl Payload {
+    /// The object; an empty body counts as one without properties only where an action takes no parameter it must have.
+    pub fn object(&self) -> Result<&Map<String, Value>, Fault> {
+        self.0.as_ref().ok_or_else(|| Fault::bad_request("MalformedJSON", &[]))
+    }
+}
+
+/// What is sent with a 200 or a 201.
+pub enum Document {
+    /// A resource.
+    Resource(Resource),
+    /// JSON that is not a resource.
+    Json(Value),
+    /// The same as text: of what is large there is no tree in memory.
+    Text(Vec<u8>),
+    /// XML.
+    Xml(String),
+}
+
+/// What comes of a request that changes something.
+pub enum Reply {
+    /// 204.
+    NoContent,
+    /// 200 with the resource as it is now.
+    Document(Document),
+    /// 201.
+    Created {
+        /// `Location`.
+        location: String,
+        /// The new resource.
+        document: Document,
+        /// `X-Auth-Token`.
+        token: Option<String>,
+    },
+}
+
+/// A change under way.
+pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + 'a>>;
+
+/// How a URL is read.
+#[derive(Clone, Copy)]
+pub enum Read {
+    /// Anything, made anew for each request.
+    Any(fn(&Seen<'_>) -> Result<Document, Fault>),
+    /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.
+    Node(fn(&NodeView, &Seen<'_>) -> Result<Resource, Fault>),
+    /// No document: the response is written for as long as the client reads it.
+    Stream(fn(&Seen<'_>, &HttpRequest) -> Result<HttpResponse, Fault>),
+}
+
+/// How a URL takes a change.
+pub(super) type Write = for<'a> fn(Asked<'a>) -> Pending<'a>;
