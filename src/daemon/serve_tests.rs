@@ -65,7 +65,7 @@ fn change(from: &str, to: &str) -> String {
 fn nothing_lies_between_equal_configurations() {
     assert_eq!(told(&nodes(OLD), &nodes(OLD)), "///");
     assert_eq!(change("{ id: one,", "{   id: one,"), "///");
-    // The order of the nodes is nobody's business.
+    // The order of the nodes does not matter.
     let mut turned = nodes(OLD);
     turned.reverse();
     assert_eq!(told(&nodes(OLD), &turned), "///");
