@@ -274,7 +274,7 @@ pub trait AccountBook: Send + Sync {
     fn delete_session(&self, id: &str);
 
     /// Resolves when what was last put, or forgotten, under this id survives a power cut.
-    fn settle_session(&self, id: &str) -> WriteFuture;
+    fn flush_session(&self, id: &str) -> WriteFuture;
 }
 
 #[cfg(test)]

@@ -184,11 +184,11 @@ impl Clock {
 
     /// `base` plus or minus up to `fraction` of it, evenly spread.
     pub fn jitter(&self, base: Duration, fraction: f64) -> Duration {
-        base.mul_f64((1.0 + self.swing() * fraction).max(0.0))
+        base.mul_f64((1.0 + self.unit_jitter() * fraction).max(0.0))
     }
 
     /// A number from -1 to 1, evenly spread.
-    pub fn swing(&self) -> f64 {
+    pub fn unit_jitter(&self) -> f64 {
         self.chance(|rng| rng.random_range(-1.0..=1.0))
     }
 

@@ -1,7 +1,7 @@
 //! The contract of a durable write: the future that a room gets when it lets something be kept, and the error in it.
 //!
 //! What is kept, and what is asked before, differs from room to room ([`Journal`](crate::node::journal::Journal),
-//! [`AccountBook`](crate::account::AccountBook), [`Shelf`]). How a write ends is the same for all of them.
+//! [`AccountBook`](crate::account::AccountBook), [`SettingsStore`]). How a write ends is the same for all of them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ impl WriteError {
 }
 
 /// Where small values of the service are kept. Reading is from memory and never waits for a disk.
-pub trait Shelf: Send + Sync {
+pub trait SettingsStore: Send + Sync {
     /// The values whose names begin with this, in the order of their names.
     fn values(&self, prefix: &str) -> Vec<(String, Value)>;
 

@@ -45,7 +45,7 @@
 //! - **A read**: a worker thread asks [`http::auth`] who it is (a table, or a remembered verdict), finds the route in
 //!   [`redfish::SITEMAP`], the node in the fleet's published table, and answers from its current
 //!   [`NodeView`](node::view::NodeView). No mailbox, no lock across an await, no disk, no device.
-//! - **A command**: into the node's bounded mailbox; [`Machine::step`](node::machine::Machine::step) accepts, coalesces,
+//! - **A command**: into the node's bounded mailbox; [`Fsm::step`](node::fsm::Fsm::step) accepts, coalesces,
 //!   supersedes or refuses; the intent is made durable; *then* the client is answered; then the device is told, and read back
 //!   until it shows what was asked. A cycle records each stage before it takes it, so that a crash between two of them is a
 //!   known state that the next start finishes.
@@ -53,7 +53,7 @@
 //!   refuses new commands while it is away. A change that nobody here asked for is told as coming from outside.
 //! - **A crash**: every node starts as "last known", is served at once, and an unfinished intent is checked against the
 //!   device before anything is done. A panic in one actor closes its mailbox for good; its drop guard tells the
-//!   [`Keeper`](node::supervisor::Keeper), which builds it anew from the journal.
+//!   [`Supervisor`](node::supervisor::Keeper), which builds it anew from the journal.
 //!
 //! # Decisions, and their price
 //!

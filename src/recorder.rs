@@ -66,9 +66,9 @@ impl Exchange {
 
 /// The last exchanges with one device, the newest last.
 #[derive(Debug, Default)]
-pub struct Tape(Mutex<VecDeque<Exchange>>);
+pub struct ExchangeLog(Mutex<VecDeque<Exchange>>);
 
-impl Tape {
+impl ExchangeLog {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Exchange>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,22 +125,22 @@ fn clipped(text: &str, bytes_max: usize) -> Box<str> {
 
 /// The tapes of all devices.
 #[derive(Debug, Default)]
-pub struct FlightRecorder(Mutex<HashMap<String, Arc<Tape>>>);
+pub struct FlightRecorder(Mutex<HashMap<String, Arc<ExchangeLog>>>);
 
 impl FlightRecorder {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Tape>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<ExchangeLog>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tape of a node's device. It outlives the device: one that is built anew goes on with it.
-    pub fn tape(&self, node: &str) -> Arc<Tape> {
+    pub fn exchange_log(&self, node: &str) -> Arc<ExchangeLog> {
         self.lock().entry(node.to_owned()).or_default().clone()
     }
 
     /// What was recorded of a node.
     pub fn exchanges(&self, node: &str) -> Vec<Exchange> {
-        let tape = self.lock().get(node).cloned();
-        tape.map(|tape| tape.exchanges()).unwrap_or_default()
+        let exchange_log = self.lock().get(node).cloned();
+        exchange_log.map(|exchange_log| exchange_log.exchanges()).unwrap_or_default()
     }
 
     /// Throws away the tapes of nodes that are no more.
@@ -159,26 +159,26 @@ mod tests {
         Exchange { at, op, step: "s", attempt, took, outcome, status: Some(200), sent, answered, remark }
     }
 
-    fn bytes(tape: &Tape) -> usize {
+    fn bytes(exchange_log: &ExchangeLog) -> usize {
         let texts = |e: &Exchange| [&e.sent, &e.answered, &e.remark].map(|t| t.as_ref().map_or(0, |t| t.len()));
-        let exchanges = tape.exchanges();
+        let exchanges = exchange_log.exchanges();
         exchanges.iter().map(|e| texts(e).iter().sum::<usize>() + size_of::<Exchange>()).sum()
     }
 
     #[test]
     fn polls_do_not_push_out_what_went_wrong() {
-        let tape = Tape::default();
-        tape.record(exchange("read", "timeout", 7));
-        tape.record(exchange("set", "ok", 8));
+        let exchange_log = ExchangeLog::default();
+        exchange_log.record(exchange("read", "timeout", 7));
+        exchange_log.record(exchange("set", "ok", 8));
         for number in 0..100 {
-            tape.record(exchange("read", "ok", number));
+            exchange_log.record(exchange("read", "ok", number));
         }
-        let attempts: Vec<u32> = tape.exchanges().iter().map(|exchange| exchange.attempt).collect();
+        let attempts: Vec<u32> = exchange_log.exchanges().iter().map(|exchange| exchange.attempt).collect();
         assert_eq!(attempts, [7, 8, 96, 97, 98, 99]);
         for number in 200..300 {
-            tape.record(exchange("login", "refused", number));
+            exchange_log.record(exchange("login", "refused", number));
         }
-        let attempts: Vec<u32> = tape.exchanges().iter().map(|exchange| exchange.attempt).collect();
+        let attempts: Vec<u32> = exchange_log.exchanges().iter().map(|exchange| exchange.attempt).collect();
         assert_eq!((attempts.len(), attempts[0]), (EXCHANGES_MAX, 300 - 16));
     }
 
@@ -186,21 +186,21 @@ mod tests {
     fn a_tape_is_small_whatever_a_device_says() {
         let long = || Some("ü".repeat(100_000));
         let fill = |op, outcome| {
-            let tape = Tape::default();
+            let exchange_log = ExchangeLog::default();
             for number in 0..100 {
-                tape.record(exchange(op, outcome, number));
-                tape.tell(long(), long());
+                exchange_log.record(exchange(op, outcome, number));
+                exchange_log.tell(long(), long());
                 if outcome != "ok" {
-                    tape.remark(&long().unwrap());
+                    exchange_log.remark(&long().unwrap());
                 }
             }
-            bytes(&tape)
+            bytes(&exchange_log)
         };
         assert!(fill("set", "timeout") <= 19 * 1024, "{}", fill("set", "timeout"));
-        let slots = |tape: &Tape| tape.lock().capacity();
-        let tape = Tape::default();
-        (0..100).for_each(|number| tape.record(exchange("login", "ok", number)));
-        assert!(slots(&tape) <= EXCHANGES_MAX, "{}", slots(&tape));
+        let slots = |exchange_log: &ExchangeLog| exchange_log.lock().capacity();
+        let exchange_log = ExchangeLog::default();
+        (0..100).for_each(|number| exchange_log.record(exchange("login", "ok", number)));
+        assert!(slots(&exchange_log) <= EXCHANGES_MAX, "{}", slots(&exchange_log));
         assert!(fill("read", "ok") <= 5 * 1024, "{}", fill("read", "ok"));
         assert_eq!(&*clipped("abc", 3), "abc");
         assert_eq!(&*clipped(&"ü".repeat(20), 20), "üüü... (40 bytes)");
@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn tapes_go_with_their_nodes() {
         let recorder = FlightRecorder::default();
-        recorder.tape("a").record(exchange("read", "ok", 1));
-        recorder.tape("a").record(exchange("read", "ok", 2));
+        recorder.exchange_log("a").record(exchange("read", "ok", 1));
+        recorder.exchange_log("a").record(exchange("read", "ok", 2));
         assert_eq!((recorder.exchanges("a").len(), recorder.exchanges("b").len()), (2, 0));
         recorder.keep(|node| node == "b");
         assert_eq!(recorder.exchanges("a").len(), 0);

@@ -9,7 +9,7 @@ mod plain;
 mod process;
 
 pub use metrics::Metrics;
-pub use nodes::{DeviceMeters, NodeMeters};
+pub use nodes::{DeviceMetrics, NodeMeters};
 
 use std::fmt;
 use std::io::IsTerminal;

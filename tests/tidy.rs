@@ -82,7 +82,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     // securePassthrough only, on both sides of the wire; a key is made of the library's own source of randomness.
     ("rsa", &["src/driver/tapo/passthrough", "src/sim/tapo/"]),
     // Threads of the store's own, which wait for a lock or a slow disk and hold up no actor.
-    ("std::thread::sleep", &["src/clock.rs", "src/store/disk.rs", "src/store/place.rs", "src/store/tree.rs"]),
+    ("std::thread::sleep", &["src/clock.rs", "src/store/disk.rs", "src/store/state_dir.rs", "src/store/tree.rs"]),
 ];
 
 /// What the core must not know of.
@@ -121,7 +121,7 @@ fn files(dir: &str) -> Vec<(String, String)> {
     read
 }
 
-/// `src/node/machine/mod.rs` is of the room `node`.
+/// `src/node/fsm/mod.rs` is of the room `node`.
 fn room(file: &str) -> &str {
     let inner = file.strip_prefix("src/").unwrap_or(file);
     inner.split('/').next().unwrap_or(inner).trim_end_matches(".rs")
@@ -281,7 +281,7 @@ fn every_mutation_of_the_simulation_still_applies() {
 #[test]
 fn the_checks_can_fail() {
     let planted = [
-        ("src/node/machine/orders.rs", "use super::super::super::store::Store;"),
+        ("src/node/fsm/orders.rs", "use super::super::super::store::Store;"),
         ("src/redfish/systems.rs", "use crate::{\n    clock,\n    driver::{\n        amt,\n    },\n};"),
         ("src/node/actor.rs", "fn f() { tokio::net::TcpStream::connect(()); }"),
         ("src/node/actor.rs", "use tokio::{fs, time};"),
@@ -302,7 +302,7 @@ fn the_checks_can_fail() {
         assert!(!misplaced(file, text).is_empty(), "{file}: nothing is said of {text}");
     }
     let fine = [
-        ("src/node/machine/orders.rs", "use super::super::device::Order;\nuse crate::clock::Now;"),
+        ("src/node/fsm/orders.rs", "use super::super::device::Order;\nuse crate::clock::Now;"),
         ("src/store/tree.rs", "use sled as db;\nfn f() { db::open(p); }"),
         ("src/driver/tapo/plug.rs", "fn f() { self.rand.sim(); x.store(1); let sim = 3; }"),
         ("src/http/ops.rs", "// crate::driver\n/// crate::store\nfn f() -> impl Sized + use<'a> { \"crate::sim\" }"),
@@ -310,6 +310,6 @@ fn the_checks_can_fail() {
     for (file, text) in fine {
         assert_eq!(misplaced(file, text), Vec::<String>::new());
     }
-    assert_eq!(room("src/node/machine/mod.rs"), "node");
+    assert_eq!(room("src/node/fsm/mod.rs"), "node");
     assert_eq!(room("src/daemon.rs"), "daemon");
 }

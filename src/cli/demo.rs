@@ -12,13 +12,13 @@ use super::{Demo, Sim};
 use crate::account::Role;
 use crate::clock::{Clock, secret_bytes};
 use crate::config::{AccountPassword, AccountSeed, ServerConfig, TlsConfig};
-use crate::daemon::serve::{told_to_stop, until_told_to_stop};
+use crate::daemon::serve::{shutdown_signal, until_told_to_stop};
 use crate::daemon::{NodePlan, Plan, Running};
 use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
 use crate::driver::tapo::{TapoConfig, TapoProtocol};
-use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Rules};
+use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Timings};
 use crate::sim::{Account, Machine, MachineConfig, Model, Plug, Profile, Rack, RackConfig, SimOptions, Variant};
 
 /// The login of the demonstration; the rack behind it is made of air.
@@ -37,7 +37,7 @@ const KINDS: [(Model, Variant); 4] = [
 ];
 
 /// What the first plugs and their boards do is to be seen soon.
-const RULES: Rules = Rules {
+const TIMINGS: Timings = Timings {
     poll_interval: Duration::from_secs(5),
     off_dwell: Duration::from_secs(5),
     command_deadline: Duration::from_secs(60),
@@ -148,7 +148,7 @@ pub async fn sim(options: &Sim) -> Result<()> {
             machine_table(&rack)
         ));
     }
-    told_to_stop().await?;
+    shutdown_signal().await?;
     rack.stop().await;
     Ok(())
 }
@@ -216,7 +216,7 @@ fn node(index: usize, inventory: Inventory, driver: DriverConfig) -> Result<Node
     let spec = NodeSpec {
         id,
         inventory,
-        rules: RULES,
+        timings: TIMINGS,
         device: label,
         kind: driver.kind(),
         boot_mode: None,

@@ -20,7 +20,7 @@ use crate::driver::amt::{self, PLAIN_PORT, TLS_PORT};
 use crate::driver::http::{Deadlines, Tls};
 use crate::driver::{DeviceContext, tapo};
 use crate::node::NodeId;
-use crate::node::pace::{Pace, RequestGate};
+use crate::node::rate_limit::{RateLimit, RequestGate};
 use crate::node::trust::DeviceTrust;
 use crate::telemetry::Metrics;
 
@@ -200,10 +200,10 @@ async fn machine(clock: &Clock, address: Ipv4Addr, metrics: &Arc<Metrics>) -> Op
     }
     // It has no node yet; the name is for the logs.
     let node: NodeId = "discover".parse().ok()?;
-    let gate = RequestGate::new(clock.clone(), Pace::AMT);
-    let (meters, tape) = (metrics.device(node.as_str()), Arc::default());
+    let gate = RequestGate::new(clock.clone(), RateLimit::AMT);
+    let (meters, exchange_log) = (metrics.device(node.as_str()), Arc::default());
     let trust = Arc::new(DeviceTrust::volatile(node.clone(), clock.clone()));
-    let context = DeviceContext { node, clock: clock.clone(), gate, meters, tape, trust };
+    let context = DeviceContext { node, clock: clock.clone(), gate, meters, exchange_log, trust };
     let host = address.to_string();
     let ask = async |trust| amt::probe::probe(&host, None, trust, context.clone(), PROBE).await;
     let over_tls = if tls { Some(ask(Tls::Insecure).await) } else { None };

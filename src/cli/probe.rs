@@ -13,7 +13,7 @@ use crate::daemon::NodePlan;
 use crate::driver::Drivers;
 use crate::driver::tapo::TapoProtocol;
 use crate::node::device::Observation;
-use crate::node::draw::thousandth;
+use crate::node::power_history::thousandth;
 use crate::node::trust::VolatileBook;
 use crate::store::trust_on_record;
 use crate::telemetry::Metrics;

@@ -65,7 +65,7 @@ impl fmt::Display for Place {
 
 /// What the nodes that were read so far have taken for themselves.
 #[derive(Default)]
-pub(super) struct Taken {
+pub(super) struct Uniqueness {
     ids: HashMap<NodeId, Place>,
     uuids: HashMap<Uuid, Place>,
     nics: HashMap<MacAddress, Place>,
@@ -75,7 +75,7 @@ pub(super) struct Taken {
     outlets_by_mac: HashMap<(MacAddress, Option<u8>), Place>,
 }
 
-impl Taken {
+impl Uniqueness {
     /// Takes the name of a node.
     pub fn id(&mut self, id: &NodeId, by: Place) -> Result<(), String> {
         take(&mut self.ids, id.clone(), by).map_err(|first| format!("{id} is already the id of {first}"))

@@ -1,5 +1,5 @@
 //! Reading a tree without stopping at the first mistake: every problem is written down with its place, and whoever reads
-//! on gets [`Reported`] in the place of the value. Which keys there are is not known here.
+//! on gets [`ErrorReported`] in the place of the value. Which keys there are is not known here.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::Problem;
-use super::nearest::nearest;
-use super::surroundings::Surroundings;
+use super::environment::Environment;
+use super::suggest::suggest;
 use super::tree::{Spot, Tree, Value};
 
 /// Most problems that are told of one file. Nobody reads more of them, and a wrong line in a generator repeats itself.
@@ -16,15 +16,15 @@ pub const PROBLEMS_MAX: usize = 1000;
 
 /// There is no value, and the reason is already among the problems.
 #[derive(Debug)]
-pub(super) struct Reported;
+pub(super) struct ErrorReported;
 
 /// A value, or a problem that has been written down.
-pub(super) type Read<T> = Result<T, Reported>;
+pub(super) type Read<T> = Result<T, ErrorReported>;
 
 /// The reading of one file: where it is, and what was found to be wrong.
-pub(super) struct Reading<'s> {
+pub(super) struct Diagnostics<'s> {
     /// Environment and files.
-    pub around: &'s dyn Surroundings,
+    pub around: &'s dyn Environment,
     /// The folder of the file: paths are relative to it.
     pub folder: &'s Path,
     problems: RefCell<Vec<Problem>>,
@@ -32,10 +32,10 @@ pub(super) struct Reading<'s> {
     inline_secret: RefCell<Option<Problem>>,
 }
 
-impl<'s> Reading<'s> {
+impl<'s> Diagnostics<'s> {
     /// Nothing is wrong yet.
-    pub fn new(around: &'s dyn Surroundings, folder: &'s Path) -> Reading<'s> {
-        Reading {
+    pub fn new(around: &'s dyn Environment, folder: &'s Path) -> Diagnostics<'s> {
+        Diagnostics {
             around,
             folder,
             problems: RefCell::default(),
@@ -45,14 +45,14 @@ impl<'s> Reading<'s> {
     }
 
     /// Writes down a problem.
-    pub fn problem(&self, spot: &Spot<'_>, text: impl Display) -> Reported {
+    pub fn problem(&self, spot: &Spot<'_>, text: impl Display) -> ErrorReported {
         let mut problems = self.problems.borrow_mut();
         if problems.len() < PROBLEMS_MAX {
             problems.push(Problem { path: spot.to_string(), line: spot.line, text: text.to_string() });
         } else {
             self.untold.set(self.untold.get() + 1);
         }
-        Reported
+        ErrorReported
     }
 
     /// Remembers that a secret stands in the file itself.
@@ -86,28 +86,28 @@ impl<'s> Reading<'s> {
 
 /// A place in the tree that is being read.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub(super) struct Cursor<'a> {
     /// The whole reading.
-    pub reading: &'a Reading<'a>,
+    pub reading: &'a Diagnostics<'a>,
     /// Where this is.
     pub spot: Spot<'a>,
     /// What is here.
     pub tree: &'a Tree,
 }
 
-impl<'a> At<'a> {
+impl<'a> Cursor<'a> {
     /// The beginning of a file.
-    pub fn root(reading: &'a Reading<'a>, tree: &'a Tree) -> At<'a> {
-        At { reading, spot: Spot::root(), tree }
+    pub fn root(reading: &'a Diagnostics<'a>, tree: &'a Tree) -> Cursor<'a> {
+        Cursor { reading, spot: Spot::root(), tree }
     }
 
     /// Writes down a problem with what is here.
-    pub fn problem(&self, text: impl Display) -> Reported {
+    pub fn problem(&self, text: impl Display) -> ErrorReported {
         self.reading.problem(&self.spot, text)
     }
 
     /// Writes down that something else is wanted here. What is here is not shown: it may be a password.
-    pub fn wants(&self, what: &str) -> Reported {
+    pub fn wants(&self, what: &str) -> ErrorReported {
         match self.tree.value {
             Value::Null => self.problem(format_args!("has no value; it must be {what}")),
             Value::Tagged => self.problem("has a tag (!...), which means nothing here; leave the tag out"),
@@ -119,7 +119,7 @@ impl<'a> At<'a> {
     pub fn text(&self) -> Read<&'a str> {
         match &self.tree.value {
             Value::Text(text) => Ok(text),
-            Value::Whole(_) | Value::Real(_) | Value::Flag(_) => {
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
                 Err(self.problem(format_args!("must be text, not {}: put it in quotes", self.tree.value.kind())))
             }
             _ => Err(self.wants("text")),
@@ -138,7 +138,7 @@ impl<'a> At<'a> {
             return Ok(*value);
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        Err(match nearest(text, &known) {
+        Err(match suggest(text, &known) {
             Some(meant) => self.problem(format_args!("{text:?} is not known here, did you mean {meant:?}?")),
             None => self.problem(format_args!("{text:?} is not known here; it must be {}", listed(&known))),
         })
@@ -147,7 +147,7 @@ impl<'a> At<'a> {
     /// `true` or `false`.
     pub fn flag(&self) -> Read<bool> {
         match self.tree.value {
-            Value::Flag(flag) => Ok(flag),
+            Value::Bool(flag) => Ok(flag),
             _ => Err(self.wants("true or false")),
         }
     }
@@ -156,9 +156,9 @@ impl<'a> At<'a> {
     pub fn whole<T: TryFrom<i64>>(&self, range: RangeInclusive<i64>) -> Read<T> {
         let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
         match self.tree.value {
-            Value::Whole(number) if range.contains(&number) => T::try_from(number).map_err(|_| self.wants(&wanted())),
-            Value::Whole(number) => Err(self.problem(format_args!("must be {}, not {number}", wanted()))),
-            Value::Real(_) => Err(self.problem(format_args!("must be {}", wanted()))),
+            Value::Int(number) if range.contains(&number) => T::try_from(number).map_err(|_| self.wants(&wanted())),
+            Value::Int(number) => Err(self.problem(format_args!("must be {}, not {number}", wanted()))),
+            Value::Float(_) => Err(self.problem(format_args!("must be {}", wanted()))),
             _ => Err(self.wants(&wanted())),
         }
     }
@@ -166,8 +166,8 @@ impl<'a> At<'a> {
     /// A number above zero.
     pub fn amount(&self, most: f64) -> Read<f64> {
         let number = match self.tree.value {
-            Value::Whole(number) => number as f64,
-            Value::Real(number) => number,
+            Value::Int(number) => number as f64,
+            Value::Float(number) => number,
             _ => return Err(self.wants("a number")),
         };
         if number > 0.0 && number <= most {
@@ -178,14 +178,14 @@ impl<'a> At<'a> {
     }
 
     /// Every item of a list, read by `read`. `Err` when one of them is wrong.
-    pub fn list<T>(&self, most: usize, mut read: impl FnMut(&At<'_>) -> Read<T>) -> Read<Vec<T>> {
+    pub fn list<T>(&self, most: usize, mut read: impl FnMut(&Cursor<'_>) -> Read<T>) -> Read<Vec<T>> {
         let Value::List(items) = &self.tree.value else { return Err(self.wants("a list")) };
         if items.len() > most {
             return Err(self.problem(format_args!("has {} items, at most {most} are possible", items.len())));
         }
         let at = |(index, tree): (usize, &'a Tree)| {
             let spot = self.spot.item(index, tree.line);
-            read(&At { reading: self.reading, spot, tree })
+            read(&Cursor { reading: self.reading, spot, tree })
         };
         // All are read before the first wrong one ends it.
         let all: Vec<Read<T>> = items.iter().enumerate().map(at).collect();
@@ -225,7 +225,7 @@ impl<'a> At<'a> {
             self.reading.problem(spot, "keys are not merged here; write them out, or put them under defaults");
             return None;
         }
-        let meant = nearest(key, known);
+        let meant = suggest(key, known);
         match meant {
             Some(meant) => self.reading.problem(spot, format_args!("unknown key, did you mean {meant:?}?")),
             None => self.reading.problem(spot, format_args!("unknown key; known here: {}", known.join(", "))),
@@ -237,7 +237,7 @@ impl<'a> At<'a> {
 /// A group of keys that is being read.
 pub(super) struct Keys<'a> {
     /// Where the group is.
-    pub at: At<'a>,
+    pub at: Cursor<'a>,
     entries: &'a [(String, Tree)],
     /// Keys that were meant by unknown ones: nobody has to be told that they are missing.
     meant: Vec<&'static str>,
@@ -256,24 +256,24 @@ impl Keys<'_> {
     }
 
     /// Writes down a problem with a key, whether it is there or not.
-    pub fn problem(&self, key: &str, text: impl Display) -> Reported {
+    pub fn problem(&self, key: &str, text: impl Display) -> ErrorReported {
         self.at.reading.problem(&self.at.spot.key(key, self.line(key)), text)
     }
 
     /// What `read` makes of the value under a key, if it is there.
-    pub fn optional<T>(&self, key: &str, read: impl FnOnce(&At<'_>) -> Read<T>) -> Read<Option<T>> {
+    pub fn optional<T>(&self, key: &str, read: impl FnOnce(&Cursor<'_>) -> Read<T>) -> Read<Option<T>> {
         match self.entries.iter().find(|(other, _)| other == key) {
             Some((key, tree)) => {
                 let spot = self.at.spot.key(key, tree.line);
-                read(&At { reading: self.at.reading, spot, tree }).map(Some)
+                read(&Cursor { reading: self.at.reading, spot, tree }).map(Some)
             }
-            None if self.meant.contains(&key) => Err(Reported),
+            None if self.meant.contains(&key) => Err(ErrorReported),
             None => Ok(None),
         }
     }
 
     /// The same for a key that must be there; `what` says what belongs there.
-    pub fn required<T>(&self, key: &str, what: &str, read: impl FnOnce(&At<'_>) -> Read<T>) -> Read<T> {
+    pub fn required<T>(&self, key: &str, what: &str, read: impl FnOnce(&Cursor<'_>) -> Read<T>) -> Read<T> {
         self.optional(key, read)?.ok_or_else(|| self.problem(key, format_args!("is missing; it must be {what}")))
     }
 }

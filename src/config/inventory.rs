@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::check::{DRIVES_MAX, PROCESSORS_MAX};
-use super::cursor::{At, Keys, Read};
+use super::cursor::{Cursor, Keys, Read};
 use super::values;
 use crate::node::{Architecture, Drive, Inventory, Processor};
 
@@ -47,7 +47,7 @@ const PROTOCOLS: &[(&str, &str)] =
     &[("NVMe", "NVMe"), ("SATA", "SATA"), ("SAS", "SAS"), ("USB", "USB"), ("eMMC", "eMMC")];
 
 /// Reads an inventory; `take` says whether a UUID is free.
-pub(super) fn inventory(at: &At<'_>, take: &mut dyn FnMut(Uuid) -> Result<(), String>) -> Read<Inventory> {
+pub(super) fn inventory(at: &Cursor<'_>, take: &mut dyn FnMut(Uuid) -> Result<(), String>) -> Read<Inventory> {
     let keys = at.keys(INVENTORY)?;
     let manufacturer = label(&keys, "manufacturer");
     let model = label(&keys, "model");
@@ -79,7 +79,7 @@ fn label(keys: &Keys<'_>, key: &str) -> Read<Option<String>> {
     keys.optional(key, |at| at.parse(values::label))
 }
 
-fn processors(at: &At<'_>) -> Read<Vec<Processor>> {
+fn processors(at: &Cursor<'_>) -> Read<Vec<Processor>> {
     let groups = at.list(PROCESSORS_MAX, processor)?;
     let total: usize = groups.iter().map(|(_, count)| count).sum();
     if total > PROCESSORS_MAX {
@@ -89,7 +89,7 @@ fn processors(at: &At<'_>) -> Read<Vec<Processor>> {
 }
 
 /// A kind of processor, and how many of it there are.
-fn processor(at: &At<'_>) -> Read<(Processor, usize)> {
+fn processor(at: &Cursor<'_>) -> Read<(Processor, usize)> {
     let keys = at.keys(PROCESSOR)?;
     let model = label(&keys, "model");
     let manufacturer = label(&keys, "manufacturer");
@@ -110,7 +110,7 @@ fn processor(at: &At<'_>) -> Read<(Processor, usize)> {
     Ok((processor, count?.unwrap_or(1)))
 }
 
-fn drive(at: &At<'_>) -> Read<Drive> {
+fn drive(at: &Cursor<'_>) -> Read<Drive> {
     let keys = at.keys(DRIVE)?;
     let name = keys.required("name", "the name of the drive, such as nvme0n1", |at| at.parse(values::label));
     let capacity_gb = keys.optional("capacity_gb", |at| at.amount(CAPACITY_GB_MAX));

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::cursor::Reading;
-use super::surroundings::{Host, Surroundings};
+use super::cursor::Diagnostics;
+use super::environment::{Environment, Host};
 use super::tree::{Tree, Value};
 use super::{Config, ConfigProblems, Loaded, Problem, depth, service};
 use crate::files;
@@ -48,12 +48,12 @@ pub(super) fn in_time<T: Send + 'static>(
 }
 
 /// The same in other surroundings.
-pub fn load_in(path: &Path, around: &dyn Surroundings) -> Result<Loaded, ConfigProblems> {
+pub fn load_in(path: &Path, around: &dyn Environment) -> Result<Loaded, ConfigProblems> {
     let fail = |problems| ConfigProblems { file: path.into(), problems };
     let text = read(path, around).map_err(|problem| fail(vec![problem]))?;
     let tree = tree(&text, VALUES_MAX).map_err(|problem| fail(vec![problem]))?;
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let reading = Reading::new(around, whole.parent().unwrap_or(Path::new("/")));
+    let reading = Diagnostics::new(around, whole.parent().unwrap_or(Path::new("/")));
     let config = service::config(&reading, &tree);
     let inline_secret = reading.inline_secret().filter(|_| around.everybody_reads(path));
     match (config, reading.into_problems()) {
@@ -71,7 +71,7 @@ fn no_node(config: &Config) -> Option<Problem> {
     config.nodes.is_empty().then(|| Problem { path: "nodes".into(), line: None, text: text.into() })
 }
 
-fn read(path: &Path, around: &dyn Surroundings) -> Result<String, Problem> {
+fn read(path: &Path, around: &dyn Environment) -> Result<String, Problem> {
     let whole_file = |text: String| Problem { path: String::new(), line: None, text };
     let bytes =
         around.read(path, FILE_BYTES_MAX).map_err(|error| whole_file(format!("the file cannot be read: {error}")))?;
@@ -108,9 +108,9 @@ fn odd_line_end(text: &str) -> Option<Problem> {
 pub(super) fn tree(text: &str, values_max: usize) -> Result<Tree, Problem> {
     let left = Cell::new(values_max);
     let mut grown = Grown::Nothing;
-    let seed = Grow { grown: &mut grown, left: &left, refuse: false };
+    let seed = TreeBuilder { grown: &mut grown, left: &left, refuse: false };
     match (seed.deserialize(serde_yaml::Deserializer::from_str(text)), grown) {
-        (Ok(()), Grown::Taken(tree)) => Ok(tree),
+        (Ok(()), Grown::Uniqueness(tree)) => Ok(tree),
         (Ok(()), _) => Ok(Tree { line: None, value: Value::Null }),
         (Err(error), _) => Err(not_yaml(&error, text)),
     }
@@ -144,13 +144,13 @@ fn not_yaml(error: &serde_yaml::Error, text: &str) -> Problem {
 enum Grown {
     Nothing,
     /// It was taken.
-    Taken(Tree),
+    Uniqueness(Tree),
     /// It was taken and refused, for the sake of the line in the refusal.
     Refused(Tree),
 }
 
 /// Grows one value of the tree.
-struct Grow<'g> {
+struct TreeBuilder<'g> {
     grown: &'g mut Grown,
     /// How many more values there may be.
     left: &'g Cell<usize>,
@@ -158,7 +158,7 @@ struct Grow<'g> {
     refuse: bool,
 }
 
-impl Grow<'_> {
+impl TreeBuilder<'_> {
     fn count<E: de::Error>(&self) -> Result<(), E> {
         self.left.set(self.left.get().checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?);
         Ok(())
@@ -171,7 +171,7 @@ impl Grow<'_> {
             *self.grown = Grown::Refused(tree);
             return Err(E::custom(""));
         }
-        *self.grown = Grown::Taken(tree);
+        *self.grown = Grown::Uniqueness(tree);
         Ok(())
     }
 
@@ -179,11 +179,11 @@ impl Grow<'_> {
     fn part<E: de::Error>(
         &self,
         refuse: bool,
-        next: impl FnOnce(Grow<'_>) -> Result<Option<()>, E>,
+        next: impl FnOnce(TreeBuilder<'_>) -> Result<Option<()>, E>,
     ) -> Result<Option<Tree>, E> {
         let mut grown = Grown::Nothing;
-        match (next(Grow { grown: &mut grown, left: self.left, refuse }), grown) {
-            (Ok(Some(())), Grown::Taken(tree)) => Ok(Some(tree)),
+        match (next(TreeBuilder { grown: &mut grown, left: self.left, refuse }), grown) {
+            (Ok(Some(())), Grown::Uniqueness(tree)) => Ok(Some(tree)),
             (Ok(_), _) => Ok(None),
             (Err(error), Grown::Refused(tree)) => Ok(Some(Tree { line: line_in(&error), ..tree })),
             (Err(error), _) => Err(error),
@@ -198,14 +198,14 @@ fn line_in(error: &impl fmt::Debug) -> Option<usize> {
     from_line.split_once(',')?.0.parse().ok()
 }
 
-impl<'de> DeserializeSeed<'de> for Grow<'_> {
+impl<'de> DeserializeSeed<'de> for TreeBuilder<'_> {
     type Value = ();
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Grow<'_> {
+impl<'de> Visitor<'de> for TreeBuilder<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,27 +221,27 @@ impl<'de> Visitor<'de> for Grow<'_> {
     }
 
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<(), E> {
-        self.scalar(Value::Flag(flag))
+        self.scalar(Value::Bool(flag))
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<(), E> {
-        self.scalar(Value::Whole(number))
+        self.scalar(Value::Int(number))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<(), E> {
-        self.scalar(i64::try_from(number).map_or(Value::Real(f64::INFINITY), Value::Whole))
+        self.scalar(i64::try_from(number).map_or(Value::Float(f64::INFINITY), Value::Int))
     }
 
     fn visit_i128<E: de::Error>(self, _: i128) -> Result<(), E> {
-        self.scalar(Value::Real(f64::NEG_INFINITY))
+        self.scalar(Value::Float(f64::NEG_INFINITY))
     }
 
     fn visit_u128<E: de::Error>(self, _: u128) -> Result<(), E> {
-        self.scalar(Value::Real(f64::INFINITY))
+        self.scalar(Value::Float(f64::INFINITY))
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<(), E> {
-        self.scalar(Value::Real(number))
+        self.scalar(Value::Float(number))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
@@ -255,7 +255,7 @@ impl<'de> Visitor<'de> for Grow<'_> {
             items.push(item);
         }
         let line = items.first().and_then(|first| first.line);
-        *self.grown = Grown::Taken(Tree { line, value: Value::List(items) });
+        *self.grown = Grown::Uniqueness(Tree { line, value: Value::List(items) });
         Ok(())
     }
 
@@ -268,15 +268,15 @@ impl<'de> Visitor<'de> for Grow<'_> {
             entries.push((written(key.value), Tree { line: key.line, value }));
         }
         let line = entries.first().and_then(|(_, first)| first.line);
-        *self.grown = Grown::Taken(Tree { line, value: Value::Map(entries) });
+        *self.grown = Grown::Uniqueness(Tree { line, value: Value::Map(entries) });
         Ok(())
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<(), A::Error> {
         let (_, variant) = tagged.variant::<IgnoredAny>()?;
-        let Grow { grown, left, refuse } = self;
-        let result = variant.newtype_variant_seed(Grow { grown: &mut *grown, left, refuse });
-        if let Grown::Taken(tree) | Grown::Refused(tree) = grown {
+        let TreeBuilder { grown, left, refuse } = self;
+        let result = variant.newtype_variant_seed(TreeBuilder { grown: &mut *grown, left, refuse });
+        if let Grown::Uniqueness(tree) | Grown::Refused(tree) = grown {
             tree.value = Value::Tagged;
         }
         result
@@ -287,9 +287,9 @@ impl<'de> Visitor<'de> for Grow<'_> {
 fn written(key: Value) -> String {
     match key {
         Value::Text(text) => text,
-        Value::Flag(flag) => flag.to_string(),
-        Value::Whole(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
         Value::Null => "null".into(),
         Value::List(_) | Value::Map(_) | Value::Tagged => "?".into(),
     }

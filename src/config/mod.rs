@@ -4,22 +4,22 @@
 //! load (file -> tree, lines) -> service, nodes, inventory (keys) -> values, secret (one value) -> check (several)
 //! ```
 //!
-//! `cursor` is how a tree is read on after a mistake; `shape` is the same file in the words of a JSON schema; `restart`
+//! `cursor` is how a tree is read on after a mistake; `schema` is the same file in the words of a JSON schema; `restart`
 //! says what a reload cannot change, `watch` when one is due. This room knows what a node is and what a role is. It knows no driver: the daemon turns
 //! [`DeviceConfig`] into one.
 
 mod check;
 mod cursor;
 mod depth;
+mod environment;
 mod inventory;
 mod load;
-mod nearest;
 mod nodes;
 mod restart;
+pub mod schema;
 mod secret;
 mod service;
-pub mod shape;
-mod surroundings;
+mod suggest;
 mod tree;
 mod values;
 pub mod watch;
@@ -35,12 +35,12 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+pub use self::environment::{Environment, Host};
 pub use self::load::{FILE_BYTES_MAX, load, load_in};
 pub use self::restart::needs_restart;
-pub use self::shape::schema;
-pub use self::surroundings::{Host, Surroundings};
+pub use self::schema::schema;
 use crate::account::{MetricsAccess, NodeScope, Role};
-use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Rules};
+use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Timings};
 
 /// Where the configuration is looked for when nobody says where it is.
 pub const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
@@ -138,7 +138,7 @@ pub struct NodeConfig {
     /// What the operator says of the machine, network interfaces included.
     pub inventory: Arc<Inventory>,
     /// Its times.
-    pub rules: Rules,
+    pub timings: Timings,
     /// The firmware interface with which it boots, when it is said.
     pub boot_mode: Option<BootMode>,
     /// What the network boot of a node behind a plug can lead to, when it is said.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Taken};
-use super::cursor::{At, Keys, Read, Reported};
+use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Uniqueness};
+use super::cursor::{Cursor, ErrorReported, Keys, Read};
 use super::tree::{Spot, Value};
 use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, secret, values};
-use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Rules};
+use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Timings};
 
 /// The keys of `defaults`.
 pub(super) const DEFAULTS: &[&str] =
@@ -56,7 +56,7 @@ const BOOT_TARGETS: &[(&str, BootTarget)] = &[
 
 /// What nodes fall back to.
 pub(super) struct Defaults {
-    rules: Rules,
+    timings: Timings,
     tapo: Login,
     amt: Login,
 }
@@ -68,14 +68,20 @@ struct Login {
     /// Its line.
     line: Option<usize>,
     /// The nodes that have no name of their own, where there is none here.
-    no_username: Lacking,
+    no_username: MissingDefault,
     /// The same for the password.
-    no_password: Lacking,
+    no_password: MissingDefault,
 }
 
 impl Login {
     fn new(username: Read<Option<String>>, password: Read<Option<SecretString>>, line: Option<usize>) -> Login {
-        Login { username, password, line, no_username: Lacking::default(), no_password: Lacking::default() }
+        Login {
+            username,
+            password,
+            line,
+            no_username: MissingDefault::default(),
+            no_password: MissingDefault::default(),
+        }
     }
 
     fn read(keys: &Keys<'_>, kind: &'static str) -> Login {
@@ -87,7 +93,7 @@ impl Login {
         let (username, password) = match login {
             Ok(Some(login)) => login,
             Ok(None) => (Ok(None), Ok(None)),
-            Err(Reported) => (Err(Reported), Err(Reported)),
+            Err(ErrorReported) => (Err(ErrorReported), Err(ErrorReported)),
         };
         Login::new(username, password, keys.line(kind))
     }
@@ -97,27 +103,27 @@ impl Defaults {
     /// What there is without the keys of the file. The logins are lacking, or they are wrong.
     fn without_keys(login: fn() -> Read<()>) -> Defaults {
         let none = || Login::new(login().map(|()| None), login().map(|()| None), None);
-        Defaults { rules: Rules::default(), tapo: none(), amt: none() }
+        Defaults { timings: Timings::default(), tapo: none(), amt: none() }
     }
 }
 
 /// Reads `defaults`. What is wrong in there is told once, and not again for every node.
-pub(super) fn defaults(at: &At<'_>) -> Read<Defaults> {
+pub(super) fn defaults(at: &Cursor<'_>) -> Read<Defaults> {
     let keys = at.keys(DEFAULTS)?;
     let (tapo, amt) = (Login::read(&keys, "tapo"), Login::read(&keys, "amt"));
-    let rules = rules(&keys, &Rules::default()).unwrap_or_default();
-    Ok(Defaults { rules, tapo, amt })
+    let timings = timings(&keys, &Timings::default()).unwrap_or_default();
+    Ok(Defaults { timings, tapo, amt })
 }
 
 /// The times of a group of keys; what is not there comes from `fallback`.
-fn rules(keys: &Keys<'_>, fallback: &Rules) -> Read<Rules> {
+fn timings(keys: &Keys<'_>, fallback: &Timings) -> Read<Timings> {
     let poll_interval = keys.optional("poll_interval", |at| time(at, &values::POLL_INTERVAL));
     let off_dwell = keys.optional("off_dwell", |at| time(at, &values::OFF_DWELL));
     let command_deadline = keys.optional("command_deadline", |at| time(at, &values::COMMAND_DEADLINE));
     let fence_age_max = keys.optional("fence_age_max", |at| time(at, &values::FENCE_AGE_MAX));
     let (poll_interval, fence_age_max) =
         (poll_interval?.unwrap_or(fallback.poll_interval), fence_age_max?.or(fallback.fence_age_max));
-    let least = Rules::fence_age_least(poll_interval);
+    let least = Timings::fence_age_least(poll_interval);
     if let Some(age) = fence_age_max.filter(|age| *age < least) {
         return Err(keys.at.problem(format_args!(
             "has a fence_age_max of {}, and with a poll_interval of {} the state is older than that between two polls; \
@@ -127,7 +133,7 @@ fn rules(keys: &Keys<'_>, fallback: &Rules) -> Read<Rules> {
             values::shown(least)
         )));
     }
-    Ok(Rules {
+    Ok(Timings {
         poll_interval,
         fence_age_max,
         off_dwell: off_dwell?.unwrap_or(fallback.off_dwell),
@@ -135,21 +141,21 @@ fn rules(keys: &Keys<'_>, fallback: &Rules) -> Read<Rules> {
     })
 }
 
-fn time(at: &At<'_>, range: &RangeInclusive<Duration>) -> Read<Duration> {
+fn time(at: &Cursor<'_>, range: &RangeInclusive<Duration>) -> Read<Duration> {
     match at.tree.value {
-        Value::Whole(number) => Err(at.problem(format_args!("has no unit; for seconds write {number}s"))),
+        Value::Int(number) => Err(at.problem(format_args!("has no unit; for seconds write {number}s"))),
         Value::Text(_) => at.parse(|text| values::time_within(text, range)),
         _ => Err(at.wants("a time, such as 15s or 2m")),
     }
 }
 
 /// Reads all nodes.
-pub(super) fn nodes(at: &At<'_>, defaults: Read<Option<Defaults>>) -> Read<Vec<NodeConfig>> {
+pub(super) fn nodes(at: &Cursor<'_>, defaults: Read<Option<Defaults>>) -> Read<Vec<NodeConfig>> {
     let defaults = match defaults {
         Ok(defaults) => defaults.unwrap_or_else(|| Defaults::without_keys(|| Ok(()))),
-        Err(Reported) => Defaults::without_keys(|| Err(Reported)),
+        Err(ErrorReported) => Defaults::without_keys(|| Err(ErrorReported)),
     };
-    let mut all = Nodes { defaults, taken: Taken::default() };
+    let mut all = Nodes { defaults, taken: Uniqueness::default() };
     let mut index = 0;
     let nodes = at.list(NODES_MAX, |at| {
         let place = Place { index, line: at.spot.line };
@@ -162,27 +168,27 @@ pub(super) fn nodes(at: &At<'_>, defaults: Read<Option<Defaults>>) -> Read<Vec<N
 
 /// Nodes that lack something that the defaults lack too.
 #[derive(Default)]
-struct Lacking {
+struct MissingDefault {
     first: Option<Place>,
     count: usize,
 }
 
-impl Lacking {
-    fn note(&mut self, place: Place) -> Reported {
+impl MissingDefault {
+    fn note(&mut self, place: Place) -> ErrorReported {
         self.first.get_or_insert(place);
         self.count += 1;
-        Reported
+        ErrorReported
     }
 }
 
 /// The nodes that were read so far.
 struct Nodes {
     defaults: Defaults,
-    taken: Taken,
+    taken: Uniqueness,
 }
 
 impl Nodes {
-    fn node(&mut self, at: &At<'_>, place: Place) -> Read<NodeConfig> {
+    fn node(&mut self, at: &Cursor<'_>, place: Place) -> Read<NodeConfig> {
         let keys = at.keys(NODE)?;
         let id = keys.required("id", "the name of the node, the last part of its URLs", |at| {
             let id = at.parse(values::node_id)?;
@@ -198,7 +204,7 @@ impl Nodes {
         });
         let inventory =
             keys.optional("inventory", |at| inventory::inventory(at, &mut |uuid| self.taken.uuid(uuid, place)));
-        let rules = rules(&keys, &self.defaults.rules);
+        let timings = timings(&keys, &self.defaults.timings);
         let boot_mode = keys.optional("boot_mode", |at| at.word(BOOT_MODES));
         let boot_targets = keys.optional("boot_targets", |at| {
             if keys.has("amt") {
@@ -209,7 +215,7 @@ impl Nodes {
         let device = self.device(&keys, place);
         let inventory = Inventory { nics: nics?.unwrap_or_default(), ..inventory?.unwrap_or_default() };
         let (inventory, boot_mode, boot_targets) = (Arc::new(inventory), boot_mode?, boot_targets?);
-        Ok(NodeConfig { id: id?, inventory, rules: rules?, boot_mode, boot_targets, device: device? })
+        Ok(NodeConfig { id: id?, inventory, timings: timings?, boot_mode, boot_targets, device: device? })
     }
 
     fn device(&mut self, keys: &Keys<'_>, place: Place) -> Read<DeviceConfig> {
@@ -222,7 +228,7 @@ impl Nodes {
         tapo?.or(amt?).ok_or_else(|| keys.at.problem(lacking))
     }
 
-    fn tapo(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {
+    fn tapo(&mut self, at: &Cursor<'_>, place: Place) -> Read<DeviceConfig> {
         let keys = at.keys(TAPO)?;
         let outlet = keys.optional("outlet", |at| at.whole(0..=i64::from(OUTLET_MAX)));
         let known_outlet = outlet.as_ref().ok().copied();
@@ -258,7 +264,7 @@ impl Nodes {
         Ok(DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password })
     }
 
-    fn amt(&mut self, at: &At<'_>, place: Place) -> Read<DeviceConfig> {
+    fn amt(&mut self, at: &Cursor<'_>, place: Place) -> Read<DeviceConfig> {
         let keys = at.keys(AMT)?;
         let tls = keys.optional("tls", amt_tls);
         let address = keys.required("address", "the machine's host or host:port", |at| {
@@ -272,7 +278,7 @@ impl Nodes {
         let username = match (username?, &login.username) {
             (Some(own), _) => Ok(own),
             (None, Ok(name)) => Ok(name.clone().unwrap_or_else(|| AMT_USER.into())),
-            (None, Err(Reported)) => Err(Reported),
+            (None, Err(ErrorReported)) => Err(ErrorReported),
         };
         let password = or_default(password, &login.password, || login.no_password.note(place));
         let (host, port) = address?;
@@ -280,7 +286,7 @@ impl Nodes {
     }
 
     /// Says once what many nodes may lack.
-    fn tell_of_logins(&self, at: &At<'_>) {
+    fn tell_of_logins(&self, at: &Cursor<'_>) {
         for (kind, login, whose) in
             [("tapo", &self.defaults.tapo, "the TP-Link account"), ("amt", &self.defaults.amt, "the AMT account")]
         {
@@ -288,7 +294,7 @@ impl Nodes {
         }
     }
 
-    fn tell_of_login(&self, at: &At<'_>, kind: &'static str, login: &Login, whose: &str) {
+    fn tell_of_login(&self, at: &Cursor<'_>, kind: &'static str, login: &Login, whose: &str) {
         let root = Spot::root();
         let defaults = root.key("defaults", login.line);
         let kind = defaults.key(kind, None);
@@ -308,17 +314,17 @@ impl Nodes {
 fn or_default<T: Clone>(
     own: Read<Option<T>>,
     default: &Read<Option<T>>,
-    lacking: impl FnOnce() -> Reported,
+    lacking: impl FnOnce() -> ErrorReported,
 ) -> Read<T> {
     match (own?, default) {
         (Some(own), _) => Ok(own),
         (None, Ok(Some(default))) => Ok(default.clone()),
         (None, Ok(None)) => Err(lacking()),
-        (None, Err(Reported)) => Err(Reported),
+        (None, Err(ErrorReported)) => Err(ErrorReported),
     }
 }
 
-fn amt_tls(at: &At<'_>) -> Read<AmtTls> {
+fn amt_tls(at: &Cursor<'_>) -> Read<AmtTls> {
     if let Value::Map(_) = at.tree.value {
         let keys = at.keys(AMT_PIN)?;
         return keys.required("pin", "sha256: and 64 hex digits", |at| at.parse(values::pin)).map(AmtTls::Pin);

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
-use super::cursor::{At, Read};
-use super::nearest::nearest;
+use super::cursor::{Cursor, Read};
+use super::suggest::suggest;
 use super::tree::Value;
 
 /// Longest secret. The service hashes no longer passwords, and plugs take far shorter ones.
@@ -20,7 +20,7 @@ pub(super) const SECRET: &[&str] = &["env", "file", "credential"];
 const FORMS: &str = "text, { env: NAME }, { file: PATH } or { credential: NAME }";
 
 /// Reads a secret, wherever it is.
-pub(super) fn secret(at: &At<'_>) -> Read<SecretString> {
+pub(super) fn secret(at: &Cursor<'_>) -> Read<SecretString> {
     let Some((source, name)) = source(at)? else {
         at.reading.note_inline_secret(&at.spot);
         return fit(at, Zeroizing::new(at.text()?.to_owned()), "the secret");
@@ -39,7 +39,7 @@ pub(super) fn secret(at: &At<'_>) -> Read<SecretString> {
 }
 
 /// Where the secret is, and its name there; `None` if it is right here.
-fn source(at: &At<'_>) -> Read<Option<(&'static str, String)>> {
+fn source(at: &Cursor<'_>) -> Read<Option<(&'static str, String)>> {
     let Value::Map(entries) = &at.tree.value else {
         return match at.tree.value {
             Value::List(_) | Value::Null | Value::Tagged => Err(at.wants(FORMS)),
@@ -51,11 +51,11 @@ fn source(at: &At<'_>) -> Read<Option<(&'static str, String)>> {
         return Err(at.problem(format_args!("must be {FORMS}: exactly one key")));
     };
     let Some(source) = SECRET.iter().find(|known| *known == key) else {
-        let hint = nearest(key, SECRET).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        let hint = suggest(key, SECRET).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         return Err(at.problem(format_args!("must be {FORMS}; this key is none of them{hint}")));
     };
     let spot = at.spot.key(source, tree.line);
-    let inner = At { reading: at.reading, spot, tree };
+    let inner = Cursor { reading: at.reading, spot, tree };
     let name = inner.text()?;
     if name.is_empty() {
         return Err(inner.problem("must not be empty"));
@@ -64,7 +64,7 @@ fn source(at: &At<'_>) -> Read<Option<(&'static str, String)>> {
 }
 
 /// The file of a credential (systemd.exec, `LoadCredential=`).
-fn credential(at: &At<'_>, name: &str) -> Read<PathBuf> {
+fn credential(at: &Cursor<'_>, name: &str) -> Read<PathBuf> {
     let folder = at.reading.around.var("CREDENTIALS_DIRECTORY").ok_or_else(|| {
         at.problem(format_args!(
             "there are no credentials ($CREDENTIALS_DIRECTORY is not set): systemd gives them to units with \
@@ -77,7 +77,7 @@ fn credential(at: &At<'_>, name: &str) -> Read<PathBuf> {
     Ok(Path::new(&folder).join(name))
 }
 
-fn from_file(at: &At<'_>, path: &Path) -> Read<SecretString> {
+fn from_file(at: &Cursor<'_>, path: &Path) -> Read<SecretString> {
     let whence = path.display().to_string();
     // Two bytes more for the end of the line.
     let bytes = at.reading.around.read(path, SECRET_BYTES_MAX + 2);
@@ -97,7 +97,7 @@ fn from_file(at: &At<'_>, path: &Path) -> Read<SecretString> {
 }
 
 /// A secret that can be one.
-fn fit(at: &At<'_>, secret: Zeroizing<String>, whence: &str) -> Read<SecretString> {
+fn fit(at: &Cursor<'_>, secret: Zeroizing<String>, whence: &str) -> Read<SecretString> {
     if secret.is_empty() {
         return Err(at.problem(format_args!("{whence} is empty")));
     }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use secrecy::zeroize::Zeroizing;
 
 use super::check::{self, ACCOUNT_NODES_MAX, HOST_NAMES_MAX, LISTEN_MAX, PROXIES_MAX};
-use super::cursor::{At, Keys, Read, Reading};
-use super::nearest::nearest;
+use super::cursor::{Cursor, Diagnostics, Keys, Read};
+use super::suggest::suggest;
 use super::tree::{Tree, Value};
 use super::{AccountPassword, AccountSeed, Config, ServerConfig, TlsConfig, nodes, secret, values};
 use crate::account::{ACCOUNTS_MAX, MetricsAccess, NodeScope, Role};
@@ -32,9 +32,9 @@ pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std:
 const PEM_BYTES_MAX: usize = 1 << 20;
 
 /// Reads the whole configuration.
-pub(super) fn config(reading: &Reading<'_>, tree: &Tree) -> Read<Config> {
+pub(super) fn config(reading: &Diagnostics<'_>, tree: &Tree) -> Read<Config> {
     let nothing = Tree { line: None, value: Value::Map(Vec::new()) };
-    let root = At::root(reading, if let Value::Null = tree.value { &nothing } else { tree });
+    let root = Cursor::root(reading, if let Value::Null = tree.value { &nothing } else { tree });
     let keys = root.keys(FILE)?;
     let server = keys.optional("server", server);
     let state_dir = keys.optional("state_dir", path);
@@ -50,14 +50,14 @@ pub(super) fn config(reading: &Reading<'_>, tree: &Tree) -> Read<Config> {
 }
 
 /// The directory that systemd made for the state (`StateDirectory=`), else one beside the file.
-fn state_dir_default(reading: &Reading<'_>) -> PathBuf {
+fn state_dir_default(reading: &Diagnostics<'_>) -> PathBuf {
     let given = reading.around.var("STATE_DIRECTORY").unwrap_or_default();
     let first = std::env::split_paths(&given).next().filter(|first| !first.as_os_str().is_empty());
     reading.folder.join(first.unwrap_or("state".into()))
 }
 
 /// A path; a relative one begins at the folder of the file.
-fn path(at: &At<'_>) -> Read<PathBuf> {
+fn path(at: &Cursor<'_>) -> Read<PathBuf> {
     let text = at.text()?;
     if text.is_empty() || text.contains('\0') {
         return Err(at.problem("must be a path"));
@@ -78,7 +78,7 @@ impl Default for ServerConfig {
     }
 }
 
-fn server(at: &At<'_>) -> Read<ServerConfig> {
+fn server(at: &Cursor<'_>) -> Read<ServerConfig> {
     let keys = at.keys(SERVER)?;
     let mut addresses = Vec::new();
     let listen = keys.optional("listen", |at| listen(at, &mut addresses));
@@ -116,7 +116,7 @@ fn server(at: &At<'_>) -> Read<ServerConfig> {
     })
 }
 
-fn listen(at: &At<'_>, addresses: &mut Vec<SocketAddr>) -> Read<()> {
+fn listen(at: &Cursor<'_>, addresses: &mut Vec<SocketAddr>) -> Read<()> {
     let count = at.list(LISTEN_MAX, |at| {
         let address = at.parse(values::listen)?;
         // Port 0 is a free port, another one each time.
@@ -133,7 +133,7 @@ fn listen(at: &At<'_>, addresses: &mut Vec<SocketAddr>) -> Read<()> {
 }
 
 /// A list of texts, each read by `parse`; none is there twice.
-fn list_of<T: PartialEq>(at: &At<'_>, most: usize, parse: fn(&str) -> Result<T, String>) -> Read<Vec<T>> {
+fn list_of<T: PartialEq>(at: &Cursor<'_>, most: usize, parse: fn(&str) -> Result<T, String>) -> Read<Vec<T>> {
     let mut read = Vec::new();
     at.list(most, |at| {
         let one = at.parse(parse)?;
@@ -147,7 +147,7 @@ fn list_of<T: PartialEq>(at: &At<'_>, most: usize, parse: fn(&str) -> Result<T, 
 }
 
 /// `self_signed: true`, or the names that the certificate has besides those of this machine. `None` for `false`.
-fn self_signed(at: &At<'_>) -> Read<Option<Vec<String>>> {
+fn self_signed(at: &Cursor<'_>) -> Read<Option<Vec<String>>> {
     if let Value::Map(_) = at.tree.value {
         let keys = at.keys(SELF_SIGNED)?;
         let names = keys.optional("names", |at| list_of(at, HOST_NAMES_MAX, values::server_name))?;
@@ -157,7 +157,7 @@ fn self_signed(at: &At<'_>) -> Read<Option<Vec<String>>> {
 }
 
 /// Names that a certificate is to have are names of this service, and go to `host_names`.
-fn tls(at: &At<'_>, host_names: &mut Vec<String>) -> Read<TlsConfig> {
+fn tls(at: &Cursor<'_>, host_names: &mut Vec<String>) -> Read<TlsConfig> {
     let keys = at.keys(TLS)?;
     let self_signed = keys.optional("self_signed", self_signed).map(Option::flatten);
     let certificate = keys.optional("certificate", |at| pem(at, "CERTIFICATE-----", "certificate"));
@@ -180,7 +180,7 @@ fn tls(at: &At<'_>, host_names: &mut Vec<String>) -> Read<TlsConfig> {
 }
 
 /// The path of a PEM file that is there and holds what it should.
-fn pem(at: &At<'_>, label: &str, what: &str) -> Read<PathBuf> {
+fn pem(at: &Cursor<'_>, label: &str, what: &str) -> Read<PathBuf> {
     let path = path(at)?;
     let shown = path.display();
     let bytes = at.reading.around.read(&path, PEM_BYTES_MAX).map(Zeroizing::new);
@@ -200,7 +200,7 @@ fn node_ids(root: &Tree) -> Vec<&str> {
         .collect()
 }
 
-fn accounts(at: &At<'_>, node_ids: &[&str]) -> Read<Vec<AccountSeed>> {
+fn accounts(at: &Cursor<'_>, node_ids: &[&str]) -> Read<Vec<AccountSeed>> {
     let mut names: HashMap<String, usize> = HashMap::new();
     let mut index = 0;
     at.list(ACCOUNTS_MAX, |at| {
@@ -216,7 +216,11 @@ fn accounts(at: &At<'_>, node_ids: &[&str]) -> Read<Vec<AccountSeed>> {
     })
 }
 
-fn account(at: &At<'_>, node_ids: &[&str], username: impl FnOnce(&At<'_>) -> Read<String>) -> Read<AccountSeed> {
+fn account(
+    at: &Cursor<'_>,
+    node_ids: &[&str],
+    username: impl FnOnce(&Cursor<'_>) -> Read<String>,
+) -> Read<AccountSeed> {
     let keys = at.keys(ACCOUNT)?;
     let username = keys.required("username", "the name to log in with", username);
     let password = password(&keys);
@@ -229,13 +233,13 @@ fn account(at: &At<'_>, node_ids: &[&str], username: impl FnOnce(&At<'_>) -> Rea
 }
 
 /// The nodes that an account is limited to; each must be there.
-fn scope(at: &At<'_>, node_ids: &[&str]) -> Read<NodeScope> {
+fn scope(at: &Cursor<'_>, node_ids: &[&str]) -> Read<NodeScope> {
     let nodes = at.list(ACCOUNT_NODES_MAX, |at| {
         let id = at.parse(values::node_id)?.to_string();
         if node_ids.contains(&id.as_str()) {
             return Ok(id);
         }
-        Err(match nearest(&id, node_ids) {
+        Err(match suggest(&id, node_ids) {
             Some(meant) => at.problem(format_args!("there is no node {id} in nodes, did you mean {meant}?")),
             None => at.problem(format_args!("there is no node {id} in nodes")),
         })

@@ -24,11 +24,11 @@ pub(super) enum Value {
     /// Nothing, or `null`.
     Null,
     /// `true` or `false`.
-    Flag(bool),
+    Bool(bool),
     /// A number without a fraction.
-    Whole(i64),
+    Int(i64),
     /// Any other number.
-    Real(f64),
+    Float(f64),
     /// Text.
     Text(String),
     /// A list.
@@ -44,8 +44,8 @@ impl Value {
     pub fn kind(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
-            Value::Flag(_) => "true or false",
-            Value::Whole(_) | Value::Real(_) => "a number",
+            Value::Bool(_) => "true or false",
+            Value::Int(_) | Value::Float(_) => "a number",
             Value::Text(_) => "text",
             Value::List(_) => "a list",
             Value::Map(_) => "a group of keys",

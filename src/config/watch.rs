@@ -12,8 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::environment::{Environment, Host};
 use super::load::{in_time, load_in};
-use super::surroundings::{Host, Surroundings};
 use super::{ConfigProblems, Loaded, TlsConfig};
 
 /// How often the files are looked at. A change is taken when it has stayed the same from one look to the next, so that a
@@ -82,7 +82,7 @@ struct Remembering {
     files: RefCell<Vec<(PathBuf, Stamp)>>,
 }
 
-impl Surroundings for Remembering {
+impl Environment for Remembering {
     fn var(&self, name: &str) -> Option<OsString> {
         Host.var(name)
     }

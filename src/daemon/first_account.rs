@@ -10,7 +10,7 @@ use super::Plan;
 use crate::account::{AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Wall, secret_bytes};
 use crate::config::{AccountPassword, AccountSeed};
-use crate::durable::Shelf;
+use crate::durable::SettingsStore;
 use crate::files;
 use crate::http::auth::hash_password;
 use crate::store::Store;

@@ -26,26 +26,26 @@ use crate::clock::{self, Clock, Wall};
 use crate::config::{AccountSeed, ServerConfig, TlsConfig};
 use crate::driver::{DriverConfig, Drivers};
 use crate::files;
-use crate::http::auth::{Access, Configured};
+use crate::http::auth::{Authenticator, Configured};
 use crate::http::bodies::Bodies;
 use crate::http::browser::HostNames;
+use crate::http::collectors::{SessionMetrics, ViewMetrics};
 use crate::http::connections::{self, Connections};
 use crate::http::front::Front;
 use crate::http::machine;
 use crate::http::ops::{self, Ops};
 use crate::http::proxies::{Network, Proxies};
-use crate::http::pulse::Pulse;
-use crate::http::readings::{SessionMetrics, ViewMetrics};
 use crate::http::self_signed::CertificateNames;
 use crate::http::server::{self, Door};
 use crate::http::tls::Certificate;
 use crate::http::turns::Turns;
-use crate::node::actor::Surroundings;
+use crate::http::worker_heartbeat::WorkerHeartbeat;
+use crate::node::actor::NodeContext;
 use crate::node::event::EventBus;
 use crate::node::fleet::Fleet;
 use crate::node::journal::Journal;
 use crate::node::reload::{FleetDiff, NodeSetup};
-use crate::node::supervisor::Keeper;
+use crate::node::supervisor::Supervisor;
 use crate::page::{self, Page};
 use crate::recorder::FlightRecorder;
 use crate::redfish::events::{Events, SubscriberMetrics};
@@ -88,7 +88,7 @@ pub struct Running {
     pub fleet: Fleet,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    keeper: Keeper<DriverConfig>,
+    keeper: Supervisor<DriverConfig>,
     recorder: Arc<FlightRecorder>,
     certificate: Option<Arc<Certificate>>,
     ops: Data<Ops>,
@@ -117,7 +117,7 @@ impl Running {
         let certificate = certificate(&plan, clock.now().wall)?;
 
         let bus = EventBus::new();
-        let around = Surroundings {
+        let around = NodeContext {
             clock: clock.clone(),
             journal: store.clone() as Arc<dyn Journal>,
             events: bus.clone(),
@@ -125,7 +125,7 @@ impl Running {
         };
         let recorder = Arc::new(FlightRecorder::default());
         let drivers = Drivers::new(clock.clone(), metrics.clone(), recorder.clone(), store.clone());
-        let mut keeper = Keeper::new(around, move |node, device| drivers.open(node, device));
+        let mut keeper = Supervisor::new(around, move |node, device| drivers.open(node, device));
         let node_count = plan.nodes.len();
         keeper.apply(std::mem::take(&mut plan.nodes)).await;
         // No node has been asked for anything yet, so nothing is missed.
@@ -135,7 +135,7 @@ impl Running {
         metrics.config_loaded(true, clock.now().wall.since(Wall(0)));
 
         let book = store.clone() as Arc<dyn AccountBook>;
-        let access = Arc::new(Access::new(book, clock.clone(), metrics.clone(), plan.server.auth_required));
+        let access = Arc::new(Authenticator::new(book, clock.clone(), metrics.clone(), plan.server.auth_required));
         access.set_scopes(scopes(&plan.accounts)).await;
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let events = Events::start(store.clone(), access.clone(), clock.clone(), metrics.clone());
@@ -167,13 +167,13 @@ impl Running {
             config_notes,
         });
         let mounted = (ops.clone(), Data::new(Page::new(service.clone(), ops.clone())), service);
-        let pulse = Pulse::new(clock.clone());
+        let pulse = WorkerHeartbeat::new(clock.clone());
         let workers_pulse = pulse.clone();
         let app = move |config: &mut actix_web::web::ServiceConfig| {
             workers_pulse.begin();
             ops::mount(config, &mounted.0);
             page::mount(config, &mounted.1);
-            redfish::exchange::mount(config, &mounted.2);
+            redfish::dispatch::mount(config, &mounted.2);
         };
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let beats = workers * listeners.len();
@@ -223,7 +223,7 @@ impl Running {
 
     /// What has stopped living and will not come back by itself; nothing, as a rule. That this returns at all says that
     /// the arbiter of the actors and the keeper turn. A device that is away is no ailment.
-    pub async fn ailment(&mut self) -> Option<String> {
+    pub async fn liveness_failure(&mut self) -> Option<String> {
         let silent = self.keeper.silent().await;
         if let Some(first) = silent.first() {
             return Some(format!("{} actors are silent and are not built anew, that of {first} first", silent.len()));
@@ -255,7 +255,7 @@ impl Running {
 
 /// The threads that answer clients.
 struct Workers {
-    pulse: Arc<Pulse>,
+    pulse: Arc<WorkerHeartbeat>,
     /// How many there are: one for each worker and listener.
     beats: usize,
 }
@@ -282,7 +282,7 @@ fn front(plan: &Plan) -> Front {
     Front {
         proxies: Arc::new(Proxies::new(networks.collect())),
         hosts: (!plan.server.auth_required).then(|| Arc::new(HostNames::new(names))),
-        refuse: redfish::exchange::refuse_foreign,
+        refuse: redfish::dispatch::refuse_foreign,
     }
 }
 

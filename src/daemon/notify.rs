@@ -65,10 +65,13 @@ impl Notify {
     /// Tells that the fleet is alive, if it is, and the sentence, if it has changed.
     pub async fn beat(&mut self, running: &mut Running) {
         self.next = self.clock.now().mono + self.every;
-        match running.ailment().await {
-            Some(ailment) => {
-                tracing::error!(event = "watchdog_not_fed", "{ailment}; systemd is to start this service anew");
-                self.send(&format!("STATUS={ailment}"));
+        match running.liveness_failure().await {
+            Some(liveness_failure) => {
+                tracing::error!(
+                    event = "watchdog_not_fed",
+                    "{liveness_failure}; systemd is to start this service anew"
+                );
+                self.send(&format!("STATUS={liveness_failure}"));
                 return;
             }
             None if self.watchdog => self.send("WATCHDOG=1"),
@@ -102,7 +105,7 @@ fn socket() -> Option<(UnixDatagram, SocketAddr)> {
 
 fn sentence(running: &Running) -> String {
     let table = running.fleet.table();
-    let away = table.values().filter(|entry| !entry.view().link.up()).count();
+    let away = table.values().filter(|entry| !entry.view().connectivity.up()).count();
     in_words(table.len(), away, running.metrics.config_is_loaded())
 }
 

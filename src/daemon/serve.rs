@@ -35,7 +35,7 @@ pub async fn serve(path: PathBuf) -> Result<()> {
     let urls: Vec<String> = running.addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     tracing::info!(event = "ready", nodes, listen = urls.join(" "), "plugfish {} is ready", env!("CARGO_PKG_VERSION"));
     let source = Source { path, files: Files::Here(watch), must: false, started: config };
-    look_after(running, Some(source)).await
+    run_until_shutdown(running, Some(source)).await
 }
 
 /// The first address that other machines can reach.
@@ -67,11 +67,11 @@ fn with_sockets(mut plan: Plan, sockets: Vec<TcpListener>) -> Result<Plan> {
 
 /// Looks after a daemon without a file until told to stop.
 pub async fn until_told_to_stop(running: Running) -> Result<()> {
-    look_after(running, None).await
+    run_until_shutdown(running, None).await
 }
 
 /// Ends with the first SIGTERM or SIGINT.
-pub async fn told_to_stop() -> Result<()> {
+pub async fn shutdown_signal() -> Result<()> {
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::select! {
@@ -142,9 +142,9 @@ impl Files {
     }
 }
 
-async fn look_after(mut running: Running, mut source: Option<Source>) -> Result<()> {
+async fn run_until_shutdown(mut running: Running, mut source: Option<Source>) -> Result<()> {
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let stop = told_to_stop();
+    let stop = shutdown_signal();
     tokio::pin!(stop);
     let clock = running.clock.clone();
     let mut next_look = clock.now().mono + LOOK_EVERY;
@@ -324,10 +324,10 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
         }),
     };
     let label = driver.label().into();
-    let (id, inventory, rules) = (node.id.clone(), node.inventory.clone(), node.rules.clone());
+    let (id, inventory, timings) = (node.id.clone(), node.inventory.clone(), node.timings.clone());
     let (kind, boot_mode) = (driver.kind(), node.boot_mode);
     let boot_targets = node.boot_targets.as_deref().map(Into::into);
-    let spec = NodeSpec { id, inventory, rules, device: label, kind, boot_mode, boot_targets };
+    let spec = NodeSpec { id, inventory, timings, device: label, kind, boot_mode, boot_targets };
     NodePlan { spec, device: driver }
 }
 

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::node::device::{AboutDevice, DeviceError, DeviceFuture, Findings, LogEntry, Observation, PowerDevice};
-use crate::node::{BootOverride, Inventory, Order};
+use crate::node::device::{DeviceError, DeviceFuture, DeviceIdentity, LogEntry, Observation, PowerDevice, ScanResult};
+use crate::node::{BootOverride, Inventory, PowerAction};
 use crate::text;
 
 /// A device whose words are harmless.
 pub struct Cleaned {
     device: Box<dyn PowerDevice>,
     /// What the device said last of itself, and what was made of it: the same `Arc` comes again until something changes.
-    about: Option<(Arc<AboutDevice>, Arc<AboutDevice>)>,
+    about: Option<(Arc<DeviceIdentity>, Arc<DeviceIdentity>)>,
 }
 
 impl Cleaned {
@@ -20,7 +20,7 @@ impl Cleaned {
         Cleaned { device, about: None }
     }
 
-    fn about(&mut self, said: Arc<AboutDevice>) -> Arc<AboutDevice> {
+    fn about(&mut self, said: Arc<DeviceIdentity>) -> Arc<DeviceIdentity> {
         match &self.about {
             Some((known, clean)) if Arc::ptr_eq(known, &said) => clean.clone(),
             _ => {
@@ -61,15 +61,15 @@ impl PowerDevice for Cleaned {
         })
     }
 
-    fn order(&mut self, order: Order, boot: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: PowerAction, boot: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async move { self.device.order(order, boot).await.map_err(error) })
     }
 
-    fn study(&mut self) -> DeviceFuture<'_, Findings> {
+    fn scan(&mut self) -> DeviceFuture<'_, ScanResult> {
         Box::pin(async move {
-            let found = self.device.study().await.map_err(error)?;
+            let found = self.device.scan().await.map_err(error)?;
             let inventory = |found: Arc<Inventory>| text::cleaned_value(&*found).map_or(found, Arc::new);
-            Ok(Findings {
+            Ok(ScanResult {
                 inventory: found.inventory.map(inventory),
                 event_log: found.event_log.map(entries),
                 audit_log: found.audit_log.map(entries),
@@ -93,9 +93,9 @@ mod tests {
 
     struct Forger;
 
-    fn about() -> Arc<AboutDevice> {
+    fn about() -> Arc<DeviceIdentity> {
         let said = || Some(FORGED.to_owned());
-        AboutDevice {
+        DeviceIdentity {
             manufacturer: said(),
             model: said(),
             firmware: said(),
@@ -104,7 +104,7 @@ mod tests {
             nickname: said(),
             protocol: said(),
             setup: said(),
-            ..AboutDevice::default()
+            ..DeviceIdentity::default()
         }
         .into()
     }
@@ -115,19 +115,19 @@ mod tests {
             let seen = Observation { power: Some(Power::On), about: about(), notices, ..Observation::default() };
             Box::pin(async { Ok(seen) })
         }
-        fn order(&mut self, _: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
+        fn order(&mut self, _: PowerAction, _: BootOverride) -> DeviceFuture<'_, ()> {
             Box::pin(async { Err(DeviceError::new(FailureClass::Refused, FORGED)) })
         }
-        fn study(&mut self) -> DeviceFuture<'_, Findings> {
+        fn scan(&mut self) -> DeviceFuture<'_, ScanResult> {
             let drive = Drive { model: Some(FORGED.into()), ..Drive::default() };
             let inventory = Inventory { host_name: Some(FORGED.into()), drives: vec![drive], ..Inventory::default() };
             let entry = LogEntry { id: "1".into(), at: None, severity: Health::OK, text: FORGED.into() };
             let log: Arc<[LogEntry]> = [entry].into();
-            let found = Findings {
+            let found = ScanResult {
                 inventory: Some(inventory.into()),
                 event_log: Some(log.clone()),
                 audit_log: Some(log),
-                ..Findings::default()
+                ..ScanResult::default()
             };
             Box::pin(async { Ok(found) })
         }
@@ -139,8 +139,8 @@ mod tests {
         let mut device = Cleaned::new(Box::new(Forger));
         let said = [
             format!("{:?}", device.read().await.unwrap()),
-            format!("{:?}", device.order(Order::On, BootOverride::default()).await.unwrap_err()),
-            format!("{:?}", device.study().await.unwrap()),
+            format!("{:?}", device.order(PowerAction::On, BootOverride::default()).await.unwrap_err()),
+            format!("{:?}", device.scan().await.unwrap()),
         ];
         for said in said {
             // Debug escapes what is harmful.
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn who_a_device_is_stays_the_same_value() {
         let mut device = Cleaned::new(Box::new(Forger));
-        let (forged, plain) = (about(), Arc::<AboutDevice>::default());
+        let (forged, plain) = (about(), Arc::<DeviceIdentity>::default());
         let first = device.about(forged.clone());
         assert!(!Arc::ptr_eq(&first, &forged) && Arc::ptr_eq(&first, &device.about(forged)));
         assert!(Arc::ptr_eq(&plain, &device.about(plain.clone())));

@@ -48,7 +48,7 @@ pub struct Deadlines {
 
 /// What a client is made by.
 #[derive(Clone, Copy, Debug)]
-pub struct Recipe {
+pub struct ClientConfig {
     /// How long a device is waited for.
     pub deadlines: Deadlines,
     /// Longest answer that is read.
@@ -62,14 +62,14 @@ pub struct Recipe {
 /// An HTTP client for one device.
 pub struct HttpClient {
     client: reqwest::Client,
-    recipe: Recipe,
+    client_config: ClientConfig,
     seen: tls::Seen,
     /// Until when the next request will use the connection that the last answer left open.
     kept: Mutex<Option<Mono>>,
 }
 
 /// On whose behalf a request is made, and what for.
-pub struct Errand<'a> {
+pub struct RequestContext<'a> {
     /// The device's gate and meters, and the node for the logs.
     pub context: &'a DeviceContext,
     /// What the meters call it: `login`, `read`, `set`.
@@ -148,31 +148,36 @@ impl HttpClient {
     /// A client for plugs: plain HTTP.
     pub fn plain(deadlines: Deadlines) -> Result<HttpClient, HttpError> {
         let (answer_bytes_max, idle_max) = (ANSWER_BYTES_MAX, PLUG_IDLE_MAX);
-        HttpClient::new(&Recipe { deadlines, answer_bytes_max, idle_max, tls: Tls::Off })
+        HttpClient::new(&ClientConfig { deadlines, answer_bytes_max, idle_max, tls: Tls::Off })
     }
 
     /// A client. Names and addresses are in each request; nothing is sent yet.
-    pub fn new(recipe: &Recipe) -> Result<HttpClient, HttpError> {
+    pub fn new(client_config: &ClientConfig) -> Result<HttpClient, HttpError> {
         let seen = tls::Seen::default();
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(recipe.tls.settings(&seen)?)
+            .tls_backend_preconfigured(client_config.tls.settings(&seen)?)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
             .http1_title_case_headers()
             .tcp_nodelay(true)
-            .connect_timeout(recipe.deadlines.connect)
+            .connect_timeout(client_config.deadlines.connect)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_idle_timeout(recipe.idle_max)
+            .pool_idle_timeout(client_config.idle_max)
             .build()
             .map_err(|error| HttpError::Unmakeable(innermost(&error)))?;
-        Ok(HttpClient { client, recipe: *recipe, seen, kept: Mutex::default() })
+        Ok(HttpClient { client, client_config: *client_config, seen, kept: Mutex::default() })
     }
 
     /// A client for another device by the same recipe. They share the settings and the pool, in which each address has
     /// connections of its own: this costs nearly nothing, where a new client has some 18 KiB.
     pub fn for_another(&self) -> HttpClient {
-        HttpClient { client: self.client.clone(), recipe: self.recipe, seen: self.seen.clone(), kept: Mutex::default() }
+        HttpClient {
+            client: self.client.clone(),
+            client_config: self.client_config,
+            seen: self.seen.clone(),
+            kept: Mutex::default(),
+        }
     }
 
     /// The certificate that the device showed last; `None` without TLS, and where an authority vouches for it.
@@ -181,20 +186,25 @@ impl HttpClient {
     }
 
     /// Sends a request when the gate lets it pass, and reads the whole answer.
-    pub async fn post(&self, errand: Errand<'_>, post: Post) -> Result<Answer, HttpError> {
-        let turn = errand.context.gate.pass().await;
-        let start = errand.context.clock.now().mono;
-        let mut tally = Tally { start, outcome: "timeout", status: None, error: None, errand: &errand };
-        let limit = self.recipe.deadlines.exchange;
-        let result = match errand.context.clock.limit(limit, self.exchange(&errand.context.clock, post)).await {
+    pub async fn post(&self, context: RequestContext<'_>, post: Post) -> Result<Answer, HttpError> {
+        let turn = context.context.gate.pass().await;
+        let start = context.context.clock.now().mono;
+        let mut request_guard =
+            RequestGuard { start, outcome: "timeout", status: None, error: None, context: &context };
+        let limit = self.client_config.deadlines.exchange;
+        let result = match context.context.clock.limit(limit, self.exchange(&context.context.clock, post)).await {
             Some(result) => result,
             None => Err(HttpError::TimedOut(limit)),
         };
         match &result {
-            Ok(answer) => (tally.outcome, tally.status) = (status_outcome(answer.status), Some(answer.status)),
-            Err(error) => (tally.outcome, tally.error) = (error.outcome(), Some(error.to_string().into())),
+            Ok(answer) => {
+                (request_guard.outcome, request_guard.status) = (status_outcome(answer.status), Some(answer.status))
+            }
+            Err(error) => {
+                (request_guard.outcome, request_guard.error) = (error.outcome(), Some(error.to_string().into()))
+            }
         }
-        drop(tally);
+        drop(request_guard);
         drop(turn);
         result
     }
@@ -216,14 +226,14 @@ impl HttpClient {
         let headers = response.headers().clone();
         let closes = headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         let kept = !closes && body.is_ok();
-        self.keep_until(kept.then(|| clock.now().mono + self.recipe.idle_max));
+        self.keep_until(kept.then(|| clock.now().mono + self.client_config.idle_max));
         Ok(Answer { status: response.status().as_u16(), headers, body: body.unwrap_or_default() })
     }
 
     /// The whole body, of bounded length and in a bounded number of pieces: each costs as much as some hundred bytes.
     async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, HttpError> {
         let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
-        let most = self.recipe.answer_bytes_max;
+        let most = self.client_config.answer_bytes_max;
         let mut body = Vec::new();
         for _ in 0..PIECES_MAX {
             match response.chunk().await {
@@ -245,7 +255,7 @@ impl HttpClient {
 
     fn sort(&self, error: &reqwest::Error) -> HttpError {
         let words = innermost(error);
-        let deadlines = self.recipe.deadlines;
+        let deadlines = self.client_config.deadlines;
         if error.is_builder() {
             HttpError::Unmakeable(words)
         } else if let Some(words) = causes(error).find_map(tls::handshake_words) {
@@ -292,23 +302,23 @@ const fn status_outcome(status: u16) -> &'static str {
 
 /// Counts, logs and writes down a request when it goes out of scope: also one that is dropped before its end, which is what a
 /// deadline further out does.
-struct Tally<'a> {
+struct RequestGuard<'a> {
     start: Mono,
     outcome: &'static str,
     status: Option<u16>,
     error: Option<Box<str>>,
-    errand: &'a Errand<'a>,
+    context: &'a RequestContext<'a>,
 }
 
-impl Drop for Tally<'_> {
+impl Drop for RequestGuard<'_> {
     fn drop(&mut self) {
-        let Errand { context, op, step, attempt } = self.errand;
+        let RequestContext { context, op, step, attempt } = self.context;
         let now = context.clock.now();
         let took = now.mono.since(self.start);
         context.meters.request(op, self.outcome, took);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         debug!(node = %context.node, op, step, attempt, took_ms, outcome = self.outcome, "device request");
-        context.tape.record(Exchange {
+        context.exchange_log.record(Exchange {
             at: now.wall,
             op,
             step,

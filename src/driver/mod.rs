@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::device::{DeviceKind, PowerDevice};
-use crate::node::pace::{Pace, RequestGate};
+use crate::node::rate_limit::{RateLimit, RequestGate};
 use crate::node::trust::{DeviceTrust, Proven, TrustBook};
-use crate::recorder::{FlightRecorder, Tape};
-use crate::telemetry::{DeviceMeters, Metrics};
+use crate::recorder::{ExchangeLog, FlightRecorder};
+use crate::telemetry::{DeviceMetrics, Metrics};
 
 /// Which device, and how to reach it. Made from nodes.yaml by the daemon.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,9 +35,9 @@ pub struct DeviceContext {
     /// To be passed by every request.
     pub gate: Arc<RequestGate>,
     /// To be told of every request.
-    pub meters: DeviceMeters,
+    pub meters: DeviceMetrics,
     /// Where every request is written down.
-    pub tape: Arc<Tape>,
+    pub exchange_log: Arc<ExchangeLog>,
     /// What the device ever proved: read before a login, extended before anything relies on what a session showed.
     pub trust: Arc<DeviceTrust>,
 }
@@ -120,16 +120,16 @@ impl Drivers {
             clock: self.clock.clone(),
             gate,
             meters: self.metrics.device(node.as_str()),
-            tape: self.recorder.tape(node.as_str()),
+            exchange_log: self.recorder.exchange_log(node.as_str()),
             trust: trust.clone(),
         };
         let device: Box<dyn PowerDevice> = match config {
             DriverConfig::Tapo(config) => {
                 let address = format!("{} {}", config.host, config.port.unwrap_or_default());
-                Box::new(self.tapo.open(config, context(self.gates.at(address, || gate(Pace::PLUG)))))
+                Box::new(self.tapo.open(config, context(self.gates.at(address, || gate(RateLimit::PLUG)))))
             }
             DriverConfig::Amt(config) => {
-                let gate = self.gates.at(config.url(""), || gate(Pace::AMT));
+                let gate = self.gates.at(config.url(""), || gate(RateLimit::AMT));
                 Box::new(amt::AmtMachine::new(config, context(gate)))
             }
         };

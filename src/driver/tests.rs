@@ -12,18 +12,18 @@ use super::*;
 use crate::node::trust::VolatileBook;
 
 /// A pace that no test feels.
-pub fn no_pace() -> Pace {
+pub fn no_pace() -> RateLimit {
     let many = NonZeroU32::new(100_000).unwrap();
-    Pace { gap: Duration::ZERO, per_second: many, burst: many }
+    RateLimit { gap: Duration::ZERO, per_second: many, burst: many }
 }
 
 /// What a device at this pace is given.
-pub fn context(node: &str, pace: Pace, metrics: &Arc<Metrics>) -> DeviceContext {
+pub fn context(node: &str, pace: RateLimit, metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let gate = RequestGate::new(clock.clone(), pace);
-    let (node, meters, tape) = (node.parse::<NodeId>().unwrap(), metrics.device(node), Arc::default());
+    let (node, meters, exchange_log) = (node.parse::<NodeId>().unwrap(), metrics.device(node), Arc::default());
     let trust = Arc::new(DeviceTrust::volatile(node.clone(), clock.clone()));
-    DeviceContext { node, clock, gate, meters, tape, trust }
+    DeviceContext { node, clock, gate, meters, exchange_log, trust }
 }
 
 /// A node may be taken out and put back while an operation of it is still under way, also with another account.

@@ -8,7 +8,7 @@ use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
 
-use super::auth::{Access, CHALLENGE};
+use super::auth::{Authenticator, CHALLENGE};
 use super::bodies::Bodies;
 use super::turns::Turns;
 use crate::account::{MetricsAccess, NodeScope};
@@ -28,7 +28,7 @@ pub struct Ops {
     /// Who may read it.
     pub metrics_access: MetricsAccess,
     /// Who may come in.
-    pub access: Arc<Access>,
+    pub access: Arc<Authenticator>,
     /// The fleet is up and the listeners are open; false again when the service is about to stop.
     pub ready: AtomicBool,
     /// What is not as the configuration file says, in sentences.

@@ -24,7 +24,7 @@ use super::accept;
 use super::connections::{Connections, UNSEEN_MAX};
 use super::front::Front;
 use super::guarded::Guarded;
-use super::socket::Restrained;
+use super::socket::Backpressured;
 use super::tls::Certificate;
 use crate::clock::Clock;
 
@@ -169,7 +169,7 @@ pub fn run(
                     let (config, clock) = (config.clone(), clock.clone());
                     async move {
                         let io = accept::tls(guarded, config, &clock).await.map_err(DispatchError::Io)?;
-                        Ok((Restrained::new(io), peer))
+                        Ok((Backpressured::new(io), peer))
                     }
                 };
                 fn_service(accept).and_then(http(app.clone(), front.clone(), stopping.clone()))
@@ -178,7 +178,7 @@ pub fn run(
                 let connections = connections.clone();
                 let accept = move |io: TcpStream| {
                     let (guarded, peer) = guard(io, &connections);
-                    ready(Ok((Restrained::new(guarded), peer)))
+                    ready(Ok((Backpressured::new(guarded), peer)))
                 };
                 fn_service(accept).and_then(http(app.clone(), front.clone(), stopping.clone()))
             })?,

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const TURN_BYTES: usize = 2048;
 
 /// See the top of the file.
-pub struct Restrained<S> {
+pub struct Backpressured<S> {
     stream: S,
     /// What is left of this turn.
     left: usize,
@@ -25,14 +25,14 @@ pub struct Restrained<S> {
     put_off: bool,
 }
 
-impl<S> Restrained<S> {
+impl<S> Backpressured<S> {
     /// Restrains this connection.
-    pub fn new(stream: S) -> Restrained<S> {
-        Restrained { stream, left: TURN_BYTES, blocked: false, put_off: false }
+    pub fn new(stream: S) -> Backpressured<S> {
+        Backpressured { stream, left: TURN_BYTES, blocked: false, put_off: false }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Restrained<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Backpressured<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.blocked {
             // Whoever waits for the write is woken by it.
@@ -54,7 +54,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Restrained<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Restrained<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Backpressured<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.blocked = written.is_pending();
@@ -83,7 +83,7 @@ mod tests {
     async fn nothing_is_read_while_an_answer_waits_and_all_of_it_after() {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let (mut answers, mut requests) = tokio::io::split(client);
-        let mut server = Restrained::new(server);
+        let mut server = Backpressured::new(server);
         requests.write_all(&[1; 30_000]).await.unwrap();
         let mut chunk = vec![0; 64 * 1024];
         assert_eq!(server.read(&mut chunk).await.unwrap(), TURN_BYTES, "a little at a time");

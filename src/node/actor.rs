@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::device::{DeviceError, FailureClass, PowerDevice};
 use super::entry::NodeEntry;
-use super::event::{EventBus, Happening};
+use super::event::{EventBus, EventKind};
+use super::fsm::{Effect, Fsm, Input, Moment, Op, Outcome, Save, Ticket};
 use super::journal::Journal;
-use super::machine::{Effect, Input, Machine, Moment, Op, Outcome, Save, Ticket};
 use super::supervisor::DropGuard;
 use super::{BootPatch, NodeSpec, Refusal, ResetType};
 use crate::clock::{Clock, Mono};
@@ -28,7 +28,7 @@ const OPERATION_DEADLINE: Duration = Duration::from_secs(45);
 
 /// What every node needs of the world.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct NodeContext {
     /// Time and chance.
     pub clock: Clock,
     /// Where intents are kept.
@@ -45,7 +45,7 @@ pub type Answer = oneshot::Sender<Result<(), Refusal>>;
 /// What can be asked of a node's actor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub enum Ask {
+pub enum NodeMsg {
     /// Change the power.
     Reset {
         /// How.
@@ -81,9 +81,9 @@ pub enum Ask {
         answer: Answer,
     },
     /// Drop the device's session and read it now.
-    Renew,
+    ResetSession,
     /// Say that you are alive. Whoever will never do anything again by himself does not answer.
-    Pulse {
+    Ping {
         /// Whom to tell.
         answer: oneshot::Sender<()>,
     },
@@ -96,8 +96,8 @@ pub enum Ask {
 
 /// One node.
 pub struct NodeActor {
-    machine: Machine,
-    around: Surroundings,
+    fsm: Fsm,
+    context: NodeContext,
     meters: NodeMeters,
     entry: Arc<NodeEntry>,
     /// Not here while an operation is under way.
@@ -118,17 +118,17 @@ pub struct NodeActor {
 impl NodeActor {
     /// The actor of a node; `guard` tells the fleet if it falls.
     pub fn new(
-        machine: Machine,
+        fsm: Fsm,
         device: Box<dyn PowerDevice>,
-        around: Surroundings,
+        context: NodeContext,
         entry: Arc<NodeEntry>,
         guard: DropGuard,
     ) -> NodeActor {
-        let meters = around.metrics.node(entry.id.as_str());
+        let meters = context.metrics.node(entry.id.as_str());
         ResetType::ALL.into_iter().for_each(|reset| meters.expect(reset.name()));
         NodeActor {
-            machine,
-            around,
+            fsm,
+            context,
             meters,
             entry,
             device: Some(device),
@@ -145,20 +145,20 @@ impl NodeActor {
     }
 
     fn step(&mut self, input: Input, ctx: &mut Context<NodeActor>) {
-        let clock = &self.around.clock;
-        let moment = Moment { now: clock.now(), swing: clock.swing() };
-        let effects = self.machine.step(input, moment);
-        let (view, before) = (self.machine.view(), self.entry.view().health);
+        let clock = &self.context.clock;
+        let moment = Moment { now: clock.now(), unit_jitter: clock.unit_jitter() };
+        let effects = self.fsm.step(input, moment);
+        let (view, before) = (self.fsm.view(), self.entry.view().health);
         let health = view.health;
         self.entry.publish(view, moment.now.mono);
         for effect in effects {
             self.run(effect, moment, ctx);
         }
         if health != before {
-            self.around.events.tell(&self.entry.id, moment.now.wall, Happening::HealthChanged(health));
+            self.context.events.emit(&self.entry.id, moment.now.wall, EventKind::HealthChanged(health));
         }
         self.set_alarm(ctx);
-        if self.machine.is_idle()
+        if self.fsm.is_idle()
             && let Some(done) = self.stopped.take()
         {
             self.guard.disarm();
@@ -175,8 +175,8 @@ impl NodeActor {
                 self.saves.push_back(save);
                 self.save_next(ctx);
             }
-            Effect::ClearIntent(number) => self.around.journal.clear_intent(node, number),
-            Effect::NoteSeen(seen) => self.around.journal.note_seen(node, seen),
+            Effect::ClearIntent(number) => self.context.journal.clear_intent(node, number),
+            Effect::NoteSeen(seen) => self.context.journal.note_seen(node, seen),
             Effect::Operate(op) => self.operate(op, ctx),
             Effect::ForgetSession => match self.device.as_mut() {
                 Some(device) => device.forget_session(),
@@ -188,11 +188,11 @@ impl NodeActor {
                     let _ = waiting.send(answer);
                 }
             }
-            Effect::Tell(what) => {
-                if let Happening::CommandDone { reset, took } = &what {
+            Effect::Emit(what) => {
+                if let EventKind::CommandDone { reset, took } = &what {
                     self.meters.done_after(reset.name(), *took);
                 }
-                self.entry.note(self.around.events.tell(node, moment.now.wall, what));
+                self.entry.record(self.context.events.emit(node, moment.now.wall, what));
             }
             Effect::Count(reset, result) => self.meters.transition(reset.name(), result),
         }
@@ -205,9 +205,9 @@ impl NodeActor {
         }
         let node = &self.entry.id;
         let write = match self.saves.pop_front() {
-            Some(Save::Intent(intent)) => self.around.journal.record_intent(node, intent),
-            Some(Save::Boot(boot)) => self.around.journal.record_boot(node, boot),
-            Some(Save::ForgetTrust) => self.around.journal.record_trust(node, None),
+            Some(Save::Intent(intent)) => self.context.journal.record_intent(node, intent),
+            Some(Save::Boot(boot)) => self.context.journal.record_boot(node, boot),
+            Some(Save::ForgetTrust) => self.context.journal.record_trust(node, None),
             None => return,
         };
         self.saving = true;
@@ -221,14 +221,14 @@ impl NodeActor {
     fn operate(&mut self, op: Op, ctx: &mut Context<NodeActor>) {
         // The machine asks for one operation at a time, so the device is here.
         let Some(mut device) = self.device.take() else { return };
-        let clock = self.around.clock.clone();
+        let clock = self.context.clock.clone();
         let work = async move {
             let started = clock.now().mono;
             let work = async {
                 match op {
                     Op::Read => device.read().await.map(Outcome::Seen),
-                    Op::Order(order, boot) => device.order(order, boot).await.map(|()| Outcome::Taken),
-                    Op::Study => device.study().await.map(Outcome::Studied),
+                    Op::PowerAction(order, boot) => device.order(order, boot).await.map(|()| Outcome::Taken),
+                    Op::Scan => device.scan().await.map(Outcome::Scanned),
                 }
             };
             let result = clock.limit(OPERATION_DEADLINE, work).await.unwrap_or_else(|| {
@@ -255,8 +255,8 @@ impl NodeActor {
     }
 
     fn set_alarm(&mut self, ctx: &mut Context<NodeActor>) {
-        let now = self.around.clock.now().mono;
-        let at = self.machine.wake_at(now);
+        let now = self.context.clock.now().mono;
+        let at = self.fsm.wake_at(now);
         if self.wake.as_ref().map(|(at, _)| *at) == at {
             return;
         }
@@ -288,20 +288,20 @@ impl Actor for NodeActor {
     }
 }
 
-impl Handler<Ask> for NodeActor {
+impl Handler<NodeMsg> for NodeActor {
     type Result = ();
 
-    fn handle(&mut self, ask: Ask, ctx: &mut Context<NodeActor>) {
+    fn handle(&mut self, ask: NodeMsg, ctx: &mut Context<NodeActor>) {
         match ask {
-            Ask::Reset { reset, by, answer } => {
+            NodeMsg::Reset { reset, by, answer } => {
                 let ticket = self.ticket(answer);
                 self.step(Input::Reset { ticket, reset, by }, ctx);
             }
-            Ask::PatchBoot { patch, by, if_match, answer } => {
+            NodeMsg::PatchBoot { patch, by, if_match, answer } => {
                 let ticket = self.ticket(answer);
                 self.step(Input::PatchBoot { ticket, patch, by, if_match }, ctx);
             }
-            Ask::Reconfigure { spec, device } => match self.device.as_mut() {
+            NodeMsg::Reconfigure { spec, device } => match self.device.as_mut() {
                 Some(current) => {
                     let rewired = device.is_some();
                     if let Some(new) = device {
@@ -315,19 +315,19 @@ impl Handler<Ask> for NodeActor {
                     self.reconfigure = Some((*spec, device.or(waiting)));
                 }
             },
-            Ask::ResetTrust { by, answer } => {
+            NodeMsg::ResetTrust { by, answer } => {
                 let ticket = self.ticket(answer);
                 self.step(Input::ResetTrust { ticket, by }, ctx);
             }
-            Ask::Renew => self.step(Input::Renew, ctx),
-            Ask::Pulse { answer } => {
+            NodeMsg::ResetSession => self.step(Input::ResetSession, ctx),
+            NodeMsg::Ping { answer } => {
                 // An operation and a write end by themselves, and wake the machine when they do.
                 if self.wake.is_some() || self.device.is_none() || self.saving {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(());
                 }
             }
-            Ask::Stop { done } => {
+            NodeMsg::Stop { done } => {
                 self.stopped = Some(done);
                 self.step(Input::Stop, ctx);
             }

@@ -13,7 +13,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::trust::{Proof, TrustRecord};
-use super::{BootMode, BootOverride, BootTarget, Health, Inventory, MacAddress, Order, Power};
+use super::{BootMode, BootOverride, BootTarget, Health, Inventory, MacAddress, Power, PowerAction};
 use crate::clock::Wall;
 
 /// What a call to a device returns. Dropping it before its end is allowed at any time: the device forgets its session
@@ -32,13 +32,13 @@ pub trait PowerDevice: Send {
     /// [`read`](PowerDevice::read) to say. An order that is no [pulse](Order::is_pulse) is absolute, so it may be
     /// repeated. Where the device sets the boot source ([`DeviceKind::applies_boot`]), an order after which the machine
     /// boots carries the override to use for that boot; without an override what was set before is cleared.
-    fn order(&mut self, order: Order, boot: BootOverride) -> DeviceFuture<'_, ()>;
+    fn order(&mut self, order: PowerAction, boot: BootOverride) -> DeviceFuture<'_, ()>;
 
     /// Looks into one more corner of the machine (inventory, logs): a step of a few requests, so that a command never
-    /// waits long for it. Asked for while [`Observation::unstudied`] says that there is something new, and then until
-    /// [`Findings::more`] is false.
-    fn study(&mut self) -> DeviceFuture<'_, Findings> {
-        Box::pin(async { Ok(Findings::default()) })
+    /// waits long for it. Asked for while [`Observation::scan_due`] says that there is something new, and then until
+    /// [`ScanResult::more`] is false.
+    fn scan(&mut self) -> DeviceFuture<'_, ScanResult> {
+        Box::pin(async { Ok(ScanResult::default()) })
     }
 
     /// Drops the session, so that the next call logs in anew.
@@ -48,7 +48,7 @@ pub trait PowerDevice: Send {
 /// What is known of all devices of one kind, before one of them is asked.
 #[derive(Debug, PartialEq)]
 pub struct DeviceKind {
-    /// The boot targets of a node, as long as the device does not name its own ([`Abilities`]).
+    /// The boot targets of a node, as long as the device does not name its own ([`Capabilities`]).
     pub boot_targets: &'static [BootTarget],
     /// The boot modes among which a client may choose; none where the device would not follow the choice.
     pub boot_modes: &'static [BootMode],
@@ -57,10 +57,10 @@ pub struct DeviceKind {
     /// The device itself sets the source of the next boot, with the order that boots. Elsewhere the override is for
     /// those who serve the network boot.
     pub applies_boot: bool,
-    /// The orders beside on and off that a device of this kind can take, each while it offers it ([`Abilities`]).
-    pub orders: &'static [Order],
+    /// The orders beside on and off that a device of this kind can take, each while it offers it ([`Capabilities`]).
+    pub orders: &'static [PowerAction],
     /// The device is read before each order: what it can do changes, or another machine may answer.
-    pub looks_first: bool,
+    pub reads_before_action: bool,
     /// When to read back after an order, counted from its end. When the last of these readings still shows the old
     /// state, the order is given again.
     pub verify_after: &'static [Duration],
@@ -77,7 +77,7 @@ impl DeviceKind {
         is_outlet: true,
         applies_boot: false,
         orders: &[],
-        looks_first: false,
+        reads_before_action: false,
         verify_after: &[
             Duration::from_millis(300),
             Duration::from_secs(1),
@@ -90,9 +90,9 @@ impl DeviceKind {
 
 /// What one device says it can do now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Abilities {
+pub struct Capabilities {
     /// The orders that it takes in its present state. On and Off need not be among them.
-    pub orders: Vec<Order>,
+    pub orders: Vec<PowerAction>,
     /// The boot targets that the machine has.
     pub boot_targets: Vec<BootTarget>,
 }
@@ -109,11 +109,11 @@ pub struct Observation {
     /// The device's own counter of today's energy in watt-hours. It falls to zero at the device's midnight.
     pub energy_today_wh: Option<u64>,
     /// Who the device says it is. The same `Arc` as long as nothing changed.
-    pub about: Arc<AboutDevice>,
+    pub about: Arc<DeviceIdentity>,
     /// What it can do now, where that depends on the device. The same `Arc` as long as nothing changed.
-    pub abilities: Option<Arc<Abilities>>,
-    /// There is something new for [`PowerDevice::study`].
-    pub unstudied: bool,
+    pub capabilities: Option<Arc<Capabilities>>,
+    /// There is something new for [`PowerDevice::scan`].
+    pub scan_due: bool,
     /// What is odd but no failure, in words for the operator: "another client took the session 3 times ...".
     pub notices: Vec<Notice>,
     /// How it was shown that all this comes from the device. Never less than the device proved before.
@@ -123,9 +123,9 @@ pub struct Observation {
     pub trust: Option<Arc<TrustRecord>>,
 }
 
-/// What one step of [`PowerDevice::study`] brought; `None` where there is nothing new.
+/// What one step of [`PowerDevice::scan`] brought; `None` where there is nothing new.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Findings {
+pub struct ScanResult {
     /// What is inside the machine, as far as it is known.
     pub inventory: Option<Arc<Inventory>>,
     /// More of the inventory is to come: what it lacks may still be there.
@@ -176,7 +176,7 @@ impl PowerRestore {
 /// Who a device says it is; every field only if the device said it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct AboutDevice {
+pub struct DeviceIdentity {
     /// The manufacturer.
     pub manufacturer: Option<String>,
     /// `P110`.

@@ -9,9 +9,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::oneshot;
 
 use super::NodeId;
-use super::actor::{Ask, NodeActor};
-use super::draw::{Draw, Measurement};
+use super::actor::{NodeActor, NodeMsg};
 use super::event::Event;
+use super::power_history::{Measurement, PowerHistory};
 use super::view::{NodeView, ViewCell};
 use crate::clock::Mono;
 
@@ -25,7 +25,7 @@ pub struct NodeEntry {
     view: ViewCell,
     /// When the view was exchanged last, in milliseconds of the monotonic clock.
     published: AtomicU64,
-    draw: Draw,
+    power_history: PowerHistory,
     /// What happened to it lately, the newest first.
     happenings: ArcSwap<Vec<Arc<Event>>>,
     actor: ArcSwapOption<Addr<NodeActor>>,
@@ -39,7 +39,7 @@ impl NodeEntry {
             id,
             view: ArcSwap::from_pointee(view),
             published: AtomicU64::default(),
-            draw: Draw::default(),
+            power_history: PowerHistory::default(),
             happenings: ArcSwap::default(),
             actor: ArcSwapOption::empty(),
             waiting: AtomicUsize::new(0),
@@ -72,12 +72,12 @@ impl NodeEntry {
     }
 
     /// Puts something into the mailbox. False when it is full or closed, or when there is no actor.
-    pub(super) fn try_send(&self, ask: Ask) -> bool {
+    pub(super) fn try_send(&self, ask: NodeMsg) -> bool {
         self.actor.load().as_ref().is_some_and(|actor| actor.try_send(ask).is_ok())
     }
 
     /// Puts into the mailbox, however full it is, what must not get lost. If the actor has fallen, `ask` is dropped.
-    pub(super) fn deliver(&self, ask: Ask) {
+    pub(super) fn deliver(&self, ask: NodeMsg) {
         if let Some(actor) = self.actor.load_full() {
             actix::spawn(async move {
                 // An error says that the actor fell.
@@ -89,21 +89,21 @@ impl NodeEntry {
     /// Asks the actor to end; what it returns resolves when it has.
     pub(super) fn end(&self) -> oneshot::Receiver<()> {
         let (done, ended) = oneshot::channel();
-        self.deliver(Ask::Stop { done });
+        self.deliver(NodeMsg::Stop { done });
         self.actor.store(None);
         ended
     }
 
     /// Remembers what happened. Only from the arbiter of the actors, so that nothing is lost between two writers.
-    pub(super) fn note(&self, event: Event) {
+    pub(super) fn record(&self, event: Event) {
         let before = self.happenings.load();
         let events = std::iter::once(Arc::new(event)).chain(before.iter().cloned()).take(HAPPENINGS_MAX);
         self.happenings.store(Arc::new(events.collect()));
     }
 
     /// What was measured lately, the oldest first.
-    pub fn draw(&self) -> Arc<Vec<Measurement>> {
-        self.draw.load()
+    pub fn power_history(&self) -> Arc<Vec<Measurement>> {
+        self.power_history.load()
     }
 
     /// When the step began after which the picture was exchanged last.
@@ -112,7 +112,7 @@ impl NodeEntry {
     }
 
     pub(super) fn publish(&self, view: NodeView, now: Mono) {
-        self.draw.note(view.drawn_at(), view.milliwatts);
+        self.power_history.record(view.drawn_at(), view.milliwatts);
         self.view.store(Arc::new(view));
         self.published.store(u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }

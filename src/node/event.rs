@@ -22,7 +22,7 @@ pub struct Event {
     /// When.
     pub at: Wall,
     /// What.
-    pub what: Happening,
+    pub what: EventKind,
 }
 
 /// Why the power changed.
@@ -46,7 +46,7 @@ impl Cause {
 
 /// What can happen to a node.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happening {
+pub enum EventKind {
     /// The device showed another state than before (or its first one).
     PowerChanged {
         /// The state before; `None` at the first contact of the node's life.
@@ -161,7 +161,7 @@ impl EventBus {
     }
 
     /// Tells everybody who listens; returns what was told.
-    pub fn tell(&self, node: &NodeId, at: Wall, what: Happening) -> Event {
+    pub fn emit(&self, node: &NodeId, at: Wall, what: EventKind) -> Event {
         log(node, &what);
         let event = Event { number: crate::clock::serial(), node: node.clone(), at, what };
         // An error only says that nobody listens.
@@ -181,24 +181,24 @@ impl Default for EventBus {
     }
 }
 
-fn log(node: &NodeId, what: &Happening) {
+fn log(node: &NodeId, what: &EventKind) {
     let node = node.as_str();
     match what {
-        Happening::PowerChanged { from: Some(_), to, cause } => {
+        EventKind::PowerChanged { from: Some(_), to, cause } => {
             tracing::info!(event = "power_changed", node, to = %to, cause = cause.name(), "the power is {to} now");
         }
-        Happening::PowerChanged { from: None, to, .. } => {
+        EventKind::PowerChanged { from: None, to, .. } => {
             tracing::info!(event = "power_changed", node, to = %to, "first contact: the power is {to}");
         }
-        Happening::OnTimeRestarted => tracing::warn!(
+        EventKind::OnTimeRestarted => tracing::warn!(
             event = "on_time_restarted",
             node,
             "the power was cycled or the device restarted between two polls, and nobody here asked for it"
         ),
-        Happening::CommandAccepted { reset, by, first: None } => {
+        EventKind::CommandAccepted { reset, by, first: None } => {
             tracing::info!(event = "command_accepted", node, op = %reset, by, "{reset} accepted");
         }
-        Happening::CommandAccepted { reset, by, first: Some(first) } => tracing::info!(
+        EventKind::CommandAccepted { reset, by, first: Some(first) } => tracing::info!(
             event = "command_accepted",
             node,
             op = %reset,
@@ -206,25 +206,25 @@ fn log(node: &NodeId, what: &Happening) {
             first = %first,
             "{reset} accepted; {first}, which was accepted before it, is done first"
         ),
-        Happening::CommandDone { reset, took } => {
+        EventKind::CommandDone { reset, took } => {
             let took_ms = took.as_millis();
             tracing::info!(event = "command_done", node, op = %reset, took_ms, "{reset} done");
         }
-        Happening::CommandSuperseded { reset, by } => {
+        EventKind::CommandSuperseded { reset, by } => {
             tracing::info!(event = "command_superseded", node, op = %reset, by = %by, "{by} took the place of {reset}");
         }
-        Happening::CommandFailed { reset, why } => {
+        EventKind::CommandFailed { reset, why } => {
             tracing::error!(event = "command_failed", node, op = %reset, "{why}");
         }
-        Happening::CommandOverdue { reset, why } => {
+        EventKind::CommandOverdue { reset, why } => {
             tracing::error!(event = "command_overdue", node, op = %reset, "{why}");
         }
-        Happening::DeviceLost { why } => tracing::error!(event = "device_lost", node, "{why}"),
-        Happening::DeviceFound => tracing::info!(event = "device_found", node, "the device answers again"),
-        Happening::LoginRefused { why, until } => {
+        EventKind::DeviceLost { why } => tracing::error!(event = "device_lost", node, "{why}"),
+        EventKind::DeviceFound => tracing::info!(event = "device_found", node, "the device answers again"),
+        EventKind::LoginRefused { why, until } => {
             tracing::error!(event = "login_refused", node, until = %until, "{why}; not trying again before {until}");
         }
-        Happening::BootChanged { boot, by } => tracing::info!(
+        EventKind::BootChanged { boot, by } => tracing::info!(
             event = "boot_changed",
             node,
             by,
@@ -233,20 +233,20 @@ fn log(node: &NodeId, what: &Happening) {
             mode = boot.mode.name(),
             "the boot override was changed"
         ),
-        Happening::BootConsumed => {
+        EventKind::BootConsumed => {
             tracing::info!(
                 event = "boot_consumed",
                 node,
                 "the boot override for one boot was used up by this power on"
             );
         }
-        Happening::DeviceDistrusted { why } => tracing::error!(event = "device_distrusted", node, "{why}"),
-        Happening::TrustLearned { text } => tracing::info!(event = "trust_learned", node, "{text}"),
-        Happening::TrustReset { by, text } => tracing::warn!(event = "trust_reset", node, by, "{by} reset {text}"),
-        Happening::Noticed { text } => tracing::warn!(event = "noticed", node, "{text}"),
-        Happening::Revived => tracing::warn!(event = "revived", node, "the node's actor was rebuilt"),
+        EventKind::DeviceDistrusted { why } => tracing::error!(event = "device_distrusted", node, "{why}"),
+        EventKind::TrustLearned { text } => tracing::info!(event = "trust_learned", node, "{text}"),
+        EventKind::TrustReset { by, text } => tracing::warn!(event = "trust_reset", node, by, "{by} reset {text}"),
+        EventKind::Noticed { text } => tracing::warn!(event = "noticed", node, "{text}"),
+        EventKind::Revived => tracing::warn!(event = "restartd", node, "the node's actor was rebuilt"),
         // The reason is logged by itself.
-        Happening::HealthChanged(health) => {
+        EventKind::HealthChanged(health) => {
             tracing::info!(
                 event = "health_changed",
                 node,
@@ -255,7 +255,7 @@ fn log(node: &NodeId, what: &Happening) {
                 health.name()
             );
         }
-        Happening::Added => tracing::info!(event = "node_added", node, "the node was added"),
-        Happening::Removed => tracing::info!(event = "node_removed", node, "the node was removed"),
+        EventKind::Added => tracing::info!(event = "node_added", node, "the node was added"),
+        EventKind::Removed => tracing::info!(event = "node_removed", node, "the node was removed"),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
-use super::actor::{Answer, Ask};
+use super::actor::{Answer, NodeMsg};
 use super::entry::NodeEntry;
 use super::{BootPatch, NodeId, Refusal, ResetType};
 use crate::clock::Clock;
@@ -56,7 +56,7 @@ impl Fleet {
 
     /// Asks for power. `Ok` means that the command is durable (or that nothing needs to be done).
     pub async fn reset(&self, entry: &NodeEntry, reset: ResetType, by: String) -> Result<(), Refusal> {
-        self.ask(entry, |answer| Ask::Reset { reset, by, answer }).await
+        self.ask(entry, |answer| NodeMsg::Reset { reset, by, answer }).await
     }
 
     /// Changes the boot override. `Ok` means that the change is durable and in the view.
@@ -67,20 +67,20 @@ impl Fleet {
         by: String,
         if_match: Option<Vec<u64>>,
     ) -> Result<(), Refusal> {
-        self.ask(entry, |answer| Ask::PatchBoot { patch, by, if_match, answer }).await
+        self.ask(entry, |answer| NodeMsg::PatchBoot { patch, by, if_match, answer }).await
     }
 
     /// Forgets what is on record of the device. `Ok` means that this is durable.
     pub async fn reset_trust(&self, entry: &NodeEntry, by: String) -> Result<(), Refusal> {
-        self.ask(entry, |answer| Ask::ResetTrust { by, answer }).await
+        self.ask(entry, |answer| NodeMsg::ResetTrust { by, answer }).await
     }
 
     /// Drops the device's session and reads it again soon.
     pub fn renew(&self, entry: &NodeEntry) -> Result<(), Refusal> {
-        self.send(entry, Ask::Renew)
+        self.send(entry, NodeMsg::ResetSession)
     }
 
-    async fn ask(&self, entry: &NodeEntry, ask: impl FnOnce(Answer) -> Ask) -> Result<(), Refusal> {
+    async fn ask(&self, entry: &NodeEntry, ask: impl FnOnce(Answer) -> NodeMsg) -> Result<(), Refusal> {
         let (answer, waiting) = oneshot::channel();
         let _counted = entry.wait();
         self.send(entry, ask(answer))?;
@@ -91,7 +91,7 @@ impl Fleet {
         }
     }
 
-    fn send(&self, entry: &NodeEntry, ask: Ask) -> Result<(), Refusal> {
+    fn send(&self, entry: &NodeEntry, ask: NodeMsg) -> Result<(), Refusal> {
         match entry.try_send(ask) {
             true => Ok(()),
             false if self.stopping.load(Ordering::Relaxed) => Err(Refusal::Stopping { node: entry.id.clone() }),

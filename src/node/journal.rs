@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::device::{Abilities, AboutDevice};
+use super::device::{Capabilities, DeviceIdentity};
 use super::trust::{TrustBook, TrustRecord};
 use super::{BootOverride, Inventory, NodeId, Power, ResetType};
 use crate::clock::Wall;
@@ -103,10 +103,11 @@ pub struct SeenRecord {
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub device: Arc<str>,
     /// Who the device said it is.
-    pub about: Arc<AboutDevice>,
+    pub about: Arc<DeviceIdentity>,
     /// What it could do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub abilities: Option<Arc<Abilities>>,
+    #[serde(rename = "abilities")]
+    pub capabilities: Option<Arc<Capabilities>>,
     /// What the device found in the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Arc<Inventory>>,

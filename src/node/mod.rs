@@ -6,14 +6,14 @@
 pub mod actor;
 mod boot;
 pub mod device;
-pub mod draw;
 pub mod entry;
 pub mod event;
 pub mod fleet;
+pub mod fsm;
 mod inventory;
 pub mod journal;
-pub mod machine;
-pub mod pace;
+pub mod power_history;
+pub mod rate_limit;
 mod refusal;
 pub mod reload;
 pub mod supervisor;
@@ -191,15 +191,15 @@ impl ResetType {
     }
 
     /// The one order that does it, where a device has it; what has none is composed of on and off.
-    pub const fn native(self) -> Option<Order> {
+    pub const fn native(self) -> Option<PowerAction> {
         match self {
-            ResetType::On | ResetType::ForceOn => Some(Order::On),
-            ResetType::ForceOff => Some(Order::Off),
-            ResetType::GracefulShutdown => Some(Order::GracefulOff),
-            ResetType::ForceRestart => Some(Order::Reset),
-            ResetType::GracefulRestart => Some(Order::GracefulReset),
-            ResetType::PowerCycle => Some(Order::Cycle),
-            ResetType::Nmi => Some(Order::Nmi),
+            ResetType::On | ResetType::ForceOn => Some(PowerAction::On),
+            ResetType::ForceOff => Some(PowerAction::Off),
+            ResetType::GracefulShutdown => Some(PowerAction::GracefulOff),
+            ResetType::ForceRestart => Some(PowerAction::Reset),
+            ResetType::GracefulRestart => Some(PowerAction::GracefulReset),
+            ResetType::PowerCycle => Some(PowerAction::Cycle),
+            ResetType::Nmi => Some(PowerAction::Nmi),
         }
     }
 
@@ -212,7 +212,7 @@ impl ResetType {
 
 /// One order to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Order {
+pub enum PowerAction {
     /// Turn on, or wake up.
     On,
     /// Cut the power.
@@ -229,22 +229,22 @@ pub enum Order {
     Nmi,
 }
 
-impl Order {
+impl PowerAction {
     /// It ends in the state in which it began, so that no reading tells whether it was followed: only the device's
     /// own "ok" does.
-    pub const fn is_pulse(self) -> bool {
-        matches!(self, Order::Cycle | Order::Reset | Order::GracefulReset | Order::Nmi)
+    pub const fn is_momentary(self) -> bool {
+        matches!(self, PowerAction::Cycle | PowerAction::Reset | PowerAction::GracefulReset | PowerAction::Nmi)
     }
 
     /// The machine boots after it.
     pub const fn boots(self) -> bool {
-        matches!(self, Order::On | Order::Cycle | Order::Reset | Order::GracefulReset)
+        matches!(self, PowerAction::On | PowerAction::Cycle | PowerAction::Reset | PowerAction::GracefulReset)
     }
 
     /// The state in which it ends.
     pub const fn leads_to(self) -> Power {
         match self {
-            Order::Off | Order::GracefulOff => Power::Off,
+            PowerAction::Off | PowerAction::GracefulOff => Power::Off,
             _ => Power::On,
         }
     }
@@ -252,13 +252,13 @@ impl Order {
     /// The name, for logs.
     pub const fn name(self) -> &'static str {
         match self {
-            Order::On => "on",
-            Order::Off => "off",
-            Order::Cycle => "cycle",
-            Order::Reset => "reset",
-            Order::GracefulOff => "graceful off",
-            Order::GracefulReset => "graceful reset",
-            Order::Nmi => "nmi",
+            PowerAction::On => "on",
+            PowerAction::Off => "off",
+            PowerAction::Cycle => "cycle",
+            PowerAction::Reset => "reset",
+            PowerAction::GracefulOff => "graceful off",
+            PowerAction::GracefulReset => "graceful reset",
+            PowerAction::Nmi => "nmi",
         }
     }
 }
@@ -342,7 +342,7 @@ impl fmt::Display for MacAddress {
 
 /// The times by which a node lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct Timings {
     /// How often the device is read when all is well.
     pub poll_interval: Duration,
     /// How long the power stays off in a cycle, and between a `ForceOff` and the next `On`.
@@ -354,7 +354,7 @@ pub struct Rules {
     pub fence_age_max: Option<Duration>,
 }
 
-impl Rules {
+impl Timings {
     /// The least `fence_age_max` with this interval: two polls lie apart by it, its spread, and as long as a slow device takes
     /// to log in and answer. With less the state would be unknown between any two polls.
     pub fn fence_age_least(poll_interval: Duration) -> Duration {
@@ -364,9 +364,9 @@ impl Rules {
     }
 }
 
-impl Default for Rules {
-    fn default() -> Rules {
-        Rules {
+impl Default for Timings {
+    fn default() -> Timings {
+        Timings {
             poll_interval: Duration::from_secs(15),
             off_dwell: Duration::from_secs(10),
             command_deadline: Duration::from_secs(60),
@@ -383,7 +383,7 @@ pub struct NodeSpec {
     /// What the operator says of the machine.
     pub inventory: Arc<Inventory>,
     /// Its times.
-    pub rules: Rules,
+    pub timings: Timings,
     /// The device in the operator's words, for messages: `Tapo plug at 192.0.2.11`.
     pub device: Arc<str>,
     /// What is known of every device of this kind.

@@ -1,4 +1,4 @@
-//! Owns the actors of all nodes: starts, replaces, stops and revives them.
+//! Owns the actors of all nodes: starts, replaces, stops and restarts them.
 //!
 //! An actor that falls to a panic closes its mailbox for good, so its drop guard tells the keeper, which builds it anew
 //! from the journal.
@@ -11,12 +11,12 @@ use actix::Actor;
 use tokio::sync::{mpsc, oneshot};
 
 use super::NodeId;
-use super::actor::{Ask, NodeActor, Surroundings};
+use super::actor::{NodeActor, NodeContext, NodeMsg};
 use super::device::PowerDevice;
 use super::entry::NodeEntry;
-use super::event::Happening;
+use super::event::EventKind;
 use super::fleet::{Fleet, Table};
-use super::machine::{Machine, Moment};
+use super::fsm::{Fsm, Moment};
 use super::reload::{Change, FleetDiff, NodeSetup};
 use crate::clock::{Clock, Mono};
 
@@ -48,11 +48,11 @@ pub type DeviceMaker<D> = Box<dyn Fn(&NodeId, &D) -> Box<dyn PowerDevice> + Send
 pub struct DropGuard {
     node: NodeId,
     generation: u64,
-    tell: Option<mpsc::UnboundedSender<Fallen>>,
+    emit: Option<mpsc::UnboundedSender<Crashed>>,
 }
 
 /// An actor fell.
-struct Fallen {
+struct Crashed {
     node: NodeId,
     generation: u64,
 }
@@ -60,21 +60,21 @@ struct Fallen {
 impl DropGuard {
     /// The actor ends as it should.
     pub fn disarm(&mut self) {
-        self.tell = None;
+        self.emit = None;
     }
 }
 
 impl Drop for DropGuard {
     fn drop(&mut self) {
-        if let Some(tell) = &self.tell {
+        if let Some(emit) = &self.emit {
             // The keeper is gone only when the whole fleet is.
-            let _ = tell.send(Fallen { node: self.node.clone(), generation: self.generation });
+            let _ = emit.send(Crashed { node: self.node.clone(), generation: self.generation });
         }
     }
 }
 
 /// What the keeper knows of one node.
-struct Kept<D> {
+struct Supervised<D> {
     setup: NodeSetup<D>,
     entry: Arc<NodeEntry>,
     generation: u64,
@@ -85,13 +85,13 @@ struct Kept<D> {
 }
 
 /// Owns the actors. Lives on the arbiter on which they run. It knows a device only as a `D` of which one can be made.
-pub struct Keeper<D> {
-    around: Surroundings,
+pub struct Supervisor<D> {
+    context: NodeContext,
     device: DeviceMaker<D>,
     fleet: Fleet,
-    nodes: BTreeMap<NodeId, Kept<D>>,
+    nodes: BTreeMap<NodeId, Supervised<D>>,
     /// One message for each fall, and an actor falls once: bounded by the number of nodes.
-    falls: (mpsc::UnboundedSender<Fallen>, mpsc::UnboundedReceiver<Fallen>),
+    falls: (mpsc::UnboundedSender<Crashed>, mpsc::UnboundedReceiver<Crashed>),
     /// What is to be built anew, and when.
     revivals: Vec<(Mono, NodeId)>,
     generations: u64,
@@ -99,15 +99,15 @@ pub struct Keeper<D> {
     has_started: bool,
 }
 
-impl<D: PartialEq> Keeper<D> {
+impl<D: PartialEq> Supervisor<D> {
     /// A fleet without nodes.
     pub fn new(
-        around: Surroundings,
+        context: NodeContext,
         device: impl Fn(&NodeId, &D) -> Box<dyn PowerDevice> + Send + Sync + 'static,
-    ) -> Keeper<D> {
-        let fleet = Fleet::new(around.clock.clone());
-        Keeper {
-            around,
+    ) -> Supervisor<D> {
+        let fleet = Fleet::new(context.clock.clone());
+        Supervisor {
+            context,
             device: Box::new(device),
             fleet,
             nodes: BTreeMap::new(),
@@ -127,70 +127,73 @@ impl<D: PartialEq> Keeper<D> {
     /// another device finish the operation under way first, those that are gone end. Must be called on the arbiter of the
     /// actors.
     pub async fn apply(&mut self, setups: Vec<NodeSetup<D>>) -> FleetDiff {
-        let diff = FleetDiff::between(self.nodes.values().map(|kept| &kept.setup), &setups);
+        let diff = FleetDiff::between(self.nodes.values().map(|supervised| &supervised.setup), &setups);
         let mut wanted: BTreeMap<NodeId, NodeSetup<D>> =
             setups.into_iter().map(|setup| (setup.spec.id.clone(), setup)).collect();
         let gone = diff.removed.iter().filter_map(|id| self.nodes.remove(id));
-        let ends: Vec<_> = gone.map(|kept| kept.entry.end()).collect();
+        let ends: Vec<_> = gone.map(|supervised| supervised.entry.end()).collect();
         for (id, change) in &diff.changed {
-            if let (Some(kept), Some(setup)) = (self.nodes.get_mut(id), wanted.remove(id)) {
+            if let (Some(supervised), Some(setup)) = (self.nodes.get_mut(id), wanted.remove(id)) {
                 let device = (*change == Change::Device).then(|| (self.device)(id, &setup.device));
                 // An actor that has just fallen is rebuilt from this setup anyway.
-                kept.entry.deliver(Ask::Reconfigure { spec: Box::new(setup.spec.clone()), device });
-                kept.setup = setup;
+                supervised.entry.deliver(NodeMsg::Reconfigure { spec: Box::new(setup.spec.clone()), device });
+                supervised.setup = setup;
             }
         }
         for (index, setup) in diff.added.iter().filter_map(|id| wanted.remove(id)).enumerate() {
-            let after = first_poll_after(index, diff.added.len(), setup.spec.rules.poll_interval);
-            self.start(setup, self.around.clock.now().mono + after);
+            let after = first_poll_after(index, diff.added.len(), setup.spec.timings.poll_interval);
+            self.start(setup, self.context.clock.now().mono + after);
         }
         self.publish_table();
-        diff.removed.iter().for_each(|node| self.around.metrics.forget(node.as_str()));
+        diff.removed.iter().for_each(|node| self.context.metrics.forget(node.as_str()));
         self.tell_changes(&diff);
-        await_ends(&self.around.clock, ends, END_DEADLINE).await;
+        await_ends(&self.context.clock, ends, END_DEADLINE).await;
         diff
     }
 
     /// Tells who came and went with a reload; the nodes of the start were always there.
     fn tell_changes(&mut self, diff: &FleetDiff) {
         if std::mem::replace(&mut self.has_started, true) {
-            let now = self.around.clock.now().wall;
+            let now = self.context.clock.now().wall;
             for node in &diff.removed {
-                self.around.events.tell(node, now, Happening::Removed);
+                self.context.events.emit(node, now, EventKind::Removed);
             }
             for node in &diff.added {
-                self.around.events.tell(node, now, Happening::Added);
+                self.context.events.emit(node, now, EventKind::Added);
             }
         }
     }
 
     fn start(&mut self, setup: NodeSetup<D>, first_poll: Mono) {
         self.generations += 1;
-        let machine = self.machine(&setup, first_poll);
+        let fsm = self.fsm(&setup, first_poll);
         let id = setup.spec.id.clone();
-        let entry = Arc::new(NodeEntry::new(id.clone(), machine.view()));
-        let started = self.around.clock.now().mono;
-        let kept = Kept { setup, entry, generation: self.generations, started, heard: started, falls: 0 };
-        self.launch(&kept, machine);
-        self.nodes.insert(id, kept);
+        let entry = Arc::new(NodeEntry::new(id.clone(), fsm.view()));
+        let started = self.context.clock.now().mono;
+        let supervised = Supervised { setup, entry, generation: self.generations, started, heard: started, falls: 0 };
+        self.launch(&supervised, fsm);
+        self.nodes.insert(id, supervised);
     }
 
-    fn machine(&self, setup: &NodeSetup<D>, first_poll: Mono) -> Machine {
-        let moment = Moment { now: self.around.clock.now(), swing: self.around.clock.swing() };
-        let record = self.around.journal.load(&setup.spec.id);
-        Machine::new(setup.spec.clone(), record, first_poll, moment)
+    fn fsm(&self, setup: &NodeSetup<D>, first_poll: Mono) -> Fsm {
+        let moment = Moment { now: self.context.clock.now(), unit_jitter: self.context.clock.unit_jitter() };
+        let record = self.context.journal.load(&setup.spec.id);
+        Fsm::new(setup.spec.clone(), record, first_poll, moment)
     }
 
-    fn launch(&self, kept: &Kept<D>, machine: Machine) {
-        let guard =
-            DropGuard { node: kept.entry.id.clone(), generation: kept.generation, tell: Some(self.falls.0.clone()) };
-        let device = (self.device)(&kept.entry.id, &kept.setup.device);
-        let actor = NodeActor::new(machine, device, self.around.clone(), kept.entry.clone(), guard);
-        kept.entry.attach(actor.start());
+    fn launch(&self, supervised: &Supervised<D>, fsm: Fsm) {
+        let guard = DropGuard {
+            node: supervised.entry.id.clone(),
+            generation: supervised.generation,
+            emit: Some(self.falls.0.clone()),
+        };
+        let device = (self.device)(&supervised.entry.id, &supervised.setup.device);
+        let actor = NodeActor::new(fsm, device, self.context.clone(), supervised.entry.clone(), guard);
+        supervised.entry.attach(actor.start());
     }
 
     fn publish_table(&self) {
-        let table: Table = self.nodes.iter().map(|(id, kept)| (id.clone(), kept.entry.clone())).collect();
+        let table: Table = self.nodes.iter().map(|(id, supervised)| (id.clone(), supervised.entry.clone())).collect();
         self.fleet.publish(table);
     }
 
@@ -198,7 +201,7 @@ impl<D: PartialEq> Keeper<D> {
     pub async fn watch(&mut self) {
         loop {
             let due = self.revivals.iter().map(|(at, _)| *at).min();
-            let clock = self.around.clock.clone();
+            let clock = self.context.clock.clone();
             let alarm = async move {
                 match due {
                     Some(at) => clock.sleep_until(at).await,
@@ -206,8 +209,8 @@ impl<D: PartialEq> Keeper<D> {
                 }
             };
             tokio::select! {
-                Some(fallen) = self.falls.1.recv() => self.fell(fallen),
-                () = alarm => self.revive_due(),
+                Some(fallen) = self.falls.1.recv() => self.crashed(fallen),
+                () = alarm => self.restart_due(),
             }
         }
     }
@@ -215,59 +218,60 @@ impl<D: PartialEq> Keeper<D> {
     /// Asks every actor whether it is alive, and names those that have been silent for too long. A device that does not
     /// answer is none of this: its actor does.
     pub async fn silent(&mut self) -> Vec<NodeId> {
-        let clock = self.around.clock.clone();
-        let asked = self.nodes.iter().map(|(id, kept)| {
+        let clock = self.context.clock.clone();
+        let asked = self.nodes.iter().map(|(id, supervised)| {
             let (answer, alive) = oneshot::channel();
             // Where the mailbox is full or closed there is no answer, which is what is to be known.
-            kept.entry.try_send(Ask::Pulse { answer });
+            supervised.entry.try_send(NodeMsg::Ping { answer });
             let (id, clock) = (id.clone(), &clock);
             async move { clock.limit(PULSE_DEADLINE, alive).await.and_then(Result::ok).map(|()| id) }
         });
         let answers = futures_util::future::join_all(asked.collect::<Vec<_>>()).await;
         let now = clock.now().mono;
         for id in answers.into_iter().flatten() {
-            if let Some(kept) = self.nodes.get_mut(&id) {
-                kept.heard = now;
+            if let Some(supervised) = self.nodes.get_mut(&id) {
+                supervised.heard = now;
             }
         }
-        let silent = self.nodes.iter().filter(|(_, kept)| now.since(kept.heard.max(kept.started)) > SILENCE);
+        let silent =
+            self.nodes.iter().filter(|(_, supervised)| now.since(supervised.heard.max(supervised.started)) > SILENCE);
         silent.map(|(id, _)| id.clone()).collect()
     }
 
     /// An actor fell: it is to be built anew after a pause.
-    fn fell(&mut self, fallen: Fallen) {
-        let now = self.around.clock.now().mono;
-        let known = self.nodes.get_mut(&fallen.node).filter(|kept| kept.generation == fallen.generation);
-        let Some(kept) = known else { return };
-        if now.since(kept.started) > REVIVE_FORGIVEN {
-            kept.falls = 0;
+    fn crashed(&mut self, fallen: Crashed) {
+        let now = self.context.clock.now().mono;
+        let known = self.nodes.get_mut(&fallen.node).filter(|supervised| supervised.generation == fallen.generation);
+        let Some(supervised) = known else { return };
+        if now.since(supervised.started) > REVIVE_FORGIVEN {
+            supervised.falls = 0;
         }
-        let pause = (REVIVE_FIRST * 2u32.pow(kept.falls.min(6))).min(REVIVE_LONGEST);
-        kept.falls += 1;
+        let pause = (REVIVE_FIRST * 2u32.pow(supervised.falls.min(6))).min(REVIVE_LONGEST);
+        supervised.falls += 1;
         let (node, pause_s) = (fallen.node.as_str(), pause.as_secs());
         tracing::error!(event = "node_fell", node, pause_s, "a fault in the actor; it is rebuilt from the journal");
-        if kept.setup.spec.rules.fence_age_max.is_some() {
-            kept.entry.publish(kept.entry.view().unconfirmed(), now);
+        if supervised.setup.spec.timings.fence_age_max.is_some() {
+            supervised.entry.publish(supervised.entry.view().unconfirmed(), now);
         }
         self.revivals.push((now + pause, fallen.node));
     }
 
-    fn revive_due(&mut self) {
-        let now = self.around.clock.now();
+    fn restart_due(&mut self) {
+        let now = self.context.clock.now();
         let (due, later) = self.revivals.drain(..).partition(|(at, _)| *at <= now.mono);
         self.revivals = later;
         let due: Vec<(Mono, NodeId)> = due;
         for (_, node) in due {
-            let Some(mut kept) = self.nodes.remove(&node) else { continue };
+            let Some(mut supervised) = self.nodes.remove(&node) else { continue };
             self.generations += 1;
-            kept.generation = self.generations;
-            kept.started = now.mono;
-            let mut machine = self.machine(&kept.setup, now.mono);
-            machine.number_on_from(kept.entry.view().change);
-            self.launch(&kept, machine);
-            self.around.metrics.node(node.as_str()).restarted();
-            kept.entry.note(self.around.events.tell(&node, now.wall, Happening::Revived));
-            self.nodes.insert(node, kept);
+            supervised.generation = self.generations;
+            supervised.started = now.mono;
+            let mut fsm = self.fsm(&supervised.setup, now.mono);
+            fsm.number_on_from(supervised.entry.view().change);
+            self.launch(&supervised, fsm);
+            self.context.metrics.node(node.as_str()).restarted();
+            supervised.entry.record(self.context.events.emit(&node, now.wall, EventKind::Revived));
+            self.nodes.insert(node, supervised);
         }
     }
 
@@ -275,8 +279,8 @@ impl<D: PartialEq> Keeper<D> {
     pub async fn stop(&mut self, limit: Duration) -> bool {
         self.fleet.stop();
         self.revivals.clear();
-        let ends: Vec<_> = std::mem::take(&mut self.nodes).values().map(|kept| kept.entry.end()).collect();
-        await_ends(&self.around.clock, ends, limit).await
+        let ends: Vec<_> = std::mem::take(&mut self.nodes).values().map(|supervised| supervised.entry.end()).collect();
+        await_ends(&self.context.clock, ends, limit).await
     }
 }
 

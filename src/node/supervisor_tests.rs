@@ -13,7 +13,7 @@ use crate::node::device::{DeviceError, DeviceFuture, DeviceKind, FailureClass, O
 use crate::node::event::EventBus;
 use crate::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use crate::node::trust::{TrustBook, TrustRecord};
-use crate::node::{BootOverride, Inventory, NodeSpec, Order, Refusal, ResetType, Rules};
+use crate::node::{BootOverride, Inventory, NodeSpec, PowerAction, Refusal, ResetType, Timings};
 use crate::telemetry::Metrics;
 
 /// A plug made of atomics, seen from outside.
@@ -62,11 +62,11 @@ impl PowerDevice for PlugDevice {
         })
     }
 
-    fn order(&mut self, order: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: PowerAction, _: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async move {
             self.turn(|plug| {
                 plug.sets.fetch_add(1, Ordering::SeqCst);
-                *plug.on.lock().unwrap() = order == Order::On;
+                *plug.on.lock().unwrap() = order == PowerAction::On;
             })
             .await
         })
@@ -139,7 +139,7 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup<Wire> {
         spec: NodeSpec {
             id,
             inventory: Arc::new(Inventory::default()),
-            rules: Rules::default(),
+            timings: Timings::default(),
             device: format!("plug of {name}").into(),
             kind: &DeviceKind::PLUG,
             boot_mode: None,
@@ -150,13 +150,13 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup<Wire> {
 }
 
 /// Runs `test` with a keeper on one arbiter with a paused clock.
-fn on_virtual_time<F: Future<Output = ()>>(test: impl FnOnce(Keeper<Wire>, Clock) -> F) {
+fn on_virtual_time<F: Future<Output = ()>>(test: impl FnOnce(Supervisor<Wire>, Clock) -> F) {
     let system = actix::System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     });
     system.block_on(async {
         let clock = Clock::simulated(7, Wall(1_795_000_000_000));
-        let around = Surroundings {
+        let context = NodeContext {
             clock: clock.clone(),
             journal: Arc::new(Paper::default()),
             events: EventBus::new(),
@@ -166,12 +166,12 @@ fn on_virtual_time<F: Future<Output = ()>>(test: impl FnOnce(Keeper<Wire>, Clock
             wire.plug.devices.fetch_add(1, Ordering::SeqCst);
             Box::new(PlugDevice(wire.plug.clone()))
         };
-        test(Keeper::new(around, device), clock).await;
+        test(Supervisor::new(context, device), clock).await;
     });
 }
 
-async fn run(keeper: &mut Keeper<Wire>, clock: &Clock, secs: u64) {
-    let _ = clock.limit(Duration::from_secs(secs), keeper.watch()).await;
+async fn run(supervisor: &mut Supervisor<Wire>, clock: &Clock, secs: u64) {
+    let _ = clock.limit(Duration::from_secs(secs), supervisor.watch()).await;
 }
 
 fn power(fleet: &Fleet, id: &str) -> Option<Power> {
@@ -180,12 +180,12 @@ fn power(fleet: &Fleet, id: &str) -> Option<Power> {
 
 #[test]
 fn a_command_is_answered_when_durable_and_seen_when_done() {
-    on_virtual_time(|mut keeper, clock| async move {
+    on_virtual_time(|mut supervisor, clock| async move {
         let plug = Arc::new(Plug::default());
         *plug.on.lock().unwrap() = true;
-        keeper.apply(vec![setup("a", &plug, 1)]).await;
-        let fleet = keeper.fleet();
-        run(&mut keeper, &clock, 1).await;
+        supervisor.apply(vec![setup("a", &plug, 1)]).await;
+        let fleet = supervisor.fleet();
+        run(&mut supervisor, &clock, 1).await;
         assert_eq!(power(&fleet, "a"), Some(Power::On));
         let entry = fleet.find("a").unwrap();
         let asked = fleet.reset(&entry, ResetType::ForceOff, "me".into());
@@ -193,21 +193,21 @@ fn a_command_is_answered_when_durable_and_seen_when_done() {
         answer.unwrap();
         assert_eq!((waiting, entry.waiting()), (1, 0), "one waited for the answer, and then nobody");
         assert_eq!(entry.view().command.as_ref().map(|command| command.reset), Some(ResetType::ForceOff));
-        run(&mut keeper, &clock, 1).await;
+        run(&mut supervisor, &clock, 1).await;
         assert_eq!(power(&fleet, "a"), Some(Power::Off));
-        assert!(keeper.stop(Duration::from_secs(3)).await);
+        assert!(supervisor.stop(Duration::from_secs(3)).await);
     });
 }
 
 #[test]
 fn a_fleet_polls_at_its_interval_one_at_a_time_and_readers_cost_nothing() {
-    on_virtual_time(|mut keeper, clock| async move {
+    on_virtual_time(|mut supervisor, clock| async move {
         let plugs: Vec<Arc<Plug>> = (0..50).map(|_| Arc::new(Plug::default())).collect();
         let setups = plugs.iter().enumerate().map(|(i, plug)| setup(&format!("n{i}"), plug, 1)).collect();
-        keeper.apply(setups).await;
-        let fleet = keeper.fleet();
+        supervisor.apply(setups).await;
+        let fleet = supervisor.fleet();
         for _ in 0..600 {
-            run(&mut keeper, &clock, 1).await;
+            run(&mut supervisor, &clock, 1).await;
             assert_eq!(fleet.table().len(), 50);
         }
         for plug in &plugs {
@@ -220,26 +220,26 @@ fn a_fleet_polls_at_its_interval_one_at_a_time_and_readers_cost_nothing() {
 
 #[test]
 fn a_panic_in_one_node_is_healed_and_touches_no_other() {
-    on_virtual_time(|mut keeper, clock| async move {
+    on_virtual_time(|mut supervisor, clock| async move {
         let (bad, good) = (Arc::new(Plug::default()), Arc::new(Plug::default()));
         *bad.on.lock().unwrap() = true;
-        keeper.apply(vec![setup("bad", &bad, 1), setup("good", &good, 1)]).await;
-        let fleet = keeper.fleet();
+        supervisor.apply(vec![setup("bad", &bad, 1), setup("good", &good, 1)]).await;
+        let fleet = supervisor.fleet();
         let entry = fleet.find("bad").unwrap();
-        run(&mut keeper, &clock, 1).await;
+        run(&mut supervisor, &clock, 1).await;
         bad.panics.store(3, Ordering::SeqCst);
         fleet.reset(&entry, ResetType::PowerCycle, "me".into()).await.unwrap();
-        run(&mut keeper, &clock, 0).await;
+        run(&mut supervisor, &clock, 0).await;
         let before = entry.view().change;
         assert_eq!(power(&fleet, "bad"), Some(Power::On), "readers see the last picture meanwhile");
-        run(&mut keeper, &clock, 60).await;
+        run(&mut supervisor, &clock, 60).await;
         assert_eq!(bad.panics.load(Ordering::SeqCst), 0);
         assert!(entry.view().change > before, "the pictures are numbered on");
         assert_eq!(bad.devices.load(Ordering::SeqCst), 4);
         assert_eq!(power(&fleet, "bad"), Some(Power::On));
         assert_eq!(bad.sets.load(Ordering::SeqCst), 2, "the cycle was finished from the journal");
         assert_eq!(good.devices.load(Ordering::SeqCst), 1);
-        let told = keeper.around.metrics.render();
+        let told = supervisor.context.metrics.render();
         assert!(told.contains("plugfish_node_restarts_total{node=\"bad\"} 3"), "{told}");
         assert!(told.contains("plugfish_node_restarts_total{node=\"good\"} 0"), "{told}");
         assert!(good.reads.load(Ordering::SeqCst) >= 4);
@@ -248,77 +248,77 @@ fn a_panic_in_one_node_is_healed_and_touches_no_other() {
 
 #[test]
 fn silent_is_who_fell_and_is_not_built_anew_and_nobody_whose_device_is_away() {
-    on_virtual_time(|mut keeper, clock| async move {
+    on_virtual_time(|mut supervisor, clock| async move {
         let (bad, away) = (Arc::new(Plug::default()), Arc::new(Plug::default()));
         *away.away.lock().unwrap() = true;
-        keeper.apply(vec![setup("bad", &bad, 1), setup("away", &away, 1)]).await;
+        supervisor.apply(vec![setup("bad", &bad, 1), setup("away", &away, 1)]).await;
         bad.panics.store(1, Ordering::SeqCst);
         clock.sleep(SILENCE / 2).await;
-        assert!(keeper.silent().await.is_empty(), "it may still be built anew");
+        assert!(supervisor.silent().await.is_empty(), "it may still be built anew");
         clock.sleep(SILENCE).await;
-        assert_eq!(keeper.silent().await, ["bad".parse().unwrap()], "nobody looked after the fleet");
-        run(&mut keeper, &clock, 5).await;
-        assert!(keeper.silent().await.is_empty());
+        assert_eq!(supervisor.silent().await, ["bad".parse().unwrap()], "nobody looked after the fleet");
+        run(&mut supervisor, &clock, 5).await;
+        assert!(supervisor.silent().await.is_empty());
         away.slow_ms.store(40_000, Ordering::SeqCst);
-        run(&mut keeper, &clock, 600).await;
-        assert!(keeper.silent().await.is_empty(), "an operation that takes long is life");
+        run(&mut supervisor, &clock, 600).await;
+        assert!(supervisor.silent().await.is_empty(), "an operation that takes long is life");
     });
 }
 
 #[test]
 fn a_reload_touches_only_what_changed() {
-    on_virtual_time(|mut keeper, clock| async move {
+    on_virtual_time(|mut supervisor, clock| async move {
         let plugs: Vec<Arc<Plug>> = (0..4).map(|_| Arc::new(Plug::default())).collect();
-        let mut heard = keeper.around.events.listen();
-        keeper
+        let mut heard = supervisor.context.events.listen();
+        supervisor
             .apply(vec![setup("keep", &plugs[0], 1), setup("rewire", &plugs[1], 1), setup("drop", &plugs[2], 1)])
             .await;
-        let fleet = keeper.fleet();
-        run(&mut keeper, &clock, 1).await;
-        let kept = fleet.find("keep").unwrap();
+        let fleet = supervisor.fleet();
+        run(&mut supervisor, &clock, 1).await;
+        let supervised = fleet.find("keep").unwrap();
         plugs[1].slow_ms.store(3_000, Ordering::SeqCst);
-        run(&mut keeper, &clock, 16).await;
+        run(&mut supervisor, &clock, 16).await;
         let mut renamed = setup("keep", &plugs[0], 1);
         renamed.spec.device = "plug with another name".into();
         let wanted = vec![renamed, setup("rewire", &plugs[1], 2), setup("new", &plugs[3], 1)];
-        let done = keeper.apply(wanted).await;
+        let done = supervisor.apply(wanted).await;
         let id = |name: &str| name.parse::<NodeId>().unwrap();
         let changed = vec![(id("keep"), Change::Spec), (id("rewire"), Change::Device)];
         assert_eq!(done, FleetDiff { added: vec![id("new")], removed: vec![id("drop")], changed });
-        run(&mut keeper, &clock, 10).await;
+        run(&mut supervisor, &clock, 10).await;
         assert!(fleet.find("drop").is_none() && fleet.find("new").is_some());
-        assert!(Arc::ptr_eq(&kept, &fleet.find("keep").unwrap()));
-        assert_eq!(kept.view().device.as_ref(), "plug with another name");
-        let told = keeper.around.metrics.render();
+        assert!(Arc::ptr_eq(&supervised, &fleet.find("keep").unwrap()));
+        assert_eq!(supervised.view().device.as_ref(), "plug with another name");
+        let told = supervisor.context.metrics.render();
         assert!(!told.contains("node=\"drop\"") && told.contains("node=\"new\""), "{told}");
         let devices: Vec<usize> = plugs.iter().map(|plug| plug.devices.load(Ordering::SeqCst)).collect();
         assert_eq!(devices, [1, 2, 1, 1]);
         assert_eq!(plugs[1].busiest.load(Ordering::SeqCst), 1, "the operation under way was finished first");
         let mut told = Vec::new();
         while let Ok(event) = heard.try_recv() {
-            if matches!(event.what, Happening::Added | Happening::Removed) {
+            if matches!(event.what, EventKind::Added | EventKind::Removed) {
                 told.push((event.node.to_string(), event.what));
             }
         }
-        assert_eq!(told, [("drop".into(), Happening::Removed), ("new".into(), Happening::Added)]);
+        assert_eq!(told, [("drop".into(), EventKind::Removed), ("new".into(), EventKind::Added)]);
     });
 }
 
 /// A plug that is given another address, and then another description, while its last request is under way.
 #[test]
 fn a_second_reload_during_an_operation_keeps_the_device_of_the_first() {
-    on_virtual_time(|mut keeper, clock| async move {
+    on_virtual_time(|mut supervisor, clock| async move {
         let (old, new) = (Arc::new(Plug::default()), Arc::new(Plug::default()));
-        keeper.apply(vec![setup("a", &old, 1)]).await;
-        run(&mut keeper, &clock, 1).await;
+        supervisor.apply(vec![setup("a", &old, 1)]).await;
+        run(&mut supervisor, &clock, 1).await;
         old.slow_ms.store(10_000, Ordering::SeqCst);
-        run(&mut keeper, &clock, 20).await;
+        run(&mut supervisor, &clock, 20).await;
         assert_eq!(old.busy.load(Ordering::SeqCst), 1, "an operation is under way");
-        keeper.apply(vec![setup("a", &new, 2)]).await;
+        supervisor.apply(vec![setup("a", &new, 2)]).await;
         let mut described = setup("a", &new, 2);
         described.spec.device = "plug of the same name".into();
-        keeper.apply(vec![described]).await;
-        run(&mut keeper, &clock, 60).await;
+        supervisor.apply(vec![described]).await;
+        run(&mut supervisor, &clock, 60).await;
         assert!(new.reads.load(Ordering::SeqCst) > 2, "the new plug is read");
         assert_eq!(old.reads.load(Ordering::SeqCst), 2, "the old one is not, after the operation that was under way");
     });
@@ -326,12 +326,12 @@ fn a_second_reload_during_an_operation_keeps_the_device_of_the_first() {
 
 #[test]
 fn a_flooded_node_refuses_and_a_stopped_one_takes_nothing() {
-    on_virtual_time(|mut keeper, clock| async move {
+    on_virtual_time(|mut supervisor, clock| async move {
         let plug = Arc::new(Plug::default());
-        keeper.apply(vec![setup("a", &plug, 1)]).await;
-        let fleet = keeper.fleet();
+        supervisor.apply(vec![setup("a", &plug, 1)]).await;
+        let fleet = supervisor.fleet();
         let entry = fleet.find("a").unwrap();
-        run(&mut keeper, &clock, 1).await;
+        run(&mut supervisor, &clock, 1).await;
         let asks = (0..500).map(|i| {
             let reset = if i % 2 == 0 { ResetType::On } else { ResetType::ForceOff };
             fleet.reset(&entry, reset, "me".into())
@@ -339,7 +339,7 @@ fn a_flooded_node_refuses_and_a_stopped_one_takes_nothing() {
         let answers = futures_util::future::join_all(asks).await;
         let refused = answers.iter().filter(|a| matches!(a, Err(Refusal::Overloaded { .. }))).count();
         assert!(refused >= 400 && answers.iter().any(Result::is_ok), "{refused} of 500 refused");
-        assert!(keeper.stop(Duration::from_secs(3)).await);
+        assert!(supervisor.stop(Duration::from_secs(3)).await);
         let late = fleet.reset(&entry, ResetType::On, "me".into()).await;
         assert!(matches!(late, Err(Refusal::Stopping { .. })), "{late:?}");
     });

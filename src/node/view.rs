@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::device::{AboutDevice, LogEntry};
+use super::device::{DeviceIdentity, LogEntry};
 use super::trust::TrustRecord;
 use super::{BootMode, BootOverride, BootTarget, Health, Inventory, NodeId, Power, ResetType};
 use crate::clock::{Mono, Now, Wall};
@@ -26,11 +26,11 @@ pub struct NodeView {
     /// The device is the outlet on which the machine hangs.
     pub is_outlet: bool,
     /// Who the device says it is; `None` before the first contact of the node's life.
-    pub about: Option<Arc<AboutDevice>>,
+    pub about: Option<Arc<DeviceIdentity>>,
     /// What the device ever proved; `None` before the first contact, and after a person had it forgotten.
     pub trust: Option<Arc<TrustRecord>>,
     /// What was last confirmed; `None` before the first contact of the node's life, and after it only where what was confirmed is
-    /// older than [`Rules::fence_age_max`](super::Rules::fence_age_max).
+    /// older than [`Timings::fence_age_max`](super::Rules::fence_age_max).
     pub power: Option<Power>,
     /// When that was confirmed.
     pub seen_at: Option<Wall>,
@@ -63,7 +63,7 @@ pub struct NodeView {
     /// The command that is being carried out.
     pub command: Option<CommandView>,
     /// The connection to the device.
-    pub link: LinkView,
+    pub connectivity: ConnectivityView,
     /// Grows with every new picture of this node.
     pub change: u64,
 }
@@ -100,7 +100,7 @@ pub struct CommandView {
 
 /// The connection to a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkView {
+pub struct ConnectivityView {
     /// Failures in a row.
     pub failures: u32,
     /// The last failure in words, while there are failures.
@@ -111,7 +111,7 @@ pub struct LinkView {
     pub held_until: Option<Wall>,
 }
 
-impl LinkView {
+impl ConnectivityView {
     /// The device answered when it was last asked.
     pub fn up(&self) -> bool {
         self.failures == 0 && self.held_until.is_none()

@@ -19,8 +19,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use crate::clock::secret_bytes;
 use crate::http::ops::Ops;
 use crate::redfish::Service;
-use crate::redfish::exchange::{fault_response, reader};
-use crate::redfish::rendered::{digest, knows};
+use crate::redfish::body_cache::{digest, knows};
+use crate::redfish::dispatch::{fault_response, reader};
 
 const HTML: &str = include_str!("assets/page.html");
 const STYLE: &str = include_str!("assets/page.css");

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::words::{Tone, tell};
 use crate::clock::{Mono, Now};
 use crate::http::auth::{Caller, Privilege};
-use crate::node::draw::thousandth;
 use crate::node::entry::NodeEntry;
 use crate::node::event::Event;
+use crate::node::power_history::thousandth;
 use crate::node::view::{Condition, NodeView};
 use crate::redfish::Service;
 
@@ -141,7 +141,7 @@ fn after(query: &str, run: &str) -> Option<Mono> {
 }
 
 fn node<'a>(entry: &'a NodeEntry, view: &'a NodeView, now: Now, after: Option<Mono>) -> Node<'a> {
-    let draw = entry.draw();
+    let draw = entry.power_history();
     // A measurement has the time of the step after which it was published.
     let measured = draw.iter().filter(|one| after.is_none_or(|after| one.at >= after));
     let curve = measured.filter_map(|one| Some((tenths(one.at.since_start().as_secs_f64()), watts(one.milliwatts)?)));
@@ -158,8 +158,8 @@ fn node<'a>(entry: &'a NodeEntry, view: &'a NodeView, now: Now, after: Option<Mo
         age_ms: view.age(now).map(millis),
         health: view.health.name(),
         conditions: view.conditions.iter().map(trouble).collect(),
-        up: view.link.up(),
-        away: view.link.breaker_open || view.link.held_until.is_some(),
+        up: view.connectivity.up(),
+        away: view.connectivity.breaker_open || view.connectivity.held_until.is_some(),
         resets: view.resets.iter().map(|reset| reset.name()).collect(),
         command: view.command.as_ref().map(|command| Command {
             reset: command.reset.name(),

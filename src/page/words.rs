@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::node::event::{Cause, Happening};
+use crate::node::event::{Cause, EventKind};
 use crate::node::{BootEnabled, Power};
 
 /// How a piece of news is shown.
@@ -20,42 +20,42 @@ pub enum Tone {
 }
 
 /// What is told of a happening; nothing where another one says it already.
-pub fn tell(what: &Happening) -> Option<(Tone, String)> {
+pub fn tell(what: &EventKind) -> Option<(Tone, String)> {
     use Tone::{Bad, Good, Plain, Warn};
     let told = match what {
-        Happening::PowerChanged { from: None, to, .. } => (Plain, format!("first contact: the power is {}", name(*to))),
-        Happening::PowerChanged { to, cause: Cause::Command, .. } => (Plain, format!("is {} now", name(*to))),
-        Happening::PowerChanged { to, cause: Cause::Outside, .. } => {
+        EventKind::PowerChanged { from: None, to, .. } => (Plain, format!("first contact: the power is {}", name(*to))),
+        EventKind::PowerChanged { to, cause: Cause::Command, .. } => (Plain, format!("is {} now", name(*to))),
+        EventKind::PowerChanged { to, cause: Cause::Outside, .. } => {
             (Warn, format!("is {} now, and nobody here asked for it", name(*to)))
         }
-        Happening::OnTimeRestarted => {
+        EventKind::OnTimeRestarted => {
             (Warn, "the power was cycled, or the device restarted, and nobody here asked for it".into())
         }
-        Happening::CommandAccepted { reset, by, first: None } => (Plain, format!("{reset} asked for by {by}")),
-        Happening::CommandAccepted { reset, by, first: Some(first) } => {
+        EventKind::CommandAccepted { reset, by, first: None } => (Plain, format!("{reset} asked for by {by}")),
+        EventKind::CommandAccepted { reset, by, first: Some(first) } => {
             (Plain, format!("{reset} asked for by {by}, after the {first} before it"))
         }
-        Happening::CommandDone { reset, took } => (Plain, format!("{reset} done after {:.1} s", took.as_secs_f64())),
-        Happening::CommandSuperseded { reset, by } => (Plain, format!("{by} took the place of {reset}")),
-        Happening::CommandFailed { why, .. } | Happening::CommandOverdue { why, .. } => (Bad, why.clone()),
-        Happening::DeviceLost { why } | Happening::LoginRefused { why, .. } | Happening::DeviceDistrusted { why } => {
+        EventKind::CommandDone { reset, took } => (Plain, format!("{reset} done after {:.1} s", took.as_secs_f64())),
+        EventKind::CommandSuperseded { reset, by } => (Plain, format!("{by} took the place of {reset}")),
+        EventKind::CommandFailed { why, .. } | EventKind::CommandOverdue { why, .. } => (Bad, why.clone()),
+        EventKind::DeviceLost { why } | EventKind::LoginRefused { why, .. } | EventKind::DeviceDistrusted { why } => {
             (Bad, why.clone())
         }
-        Happening::TrustLearned { text } => (Plain, text.clone()),
-        Happening::TrustReset { by, text } => (Warn, format!("{by} reset {text}")),
-        Happening::DeviceFound => (Good, "the device answers again".into()),
-        Happening::BootChanged { boot, by } if boot.enabled == BootEnabled::Disabled => {
+        EventKind::TrustLearned { text } => (Plain, text.clone()),
+        EventKind::TrustReset { by, text } => (Warn, format!("{by} reset {text}")),
+        EventKind::DeviceFound => (Good, "the device answers again".into()),
+        EventKind::BootChanged { boot, by } if boot.enabled == BootEnabled::Disabled => {
             (Plain, format!("the boot override was taken away by {by}"))
         }
-        Happening::BootChanged { boot, by } => {
+        EventKind::BootChanged { boot, by } => {
             (Plain, format!("boot override: {}, {}, set by {by}", boot.target.name(), boot.enabled.name()))
         }
-        Happening::BootConsumed => (Plain, "the boot override for one boot was used up".into()),
-        Happening::Noticed { text } => (Warn, text.clone()),
-        Happening::Revived => (Warn, "rebuilt after a fault in plugfish".into()),
-        Happening::Added => (Plain, "added to the configuration".into()),
+        EventKind::BootConsumed => (Plain, "the boot override for one boot was used up".into()),
+        EventKind::Noticed { text } => (Warn, text.clone()),
+        EventKind::Revived => (Warn, "rebuilt after a fault in plugfish".into()),
+        EventKind::Added => (Plain, "added to the configuration".into()),
         // The reason for it is told by itself, and a node that was removed is not shown.
-        Happening::HealthChanged(_) | Happening::Removed => return None,
+        EventKind::HealthChanged(_) | EventKind::Removed => return None,
     };
     Some(told)
 }

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::accounts::matches;
 use super::body::{Body, number};
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 use super::resource::{self, ACCOUNT_SERVICE, ACCOUNTS, Etag, ROLES, Resource, link};
 use super::schema;
-use super::{Asked, Document, Pending, Reply, Seen};
+use super::{Document, GetRequest, Pending, Reply, WriteRequest};
 use crate::account::AccessRules;
 use crate::http::auth::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
 
@@ -18,7 +18,7 @@ const THRESHOLD_MAX: u32 = 100;
 const LOCK_SECONDS_MAX: u32 = 86_400;
 
 /// `GET /redfish/v1/AccountService`.
-pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(resource(&seen.service.access.rules()))
 }
 
@@ -48,12 +48,12 @@ fn etag(rules: &AccessRules) -> String {
 }
 
 /// `PATCH /redfish/v1/AccountService`: when an account is locked.
-pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let access = &asked.seen.service.access;
         let seen = access.rules();
         if !matches(asked.if_match, &etag(&seen)) {
-            return Err(Fault::precondition_failed());
+            return Err(ErrorResponse::precondition_failed());
         }
         let current = resource(&seen).body;
         let mut body = Body::of(asked.body.object()?, &current);
@@ -62,7 +62,7 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let reset = body.take("AccountLockoutCounterResetAfter", number(1, LOCK_SECONDS_MAX));
         body.finish()?;
         if threshold.is_none() && duration.is_none() && reset.is_none() {
-            return Err(Fault::new(400, Message::base("NoOperation", &[])));
+            return Err(ErrorResponse::new(400, Message::base("NoOperation", &[])));
         }
         let change = move |rules: AccessRules| AccessRules {
             lockout_threshold: threshold.unwrap_or(rules.lockout_threshold),

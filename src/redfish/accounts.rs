@@ -5,28 +5,28 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::body::{Body, choice, flag, text};
-use super::exchange::not_let_in;
-use super::message::{Fault, Message};
+use super::dispatch::not_let_in;
+use super::message::{ErrorResponse, Message};
 use super::resource::{self, ACCOUNTS, Etag, Resource, link};
 use super::schema;
-use super::{Asked, Document, Pending, Reply, Seen};
+use super::{Document, GetRequest, Pending, Reply, WriteRequest};
 use crate::account::{AccountRecord, NAME_CHARS_MAX, Role, account_id, is_plain_name};
 use crate::clock::Wall;
 use crate::http::auth::{AccountChange, AccountRefusal, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Privilege};
 
 /// `GET /redfish/v1/AccountService/Accounts`: those that the caller may look at.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let accounts = seen.service.access.accounts();
     let members = accounts.iter().map(|account| account.username.as_str()).filter(|name| may_read(seen, name));
     Ok(Resource::collection(ACCOUNTS, schema::MANAGER_ACCOUNT_COLLECTION, "Accounts", members.map(resource::account)))
 }
 
-fn may_read(seen: &Seen<'_>, name: &str) -> bool {
+fn may_read(seen: &GetRequest<'_>, name: &str) -> bool {
     seen.is_own_or(name, &[Privilege::ConfigureUsers, Privilege::ConfigureManager])
 }
 
 /// The account that the path names, if the caller may look at it; to others it is not told whether there is one.
-fn find(seen: &Seen<'_>) -> Result<Arc<AccountRecord>, Fault> {
+fn find(seen: &GetRequest<'_>) -> Result<Arc<AccountRecord>, ErrorResponse> {
     let account = seen.service.access.account(seen.id(0));
     let name = account.as_ref().map_or("", |account| account.username.as_str());
     if !may_read(seen, name) {
@@ -35,7 +35,7 @@ fn find(seen: &Seen<'_>) -> Result<Arc<AccountRecord>, Fault> {
     account.ok_or_else(|| seen.not_found())
 }
 
-fn resource(account: &AccountRecord, seen: &Seen<'_>) -> Resource {
+fn resource(account: &AccountRecord, seen: &GetRequest<'_>) -> Resource {
     let locked = seen.service.access.is_locked(&account.username);
     let properties = json!({
         "Description": "User Account",
@@ -64,18 +64,18 @@ pub fn matches(if_match: Option<&str>, etag: &str) -> bool {
 }
 
 /// `GET /redfish/v1/AccountService/Accounts/{id}`.
-pub fn account(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn account(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(resource(&*find(seen)?, seen))
 }
 
 /// `POST /redfish/v1/AccountService/Accounts`.
-pub fn create(asked: Asked<'_>) -> Pending<'_> {
+pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let object = asked.body.object()?;
         for name in ["UserName", "Password", "RoleId"] {
             if !object.contains_key(name) {
-                return Err(Fault::bad_request("CreateFailedMissingReqProperties", &[name]));
+                return Err(ErrorResponse::bad_request("CreateFailedMissingReqProperties", &[name]));
             }
         }
         let nothing = Map::new();
@@ -87,7 +87,7 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         body.take("AccountTypes", account_types);
         body.finish()?;
         let (Some(username), Some(password), Some(role)) = (username, password, role) else {
-            return Err(Fault::bad_request("UnrecognizedRequestBody", &[]));
+            return Err(ErrorResponse::bad_request("UnrecognizedRequestBody", &[]));
         };
         if !is_plain_name(&username) {
             let advice = format!("Choose a name of 1 to {NAME_CHARS_MAX} letters, digits and the characters . _ - @");
@@ -106,7 +106,7 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         let name = account.username.clone();
         let account = seen.service.access.add_account(account).await.map_err(|refusal| match refusal {
             AccountRefusal::Exists => {
-                Fault::new(409, Message::base("ResourceAlreadyExists", &["ManagerAccount", "UserName", &name]))
+                ErrorResponse::new(409, Message::base("ResourceAlreadyExists", &["ManagerAccount", "UserName", &name]))
             }
             refusal => refusal.into(),
         })?;
@@ -117,13 +117,13 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
 }
 
 /// `PATCH /redfish/v1/AccountService/Accounts/{id}`: everybody their own password, administrators the rest.
-pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let account = find(seen)?;
         let current = resource(&account, seen);
         if !matches(asked.if_match, current.etag.as_ref().map_or("", Etag::text)) {
-            return Err(Fault::precondition_failed());
+            return Err(ErrorResponse::precondition_failed());
         }
         let mut body = Body::of(asked.body.object()?, &current.body);
         let password = body.secret("Password");
@@ -138,15 +138,15 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let AccountChange { role, enabled, unlock, password_change_required: must_change, .. } = change;
         let more = role.is_some() || enabled.is_some() || unlock || must_change.is_some();
         if more && seen.caller.must_change_password {
-            return Err(Fault::password_change_required(&resource::account(&seen.caller.name)));
+            return Err(ErrorResponse::password_change_required(&resource::account(&seen.caller.name)));
         }
         if more && !seen.caller.may(Privilege::ConfigureUsers) {
-            return Err(Fault::forbidden());
+            return Err(ErrorResponse::forbidden());
         }
         let password_hash = match password {
             Some(password) => Some(hashed(seen, password).await?),
             None if more => None,
-            None => return Err(Fault::new(400, Message::base("NoOperation", &[]))),
+            None => return Err(ErrorResponse::new(400, Message::base("NoOperation", &[]))),
         };
         let change = AccountChange { password_hash, ..change };
         let (exact, keep) = (asked.if_match.is_some_and(|tags| tags.trim() != "*"), seen.caller.session.clone());
@@ -160,7 +160,7 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
                 let args = [name, value, seen.path];
                 let mut message = Message::base("PropertyValueResourceConflict", &args).about(name);
                 message.advise(&sentence(&refusal));
-                Fault::new(409, message)
+                ErrorResponse::new(409, message)
             }
             refusal => refusal.into(),
         })?;
@@ -170,13 +170,13 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
 }
 
 /// `DELETE /redfish/v1/AccountService/Accounts/{id}`.
-pub fn delete(asked: Asked<'_>) -> Pending<'_> {
+pub fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let account = find(seen)?;
         let locked = seen.service.access.is_locked(&account.username);
         if !matches(asked.if_match, &etag(&account, locked)) {
-            return Err(Fault::precondition_failed());
+            return Err(ErrorResponse::precondition_failed());
         }
         let exact = asked.if_match.is_some_and(|tags| tags.trim() != "*");
         seen.service.access.delete_account(account.clone(), exact).await?;
@@ -186,12 +186,12 @@ pub fn delete(asked: Asked<'_>) -> Pending<'_> {
     })
 }
 
-fn log(asked: &Asked<'_>, event: &str, account: &str) {
+fn log(asked: &WriteRequest<'_>, event: &str, account: &str) {
     tracing::info!(event, account, by = asked.seen.caller.name.as_ref(), "an account was made, changed or deleted");
 }
 
 /// Looks at a new password, and hashes it off this thread.
-async fn hashed(seen: &Seen<'_>, password: String) -> Result<String, Fault> {
+async fn hashed(seen: &GetRequest<'_>, password: String) -> Result<String, ErrorResponse> {
     let password = secrecy::zeroize::Zeroizing::new(password);
     if !(PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&password.chars().count()) {
         let advice = format!("Choose a password of {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters.");
@@ -200,10 +200,10 @@ async fn hashed(seen: &Seen<'_>, password: String) -> Result<String, Fault> {
     seen.service.access.hash(password).await.map_err(not_let_in)
 }
 
-fn bad_format(value: &str, property: &str, advice: &str) -> Fault {
+fn bad_format(value: &str, property: &str, advice: &str) -> ErrorResponse {
     let mut message = Message::base("PropertyValueFormatError", &[value, property]).about(property);
     message.advise(advice);
-    Fault::new(400, message)
+    ErrorResponse::new(400, message)
 }
 
 /// `Locked`: only the service locks, and clients end it.
@@ -224,14 +224,14 @@ fn sentence(refusal: &AccountRefusal) -> String {
     format!("{first}{}.", letters.as_str())
 }
 
-impl From<AccountRefusal> for Fault {
-    fn from(refusal: AccountRefusal) -> Fault {
+impl From<AccountRefusal> for ErrorResponse {
+    fn from(refusal: AccountRefusal) -> ErrorResponse {
         let said = |status, mut message: Message| {
             message.advise(&sentence(&refusal));
-            Fault::new(status, message)
+            ErrorResponse::new(status, message)
         };
         match &refusal {
-            AccountRefusal::Changed => Fault::precondition_failed(),
+            AccountRefusal::Changed => ErrorResponse::precondition_failed(),
             AccountRefusal::Gone => said(404, Message::base("ResourceMissingAtURI", &[ACCOUNTS])),
             AccountRefusal::Exists | AccountRefusal::Full => {
                 said(400, Message::base("CreateLimitReachedForResource", &[]))
@@ -246,7 +246,7 @@ impl From<AccountRefusal> for Fault {
                     Message::ours("CannotWrite", &[&refusal.to_string()]),
                     Message::base("InsufficientStorage", &[]),
                 ];
-                Fault { messages, ..Fault::new(507, Message::base("InsufficientStorage", &[])) }
+                ErrorResponse { messages, ..ErrorResponse::new(507, Message::base("InsufficientStorage", &[])) }
             }
         }
     }
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do() {
-        let fault = Fault::from(AccountRefusal::LastAdministrator);
+        let fault = ErrorResponse::from(AccountRefusal::LastAdministrator);
         assert_eq!(fault.status, 409);
         let advice = fault.body()["error"]["@Message.ExtendedInfo"][0]["Resolution"].as_str().unwrap().to_owned();
         assert!(advice.starts_with("It is the last enabled") && advice.ends_with("first."), "{advice}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 
 /// What can be wrong with the value of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl<'a> Body<'a> {
     }
 
     /// Everything was asked for: whatever is left is a problem.
-    pub fn finish(mut self) -> Result<(), Fault> {
+    pub fn finish(mut self) -> Result<(), ErrorResponse> {
         self.sort_out();
         self.problems.append(&mut self.strangers);
         self.refuse()
@@ -128,7 +128,7 @@ impl<'a> Body<'a> {
     /// The same for a PATCH, which may be done in part (DSP0266, "PATCH"): what cannot be written at all is left out and
     /// told with the answer, as long as there is something to do besides. A wrong value still stops everything: half of
     /// what belongs together would be worse than nothing.
-    pub fn finish_in_part(mut self, has_something_to_do: bool) -> Result<Vec<Message>, Fault> {
+    pub fn finish_in_part(mut self, has_something_to_do: bool) -> Result<Vec<Message>, ErrorResponse> {
         self.sort_out();
         if has_something_to_do && self.problems.is_empty() {
             return Ok(self.strangers);
@@ -136,13 +136,13 @@ impl<'a> Body<'a> {
         let nothing = if self.is_empty { "EmptyJSON" } else { "NoOperation" };
         self.problems.append(&mut self.strangers);
         self.refuse()?;
-        if has_something_to_do { Ok(Vec::new()) } else { Err(Fault::bad_request(nothing, &[])) }
+        if has_something_to_do { Ok(Vec::new()) } else { Err(ErrorResponse::bad_request(nothing, &[])) }
     }
 
-    fn refuse(self) -> Result<(), Fault> {
+    fn refuse(self) -> Result<(), ErrorResponse> {
         match self.problems {
             problems if problems.is_empty() => Ok(()),
-            messages => Err(Fault { messages, ..Fault::bad_request("GeneralError", &[]) }),
+            messages => Err(ErrorResponse { messages, ..ErrorResponse::bad_request("GeneralError", &[]) }),
         }
     }
 }

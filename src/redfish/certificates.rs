@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 use super::resource::{
     CERTIFICATE, CERTIFICATE_LOCATIONS, CERTIFICATE_SERVICE, CERTIFICATES, REPLACE_CERTIFICATE, Resource, at, link,
 };
 use super::schema;
-use super::{Asked, Document, Pending, Reply, Seen};
+use super::{Document, GetRequest, Pending, Reply, WriteRequest};
 use crate::http::tls::{Certificate, ReplaceError, pem};
 use crate::node::NodeId;
 
@@ -30,17 +30,17 @@ fn uri(manager: &NodeId) -> String {
 
 /// `HTTPS.Certificates` of a manager's NetworkProtocol: a link where clients can replace the certificate. Without TLS
 /// there is none, and one from files is not for clients to replace, so it is not offered there.
-pub fn link_of(seen: &Seen<'_>, manager: &NodeId) -> Option<Value> {
+pub fn link_of(seen: &GetRequest<'_>, manager: &NodeId) -> Option<Value> {
     let certificate = seen.service.certificate.as_ref()?;
     certificate.is_replaceable().then(|| link(&collection_uri(manager)))
 }
 
-fn in_use<'a>(seen: &Seen<'a>) -> Result<&'a Arc<Certificate>, Fault> {
+fn in_use<'a>(seen: &GetRequest<'a>) -> Result<&'a Arc<Certificate>, ErrorResponse> {
     seen.service.certificate.as_ref().ok_or_else(|| seen.not_found())
 }
 
 /// `GET /redfish/v1/CertificateService`.
-pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let replace = in_use(seen)?.is_replaceable().then(|| {
         json!({
             "#CertificateService.ReplaceCertificate": {
@@ -59,7 +59,7 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/CertificateService/CertificateLocations`.
-pub fn locations(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn locations(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     in_use(seen)?;
     let table = seen.service.fleet.table();
     let certificates: Vec<Value> = seen.visible(&table).map(|node| link(&uri(&node.id))).collect();
@@ -72,7 +72,7 @@ pub fn locations(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     in_use(seen)?;
     let manager = &seen.node()?.id;
     let members = std::iter::once(uri(manager));
@@ -80,7 +80,7 @@ pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates/{id}`.
-pub fn certificate(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn certificate(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let certificate = in_use(seen)?;
     let node = seen.node()?;
     if seen.id(1) == ID { Ok(resource(certificate, &node.id)) } else { Err(seen.not_found()) }
@@ -108,26 +108,28 @@ fn resource(certificate: &Certificate, manager: &NodeId) -> Resource {
 }
 
 /// `POST /redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate`.
-pub fn replace(asked: Asked<'_>) -> Pending<'_> {
+pub fn replace(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let certificate = in_use(seen)?.clone();
         let object = asked.body.object()?;
         if let Some(odd) = object.keys().find(|name| !PARAMETERS.contains(&name.as_str()) && !name.contains('@')) {
-            return Err(Fault::bad_request("ActionParameterUnknown", &[ACTION, odd]));
+            return Err(ErrorResponse::bad_request("ActionParameterUnknown", &[ACTION, odd]));
         }
-        let parameter =
-            |name| object.get(name).ok_or_else(|| Fault::bad_request("ActionParameterMissing", &[ACTION, name]));
+        let parameter = |name| {
+            object.get(name).ok_or_else(|| ErrorResponse::bad_request("ActionParameterMissing", &[ACTION, name]))
+        };
         let [text, kind, place] = PARAMETERS;
         let (pem, kind_given, place_given) = (parameter(text)?, parameter(kind)?, parameter(place)?);
         // The text is not repeated: there is a private key in it.
-        let wrong = |name, shown: &str| Fault::bad_request("ActionParameterValueTypeError", &[shown, name, ACTION]);
+        let wrong =
+            |name, shown: &str| ErrorResponse::bad_request("ActionParameterValueTypeError", &[shown, name, ACTION]);
         let pem = pem.as_str().ok_or_else(|| wrong(text, "(hidden)"))?.to_owned();
         let kind_given = kind_given.as_str().ok_or_else(|| wrong(kind, "(no text)"))?;
         let place_given =
             place_given.get("@odata.id").and_then(Value::as_str).ok_or_else(|| wrong(place, "(no link)"))?;
         let unknown = |value: &str, name| {
-            Fault::bad_request("ActionParameterValueNotInList", &[&super::body::clip(value), name, ACTION])
+            ErrorResponse::bad_request("ActionParameterValueNotInList", &[&super::body::clip(value), name, ACTION])
         };
         if !TYPES.contains(&kind_given) {
             return Err(unknown(kind_given, kind));
@@ -137,7 +139,7 @@ pub fn replace(asked: Asked<'_>) -> Pending<'_> {
             table.keys().find(|manager| uri(manager) == place_given).ok_or_else(|| unknown(place_given, place))?;
         let changed = certificate.clone();
         let replaced = actix_web::web::block(move || changed.replace(&pem)).await;
-        replaced.map_err(|_| Fault::later(None, std::time::Duration::from_secs(1)))?.map_err(refused)?;
+        replaced.map_err(|_| ErrorResponse::later(None, std::time::Duration::from_secs(1)))?.map_err(refused)?;
         let by = seen.caller.name.as_ref();
         tracing::info!(event = "certificate_replaced", by, "another certificate is shown from now on");
         let document = Document::Resource(resource(&certificate, manager));
@@ -147,16 +149,16 @@ pub fn replace(asked: Asked<'_>) -> Pending<'_> {
 
 const PARAMETERS: [&str; 3] = ["CertificateString", "CertificateType", "CertificateUri"];
 
-fn refused(error: ReplaceError) -> Fault {
+fn refused(error: ReplaceError) -> ErrorResponse {
     let words = error.to_string();
     let mut message = match error {
         ReplaceError::FromFiles => Message::base("ActionNotSupported", &[ACTION]),
         ReplaceError::Unusable(_) => Message::base("ActionParameterValueError", &["CertificateString", ACTION]),
-        ReplaceError::CannotWrite { .. } => return Fault::new(507, Message::ours("CannotWrite", &[&words])),
+        ReplaceError::CannotWrite { .. } => return ErrorResponse::new(507, Message::ours("CannotWrite", &[&words])),
     };
     message.advise(&format!("Send a PEM text of one private key and its certificates: {words}."));
     if matches!(error, ReplaceError::FromFiles) {
         message.advise(&format!("It cannot be replaced here: {words}."));
     }
-    Fault::new(400, message)
+    ErrorResponse::new(400, message)
 }

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::message::Fault;
+use super::message::ErrorResponse;
 use super::resource::{
     self, CHASSIS, CHASSIS_RESET, DRIVES, ENVIRONMENT_METRICS, POWER, POWER_SUBSYSTEM, Resource, SENSORS, at, link,
 };
 use super::schema;
 use super::sensors::{self, Sensor};
-use super::{Seen, power_equipment, systems};
-use crate::node::draw::{Measurement, thousandth};
+use super::{GetRequest, power_equipment, systems};
+use crate::node::power_history::{Measurement, thousandth};
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Chassis`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::chassis(&node.id));
     Ok(Resource::collection(CHASSIS, schema::CHASSIS_COLLECTION, "Chassis", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}`.
-pub fn chassis(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn chassis(view: &NodeView, _: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let uri = resource::chassis(&view.id);
     let measured = |part: &str| sensors::has_meter(view).then(|| link(&at(part, &[&view.id])));
     let properties = json!({
@@ -55,19 +55,19 @@ pub fn chassis(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/EnvironmentMetrics`.
-pub fn environment_metrics(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn environment_metrics(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     metered(view, seen)?;
     let uri = at(ENVIRONMENT_METRICS, &[&view.id]);
     let (id, name) = ("EnvironmentMetrics", "Environment Metrics");
     Ok(sensors::show(Resource::new(&uri, schema::ENVIRONMENT_METRICS, id, name, json!({})), view, "PowerWatts"))
 }
 
-fn metered(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
+fn metered(view: &NodeView, seen: &GetRequest<'_>) -> Result<(), ErrorResponse> {
     if sensors::has_meter(view) { Ok(()) } else { Err(seen.not_found()) }
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Power`.
-pub fn power(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn power(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     metered(view, seen)?;
     let uri = at(POWER, &[&view.id]);
     let about = view.about.as_deref();
@@ -89,7 +89,7 @@ pub fn power(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
         "MemberId": "0",
         "Name": "Power of the node",
         "PowerConsumedWatts": watts,
-        "PowerMetrics": power_metrics(watts.map(|_| seen.node().map(|node| node.draw())).transpose()?.as_deref()),
+        "PowerMetrics": power_metrics(watts.map(|_| seen.node().map(|node| node.power_history())).transpose()?.as_deref()),
         "Status": resource::status(view),
     });
     Ok(Resource::new(&uri, schema::POWER, "Power", "Power", json!({}))

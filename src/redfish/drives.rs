@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{self, DRIVE, DRIVES, Resource, at};
 use super::schema;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Chassis/{id}/Drives`.
-pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if view.inventory.drives.is_empty() {
         return Err(seen.not_found());
     }
@@ -18,7 +18,7 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Drives/{index}`.
-pub fn drive(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn drive(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (index, drive) = seen.indexed(&view.inventory.drives)?;
     let properties = json!({
         "CapacityBytes": drive.capacity_bytes,

@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{
     self, MANAGER_INTERFACE, MANAGER_INTERFACES, MANAGERS, Resource, SYSTEM_INTERFACE, SYSTEM_INTERFACES, at,
 };
@@ -16,7 +16,7 @@ use crate::node::view::NodeView;
 type Uris = [&'static str; 2];
 
 /// The interfaces of the owner that the path names, and the URI of their collection.
-fn of(view: &NodeView, seen: &Seen<'_>) -> Result<(Vec<MacAddress>, Uris), Fault> {
+fn of(view: &NodeView, seen: &GetRequest<'_>) -> Result<(Vec<MacAddress>, Uris), ErrorResponse> {
     let (macs, uris): (Vec<MacAddress>, Uris) = if seen.path.starts_with(MANAGERS) {
         let own = view.about.as_ref().and_then(|about| about.mac);
         (own.into_iter().collect(), [MANAGER_INTERFACES, MANAGER_INTERFACE])
@@ -27,7 +27,7 @@ fn of(view: &NodeView, seen: &Seen<'_>) -> Result<(Vec<MacAddress>, Uris), Fault
 }
 
 /// `GET .../EthernetInterfaces`.
-pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (macs, [all, one]) = of(view, seen)?;
     let members = (0..macs.len()).map(|index| at(one, &[&view.id, &index]));
     Ok(Resource::collection(
@@ -39,7 +39,7 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET .../EthernetInterfaces/{index}`.
-pub fn interface(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn interface(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (macs, [_, one]) = of(view, seen)?;
     let (index, mac) = seen.indexed(&macs)?;
     let properties = json!({

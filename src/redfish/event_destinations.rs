@@ -11,14 +11,14 @@ use super::events::destination::{LOCAL, names_local};
 use super::events::record::{EVENT_TYPES, FORMAT, REGISTRIES, RESOURCE_TYPES};
 use super::events::stream::Stream;
 use super::events::subscription::{Policy, Selection, Subscription};
-use super::events::{EventRefusal, Shown};
-use super::message::{Fault, Message};
+use super::events::{EventRefusal, SubscriberView};
+use super::message::{ErrorResponse, Message};
 use super::resource::{
     self, CHASSIS, Etag, MANAGERS, RESUME_SUBSCRIPTION, Resource, SUBSCRIPTIONS, SUSPEND_SUBSCRIPTION, SYSTEMS, at,
     link,
 };
 use super::schema;
-use super::{Asked, Document, Pending, Reply, Seen};
+use super::{Document, GetRequest, Pending, Reply, WriteRequest};
 use crate::http::auth::Privilege;
 
 /// The longest subscription, as it is kept: the store takes a little more.
@@ -31,24 +31,24 @@ const SUSPEND: &str = "EventDestination.SuspendSubscription";
 const RESUME: &str = "EventDestination.ResumeSubscription";
 
 /// `GET /redfish/v1/EventService/Subscriptions`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let ids = seen.service.events.ids();
     let members = ids.iter().filter(|id| find(seen, id).is_some()).map(|id| resource::subscription(id));
     Ok(Resource::collection(SUBSCRIPTIONS, schema::EVENT_DESTINATION_COLLECTION, "Event Subscriptions", members))
 }
 
 /// `GET /redfish/v1/EventService/Subscriptions/{id}`.
-pub fn destination(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn destination(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     match find(seen, seen.id(0)) {
-        Some(Shown::Delivery(subscription, failing)) => Ok(delivery(seen, &subscription, failing)),
-        Some(Shown::Stream(stream)) => Ok(open_stream(&stream)),
+        Some(SubscriberView::Delivery(subscription, failing)) => Ok(delivery(seen, &subscription, failing)),
+        Some(SubscriberView::Stream(stream)) => Ok(open_stream(&stream)),
         None => Err(seen.not_found()),
     }
 }
 
 /// A subscriber that the caller may look at: one who sees only some nodes looks at its own.
-fn find(seen: &Seen<'_>, id: &str) -> Option<Shown> {
-    let is_visible = |shown: &Shown| seen.caller.scope.is_none() || shown.owner() == seen.caller.name.as_ref();
+fn find(seen: &GetRequest<'_>, id: &str) -> Option<SubscriberView> {
+    let is_visible = |shown: &SubscriberView| seen.caller.scope.is_none() || shown.owner() == seen.caller.name.as_ref();
     seen.service.events.find(id).filter(is_visible)
 }
 
@@ -56,7 +56,7 @@ fn etag(subscription: &Subscription) -> String {
     format!("\"{:x}\"", subscription.change)
 }
 
-fn delivery(seen: &Seen<'_>, subscription: &Subscription, failing: bool) -> Resource {
+fn delivery(seen: &GetRequest<'_>, subscription: &Subscription, failing: bool) -> Resource {
     let uri = resource::subscription(&subscription.id);
     let Selection { registries, messages, resource_types, origins, subordinate, severities, event_types } =
         &subscription.selection;
@@ -105,13 +105,13 @@ fn open_stream(stream: &Stream) -> Resource {
 }
 
 /// `POST /redfish/v1/EventService/Subscriptions`.
-pub fn create(asked: Asked<'_>) -> Pending<'_> {
+pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let object = asked.body.object()?;
         for name in ["Destination", "Protocol"] {
             if !object.contains_key(name) {
-                return Err(Fault::bad_request("CreateFailedMissingReqProperties", &[name]));
+                return Err(ErrorResponse::bad_request("CreateFailedMissingReqProperties", &[name]));
             }
         }
         if let Some(protocol) = object.get("Protocol").and_then(Value::as_str).filter(|name| is_elsewhere(name)) {
@@ -150,7 +150,7 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         check_size(&subscription)?;
         let is_local = subscription.destination.parse().is_ok_and(|url| names_local(&url));
         if is_local && !seen.caller.may(Privilege::ConfigureManager) {
-            let mut fault = Fault::forbidden();
+            let mut fault = ErrorResponse::forbidden();
             fault.messages.iter_mut().for_each(|message| message.advise(&format!("Name another one: {LOCAL}.")));
             return Err(fault);
         }
@@ -193,32 +193,40 @@ impl Changes {
     }
 }
 
-fn check_size(subscription: &Subscription) -> Result<(), Fault> {
+fn check_size(subscription: &Subscription) -> Result<(), ErrorResponse> {
     let length = serde_json::to_string(subscription).map_or(usize::MAX, |text| text.len());
-    if length <= SUBSCRIPTION_BYTES_MAX { Ok(()) } else { Err(Fault::new(413, Message::base("PayloadTooLarge", &[]))) }
+    if length <= SUBSCRIPTION_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(ErrorResponse::new(413, Message::base("PayloadTooLarge", &[])))
+    }
 }
 
 /// The subscription that the path names, for those who may change it: its owner, and `ConfigureManager`.
-fn own(asked: &Asked<'_>) -> Result<Shown, Fault> {
+fn own(asked: &WriteRequest<'_>) -> Result<SubscriberView, ErrorResponse> {
     let seen = &asked.seen;
     let shown = find(seen, seen.id(0)).ok_or_else(|| seen.not_found())?;
-    if seen.is_own_or(shown.owner(), &[Privilege::ConfigureManager]) { Ok(shown) } else { Err(Fault::forbidden()) }
+    if seen.is_own_or(shown.owner(), &[Privilege::ConfigureManager]) {
+        Ok(shown)
+    } else {
+        Err(ErrorResponse::forbidden())
+    }
 }
 
 /// The condition under which a change is made, if the request has one that holds.
-fn condition(asked: &Asked<'_>, subscription: &Subscription) -> Result<Option<u64>, Fault> {
+fn condition(asked: &WriteRequest<'_>, subscription: &Subscription) -> Result<Option<u64>, ErrorResponse> {
     if !matches(asked.if_match, &etag(subscription)) {
-        return Err(Fault::precondition_failed());
+        return Err(ErrorResponse::precondition_failed());
     }
     Ok(asked.if_match.filter(|tags| tags.trim() != "*").map(|_| subscription.change))
 }
 
 /// `PATCH /redfish/v1/EventService/Subscriptions/{id}`.
-pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
-        let Shown::Delivery(subscription, failing) = own(&asked)? else {
+        let SubscriberView::Delivery(subscription, failing) = own(&asked)? else {
             // A stream is what it was opened as.
-            return Err(Fault::not_allowed("GET, HEAD, DELETE".into()));
+            return Err(ErrorResponse::not_allowed("GET, HEAD, DELETE".into()));
         };
         let at = condition(&asked, &subscription)?;
         let current = delivery(&asked.seen, &subscription, failing);
@@ -236,11 +244,11 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
 }
 
 /// `DELETE /redfish/v1/EventService/Subscriptions/{id}`. A stream is closed by it.
-pub fn delete(asked: Asked<'_>) -> Pending<'_> {
+pub fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let at = match own(&asked)? {
-            Shown::Delivery(subscription, _) => condition(&asked, &subscription)?,
-            Shown::Stream(_) => None,
+            SubscriberView::Delivery(subscription, _) => condition(&asked, &subscription)?,
+            SubscriberView::Stream(_) => None,
         };
         let id = asked.seen.id(0);
         asked.seen.service.events.end(id, at).await.map_err(|refusal| match refusal {
@@ -253,21 +261,21 @@ pub fn delete(asked: Asked<'_>) -> Pending<'_> {
 }
 
 /// `POST .../Actions/EventDestination.SuspendSubscription`: nothing is sent until it is resumed; what waits is forgotten.
-pub fn suspend(asked: Asked<'_>) -> Pending<'_> {
+pub fn suspend(asked: WriteRequest<'_>) -> Pending<'_> {
     set_suspended(asked, SUSPEND, true)
 }
 
 /// `POST .../Actions/EventDestination.ResumeSubscription`: what happens from now on is sent.
-pub fn resume(asked: Asked<'_>) -> Pending<'_> {
+pub fn resume(asked: WriteRequest<'_>) -> Pending<'_> {
     set_suspended(asked, RESUME, false)
 }
 
-fn set_suspended<'a>(asked: Asked<'a>, action: &'static str, suspended: bool) -> Pending<'a> {
+fn set_suspended<'a>(asked: WriteRequest<'a>, action: &'static str, suspended: bool) -> Pending<'a> {
     Box::pin(async move {
-        let Shown::Delivery(subscription, _) = own(&asked)? else { return Err(asked.seen.not_found()) };
+        let SubscriberView::Delivery(subscription, _) = own(&asked)? else { return Err(asked.seen.not_found()) };
         let unknown = asked.body.object()?.keys().find(|name| !name.starts_with('@'));
         if let Some(name) = unknown {
-            return Err(Fault::bad_request("ActionParameterUnknown", &[action, name]));
+            return Err(ErrorResponse::bad_request("ActionParameterUnknown", &[action, name]));
         }
         let edit = |subscription: &mut Subscription| subscription.suspended = suspended;
         asked.seen.service.events.change(&subscription.id, None, edit).await?;
@@ -276,7 +284,7 @@ fn set_suspended<'a>(asked: Asked<'a>, action: &'static str, suspended: bool) ->
     })
 }
 
-fn log(asked: &Asked<'_>, event: &str, subscription: &str) {
+fn log(asked: &WriteRequest<'_>, event: &str, subscription: &str) {
     tracing::info!(event, subscription, by = asked.seen.caller.name.as_ref(), "a client changed what it is told");
 }
 
@@ -294,14 +302,14 @@ fn is_elsewhere(protocol: &str) -> bool {
     ["SNMP", "Syslog", "SMTP"].iter().any(|begin| protocol.starts_with(begin))
 }
 
-fn not_delivered_by(protocol: &str) -> Fault {
+fn not_delivered_by(protocol: &str) -> ErrorResponse {
     let mut message = Message::base("PropertyValueNotInList", &[&clip(protocol), "Protocol"]).about("Protocol");
     message.advise(&format!(
         "Events are not sent by {}: only by HTTP or HTTPS POST. Set Protocol to Redfish, and Destination to the URL of a listener; \
          for syslog, send the log of plugfish itself on.",
         clip(protocol)
     ));
-    Fault::new(400, message)
+    ErrorResponse::new(400, message)
 }
 
 fn only(value: &'static str) -> impl Fn(&Value) -> Result<(), Bad> {
@@ -325,7 +333,7 @@ fn message_ids(value: &Value) -> Result<Vec<String>, Bad> {
 }
 
 /// `OriginResources`: links to what is there.
-fn origins(seen: &Seen<'_>, value: &Value) -> Result<Vec<String>, Bad> {
+fn origins(seen: &GetRequest<'_>, value: &Value) -> Result<Vec<String>, Bad> {
     list(value, |one| {
         let uri = text(one.get("@odata.id").ok_or(Bad::Type)?)?;
         if is_there(seen, &uri) { Ok(uri) } else { Err(Bad::NotInList) }
@@ -333,7 +341,7 @@ fn origins(seen: &Seen<'_>, value: &Value) -> Result<Vec<String>, Bad> {
 }
 
 /// Whether something is served at this URI: a thing of the service itself, or of a node that the caller sees.
-fn is_there(seen: &Seen<'_>, uri: &str) -> bool {
+fn is_there(seen: &GetRequest<'_>, uri: &str) -> bool {
     let Some((route, ids)) = super::route(uri).filter(|(route, _)| route.get.is_some()) else { return false };
     let of_node = [SYSTEMS, MANAGERS, CHASSIS].iter().any(|collection| route.path.starts_with(collection));
     match ids.as_slice() {

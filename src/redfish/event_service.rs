@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::accounts::matches;
 use super::body::{Body, number};
+use super::body_cache::head;
 use super::events::EventRefusal;
 use super::events::record::{EVENT_TYPES, FORMAT, REGISTRIES, RESOURCE_TYPES};
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 use super::query::filter::Filter;
-use super::rendered::head;
 use super::resource::{self, EVENT_SERVICE, EVENT_STREAM, Etag, Resource, SUBMIT_TEST_EVENT, SUBSCRIPTIONS, link};
 use super::schema;
-use super::{Asked, Document, Pending, Reply, Seen};
+use super::{Document, GetRequest, Pending, Reply, WriteRequest};
 
 /// `DeliveryRetryAttempts`: beyond this, `RetryForever` is what is meant.
 const ATTEMPTS_MAX: u32 = 1000;
@@ -28,12 +28,12 @@ const INTERVAL_MAX: u32 = 3600;
 /// The longest body of a test event, as it will be sent: like those of real ones, with room for long texts.
 const TEST_EVENT_BYTES_MAX: usize = 4096;
 
-fn etag(seen: &Seen<'_>) -> String {
+fn etag(seen: &GetRequest<'_>) -> String {
     format!("\"{:x}\"", seen.service.events.settings().change)
 }
 
 /// `GET /redfish/v1/EventService`.
-pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let settings = seen.service.events.settings();
     let properties = json!({
         "ServiceEnabled": true,
@@ -76,12 +76,12 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
 pub const SEVERITIES: [&str; 3] = ["OK", "Warning", "Critical"];
 
 /// `PATCH /redfish/v1/EventService`.
-pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let events = &asked.seen.service.events;
         let (settings, current) = (events.settings(), service(&asked.seen)?);
         if !matches(asked.if_match, &etag(&asked.seen)) {
-            return Err(Fault::precondition_failed());
+            return Err(ErrorResponse::precondition_failed());
         }
         let mut body = Body::of(asked.body.object()?, &current.body);
         let attempts = body.take("DeliveryRetryAttempts", number(0, ATTEMPTS_MAX));
@@ -99,13 +99,13 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
 
 /// `POST .../Actions/EventService.SubmitTestEvent`: an event with the parameters as its properties. Without any, it is the
 /// TestMessage of the ResourceEvent registry.
-pub fn submit_test_event(asked: Asked<'_>) -> Pending<'_> {
+pub fn submit_test_event(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let now = asked.seen.service.clock.now().wall;
         let mut event = test_event(asked.body.object()?)?;
         event.entry("EventTimestamp").or_insert_with(|| json!(now.to_string()));
         if Value::Object(event.clone()).to_string().len() > TEST_EVENT_BYTES_MAX {
-            return Err(Fault::new(413, Message::base("PayloadTooLarge", &[])));
+            return Err(ErrorResponse::new(413, Message::base("PayloadTooLarge", &[])));
         }
         asked.seen.service.events.publish_free(event);
         Ok(Reply::NoContent)
@@ -113,7 +113,7 @@ pub fn submit_test_event(asked: Asked<'_>) -> Pending<'_> {
 }
 
 /// Reads the parameters of a test event into its record.
-fn test_event(parameters: &Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+fn test_event(parameters: &Map<String, Value>) -> Result<Map<String, Value>, ErrorResponse> {
     const ACTION: &str = "EventService.SubmitTestEvent";
     let mut event = Map::new();
     for (name, value) in parameters {
@@ -127,15 +127,15 @@ fn test_event(parameters: &Map<String, Value>) -> Result<Map<String, Value>, Fau
             "MessageArgs" => (value.as_array().is_some_and(|args| args.iter().all(Value::is_string)), true),
             "OriginOfCondition" => (value.is_string(), true),
             name if name.starts_with('@') => continue,
-            name => return Err(Fault::bad_request("ActionParameterUnknown", &[ACTION, name])),
+            name => return Err(ErrorResponse::bad_request("ActionParameterUnknown", &[ACTION, name])),
         };
         let args = [super::body::clip(&value.to_string()), name.clone(), ACTION.into()];
         let args = args.each_ref().map(String::as_str);
         if !fits {
-            return Err(Fault::bad_request("ActionParameterValueTypeError", &args));
+            return Err(ErrorResponse::bad_request("ActionParameterValueTypeError", &args));
         }
         if !in_list {
-            return Err(Fault::bad_request("ActionParameterValueNotInList", &args));
+            return Err(ErrorResponse::bad_request("ActionParameterValueNotInList", &args));
         }
         let value = if name == "OriginOfCondition" { json!({ "@odata.id": value }) } else { value.clone() };
         event.insert(name.clone(), value);
@@ -153,7 +153,7 @@ fn test_event(parameters: &Map<String, Value>) -> Result<Map<String, Value>, Fau
 }
 
 /// `GET /redfish/v1/EventService/SSE`: events as they happen, until the client closes the connection.
-pub fn stream(seen: &Seen<'_>, request: &HttpRequest) -> Result<HttpResponse, Fault> {
+pub fn stream(seen: &GetRequest<'_>, request: &HttpRequest) -> Result<HttpResponse, ErrorResponse> {
     let mut response = head(StatusCode::OK);
     response.insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream;charset=utf-8")));
     let filter = filter(request.query_string())?;
@@ -165,12 +165,13 @@ pub fn stream(seen: &Seen<'_>, request: &HttpRequest) -> Result<HttpResponse, Fa
     Ok(response.streaming(stream))
 }
 
-fn filter(query: &str) -> Result<Option<Filter>, Fault> {
-    let wrong =
-        |text: &str| Fault::bad_request("QueryParameterValueFormatError", &[&super::body::clip(text), "$filter"]);
+fn filter(query: &str) -> Result<Option<Filter>, ErrorResponse> {
+    let wrong = |text: &str| {
+        ErrorResponse::bad_request("QueryParameterValueFormatError", &[&super::body::clip(text), "$filter"])
+    };
     let query = Query::<HashMap<String, String>>::from_query(query).map_err(|_| wrong(query))?.into_inner();
     if let Some(other) = query.keys().find(|name| name.starts_with('$') && *name != "$filter") {
-        return Err(Fault::new(501, Message::base("QueryParameterUnsupported", &[other])));
+        return Err(ErrorResponse::new(501, Message::base("QueryParameterUnsupported", &[other])));
     }
     let Some(text) = query.get("$filter") else { return Ok(None) };
     Filter::parse(text).map(Some).map_err(|advice| {
@@ -180,16 +181,16 @@ fn filter(query: &str) -> Result<Option<Filter>, Fault> {
     })
 }
 
-impl From<EventRefusal> for Fault {
-    fn from(refusal: EventRefusal) -> Fault {
+impl From<EventRefusal> for ErrorResponse {
+    fn from(refusal: EventRefusal) -> ErrorResponse {
         match refusal {
-            EventRefusal::Full => Fault::new(503, Message::base("EventSubscriptionLimitExceeded", &[])),
-            EventRefusal::Changed => Fault::precondition_failed(),
-            EventRefusal::Gone => Fault::not_found(SUBSCRIPTIONS),
+            EventRefusal::Full => ErrorResponse::new(503, Message::base("EventSubscriptionLimitExceeded", &[])),
+            EventRefusal::Changed => ErrorResponse::precondition_failed(),
+            EventRefusal::Gone => ErrorResponse::not_found(SUBSCRIPTIONS),
             EventRefusal::CannotWrite(_) => {
                 let ours = Message::ours("CannotWrite", &[&refusal.to_string()]);
                 let messages = vec![ours, Message::base("InsufficientStorage", &[])];
-                Fault { messages, ..Fault::new(507, Message::base("InsufficientStorage", &[])) }
+                ErrorResponse { messages, ..ErrorResponse::new(507, Message::base("InsufficientStorage", &[])) }
             }
         }
     }

@@ -7,21 +7,21 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 
 /// Reads a body. Deeper than serde_json's 128 levels is malformed.
-pub fn read(bytes: &[u8]) -> Result<Value, Fault> {
+pub fn read(bytes: &[u8]) -> Result<Value, ErrorResponse> {
     let twice = RefCell::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = Strict { twice: &twice }.deserialize(&mut deserializer);
     match read.and_then(|value| deserializer.end().map(|()| value)) {
         Ok(value) => Ok(value),
         Err(error) => Err(match twice.into_inner() {
-            Some(name) => Fault::bad_request("PropertyDuplicate", &[&name]),
+            Some(name) => ErrorResponse::bad_request("PropertyDuplicate", &[&name]),
             None => {
                 let mut message = Message::base("MalformedJSON", &[]);
                 message.advise(&format!("Correct the JSON at line {}, column {}.", error.line(), error.column()));
-                Fault::new(400, message)
+                ErrorResponse::new(400, message)
             }
         }),
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Seen;
+use super::GetRequest;
 use super::events::record::news;
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 use super::resource::{self, LogUris, MANAGER_LOGS, MANAGERS, Resource, SYSTEM_LOGS, at, link};
 use super::schema;
 use crate::node::NodeId;
@@ -88,7 +88,7 @@ impl Log {
 }
 
 /// The logs of the owner that the path names.
-fn logs(seen: &Seen<'_>) -> Result<Vec<Log>, Fault> {
+fn logs(seen: &GetRequest<'_>) -> Result<Vec<Log>, ErrorResponse> {
     let node = seen.node()?;
     let view = node.view().clone();
     let log = |uris, id, name, entries| Log { uris, node: view.id.clone(), id, name, entries };
@@ -107,19 +107,19 @@ fn logs(seen: &Seen<'_>) -> Result<Vec<Log>, Fault> {
 }
 
 /// The log that the path names.
-fn log(seen: &Seen<'_>) -> Result<Log, Fault> {
+fn log(seen: &GetRequest<'_>) -> Result<Log, ErrorResponse> {
     logs(seen)?.into_iter().find(|log| log.id == seen.id(1)).ok_or_else(|| seen.not_found())
 }
 
 /// `GET .../LogServices`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let logs = logs(seen)?;
     let uri = logs.first().map(|log| at(log.uris.services, &[&log.node])).unwrap_or_default();
     Ok(Resource::collection(&uri, schema::LOG_SERVICE_COLLECTION, "Log Services", logs.iter().map(Log::uri)))
 }
 
 /// `GET .../LogServices/{log}`.
-pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let log = log(seen)?;
     let own = matches!(log.entries, Entries::Own(..));
     let properties = json!({
@@ -135,7 +135,7 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET .../LogServices/{log}/Entries`, whole; the newest entry first.
-pub fn entries(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn entries(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let log = log(seen)?;
     let members: Vec<Value> = log.all().into_iter().map(|entry| Value::Object(entry.body)).collect();
     let collection =
@@ -144,6 +144,6 @@ pub fn entries(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET .../LogServices/{log}/Entries/{entry}`.
-pub fn entry(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn entry(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     log(seen)?.find(seen.id(2)).ok_or_else(|| seen.not_found())
 }

@@ -3,22 +3,22 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::message::Fault;
+use super::message::ErrorResponse;
 use super::resource::{
     self, MANAGER_INTERFACES, MANAGER_LOGS, MANAGER_RESET, MANAGERS, NETWORK_PROTOCOL, Resource, at, link,
 };
 use super::schema;
-use super::{Asked, Pending, Reply, Seen};
+use super::{GetRequest, Pending, Reply, WriteRequest};
 
 /// `GET /redfish/v1/Managers`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::manager(&node.id));
     Ok(Resource::collection(MANAGERS, schema::MANAGER_COLLECTION, "Managers", members))
 }
 
 /// `GET /redfish/v1/Managers/{id}`.
-pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn manager(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let view = seen.node()?.view().clone();
     let about = view.about.as_deref();
     let uri = resource::manager(&view.id);
@@ -55,7 +55,7 @@ pub fn manager(seen: &Seen<'_>) -> Result<Resource, Fault> {
 const RESETS: [&str; 2] = ["ForceRestart", "GracefulRestart"];
 
 /// `POST /redfish/v1/Managers/{id}/Actions/Manager.Reset`.
-pub fn reset(asked: Asked<'_>) -> Pending<'_> {
+pub fn reset(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         const ACTION: &str = "Manager.Reset";
         let node = asked.seen.node()?;
@@ -63,14 +63,17 @@ pub fn reset(asked: Asked<'_>) -> Pending<'_> {
             match (name.as_str(), value) {
                 ("ResetType", Value::String(text)) if RESETS.contains(&text.as_str()) => {}
                 ("ResetType", Value::String(text)) => {
-                    return Err(Fault::bad_request("ActionParameterValueNotInList", &[text, "ResetType", ACTION]));
+                    return Err(ErrorResponse::bad_request(
+                        "ActionParameterValueNotInList",
+                        &[text, "ResetType", ACTION],
+                    ));
                 }
                 ("ResetType", other) => {
                     let args = [&other.to_string(), "ResetType", ACTION];
-                    return Err(Fault::bad_request("ActionParameterValueTypeError", &args));
+                    return Err(ErrorResponse::bad_request("ActionParameterValueTypeError", &args));
                 }
                 (name, _) if name.starts_with('@') => {}
-                (name, _) => return Err(Fault::bad_request("ActionParameterUnknown", &[ACTION, name])),
+                (name, _) => return Err(ErrorResponse::bad_request("ActionParameterUnknown", &[ACTION, name])),
             }
         }
         asked.seen.service.fleet.renew(&node)?;

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{self, MEMORY, MEMORY_MODULE, Resource, at};
 use super::schema;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Systems/{id}/Memory`.
-pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if view.inventory.memory.is_empty() {
         return Err(seen.not_found());
     }
@@ -19,7 +19,7 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Systems/{id}/Memory/{index}`.
-pub fn memory(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn memory(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (index, module) = seen.indexed(&view.inventory.memory)?;
     let properties = json!({
         "MemoryType": "DRAM",

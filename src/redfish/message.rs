@@ -176,7 +176,7 @@ pub fn our_id(key: &str) -> String {
 
 /// Why a request is not answered as asked: a status and what is said about it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub struct ErrorResponse {
     /// The HTTP status.
     pub status: u16,
     /// What is said; the first one is what most clients show.
@@ -187,53 +187,53 @@ pub struct Fault {
     pub allow: Option<String>,
 }
 
-impl Fault {
+impl ErrorResponse {
     /// A fault with one message.
-    pub fn new(status: u16, message: Message) -> Fault {
-        Fault { status, messages: vec![message], retry_after: None, allow: None }
+    pub fn new(status: u16, message: Message) -> ErrorResponse {
+        ErrorResponse { status, messages: vec![message], retry_after: None, allow: None }
     }
 
     /// 400 with a message of the Base registry.
-    pub fn bad_request(key: &str, args: &[&str]) -> Fault {
-        Fault::new(400, Message::base(key, args))
+    pub fn bad_request(key: &str, args: &[&str]) -> ErrorResponse {
+        ErrorResponse::new(400, Message::base(key, args))
     }
 
     /// 404.
-    pub fn not_found(uri: &str) -> Fault {
-        Fault::new(404, Message::base("ResourceMissingAtURI", &[uri]))
+    pub fn not_found(uri: &str) -> ErrorResponse {
+        ErrorResponse::new(404, Message::base("ResourceMissingAtURI", &[uri]))
     }
 
     /// 401.
-    pub fn unauthorized() -> Fault {
-        Fault::new(401, Message::base("NoValidSession", &[]))
+    pub fn unauthorized() -> ErrorResponse {
+        ErrorResponse::new(401, Message::base("NoValidSession", &[]))
     }
 
     /// 403.
-    pub fn forbidden() -> Fault {
-        Fault::new(403, Message::base("InsufficientPrivilege", &[]))
+    pub fn forbidden() -> ErrorResponse {
+        ErrorResponse::new(403, Message::base("InsufficientPrivilege", &[]))
     }
 
     /// 403 for whoever has to change the password of the account at this URI first.
-    pub fn password_change_required(account: &str) -> Fault {
-        Fault::new(403, Message::password_change_required(account))
+    pub fn password_change_required(account: &str) -> ErrorResponse {
+        ErrorResponse::new(403, Message::password_change_required(account))
     }
 
     /// 405.
-    pub fn not_allowed(allow: String) -> Fault {
-        Fault { allow: Some(allow), ..Fault::new(405, Message::base("OperationNotAllowed", &[])) }
+    pub fn not_allowed(allow: String) -> ErrorResponse {
+        ErrorResponse { allow: Some(allow), ..ErrorResponse::new(405, Message::base("OperationNotAllowed", &[])) }
     }
 
     /// 412.
-    pub fn precondition_failed() -> Fault {
-        Fault::new(412, Message::base("PreconditionFailed", &[]))
+    pub fn precondition_failed() -> ErrorResponse {
+        ErrorResponse::new(412, Message::base("PreconditionFailed", &[]))
     }
 
     /// 503 for a service that will take the request in a moment.
-    pub fn later(words: Option<Message>, after: Duration) -> Fault {
+    pub fn later(words: Option<Message>, after: Duration) -> ErrorResponse {
         let seconds = after.as_secs_f64().ceil().max(1.0);
         let standard = Message::base("ServiceTemporarilyUnavailable", &[&format!("{seconds:.0}")]);
         let messages = words.into_iter().chain([standard]).collect();
-        Fault { status: 503, messages, retry_after: Some(after), allow: None }
+        ErrorResponse { status: 503, messages, retry_after: Some(after), allow: None }
     }
 
     /// The body (DSP0266, "Error responses").
@@ -248,27 +248,27 @@ impl Fault {
     }
 }
 
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Fault {
+impl From<Refusal> for ErrorResponse {
+    fn from(refusal: Refusal) -> ErrorResponse {
         let words = refusal.to_string();
         let ours = |key| Message::ours(key, &[&words]);
         let after = refusal.retry_after().unwrap_or_default();
         match refusal {
             Refusal::Unsupported { what, .. } => {
                 let args = [what.as_str(), "ResetType", "ComputerSystem.Reset"];
-                Fault::bad_request("ActionParameterValueNotInList", &args)
+                ErrorResponse::bad_request("ActionParameterValueNotInList", &args)
             }
-            Refusal::NotNow { .. } => Fault::new(409, ours("NotNow")),
-            Refusal::DeviceAway { .. } => Fault::later(Some(ours("DeviceAway")), after),
-            Refusal::LoginHeld { .. } => Fault::later(Some(ours("LoginRefused")), after),
+            Refusal::NotNow { .. } => ErrorResponse::new(409, ours("NotNow")),
+            Refusal::DeviceAway { .. } => ErrorResponse::later(Some(ours("DeviceAway")), after),
+            Refusal::LoginHeld { .. } => ErrorResponse::later(Some(ours("LoginRefused")), after),
             Refusal::Overloaded { .. } | Refusal::Undecided { .. } | Refusal::Stopping { .. } => {
-                Fault::later(Some(ours("NodeOverloaded")), after)
+                ErrorResponse::later(Some(ours("NodeOverloaded")), after)
             }
             Refusal::CannotWrite { .. } => {
                 let messages = vec![ours("CannotWrite"), Message::base("InsufficientStorage", &[])];
-                Fault { status: 507, messages, retry_after: None, allow: None }
+                ErrorResponse { status: 507, messages, retry_after: None, allow: None }
             }
-            Refusal::Changed { .. } => Fault::precondition_failed(),
+            Refusal::Changed { .. } => ErrorResponse::precondition_failed(),
         }
     }
 }
@@ -304,7 +304,7 @@ mod tests {
             why: "connection refused".into(),
             retry_after: Duration::from_millis(11_200),
         };
-        let fault = Fault::from(refusal);
+        let fault = ErrorResponse::from(refusal);
         assert_eq!((fault.status, fault.retry_after), (503, Some(Duration::from_millis(11_200))));
         let body = fault.body();
         let first = &body["error"]["@Message.ExtendedInfo"][0];

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::message::Fault;
+use super::message::ErrorResponse;
 use super::resource::{self, NETWORK_PROTOCOL, Resource, at};
 use super::schema;
-use super::{Seen, certificates};
+use super::{GetRequest, certificates};
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol`.
-pub fn network_protocol(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn network_protocol(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let node = seen.node()?;
     let tls = seen.service.certificate.is_some();
     let port = |is_used: bool| is_used.then_some(seen.service.port);

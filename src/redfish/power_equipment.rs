@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::message::Fault;
+use super::message::ErrorResponse;
 use super::resource::{self, OUTLET, OUTLETS, PDU, PDUS, POWER_EQUIPMENT, Resource, at, link};
 use super::schema;
-use super::{Seen, sensors};
+use super::{GetRequest, sensors};
 use crate::node::Health;
 use crate::node::view::NodeView;
 
@@ -26,26 +26,26 @@ pub fn outlet_uri(view: &NodeView) -> Option<String> {
 }
 
 /// The nodes on plugs and strips, each with the name of the device.
-fn outlets(seen: &Seen<'_>) -> Vec<(String, Arc<NodeView>)> {
+fn outlets(seen: &GetRequest<'_>) -> Vec<(String, Arc<NodeView>)> {
     let table = seen.service.fleet.table();
     let of = |view: Arc<NodeView>| Some((pdu_id(&view)?, view));
     seen.visible(&table).filter_map(|node| of(node.view().clone())).collect()
 }
 
 /// There is something to show here, if not to every caller: the root, which leads here, is the same for all.
-pub fn is_there(seen: &Seen<'_>) -> bool {
+pub fn is_there(seen: &GetRequest<'_>) -> bool {
     seen.service.fleet.table().values().any(|node| pdu_id(&node.view()).is_some())
 }
 
 /// The nodes on the device that the path names, in their order.
-fn pdu_outlets(seen: &Seen<'_>) -> Result<Vec<Arc<NodeView>>, Fault> {
+fn pdu_outlets(seen: &GetRequest<'_>) -> Result<Vec<Arc<NodeView>>, ErrorResponse> {
     let outlets = outlets(seen).into_iter().filter(|(pdu, _)| pdu == seen.id(0)).map(|(_, view)| view);
     let outlets: Vec<_> = outlets.collect();
     if outlets.is_empty() { Err(seen.not_found()) } else { Ok(outlets) }
 }
 
 /// `GET /redfish/v1/PowerEquipment`.
-pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if !is_there(seen) {
         return Err(seen.not_found());
     }
@@ -54,7 +54,7 @@ pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs`.
-pub fn pdus(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn pdus(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let mut ids: Vec<String> = outlets(seen).into_iter().map(|(pdu, _)| pdu).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -66,7 +66,7 @@ pub fn pdus(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}`.
-pub fn pdu(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn pdu(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let outlets = pdu_outlets(seen)?;
     let about = outlets.first().and_then(|view| view.about.clone()).unwrap_or_default();
     let uri = at(PDU, &[&seen.id(0)]);
@@ -87,7 +87,7 @@ pub fn pdu(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets`: those on which a node of this service hangs.
-pub fn outlet_collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn outlet_collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let outlets = pdu_outlets(seen)?;
     let uri = at(OUTLETS, &[&seen.id(0)]);
     let members = outlets.iter().map(|view| at(OUTLET, &[&seen.id(0), &view.id]));
@@ -95,7 +95,7 @@ pub fn outlet_collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets/{id}`: an outlet is called like the node on it.
-pub fn outlet(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn outlet(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let view = seen.find_node(seen.id(1)).map(|node| node.view().clone());
     let view = view.filter(|view| pdu_id(view).as_deref() == Some(seen.id(0))).ok_or_else(|| seen.not_found())?;
     let supply = sensors::has_meter(&view).then(|| link(&super::power_subsystem::supply_uri(&view.id)));

@@ -3,10 +3,10 @@
 
 use serde_json::json;
 
-use super::message::Fault;
+use super::message::ErrorResponse;
 use super::resource::{self, POWER_SUBSYSTEM, POWER_SUPPLIES, POWER_SUPPLY, POWER_SUPPLY_METRICS, Resource, at, link};
 use super::schema;
-use super::{Seen, power_equipment, sensors};
+use super::{GetRequest, power_equipment, sensors};
 use crate::node::NodeId;
 use crate::node::view::NodeView;
 
@@ -26,13 +26,13 @@ pub fn supply_uri(node: &NodeId) -> String {
     at(POWER_SUPPLY, &[node, &ID])
 }
 
-fn check(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
+fn check(view: &NodeView, seen: &GetRequest<'_>) -> Result<(), ErrorResponse> {
     let is_named = seen.ids.get(1).is_none_or(|id| *id == ID);
     if sensors::has_meter(view) && is_named { Ok(()) } else { Err(seen.not_found()) }
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem`.
-pub fn subsystem(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn subsystem(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let properties = json!({
         "PowerSupplies": link(&supplies_uri(&view.id)),
@@ -42,14 +42,14 @@ pub fn subsystem(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies`.
-pub fn supplies(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn supplies(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let members = std::iter::once(supply_uri(&view.id));
     Ok(Resource::collection(&supplies_uri(&view.id), schema::POWER_SUPPLY_COLLECTION, "Power Supplies", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies/0`.
-pub fn supply(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn supply(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let uri = supply_uri(&view.id);
     let outlets: Vec<_> = power_equipment::outlet_uri(view).iter().map(|uri| link(uri)).collect();
@@ -63,7 +63,7 @@ pub fn supply(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies/0/Metrics`.
-pub fn metrics(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn metrics(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let uri = at(POWER_SUPPLY_METRICS, &[&view.id, &ID]);
     let metrics =

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{self, PROCESSOR, PROCESSORS, Resource, at};
 use super::schema;
 use crate::node::Architecture;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Systems/{id}/Processors`.
-pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if view.inventory.processors.is_empty() {
         return Err(seen.not_found());
     }
@@ -20,7 +20,7 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Systems/{id}/Processors/{index}`.
-pub fn processor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn processor(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (index, processor) = seen.indexed(&view.inventory.processors)?;
     let (architecture, instruction_set) = match processor.architecture {
         Some(Architecture::X86_64) => (Some("x86"), Some("x86-64")),

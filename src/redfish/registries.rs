@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::message::{self, Fault};
+use super::message::{self, ErrorResponse};
 use super::resource::{REGISTRIES, REGISTRY, REGISTRY_FILE, Resource, at};
 use super::schema;
-use super::{Document, Seen};
+use super::{Document, GetRequest};
 
 /// A registry, read.
 struct Registry(Value);
@@ -49,18 +49,18 @@ impl Registry {
     }
 }
 
-fn find(seen: &Seen<'_>) -> Result<&'static Registry, Fault> {
+fn find(seen: &GetRequest<'_>) -> Result<&'static Registry, ErrorResponse> {
     ALL.iter().find(|registry| registry.id() == seen.id(0)).ok_or_else(|| seen.not_found())
 }
 
 /// `GET /redfish/v1/Registries`.
-pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let members = ALL.iter().map(Registry::uri);
     Ok(Resource::collection(REGISTRIES, schema::MESSAGE_REGISTRY_FILE_COLLECTION, "Registry Files", members))
 }
 
 /// `GET /redfish/v1/Registries/{registry}`.
-pub fn file(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn file(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let registry = find(seen)?;
     let (language, full) = (registry.text("Language"), registry.full());
     let is_published = registry.text("OwningEntity") == "DMTF";
@@ -79,7 +79,7 @@ pub fn file(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Registries/{registry}/{registry with its version}`: the registry itself.
-pub fn registry(seen: &Seen<'_>) -> Result<Document, Fault> {
+pub fn registry(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let registry = find(seen)?;
     if seen.id(1) != registry.full() {
         return Err(seen.not_found());

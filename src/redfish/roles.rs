@@ -2,20 +2,20 @@
 
 use serde_json::json;
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{self, ROLES, Resource};
 use super::schema;
 use crate::account::Role;
 use crate::http::auth::Privilege;
 
 /// `GET /redfish/v1/AccountService/Roles`.
-pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(Resource::collection(ROLES, schema::ROLE_COLLECTION, "Roles", Role::ALL.into_iter().map(resource::role)))
 }
 
 /// `GET /redfish/v1/AccountService/Roles/{id}`.
-pub fn role(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn role(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let role: Role = seen.id(0).parse().map_err(|_| seen.not_found())?;
     let privileges: Vec<&str> = Privilege::of(role).iter().map(|privilege| privilege.name()).collect();
     let properties = json!({

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{self, Resource, SENSOR, SENSORS, at};
 use super::schema;
 use crate::node::NodeId;
-use crate::node::draw::thousandth;
+use crate::node::power_history::thousandth;
 use crate::node::view::NodeView;
 
 /// Something that is measured.
@@ -71,7 +71,7 @@ pub fn collection_uri(node: &NodeId) -> String {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Sensors`.
-pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if !has_meter(view) {
         return Err(seen.not_found());
     }
@@ -80,7 +80,7 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Sensors/{sensor}`.
-pub fn sensor(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn sensor(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let sensor = sensors(view).find(|sensor| sensor.id() == seen.id(1)).ok_or_else(|| seen.not_found())?;
     let (kind, units, name) = match sensor {
         Sensor::Power => ("Power", "W", "Power of the node"),

@@ -9,14 +9,14 @@ use super::resource::{
     ACCOUNT_SERVICE, CERTIFICATE_SERVICE, CHASSIS, EVENT_SERVICE, MANAGERS, METADATA, POWER_EQUIPMENT, REGISTRIES,
     ROOT, Resource, SESSION_SERVICE, SESSIONS, SYSTEMS, TASK_SERVICE, UPDATE_SERVICE, link,
 };
-use super::{Document, SITEMAP, Seen, power_equipment, schema};
-use crate::redfish::message::Fault;
+use super::{Document, GetRequest, SITEMAP, power_equipment, schema};
+use crate::redfish::message::ErrorResponse;
 
 /// The version of DSP0266 that the service follows.
 const REDFISH_VERSION: &str = "1.20.0";
 
 /// `GET /redfish/v1/`.
-pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn root(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let properties = json!({
         "RedfishVersion": REDFISH_VERSION,
         "UUID": seen.service.uuid.to_string(),
@@ -52,12 +52,12 @@ pub fn root(seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish`.
-pub fn versions(_: &Seen<'_>) -> Result<Document, Fault> {
+pub fn versions(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     Ok(Document::Json(json!({ "v1": ROOT })))
 }
 
 /// `GET /redfish/v1/odata`: the OData service document.
-pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
+pub fn odata(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let entry = |name: &str, url: &str| json!({ "name": name, "kind": "Singleton", "url": url });
     Ok(Document::Json(json!({
         "@odata.context": METADATA,
@@ -78,7 +78,7 @@ pub fn odata(_: &Seen<'_>) -> Result<Document, Fault> {
 }
 
 /// `GET /redfish/v1/$metadata`: which schemas the service uses (OData CSDL).
-pub fn metadata(_: &Seen<'_>) -> Result<Document, Fault> {
+pub fn metadata(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let mut text = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <edmx:Edmx xmlns:edmx=\"http://docs.oasis-open.org/odata/ns/edmx\" Version=\"4.0\">\n",

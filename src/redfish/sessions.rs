@@ -5,11 +5,11 @@ use serde_json::{Map, json};
 
 use super::accounts::matches;
 use super::body::{Bad, Body, number, text};
-use super::exchange::not_let_in;
-use super::message::{Fault, Message};
+use super::dispatch::not_let_in;
+use super::message::{ErrorResponse, Message};
 use super::resource::{self, Etag, Resource, SESSION_SERVICE, SESSIONS, link};
 use super::schema;
-use super::{Asked, Document, Pending, Reply, Seen};
+use super::{Document, GetRequest, Pending, Reply, WriteRequest};
 use crate::account::{AccessRules, SessionRecord};
 use crate::http::auth::{AuthError, Privilege};
 
@@ -20,7 +20,7 @@ const TIMEOUT_SECONDS: (u32, u32) = (30, 86_400);
 const CONTEXT_BYTES_MAX: usize = 256;
 
 /// `GET /redfish/v1/SessionService`.
-pub fn service(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(service_resource(&seen.service.access.rules()))
 }
 
@@ -37,18 +37,20 @@ fn service_resource(rules: &AccessRules) -> Resource {
 }
 
 /// `PATCH /redfish/v1/SessionService`: `SessionTimeout`.
-pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let access = &asked.seen.service.access;
         let seen = access.rules();
         let current = service_resource(&seen);
         if !matches(asked.if_match, current.etag.as_ref().map_or("", Etag::text)) {
-            return Err(Fault::precondition_failed());
+            return Err(ErrorResponse::precondition_failed());
         }
         let mut body = Body::of(asked.body.object()?, &current.body);
         let timeout = body.take("SessionTimeout", number(TIMEOUT_SECONDS.0, TIMEOUT_SECONDS.1));
         body.finish()?;
-        let Some(session_seconds) = timeout else { return Err(Fault::new(400, Message::base("NoOperation", &[]))) };
+        let Some(session_seconds) = timeout else {
+            return Err(ErrorResponse::new(400, Message::base("NoOperation", &[])));
+        };
         let change = move |rules: AccessRules| AccessRules { session_seconds, ..rules };
         let rules = access.change_rules(seen, asked.if_match.is_some(), change).await?;
         let by = asked.seen.caller.name.as_ref();
@@ -58,18 +60,18 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
 }
 
 /// `GET /redfish/v1/SessionService/Sessions`: those that the caller may look at.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let sessions = seen.service.access.sessions();
     let members =
         sessions.iter().filter(|session| may_see(seen, session)).map(|session| resource::session(&session.id));
     Ok(Resource::collection(SESSIONS, schema::SESSION_COLLECTION, "Sessions", members))
 }
 
-fn may_see(seen: &Seen<'_>, session: &SessionRecord) -> bool {
+fn may_see(seen: &GetRequest<'_>, session: &SessionRecord) -> bool {
     seen.is_own_or(&session.username, &[Privilege::ConfigureManager])
 }
 
-fn find(seen: &Seen<'_>) -> Result<SessionRecord, Fault> {
+fn find(seen: &GetRequest<'_>) -> Result<SessionRecord, ErrorResponse> {
     let id = seen.id(0);
     let session = seen.service.access.sessions().into_iter().find(|session| session.id == id);
     let session = session.ok_or_else(|| seen.not_found())?;
@@ -89,17 +91,17 @@ fn body(session: &SessionRecord) -> Resource {
 }
 
 /// `GET /redfish/v1/SessionService/Sessions/{id}`: one's own with `ConfigureSelf`, anyone's with `ConfigureManager`.
-pub fn session(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn session(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     find(seen).map(|session| body(&session))
 }
 
 /// `POST /redfish/v1/SessionService/Sessions`: log in.
-pub fn create(asked: Asked<'_>) -> Pending<'_> {
+pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let object = asked.body.object()?;
         for name in ["UserName", "Password"] {
             if !object.contains_key(name) {
-                return Err(Fault::bad_request("CreateFailedMissingReqProperties", &[name]));
+                return Err(ErrorResponse::bad_request("CreateFailedMissingReqProperties", &[name]));
             }
         }
         let nothing = Map::new();
@@ -114,7 +116,10 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
         let session = access.log_in(&name, password, asked.origin, context).await.map_err(|error| match error {
             AuthError::Missing | AuthError::Wrong => {
                 let uri = resource::SESSIONS;
-                Fault::new(401, Message::base("ResourceAtUriUnauthorized", &[uri, "wrong user name or password"]))
+                ErrorResponse::new(
+                    401,
+                    Message::base("ResourceAtUriUnauthorized", &[uri, "wrong user name or password"]),
+                )
             }
             error => not_let_in(error),
         })?;
@@ -130,14 +135,14 @@ pub fn create(asked: Asked<'_>) -> Pending<'_> {
 
 /// `DELETE /redfish/v1/SessionService/Sessions/{id}`: log out. One's own with `ConfigureSelf`, anyone's with
 /// `ConfigureManager`.
-pub fn delete(asked: Asked<'_>) -> Pending<'_> {
+pub fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let session = find(&asked.seen)?;
         let ended = asked.seen.service.access.end_session(&session, asked.seen.caller, asked.origin).await;
         ended.map_err(|error| {
             let words = format!("{error}; the session has ended, and a crash may bring it back");
             let messages = vec![Message::ours("CannotWrite", &[&words]), Message::base("InsufficientStorage", &[])];
-            Fault { status: 507, messages, retry_after: None, allow: None }
+            ErrorResponse { status: 507, messages, retry_after: None, allow: None }
         })?;
         Ok(Reply::NoContent)
     })

@@ -4,8 +4,8 @@
 
 use serde_json::json;
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{self, Resource, SIMPLE_STORAGE, SIMPLE_STORAGES, at, link};
 use super::schema;
 use crate::node::view::NodeView;
@@ -13,12 +13,12 @@ use crate::node::view::NodeView;
 /// The only member of the collection.
 const ID: &str = "1";
 
-fn check(view: &NodeView, seen: &Seen<'_>) -> Result<(), Fault> {
+fn check(view: &NodeView, seen: &GetRequest<'_>) -> Result<(), ErrorResponse> {
     if view.inventory.drives.is_empty() { Err(seen.not_found()) } else { Ok(()) }
 }
 
 /// `GET /redfish/v1/Systems/{id}/SimpleStorage`.
-pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let members = std::iter::once(at(SIMPLE_STORAGE, &[&view.id, &ID]));
     Ok(Resource::collection(
@@ -30,7 +30,7 @@ pub fn collection(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/Systems/{id}/SimpleStorage/1`.
-pub fn storage(view: &NodeView, seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn storage(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     if seen.id(1) != ID {
         return Err(seen.not_found());

@@ -1,11 +1,11 @@
 //! Every URL of the service: what it is, what it does for each method, and who may.
 
-use super::message::Fault;
-use super::types::{Document, Read, Seen, Write};
+use super::message::ErrorResponse;
+use super::types::{Document, GetRequest, Read, Write};
 use super::{
     account_service, accounts, certificates, chassis, drives, ethernet_interfaces, event_destinations, event_service,
-    log_services, managers, memory, network_protocol, overview, power_equipment, power_subsystem, processors,
-    registries, resource, roles, schema, sensors, service_root, sessions, simple_storage, systems, task_service,
+    log_services, managers, memory, network_protocol, power_equipment, power_subsystem, processors, registries,
+    resource, roles, schema, sensors, service_root, sessions, simple_storage, status_api, systems, task_service,
     update_service,
 };
 use crate::http::auth::Privilege;
@@ -43,13 +43,13 @@ const fn acts(path: &'static str, schema: &'static str, privilege: Privilege, wr
 const fn open(
     path: &'static str,
     schema: Option<&'static str>,
-    read: fn(&Seen<'_>) -> Result<Document, Fault>,
+    read: fn(&GetRequest<'_>) -> Result<Document, ErrorResponse>,
 ) -> Route {
     Route { path, schema, get: Some((Privilege::None, Read::Any(read))), post: None, patch: None, delete: None }
 }
 
 /// A document beside Redfish.
-const fn beside(path: &'static str, read: fn(&Seen<'_>) -> Result<Document, Fault>) -> Route {
+const fn beside(path: &'static str, read: fn(&GetRequest<'_>) -> Result<Document, ErrorResponse>) -> Route {
     Route { path, schema: None, get: Some((Privilege::Login, Read::Any(read))), post: None, patch: None, delete: None }
 }
 
@@ -256,12 +256,12 @@ pub static SITEMAP: &[Route] = &[
         .read_with(Privilege::ConfigureManager),
     shows(resource::ROLES, schema::ROLE_COLLECTION, fresh!(roles::collection)),
     shows(resource::ROLE, schema::ROLE, fresh!(roles::role)),
-    beside(resource::STATUS, overview::all),
-    beside(resource::STATUS_OF_NODE, overview::one),
-    beside(resource::TRACE_OF_NODE, overview::trace).read_with(Privilege::ConfigureManager),
-    beside(resource::TRUST_OF_NODE, overview::trust)
+    beside(resource::STATUS, status_api::all),
+    beside(resource::STATUS_OF_NODE, status_api::one),
+    beside(resource::TRACE_OF_NODE, status_api::trace).read_with(Privilege::ConfigureManager),
+    beside(resource::TRUST_OF_NODE, status_api::trust)
         .read_with(Privilege::ConfigureManager)
-        .with_delete(Privilege::ConfigureManager, overview::forget_trust),
+        .with_delete(Privilege::ConfigureManager, status_api::forget_trust),
 ];
 
 #[cfg(test)]

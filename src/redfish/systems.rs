@@ -4,26 +4,26 @@ use actix_web::http::Uri;
 use serde_json::{Map, Value, json};
 
 use super::body::{Bad, Body, choice, text};
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 use super::resource::{
     self, Etag, MEMORY, PROCESSORS, Resource, SIMPLE_STORAGES, SYSTEM_INTERFACES, SYSTEM_LOGS, SYSTEM_RESET, SYSTEMS,
     at, link,
 };
 use super::schema;
-use super::{Asked, Document, Pending, Reply, Seen};
+use super::{Document, GetRequest, Pending, Reply, WriteRequest};
 use crate::node::device::PowerRestore;
 use crate::node::view::NodeView;
 use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Inventory, Power, Refusal, ResetType};
 
 /// `GET /redfish/v1/Systems`.
-pub fn collection(seen: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::system(&node.id));
     Ok(Resource::collection(SYSTEMS, schema::COMPUTER_SYSTEM_COLLECTION, "Computer Systems", members))
 }
 
 /// `GET /redfish/v1/Systems/{id}`.
-pub fn system(view: &NodeView, _: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn system(view: &NodeView, _: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(resource(view))
 }
 
@@ -152,17 +152,17 @@ fn processor_summary(inventory: &Inventory) -> Option<Value> {
 }
 
 /// `POST /redfish/v1/Systems/{id}/Actions/ComputerSystem.Reset`.
-pub fn reset(asked: Asked<'_>) -> Pending<'_> {
+pub fn reset(asked: WriteRequest<'_>) -> Pending<'_> {
     reset_by(asked, "ComputerSystem.Reset")
 }
 
 /// `POST /redfish/v1/Chassis/{id}/Actions/Chassis.Reset`: a chassis holds its one system and nothing else, so that this is the
 /// reset of the system.
-pub fn reset_chassis(asked: Asked<'_>) -> Pending<'_> {
+pub fn reset_chassis(asked: WriteRequest<'_>) -> Pending<'_> {
     reset_by(asked, "Chassis.Reset")
 }
 
-fn reset_by<'a>(asked: Asked<'a>, action: &'static str) -> Pending<'a> {
+fn reset_by<'a>(asked: WriteRequest<'a>, action: &'static str) -> Pending<'a> {
     Box::pin(async move {
         let node = asked.seen.node()?;
         let resets = node.view().resets.clone();
@@ -173,24 +173,29 @@ fn reset_by<'a>(asked: Asked<'a>, action: &'static str) -> Pending<'a> {
                 ("ResetType", Value::String(text)) => {
                     // What the node offers is decided where its state is known best.
                     let known = ResetType::from_name(text);
-                    let unknown = || Fault::bad_request("ActionParameterValueNotInList", &[text, "ResetType", action]);
+                    let unknown =
+                        || ErrorResponse::bad_request("ActionParameterValueNotInList", &[text, "ResetType", action]);
                     kind = Some(known.ok_or_else(|| with_choice(unknown(), &names))?);
                 }
                 ("ResetType", other) => {
                     let args = [&other.to_string(), "ResetType", action];
-                    return Err(Fault::bad_request("ActionParameterValueTypeError", &args));
+                    return Err(ErrorResponse::bad_request("ActionParameterValueTypeError", &args));
                 }
                 (name, _) if name.starts_with('@') => {}
-                (name, _) => return Err(Fault::bad_request("ActionParameterUnknown", &[action, name])),
+                (name, _) => return Err(ErrorResponse::bad_request("ActionParameterUnknown", &[action, name])),
             }
         }
         let Some(kind) = kind else {
-            return Err(with_choice(Fault::bad_request("ActionParameterMissing", &[action, "ResetType"]), &names));
+            return Err(with_choice(
+                ErrorResponse::bad_request("ActionParameterMissing", &[action, "ResetType"]),
+                &names,
+            ));
         };
         match asked.seen.service.fleet.reset(&node, kind, asked.seen.caller.name.to_string()).await {
             Ok(()) => Ok(Reply::NoContent),
             Err(Refusal::Unsupported { what, .. }) => {
-                let unknown = Fault::bad_request("ActionParameterValueNotInList", &[&what, "ResetType", action]);
+                let unknown =
+                    ErrorResponse::bad_request("ActionParameterValueNotInList", &[&what, "ResetType", action]);
                 Err(with_choice(unknown, &names))
             }
             Err(refusal) => Err(refusal.into()),
@@ -199,7 +204,7 @@ fn reset_by<'a>(asked: Asked<'a>, action: &'static str) -> Pending<'a> {
 }
 
 /// Says which values there are, where the registry's text does not.
-fn with_choice(mut fault: Fault, names: &[&str]) -> Fault {
+fn with_choice(mut fault: ErrorResponse, names: &[&str]) -> ErrorResponse {
     if let Some(message) = fault.messages.first_mut() {
         message.advise(&format!("Choose one of {}.", names.join(", ")));
     }
@@ -207,13 +212,13 @@ fn with_choice(mut fault: Fault, names: &[&str]) -> Fault {
 }
 
 /// `PATCH /redfish/v1/Systems/{id}`: any subset of the properties of `Boot`.
-pub fn patch(asked: Asked<'_>) -> Pending<'_> {
+pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let node = asked.seen.node()?;
         let numbers = accepted_numbers(asked.if_match);
         // A stale condition is said before any complaint about the body; it is checked again where the change is made.
         if numbers.as_ref().is_some_and(|numbers| !numbers.contains(&node.view().writes)) {
-            return Err(Fault::precondition_failed());
+            return Err(ErrorResponse::precondition_failed());
         }
         let view = node.view().clone();
         let current = resource(&view).body;
@@ -231,7 +236,7 @@ pub fn patch(asked: Asked<'_>) -> Pending<'_> {
         let left_out = body.finish_in_part(patch != BootPatch::default())?;
         if lacks_uri(&patch, &view.boot) {
             let message = Message::base("PropertyMissing", &["HttpBootUri"]).about("Boot/HttpBootUri");
-            return Err(Fault::new(400, message));
+            return Err(ErrorResponse::new(400, message));
         }
         let by = asked.seen.caller.name.to_string();
         asked.seen.service.fleet.patch_boot(&node, patch, by, numbers).await?;

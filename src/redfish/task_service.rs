@@ -3,13 +3,13 @@
 
 use serde_json::json;
 
-use super::Seen;
-use super::message::Fault;
+use super::GetRequest;
+use super::message::ErrorResponse;
 use super::resource::{self, Resource, TASK_SERVICE, TASKS, link};
 use super::schema;
 
 /// `GET /redfish/v1/TaskService`.
-pub fn service(_: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn service(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let properties = json!({
         "ServiceEnabled": true,
         "Status": resource::present(),
@@ -20,6 +20,6 @@ pub fn service(_: &Seen<'_>) -> Result<Resource, Fault> {
 }
 
 /// `GET /redfish/v1/TaskService/Tasks`.
-pub fn collection(_: &Seen<'_>) -> Result<Resource, Fault> {
+pub fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(Resource::collection(TASKS, schema::TASK_COLLECTION, "Tasks", std::iter::empty()))
 }

@@ -9,12 +9,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::body_cache::CachedBody;
 use super::events::Events;
-use super::message::Fault;
-use super::rendered::Rendered;
+use super::message::ErrorResponse;
 use super::resource::Resource;
 use crate::clock::Clock;
-use crate::http::auth::{Access, Caller, Privilege};
+use crate::http::auth::{Authenticator, Caller, Privilege};
 use crate::http::bodies::Bodies;
 use crate::http::tls::Certificate;
 use crate::http::turns::Turns;
@@ -29,7 +29,7 @@ pub struct Service {
     /// The nodes.
     pub fleet: Fleet,
     /// Who may come in.
-    pub access: Arc<Access>,
+    pub access: Arc<Authenticator>,
     /// Time.
     pub clock: Clock,
     /// `ServiceRoot.UUID`: the same at every start.
@@ -45,13 +45,13 @@ pub struct Service {
     /// The large bodies on their way.
     pub bodies: Arc<Bodies>,
     /// Whose turn it is to read what is made of all nodes.
-    pub turns: Turns<Result<Rendered, Fault>>,
+    pub turns: Turns<Result<CachedBody, ErrorResponse>>,
     /// The last exchanges with each device.
     pub recorder: Arc<FlightRecorder>,
 }
 
 /// A request as a reader sees it.
-pub struct Seen<'a> {
+pub struct GetRequest<'a> {
     /// What all handlers need.
     pub service: &'a Service,
     /// The path of the request.
@@ -62,15 +62,15 @@ pub struct Seen<'a> {
     pub caller: &'a Caller,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> GetRequest<'a> {
     /// A part of the path; empty when there is none.
     pub fn id(&self, index: usize) -> &'a str {
         self.ids.get(index).copied().unwrap_or("")
     }
 
     /// 404 for this path.
-    pub fn not_found(&self) -> Fault {
-        Fault::not_found(self.path)
+    pub fn not_found(&self) -> ErrorResponse {
+        ErrorResponse::not_found(self.path)
     }
 
     /// Whether the caller is the account with this name, or has one of these privileges.
@@ -79,7 +79,7 @@ impl<'a> Seen<'a> {
     }
 
     /// The node that the path names. One that the caller does not see is not there for it.
-    pub fn node(&self) -> Result<Arc<NodeEntry>, Fault> {
+    pub fn node(&self) -> Result<Arc<NodeEntry>, ErrorResponse> {
         self.find_node(self.id(0)).ok_or_else(|| self.not_found())
     }
 
@@ -95,12 +95,12 @@ impl<'a> Seen<'a> {
 
     /// Why the caller may not have something that is there: 404 for one who sees only some nodes, so that it does not learn
     /// what else there is.
-    pub fn withheld(&self) -> Fault {
-        if self.caller.scope.is_some() { self.not_found() } else { Fault::forbidden() }
+    pub fn withheld(&self) -> ErrorResponse {
+        if self.caller.scope.is_some() { self.not_found() } else { ErrorResponse::forbidden() }
     }
 
     /// The member of a list of a node that the path names by its index.
-    pub fn indexed<'l, T>(&self, list: &'l [T]) -> Result<(usize, &'l T), Fault> {
+    pub fn indexed<'l, T>(&self, list: &'l [T]) -> Result<(usize, &'l T), ErrorResponse> {
         let id = self.id(1);
         // `007` and `+7` are other URLs than `7`.
         let index = id.parse::<usize>().ok().filter(|index| index.to_string() == id);
@@ -109,9 +109,9 @@ impl<'a> Seen<'a> {
 }
 
 /// A request that changes something.
-pub struct Asked<'a> {
+pub struct WriteRequest<'a> {
     /// Who asks for what.
-    pub seen: Seen<'a>,
+    pub seen: GetRequest<'a>,
     /// What was sent.
     pub body: Payload,
     /// `If-Match`.
@@ -125,8 +125,8 @@ pub struct Payload(pub(super) Option<Map<String, Value>>);
 
 impl Payload {
     /// The object; an empty body counts as one without properties only where an action takes no parameter it must have.
-    pub fn object(&self) -> Result<&Map<String, Value>, Fault> {
-        self.0.as_ref().ok_or_else(|| Fault::bad_request("MalformedJSON", &[]))
+    pub fn object(&self) -> Result<&Map<String, Value>, ErrorResponse> {
+        self.0.as_ref().ok_or_else(|| ErrorResponse::bad_request("MalformedJSON", &[]))
     }
 }
 
@@ -160,18 +160,18 @@ pub enum Reply {
 }
 
 /// A change under way.
-pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + 'a>>;
+pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, ErrorResponse>> + 'a>>;
 
 /// How a URL is read.
 #[derive(Clone, Copy)]
 pub enum Read {
     /// Anything, made anew for each request.
-    Any(fn(&Seen<'_>) -> Result<Document, Fault>),
+    Any(fn(&GetRequest<'_>) -> Result<Document, ErrorResponse>),
     /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.
-    Node(fn(&NodeView, &Seen<'_>) -> Result<Resource, Fault>),
+    Node(fn(&NodeView, &GetRequest<'_>) -> Result<Resource, ErrorResponse>),
     /// No document: the response is written for as long as the client reads it.
-    Stream(fn(&Seen<'_>, &HttpRequest) -> Result<HttpResponse, Fault>),
+    Stream(fn(&GetRequest<'_>, &HttpRequest) -> Result<HttpResponse, ErrorResponse>),
 }
 
 /// How a URL takes a change.
-pub(super) type Write = for<'a> fn(Asked<'a>) -> Pending<'a>;
+pub(super) type Write = for<'a> fn(WriteRequest<'a>) -> Pending<'a>;

@@ -83,7 +83,7 @@ pub enum Action {
     /// A rogue answers in the place of a plug; AMT machines pass over it.
     Forge(Forgery),
     /// What only AMT machines do; plugs pass over it.
-    Wsman(Trick),
+    Wsman(WsmanFault),
     /// The device restarts instead of answering.
     Reboot {
         /// How long it is away.
@@ -109,7 +109,7 @@ pub enum Forgery {
 /// What goes wrong in ways that WS-Management alone has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Trick {
+pub enum WsmanFault {
     /// Nothing is done; 401 with a new nonce, `stale` true.
     Stale,
     /// Nothing is done; 401 with a new nonce, `stale` false, whatever the credentials.
@@ -143,7 +143,7 @@ impl Action {
     fn inside_only(&self) -> bool {
         match self {
             Action::ErrorCode(_) | Action::IgnoreWrite | Action::Forge(_) => true,
-            Action::Wsman(trick) => !matches!(trick, Trick::Stale | Trick::LoginAgain),
+            Action::Wsman(trick) => !matches!(trick, WsmanFault::Stale | WsmanFault::LoginAgain),
             _ => false,
         }
     }

@@ -22,9 +22,9 @@ pub mod amt;
 pub mod board;
 pub mod config;
 pub mod fault;
-pub mod ledger;
 pub mod meter;
 pub mod plug;
+pub mod request_log;
 pub mod run;
 
 mod computer;
@@ -51,9 +51,9 @@ pub use amt::machine::{Boot, Machine, MachineDescription};
 pub use amt::power::{BootCause, Power};
 pub use board::{Cause, Load, PowerLoss, RelayChange};
 pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks, RackConfig, Variant};
-pub use fault::{Action, Choke, Fault, Forgery, Kind, Selector, Trick};
-pub use ledger::Counters;
+pub use fault::{Action, Choke, Fault, Forgery, Kind, Selector, WsmanFault};
 pub use plug::{OutletDescription, Plug, PlugDescription};
+pub use request_log::Counters;
 pub use run::{MachineKind, SimOptions, run};
 
 use crate::clock::Clock;

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 
 use super::fault::{Action, Kind, Stage};
 use super::http::{Incoming, Request, Response, Wire};
-use super::ledger::Counters;
 use super::link::Reach;
 use super::place::Sockets;
 use super::plug::Plug;
+use super::request_log::Counters;
 use super::tapo::{self, Opened};
 use crate::clock::{Clock, Mono, secret_bytes};
 
@@ -30,12 +30,12 @@ const ENDLESS_TURNS_MAX: u32 = 65_536;
 pub(super) const DATAGRAM_BYTES_MAX: usize = 2048;
 
 /// A device that is served.
-pub(super) trait Station: Send + Sync + 'static {
+pub(super) trait SimDevice: Send + Sync + 'static {
     fn name(&self) -> &str;
     fn clock(&self) -> &Clock;
     /// Where it listens.
     fn address(&self) -> SocketAddr;
-    /// Told whenever [`Station::reach`] says something new.
+    /// Told whenever [`SimDevice::reach`] says something new.
     fn pokes(&self) -> watch::Receiver<u64>;
     fn reach(&self) -> Reach;
     /// Writes something into the book of what clients did.
@@ -47,7 +47,7 @@ pub(super) trait Station: Send + Sync + 'static {
 }
 
 /// Serves a device until it is dropped.
-pub(super) async fn run<S: Station>(station: Arc<S>, sockets: Sockets, mut moves: mpsc::Receiver<Sockets>) {
+pub(super) async fn run<S: SimDevice>(station: Arc<S>, sockets: Sockets, mut moves: mpsc::Receiver<Sockets>) {
     let clock = station.clock().clone();
     let mut pokes = station.pokes();
     let mut connections = JoinSet::new();
@@ -88,7 +88,7 @@ pub(super) async fn run<S: Station>(station: Arc<S>, sockets: Sockets, mut moves
     }
 }
 
-async fn listen(station: &impl Station) -> Option<TcpListener> {
+async fn listen(station: &impl SimDevice) -> Option<TcpListener> {
     let address = station.address();
     match TcpListener::bind(address).await {
         Ok(listener) => Some(listener),
@@ -126,18 +126,18 @@ async fn sleep_until(clock: &Clock, when: Option<Mono>) {
 }
 
 /// Counts a connection for as long as it lives.
-pub(super) struct Open<'a, S: Station>(pub &'a S);
+pub(super) struct Open<'a, S: SimDevice>(pub &'a S);
 
-impl<S: Station> Drop for Open<'_, S> {
+impl<S: SimDevice> Drop for Open<'_, S> {
     fn drop(&mut self) {
         self.0.note(|book, _| book.disconnected());
     }
 }
 
 /// Counts a request for as long as it is worked on.
-pub(super) struct InFlight<'a, S: Station>(pub &'a S, pub u64);
+pub(super) struct InFlight<'a, S: SimDevice>(pub &'a S, pub u64);
 
-impl<S: Station> Drop for InFlight<'_, S> {
+impl<S: SimDevice> Drop for InFlight<'_, S> {
     fn drop(&mut self) {
         self.0.note(|book, now| book.ended(self.1, now));
     }
@@ -157,7 +157,7 @@ pub(super) enum Ending {
     Endless(Vec<u8>, Vec<u8>),
 }
 
-impl Station for Plug {
+impl SimDevice for Plug {
     fn name(&self) -> &str {
         Plug::name(self)
     }

@@ -11,13 +11,13 @@ use super::board::Board;
 use super::config::{PlugConfig, Variant};
 use super::fault::{Action, Choke, Faults, Forgery, Seen, Stage};
 use super::http::{Request, Response};
-use super::ledger::Counters;
 use super::link::{Link, Outage};
 use super::plug::{OutletDescription, PlugDescription};
+use super::request_log::Counters;
 use super::tapo::discovery::{Announcement, answer, parse};
 use super::tapo::facts::Facts;
 use super::tapo::methods::Firmware;
-use super::tapo::{self, Call, Desk, Door, Opened};
+use super::tapo::{self, Call, Door, Opened, RequestScope};
 use crate::clock::{Mono, Now, Wall};
 
 /// How long a plug is away when a client tells it to restart.
@@ -194,8 +194,8 @@ impl State {
         }
     }
 
-    fn desk(&mut self, now: Now) -> Desk<'_> {
-        Desk {
+    fn desk(&mut self, now: Now) -> RequestScope<'_> {
+        RequestScope {
             config: &self.config,
             variant: self.variant,
             mac: self.facts.mac,

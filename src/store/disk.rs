@@ -50,11 +50,11 @@ impl Disk {
         Disk { jobs: spawn(&alive), alive }
     }
 
-    /// Runs `work` on the thread and waits for its result for at most `limit`.
+    /// Runs `batch` on the thread and waits for its result for at most `limit`.
     pub fn run<T: Send + 'static>(
         &mut self,
         limit: Duration,
-        work: impl FnOnce(&mut Option<Tree>) -> T + Send + 'static,
+        batch: impl FnOnce(&mut Option<Tree>) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
         let Some(jobs) = &self.jobs else {
             self.replace();
@@ -63,7 +63,7 @@ impl Disk {
         let (result_in, result) = sync_channel(1);
         let job: Job = Box::new(move |tree| {
             // Nobody listens any more when this is late.
-            let _ = result_in.send(catch_unwind(AssertUnwindSafe(|| work(tree))));
+            let _ = result_in.send(catch_unwind(AssertUnwindSafe(|| batch(tree))));
         });
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = jobs.try_send(job) {
             self.replace();

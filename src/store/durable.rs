@@ -10,11 +10,11 @@ use tracing::{error, info, warn};
 
 use super::backup;
 use super::disk::{Disk, Stopped};
-use super::ledger::Ledger;
-use super::place::{Aside, Place};
+use super::manifest::Manifest;
 use super::record::{self, Content, Key};
 use super::state::{Plan, State};
-use super::tree::{Batch, Fault, Tree, TreeError};
+use super::state_dir::{Quarantine, StateDir};
+use super::tree::{Fault, Tree, TreeBatch, TreeError};
 use crate::clock::{Clock, Mono};
 use crate::durable::WriteError;
 
@@ -39,9 +39,9 @@ const BATCH_MAX: usize = 400;
 pub struct Durable {
     clock: Clock,
     disk: Disk,
-    place: Place,
+    state_dir: StateDir,
     /// What is in the database. Ahead of it after a failed write, until it is opened again.
-    ledger: Ledger,
+    manifest: Manifest,
     /// How it fails, while it fails.
     trouble: Option<Trouble>,
     backup_missing: bool,
@@ -63,9 +63,9 @@ struct Trouble {
 
 impl Durable {
     /// Takes over an open database, which is in the hands of `disk` and holds what is in the
-    /// `ledger`. A write may take as long as `write_limit`.
-    pub fn new(clock: Clock, disk: Disk, place: Place, ledger: Ledger, write_limit: Duration) -> Durable {
-        Durable { clock, disk, place, ledger, trouble: None, backup_missing: false, write_limit }
+    /// `manifest`. A write may take as long as `write_limit`.
+    pub fn new(clock: Clock, disk: Disk, state_dir: StateDir, manifest: Manifest, write_limit: Duration) -> Durable {
+        Durable { clock, disk, state_dir, manifest, trouble: None, backup_missing: false, write_limit }
     }
 
     /// When to come back although there is nothing to write: the database is to be opened again.
@@ -123,18 +123,18 @@ impl Durable {
             return Err(self.failed(why));
         }
         let aside = match saved {
-            false => Aside::Never,
-            true if trouble.stuck && trouble.tries >= REOPEN_TRIES => Aside::Always,
-            true => Aside::IfDamaged,
+            false => Quarantine::Never,
+            true if trouble.stuck && trouble.tries >= REOPEN_TRIES => Quarantine::Always,
+            true => Quarantine::IfDamaged,
         };
         match self.reopen_now(aside, state) {
             Ok(()) => {
-                info!(event = "store_recovered", path = %self.place.database().display(), "the database works again");
+                info!(event = "store_recovered", path = %self.state_dir.database().display(), "the database works again");
                 self.trouble = None;
                 Ok(())
             }
             Err(failure) => {
-                warn!(event = "store_failing", path = %self.place.database().display(), why = failure.why);
+                warn!(event = "store_failing", path = %self.state_dir.database().display(), why = failure.why);
                 self.try_later(&failure);
                 Err(self.failed(why))
             }
@@ -160,7 +160,7 @@ impl Durable {
         let system = |why: String| Failure { why, fault: Fault::System, late: false };
         let text = backup::encode(state, self.clock.now().wall, self.trouble.is_some())
             .map_err(|error| system(error.to_string()))?;
-        let path = self.place.backup();
+        let path = self.state_dir.backup();
         match self.disk.run(self.write_limit, move |_| backup::write_atomic(&path, &text)) {
             Ok(Ok(())) => {
                 self.backup_missing = false;
@@ -195,17 +195,17 @@ impl Durable {
 
     /// Makes the database, which has the keys `present`, hold exactly `state`.
     pub fn rewrite(&mut self, state: &State, present: Vec<Vec<u8>>) -> Result<(), WriteError> {
-        let parts = parts_of_rewrite(state, present, &mut self.ledger);
+        let parts = parts_of_rewrite(state, present, &mut self.manifest);
         self.write_parts(OPEN_DEADLINE, parts, true).map_err(|failure| self.failed(failure.why))
     }
 
     fn write_database(&mut self, revision: u64, plan: &Plan, sync: bool) -> Result<(), Failure> {
-        let parts = parts_of_plan(revision, plan, &mut self.ledger);
+        let parts = parts_of_plan(revision, plan, &mut self.manifest);
         self.write_parts(self.write_limit, parts, sync)
     }
 
-    fn write_parts(&mut self, limit: Duration, parts: Vec<Batch>, sync: bool) -> Result<(), Failure> {
-        let backup = self.place.backup();
+    fn write_parts(&mut self, limit: Duration, parts: Vec<TreeBatch>, sync: bool) -> Result<(), Failure> {
+        let backup = self.state_dir.backup();
         let written = self.disk.run(limit, move |tree| {
             let Some(tree) = tree else {
                 return Err(TreeError { fault: Fault::System, why: "the database is not open".into() });
@@ -232,7 +232,7 @@ impl Durable {
     }
 
     fn begin_trouble(&mut self, failure: &Failure) {
-        let path = self.place.database();
+        let path = self.state_dir.database();
         error!(event = "store_failing", path = %path.display(), why = failure.why, "the database cannot be written");
         self.trouble = Some(Trouble {
             why: failure.why.clone(),
@@ -243,34 +243,34 @@ impl Durable {
         });
     }
 
-    fn reopen_now(&mut self, aside: Aside, state: &State) -> Result<(), Failure> {
-        let (place, now) = (self.place.clone(), self.clock.now().wall);
+    fn reopen_now(&mut self, aside: Quarantine, state: &State) -> Result<(), Failure> {
+        let (state_dir, now) = (self.state_dir.clone(), self.clock.now().wall);
         let opened = self.disk.run(OPEN_DEADLINE, move |slot| {
-            let mut place = place;
-            place.hold().map_err(|error| TreeError::system(place.dir(), &error))?;
-            let (tree, pairs, rescue) = place.open_database(aside, now)?;
+            let mut state_dir = state_dir;
+            state_dir.hold().map_err(|error| TreeError::system(state_dir.dir(), &error))?;
+            let (tree, pairs, recovery) = state_dir.open_database(aside, now)?;
             *slot = Some(tree);
             let keys: Vec<Vec<u8>> = pairs.into_iter().map(|(key, _)| key).collect();
-            Ok::<_, TreeError>((place, keys, rescue))
+            Ok::<_, TreeError>((state_dir, keys, recovery))
         });
-        let (place, keys, rescue) = match opened {
+        let (state_dir, keys, recovery) = match opened {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(error.into()),
             Err(stopped) => return Err(Failure::stopped(&stopped)),
         };
-        for note in rescue.notes {
+        for note in recovery.notes {
             warn!(event = "store_rescue", note);
         }
-        self.place = place;
+        self.state_dir = state_dir;
         self.rewrite(state, keys).map_err(|failed| Failure { why: failed.why, fault: Fault::System, late: false })
     }
 
     fn failed(&self, why: String) -> WriteError {
-        WriteError::new(self.place.database().display().to_string(), why)
+        WriteError::new(self.state_dir.database().display().to_string(), why)
     }
 
     fn backup_failed(&self, why: String) -> WriteError {
-        WriteError::new(self.place.backup().display().to_string(), why)
+        WriteError::new(self.state_dir.backup().display().to_string(), why)
     }
 }
 
@@ -296,19 +296,19 @@ impl From<TreeError> for Failure {
 }
 
 /// The batches of a plan, each with its manifest, and a ledger that is ahead by them.
-pub(super) fn parts_of_plan(revision: u64, plan: &Plan, ledger: &mut Ledger) -> Vec<Batch> {
+pub(super) fn parts_of_plan(revision: u64, plan: &Plan, manifest: &mut Manifest) -> Vec<TreeBatch> {
     let mut parts = Vec::new();
     let writes: Vec<_> = plan.iter().collect();
     for chunk in writes.chunks(BATCH_MAX) {
-        let mut batch = Batch::new();
+        let mut batch = TreeBatch::new();
         for (key, content) in chunk {
             match content {
-                Some(content) => batch.extend(put(key, revision, content, ledger)),
-                None if ledger.remove(key) => batch.push((key.to_string().into(), None)),
+                Some(content) => batch.extend(put(key, revision, content, manifest)),
+                None if manifest.remove(key) => batch.push((key.to_string().into(), None)),
                 None => {}
             }
         }
-        batch.extend(manifest(revision, ledger));
+        batch.extend(manifest_write(revision, manifest));
         parts.push(batch);
     }
     parts
@@ -316,24 +316,24 @@ pub(super) fn parts_of_plan(revision: u64, plan: &Plan, ledger: &mut Ledger) -> 
 
 /// The batches that make the database hold exactly `state`. The manifest goes first and comes back last, with a revision
 /// of its own: a database that was only half written is not believed.
-fn parts_of_rewrite(state: &State, present: Vec<Vec<u8>>, ledger: &mut Ledger) -> Vec<Batch> {
-    *ledger = Ledger::default();
+fn parts_of_rewrite(state: &State, present: Vec<Vec<u8>>, manifest: &mut Manifest) -> Vec<TreeBatch> {
+    *manifest = Manifest::default();
     let puts: BTreeMap<_, _> =
-        state.entries.iter().filter_map(|(key, entry)| put(key, entry.revision, &entry.content, ledger)).collect();
-    let mut writes: Batch = vec![(Key::Manifest.to_string().into(), None)];
+        state.entries.iter().filter_map(|(key, entry)| put(key, entry.revision, &entry.content, manifest)).collect();
+    let mut writes: TreeBatch = vec![(Key::Manifest.to_string().into(), None)];
     writes.extend(present.into_iter().filter(|key| !puts.contains_key(key)).map(|key| (key, None)));
     writes.extend(puts);
-    let mut parts: Vec<Batch> = writes.chunks(BATCH_MAX).map(<[_]>::to_vec).collect();
-    parts.push(manifest(state.revision.saturating_add(1), ledger).into_iter().collect());
+    let mut parts: Vec<TreeBatch> = writes.chunks(BATCH_MAX).map(<[_]>::to_vec).collect();
+    parts.push(manifest_write(state.revision.saturating_add(1), manifest).into_iter().collect());
     parts
 }
 
 type Write = (Vec<u8>, Option<Vec<u8>>);
 
-fn put(key: &Key, revision: u64, content: &Content, ledger: &mut Ledger) -> Option<Write> {
+fn put(key: &Key, revision: u64, content: &Content, manifest: &mut Manifest) -> Option<Write> {
     match record::encode(key, revision, content) {
         Ok(bytes) => {
-            ledger.put(key, revision);
+            manifest.put(key, revision);
             Some((key.to_string().into(), Some(bytes)))
         }
         Err(error) => {
@@ -344,7 +344,7 @@ fn put(key: &Key, revision: u64, content: &Content, ledger: &mut Ledger) -> Opti
     }
 }
 
-fn manifest(revision: u64, ledger: &Ledger) -> Option<Write> {
-    let bytes = record::encode(&Key::Manifest, revision, &Content::Manifest(ledger.manifest())).ok()?;
+fn manifest_write(revision: u64, manifest: &Manifest) -> Option<Write> {
+    let bytes = record::encode(&Key::Manifest, revision, &Content::Manifest(manifest.record())).ok()?;
     Some((Key::Manifest.to_string().into(), Some(bytes)))
 }

@@ -12,22 +12,22 @@
 //!
 //! It knows `node::journal`, `account` and `durable`, and nothing of HTTP, devices or nodes.yaml.
 
+mod accounts;
 mod backup;
-mod book;
 mod disk;
 mod durable;
 #[cfg(fuzzing)]
 pub mod fuzz;
-mod inbox;
-mod ledger;
-mod opening;
-mod place;
+mod group_commit;
+mod manifest;
+mod open;
+mod reconcile;
 mod record;
-pub mod rehearsal;
-mod round;
-mod settle;
 mod state;
+mod state_dir;
+pub mod test_store;
 mod tree;
+mod write_queue;
 mod writer;
 
 #[cfg(test)]
@@ -45,10 +45,10 @@ use tracing::warn;
 use uuid::Uuid;
 
 pub use self::backup::SIZE_MAX as STATE_BYTES_MAX;
-use self::inbox::{Inbox, Timing, Waiting, Weight};
-pub use self::opening::{OpenReport, Outcome};
+pub use self::open::{OpenReport, Outcome};
 use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
 use self::state::{Change, Entry, State};
+use self::write_queue::{PendingWrite, Timing, Weight, WriteQueue};
 use crate::account::{check_hash, check_name};
 use crate::clock::Clock;
 use crate::durable::{WriteError, WriteFuture};
@@ -99,21 +99,21 @@ pub enum StoreError {
 /// What the `state.json` in a state directory says of devices, for a program that logs in to them beside a daemon; nothing
 /// where there is no such file. An error when it is there and cannot be read.
 pub fn trust_on_record(dir: &Path) -> Result<VolatileBook, StoreError> {
-    let book = VolatileBook::default();
+    let accounts = VolatileBook::default();
     let unusable = |error: backup::BackupError| StoreError::Unusable { dir: dir.into(), why: error.to_string() };
     let backup = backup::read(&dir.join("state.json")).map_err(unusable)?;
     for (key, entry) in backup.into_iter().flat_map(|backup| backup.state.entries) {
         if let (Key::Trust(node), Content::Trust(trust)) = (key, entry.content) {
             // In memory, so it is done when this returns.
-            drop(book.record_trust(&node, Some(trust)));
+            drop(accounts.record_trust(&node, Some(trust)));
         }
     }
-    Ok(book)
+    Ok(accounts)
 }
 
 /// See the top of the file.
 pub struct Store {
-    inbox: Arc<Inbox>,
+    write_queue: Arc<WriteQueue>,
     clock: Clock,
     dir: PathBuf,
     /// Says that the writer has ended; taken by whoever closes the store.
@@ -133,8 +133,8 @@ impl Store {
         metrics: Arc<Metrics>,
         timing: Timing,
     ) -> Result<(Arc<Store>, OpenReport), StoreError> {
-        let (inbox, done, report) = opening::open(dir, &clock, metrics, timing)?;
-        let store = Store { inbox, clock, dir: dir.into(), done: Mutex::new(Some(done)) };
+        let (write_queue, done, report) = open::open(dir, &clock, metrics, timing)?;
+        let store = Store { write_queue, clock, dir: dir.into(), done: Mutex::new(Some(done)) };
         store.first_write()?;
         Ok((Arc::new(store), report))
     }
@@ -155,14 +155,14 @@ impl Store {
     fn wait(&self, change: Change) -> Result<(), WriteError> {
         let (reply, answer) = sync_channel(1);
         // Nobody listens any more when the opening was given up.
-        self.inbox.put(Waiting { change, reply: Box::new(move |result| drop(reply.send(result))) });
+        self.write_queue.put(PendingWrite { change, reply: Box::new(move |result| drop(reply.send(result))) });
         answer.recv().unwrap_or_else(|_| Err(self.no_answer()))
     }
 
     fn put(&self, change: Change) -> WriteFuture {
         let (reply, answer) = oneshot::channel();
         // Whoever asked may have stopped waiting.
-        self.inbox.put(Waiting { change, reply: Box::new(move |result| drop(reply.send(result))) });
+        self.write_queue.put(PendingWrite { change, reply: Box::new(move |result| drop(reply.send(result))) });
         let none = self.no_answer();
         Box::pin(async move { answer.await.unwrap_or(Err(none)) })
     }
@@ -198,18 +198,18 @@ impl Store {
 
     /// A small value of the service.
     pub fn value(&self, name: &str) -> Option<serde_json::Value> {
-        self.inbox.lock().state.value(name)
+        self.write_queue.lock().state.value(name)
     }
 
     /// Resolves when all that was noted before it survives a power cut.
     pub fn sync(&self) -> WriteFuture {
-        self.inbox.hurry();
+        self.write_queue.flush();
         self.put(Change::Barrier)
     }
 
     /// The whole state as one JSON document, without the sessions. It holds hashes of passwords, so it is for its owner.
     pub fn export(&self) -> serde_json::Value {
-        let state = self.inbox.lock().state.clone();
+        let state = self.write_queue.lock().state.clone();
         // Every record was made from JSON or is about to become it; there is none that cannot.
         backup::export(&state, self.clock.now().wall).unwrap_or_default()
     }
@@ -247,7 +247,7 @@ impl Store {
     /// Writes what there is, makes a backup and closes the database. Blocks, for half a minute at the very most. All
     /// later writes fail. A second call does nothing.
     pub fn close(&self) {
-        self.inbox.close();
+        self.write_queue.close();
         let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         if done.recv_timeout(CLOSE_DEADLINE) == Err(RecvTimeoutError::Timeout) {
             warn!(event = "store_close_failed", dir = %self.dir.display(), "the disk did not take the last write in time");
@@ -293,7 +293,7 @@ fn put_entry(state: &mut State, key: Key, content: Content) {
 
 impl TrustBook for Store {
     fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
-        self.inbox.lock().state.trust(node)
+        self.write_queue.lock().state.trust(node)
     }
 
     fn record_trust(&self, node: &NodeId, trust: Option<Arc<TrustRecord>>) -> WriteFuture {
@@ -307,7 +307,7 @@ impl TrustBook for Store {
 
 impl Journal for Store {
     fn load(&self, node: &NodeId) -> NodeRecord {
-        self.inbox.lock().state.node(node)
+        self.write_queue.lock().state.node(node)
     }
 
     fn record_intent(&self, node: &NodeId, intent: Intent) -> WriteFuture {
@@ -318,7 +318,7 @@ impl Journal for Store {
     /// Comes after the future of [`record_intent`](Journal::record_intent) has resolved; before that there is nothing
     /// to clear.
     fn clear_intent(&self, node: &NodeId, number: u64) {
-        self.inbox.edit(|state| {
+        self.write_queue.edit(|state| {
             let mut commanded = state.commanded(node);
             commanded.intent.take_if(|intent| intent.number == number)?;
             let key = Key::Node(node.clone());
@@ -335,13 +335,13 @@ impl Journal for Store {
         let news = |old: Option<&SeenRecord>| old.is_none_or(|old| !same_but_moved(old, &seen));
         let content = Content::Seen(seen.clone());
         // Measured only when there is something new in it; figures do not grow that much.
-        if news(self.inbox.lock().state.seen(node))
+        if news(self.write_queue.lock().state.seen(node))
             && let Err(why) = size(&content)
         {
             warn!(event = "seen_not_kept", node = %node, why);
             return;
         }
-        self.inbox.edit(|state| {
+        self.write_queue.edit(|state| {
             let old = state.seen(node);
             if old == Some(&seen) {
                 return None;
@@ -365,6 +365,6 @@ fn same_but_moved(old: &SeenRecord, new: &SeenRecord) -> bool {
     old.power == new.power
         && old.since == new.since
         && same(Some(&old.about), Some(&new.about))
-        && same(old.abilities.as_ref(), new.abilities.as_ref())
+        && same(old.capabilities.as_ref(), new.capabilities.as_ref())
         && same(old.inventory.as_ref(), new.inventory.as_ref())
 }

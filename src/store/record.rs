@@ -93,12 +93,12 @@ pub struct Commanded {
 
 /// What the database holds: what is missing or old is noticed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct ManifestRecord {
     /// [`FORMAT`] of the writer.
     pub format: u32,
     /// Records beside this one.
     pub count: u64,
-    /// Over their names and revisions; see `ledger.rs`.
+    /// Over their names and revisions; see `manifest.rs`.
     pub sum: u64,
 }
 
@@ -118,7 +118,7 @@ pub enum Content {
     /// Under [`Key::Value`].
     Value(serde_json::Value),
     /// Under [`Key::Manifest`].
-    Manifest(Manifest),
+    Manifest(ManifestRecord),
 }
 
 /// Why a record is not used.
@@ -243,7 +243,7 @@ mod tests {
             energy_today_wh: Some(3),
             device: "Tapo plug at 192.0.2.11".into(),
             about: Default::default(),
-            abilities: None,
+            capabilities: None,
             inventory: None,
         };
         let trust = TrustRecord {
@@ -259,7 +259,7 @@ mod tests {
             (Key::Seen(node.clone()), Content::Seen(seen)),
             (Key::Trust(node), Content::Trust(Arc::new(trust))),
             (Key::Value("service".into()), Content::Value(serde_json::json!({ "uuid": "x" }))),
-            (Key::Manifest, Content::Manifest(Manifest { format: FORMAT, count: 3, sum: 4 })),
+            (Key::Manifest, Content::Manifest(ManifestRecord { format: FORMAT, count: 3, sum: 4 })),
         ]
     }
 

@@ -52,7 +52,7 @@ const CLOSED_TRIES: u32 = 2000;
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Writes of one batch: the new value of a key, or `None` where it goes away.
-pub type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub type TreeBatch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// Why the database could not be opened, read or written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Tree {
 
     /// Writes a batch. A batch is found whole or not at all after a crash; it survives the crash of this process after
     /// [`FLUSH_EVERY_MS`], and everything only after [`sync`](Tree::sync).
-    pub fn write(&self, batch: Batch) -> Result<(), TreeError> {
+    pub fn write(&self, batch: TreeBatch) -> Result<(), TreeError> {
         guarded(|| {
             self.check_file()?;
             let mut writes = sled::Batch::default();
@@ -263,8 +263,8 @@ fn copy(pairs: &Pairs, dir: &Path) -> Result<(), TreeError> {
 }
 
 /// Runs a call of sled; a panic becomes an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, TreeError>) -> Result<T, TreeError> {
-    catch_unwind(AssertUnwindSafe(work))
+fn guarded<T>(batch: impl FnOnce() -> Result<T, TreeError>) -> Result<T, TreeError> {
+    catch_unwind(AssertUnwindSafe(batch))
         .unwrap_or_else(|panic| Err(TreeError::damaged(format!("sled fell over it: {}", panic_text(&*panic)))))
 }
 
@@ -306,7 +306,7 @@ pub fn delete_snapshots(dir: &Path) -> usize {
 mod tests {
     use super::*;
 
-    fn put(key: &str, value: &str) -> Batch {
+    fn put(key: &str, value: &str) -> TreeBatch {
         vec![(key.into(), Some(value.into()))]
     }
 

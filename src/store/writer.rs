@@ -10,15 +10,15 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::durable::Durable;
-use super::inbox::{Inbox, Work};
-use super::round::Round;
+use super::group_commit::GroupCommit;
+use super::write_queue::{Batch, WriteQueue};
 use crate::clock::{Clock, Mono};
 use crate::telemetry::Metrics;
 
 /// See the top of the file.
 pub struct Writer {
     /// Where the work comes from.
-    pub inbox: Arc<Inbox>,
+    pub write_queue: Arc<WriteQueue>,
     /// Where it goes.
     pub durable: Durable,
     /// Time.
@@ -32,14 +32,14 @@ pub struct Writer {
 impl Writer {
     /// Works until the inbox is closed; then writes what is left, closes the database, and says so to `done`.
     pub fn run(mut self, done: SyncSender<()>) {
-        let mut lazy_after = Mono::START;
+        let mut write_behind_after = Mono::START;
         loop {
-            let work = self.inbox.take(lazy_after, self.durable.retry_at());
-            let (backup, closing) = (work.backup || work.closing, work.closing);
-            if !work.lazy.is_empty() {
-                lazy_after = self.clock.now().mono + self.pause;
+            let batch = self.write_queue.take(write_behind_after, self.durable.retry_at());
+            let (backup, closing) = (batch.backup || batch.closing, batch.closing);
+            if !batch.write_behind.is_empty() {
+                write_behind_after = self.clock.now().mono + self.pause;
             }
-            self.write(work);
+            self.write(batch);
             if backup {
                 self.back_up();
             }
@@ -47,46 +47,47 @@ impl Writer {
                 break;
             }
         }
-        self.inbox.end();
+        self.write_queue.end();
         self.durable.close();
         // Whoever closed the store may have stopped waiting.
         let _ = done.send(());
     }
 
-    fn write(&mut self, work: Work) {
-        let Work { waiting, lazy, backup, closing } = work;
+    fn write(&mut self, batch: Batch) {
+        let Batch { waiting, write_behind, backup, closing } = batch;
         let started = self.clock.now().mono;
         let sync = !waiting.is_empty() || backup || closing;
-        let round = Round::begin(&self.inbox, waiting, lazy);
-        let (inbox, whole_plan, revision) = (self.inbox.clone(), round.plan.clone(), round.revision);
+        let group_commit = GroupCommit::begin(&self.write_queue, waiting, write_behind);
+        let (write_queue, whole_plan, revision) =
+            (self.write_queue.clone(), group_commit.plan.clone(), group_commit.revision);
         let whole = move || {
-            let mut state = inbox.lock().state.clone();
+            let mut state = write_queue.lock().state.clone();
             state.adopt(whole_plan.clone(), revision);
             state
         };
-        let result = match round.plan.is_empty() && !sync {
+        let result = match group_commit.plan.is_empty() && !sync {
             true => self.durable.retry(&whole),
-            false => self.durable.write(revision, &round.plan, sync, &whole),
+            false => self.durable.write(revision, &group_commit.plan, sync, &whole),
         };
         self.metrics.store_is_writable(result.is_ok());
-        if let Some(kind) = round.kind() {
+        if let Some(kind) = group_commit.kind() {
             self.metrics.store_write(kind, self.clock.now().mono.since(started), result.is_ok());
         }
-        let wants_backup = round.wants_backup();
-        round.end(&self.inbox, &result);
+        let wants_backup = group_commit.wants_backup();
+        group_commit.end(&self.write_queue, &result);
         if wants_backup || self.durable.backup_missing() {
-            self.inbox.want_backup(Duration::ZERO);
+            self.write_queue.want_backup(Duration::ZERO);
         }
     }
 
     fn back_up(&mut self) {
         let started = self.clock.now().mono;
-        let state = self.inbox.lock().state.clone();
+        let state = self.write_queue.lock().state.clone();
         let result = self.durable.back_up(&state);
         self.metrics.store_write("backup", self.clock.now().mono.since(started), result.is_ok());
         if let Err(failed) = result {
             warn!(event = "store_backup_failed", path = failed.path, why = failed.why);
-            self.inbox.want_backup(self.inbox.backup_pause());
+            self.write_queue.want_backup(self.write_queue.backup_pause());
         }
     }
 }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::nodes::{DeviceMeters, Label, NodeMeters, Nodes, Seconds};
+use super::nodes::{DeviceMetrics, Label, NodeMeters, Nodes, Seconds};
 use super::plain;
 use super::process::Process;
 
@@ -192,7 +192,7 @@ impl Metrics {
     }
 
     /// What one device's driver counts.
-    pub fn device(&self, node: &str) -> DeviceMeters {
+    pub fn device(&self, node: &str) -> DeviceMetrics {
         self.nodes.device(node, &self.device_seconds)
     }
 

@@ -52,8 +52,8 @@ impl Nodes {
         self.all().entry(node.into()).or_default().clone()
     }
 
-    pub fn device(&self, node: &str, seconds: &Seconds) -> DeviceMeters {
-        DeviceMeters { counts: self.counts(node), seconds: seconds.clone() }
+    pub fn device(&self, node: &str, seconds: &Seconds) -> DeviceMetrics {
+        DeviceMetrics { counts: self.counts(node), seconds: seconds.clone() }
     }
 
     pub fn node(&self, node: &str, seconds: &Seconds) -> NodeMeters {
@@ -106,12 +106,12 @@ impl Collector for Nodes {
 
 /// Counts what is sent to one device.
 #[derive(Clone)]
-pub struct DeviceMeters {
+pub struct DeviceMetrics {
     counts: Shared,
     seconds: Seconds,
 }
 
-impl DeviceMeters {
+impl DeviceMetrics {
     /// A request ended: what it was for (`login`, `read`, `set`, `study`, `discover`) and how (`ok`, `closed` when a kept
     /// connection was closed instead of an answer, or a failure class).
     pub fn request(&self, op: &'static str, outcome: &'static str, took: Duration) {

@@ -8,7 +8,7 @@ use plugfish::clock::Clock;
 use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::driver::{DriverConfig, Drivers};
 use plugfish::node::trust::VolatileBook;
-use plugfish::node::{BootOverride, NodeId, Order};
+use plugfish::node::{BootOverride, NodeId, PowerAction};
 use plugfish::sim::Plug;
 use plugfish::telemetry::Metrics;
 
@@ -23,7 +23,7 @@ const ROUNDS: usize = 25;
 pub fn reset() -> Vec<Figure> {
     let runtime = runtime();
     runtime.block_on(async {
-        let rig = Rig::with([klap("n")], |node| node.spec.rules.poll_interval = Duration::from_secs(15)).await;
+        let rig = Rig::with([klap("n")], |node| node.spec.timings.poll_interval = Duration::from_secs(15)).await;
         rig.all_seen().await;
         let (ours, other) = (rig.plug("n").clone(), rack().await);
         let alone = other.plugs()[0].clone();
@@ -55,7 +55,7 @@ pub fn reset() -> Vec<Figure> {
             let relay = switched(&ours, on, || rig.rack.clock().now().mono.since(start)).await;
             through.push((relay, answered));
             let start = other.clock().now().mono;
-            let order = if on { Order::On } else { Order::Off };
+            let order = if on { PowerAction::On } else { PowerAction::Off };
             let (done, relay) = tokio::join!(
                 driver.order(order, BootOverride::default()),
                 switched(&alone, on, || other.clock().now().mono.since(start))

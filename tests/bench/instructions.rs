@@ -15,16 +15,16 @@ use actix_web::{App, Error, test};
 use futures_util::FutureExt;
 use plugfish::account::{AccountBook, AccountRecord, Role};
 use plugfish::clock::{Clock, Wall};
-use plugfish::http::auth::{Access, hash_password};
+use plugfish::http::auth::{Authenticator, hash_password};
 use plugfish::http::turns::Turns;
-use plugfish::node::actor::Surroundings;
+use plugfish::node::actor::NodeContext;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
 use plugfish::node::reload::NodeSetup;
-use plugfish::node::supervisor::Keeper;
-use plugfish::node::{BootOverride, NodeSpec, Order, Power, Rules};
+use plugfish::node::supervisor::Supervisor;
+use plugfish::node::{BootOverride, NodeSpec, Power, PowerAction, Timings};
 use plugfish::redfish::events::Events;
-use plugfish::redfish::{Service, exchange};
+use plugfish::redfish::{Service, dispatch};
 use plugfish::store::Store;
 use plugfish::telemetry::Metrics;
 use zeroize::Zeroizing;
@@ -108,7 +108,7 @@ pub fn count(kind: &str, reads: u64) -> Vec<Figure> {
     actix::System::new().block_on(async {
         let service = service(scratch.path()).await;
         let session = service.access.log_in("admin", Zeroizing::new("secret".into()), None, None).await.unwrap();
-        let app = test::init_service(App::new().configure(|config| exchange::mount(config, &service))).await;
+        let app = test::init_service(App::new().configure(|config| dispatch::mount(config, &service))).await;
         for _ in 0..reads {
             let request = test::TestRequest::get().uri(path).insert_header(("odata-version", "4.0"));
             let request = match with_token {
@@ -148,8 +148,8 @@ async fn service(dir: &Path) -> Data<Service> {
     store.put_account(admin).await.unwrap();
     let bus = EventBus::new();
     let around =
-        Surroundings { clock: clock.clone(), journal: store.clone(), events: bus.clone(), metrics: metrics.clone() };
-    let mut keeper = Keeper::new(around, |_, ()| Box::new(AlwaysOn));
+        NodeContext { clock: clock.clone(), journal: store.clone(), events: bus.clone(), metrics: metrics.clone() };
+    let mut keeper = Supervisor::new(around, |_, ()| Box::new(AlwaysOn));
     keeper.apply((0..NODES).map(setup).collect()).await;
     let fleet = keeper.fleet();
     while !fleet.table().values().all(|entry| entry.view().power.is_some()) {
@@ -157,7 +157,7 @@ async fn service(dir: &Path) -> Data<Service> {
     }
     // The actors live until the process ends.
     std::mem::forget(keeper);
-    let access = Arc::new(Access::new(store.clone(), clock.clone(), metrics.clone(), true));
+    let access = Arc::new(Authenticator::new(store.clone(), clock.clone(), metrics.clone(), true));
     Data::new(Service {
         fleet,
         access: access.clone(),
@@ -177,7 +177,7 @@ fn setup(index: usize) -> NodeSetup<()> {
     let spec = NodeSpec {
         id: format!("n{index}").parse().unwrap(),
         inventory: Arc::default(),
-        rules: Rules {
+        timings: Timings {
             poll_interval: Duration::from_secs(3600),
             off_dwell: Duration::from_secs(10),
             command_deadline: Duration::from_secs(60),
@@ -198,7 +198,7 @@ impl PowerDevice for AlwaysOn {
         Box::pin(async { Ok(Observation { power: Some(Power::On), ..Observation::default() }) })
     }
 
-    fn order(&mut self, _: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, _: PowerAction, _: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 

@@ -41,7 +41,7 @@ impl Pair {
     async fn start(tls: bool) -> Pair {
         let plugs = (0..NODES).map(|index| klap(&format!("n{index}")));
         let plan = tls.then_some(TlsConfig::SelfSigned);
-        let rig = Rig::over(plan, plugs, [], |node| node.spec.rules.poll_interval = POLL).await;
+        let rig = Rig::over(plan, plugs, [], |node| node.spec.timings.poll_interval = POLL).await;
         rig.all_seen().await;
         let ours = Target { address: rig.address, tls: tls.then(|| client_of(&rig)), login: basic(), keep: true };
         let served = tls.then(|| {

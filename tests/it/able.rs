@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use plugfish::clock::{Clock, Wall};
-use plugfish::http::auth::Access;
+use plugfish::http::auth::Authenticator;
 use plugfish::http::connections::{CONNECTIONS_MAX, Connections};
 use plugfish::http::front::Front;
 use plugfish::http::server::{self, Door};
 use plugfish::http::turns::Turns;
-use plugfish::node::actor::Surroundings;
+use plugfish::node::actor::NodeContext;
 use plugfish::node::device::{
-    Abilities, AboutDevice, DeviceFuture, DeviceKind, Findings, LogEntry, Observation, PowerDevice,
+    Capabilities, DeviceFuture, DeviceIdentity, DeviceKind, LogEntry, Observation, PowerDevice, ScanResult,
 };
 use plugfish::node::event::EventBus;
 use plugfish::node::journal::Journal;
 use plugfish::node::reload::NodeSetup;
-use plugfish::node::supervisor::Keeper;
+use plugfish::node::supervisor::Supervisor;
 use plugfish::node::{
-    Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Order, Power,
-    Processor,
+    Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Power,
+    PowerAction, Processor,
 };
 use plugfish::redfish::events::Events;
-use plugfish::redfish::{Service, exchange};
+use plugfish::redfish::{Service, dispatch};
 use plugfish::store::Store;
 use plugfish::telemetry::Metrics;
 use reqwest::{Method, StatusCode};
@@ -48,8 +48,14 @@ static KIND: DeviceKind = DeviceKind {
     boot_modes: &[],
     is_outlet: false,
     applies_boot: true,
-    orders: &[Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi],
-    looks_first: true,
+    orders: &[
+        PowerAction::Cycle,
+        PowerAction::Reset,
+        PowerAction::GracefulOff,
+        PowerAction::GracefulReset,
+        PowerAction::Nmi,
+    ],
+    reads_before_action: true,
     verify_after: &[Duration::from_millis(100), Duration::from_millis(300)],
     silence_max: Duration::ZERO,
 };
@@ -57,7 +63,7 @@ static KIND: DeviceKind = DeviceKind {
 /// A machine, as its fake device sees it.
 struct Pc {
     power: Power,
-    told: Vec<(Order, BootOverride)>,
+    told: Vec<(PowerAction, BootOverride)>,
     studied: bool,
     http_boot: bool,
 }
@@ -72,40 +78,40 @@ impl PowerDevice for Fake {
         let mut boot_targets = BootTarget::ALL.to_vec();
         boot_targets.retain(|target| pc.http_boot || *target != BootTarget::UefiHttp);
         let orders = vec![
-            Order::On,
-            Order::Off,
-            Order::Cycle,
-            Order::Reset,
-            Order::GracefulOff,
-            Order::GracefulReset,
-            Order::Nmi,
+            PowerAction::On,
+            PowerAction::Off,
+            PowerAction::Cycle,
+            PowerAction::Reset,
+            PowerAction::GracefulOff,
+            PowerAction::GracefulReset,
+            PowerAction::Nmi,
         ];
         let observation = Observation {
             power: Some(pc.power),
-            about: Arc::new(AboutDevice {
+            about: Arc::new(DeviceIdentity {
                 manufacturer: Some("Intel".into()),
                 model: Some("Intel AMT".into()),
                 firmware: Some("16.1.25.2124".into()),
                 uuid: Some("4c4c4544-0042-3510-8052-b4c04f4e4d32".parse().unwrap()),
-                ..AboutDevice::default()
+                ..DeviceIdentity::default()
             }),
-            abilities: Some(Arc::new(Abilities { orders, boot_targets })),
-            unstudied: !pc.studied,
+            capabilities: Some(Arc::new(Capabilities { orders, boot_targets })),
+            scan_due: !pc.studied,
             ..Observation::default()
         };
         Box::pin(async { Ok(observation) })
     }
 
-    fn order(&mut self, order: Order, boot: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: PowerAction, boot: BootOverride) -> DeviceFuture<'_, ()> {
         let mut pc = self.0.lock().unwrap();
         pc.told.push((order, boot));
-        if order != Order::Nmi {
+        if order != PowerAction::Nmi {
             pc.power = order.leads_to();
         }
         Box::pin(async { Ok(()) })
     }
 
-    fn study(&mut self) -> DeviceFuture<'_, Findings> {
+    fn scan(&mut self) -> DeviceFuture<'_, ScanResult> {
         self.0.lock().unwrap().studied = true;
         let log = |count: usize, text: &str| {
             let entry = |index: usize| LogEntry {
@@ -117,11 +123,11 @@ impl PowerDevice for Fake {
             };
             Some((0..count).map(entry).collect::<Arc<[LogEntry]>>())
         };
-        let findings = Findings {
+        let findings = ScanResult {
             inventory: Some(Arc::new(inventory())),
             event_log: log(ENTRIES, "event"),
             audit_log: log(2, "login"),
-            ..Findings::default()
+            ..ScanResult::default()
         };
         Box::pin(async { Ok(findings) })
     }
@@ -188,9 +194,9 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             let store = Store::open(&state, clock.clone(), metrics.clone()).unwrap().0;
             let journal = store.clone() as Arc<dyn Journal>;
             let events = EventBus::new();
-            let around = Surroundings { clock: clock.clone(), journal, events, metrics: metrics.clone() };
-            let mut keeper = Keeper::new(around, move |_, ()| Box::new(Fake(pc.clone())));
-            let rules = plugfish::node::Rules {
+            let around = NodeContext { clock: clock.clone(), journal, events, metrics: metrics.clone() };
+            let mut keeper = Supervisor::new(around, move |_, ()| Box::new(Fake(pc.clone())));
+            let timings = plugfish::node::Timings {
                 poll_interval: POLL,
                 off_dwell: DWELL,
                 command_deadline: Duration::from_secs(30),
@@ -201,7 +207,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             let spec = NodeSpec {
                 id,
                 inventory,
-                rules,
+                timings,
                 device,
                 kind: &KIND,
                 boot_mode: Some(BootMode::Legacy),
@@ -209,7 +215,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             };
             keeper.apply(vec![NodeSetup { spec, device: () }]).await;
             let fleet = keeper.fleet();
-            let access = Arc::new(Access::new(store.clone(), clock.clone(), metrics.clone(), false));
+            let access = Arc::new(Authenticator::new(store.clone(), clock.clone(), metrics.clone(), false));
             let events = Events::start(store.clone(), access.clone(), clock.clone(), metrics.clone());
             let listeners = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
             let address = listeners[0].local_addr().unwrap();
@@ -227,9 +233,9 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 bodies: Arc::default(),
                 turns: Turns::new(Clock::system()),
             });
-            let app = move |config: &mut actix_web::web::ServiceConfig| exchange::mount(config, &service);
+            let app = move |config: &mut actix_web::web::ServiceConfig| dispatch::mount(config, &service);
             let clock = Clock::system();
-            let front = Front { proxies: Arc::default(), hosts: None, refuse: exchange::refuse_foreign };
+            let front = Front { proxies: Arc::default(), hosts: None, refuse: dispatch::refuse_foreign };
             let connections = Connections::new(CONNECTIONS_MAX, clock.clone(), front.proxies.clone());
             let door = Door { certificate: None, workers: 1, connections, front, clock };
             let (running, handle) = server::run(listeners, &door, app).unwrap();
@@ -335,7 +341,7 @@ async fn a_boot_over_http_needs_something_to_load() {
     assert_eq!(rig.reset("pc", "ForceRestart").await.0, StatusCode::NO_CONTENT);
     rig.until(5, || async { rig.system("pc").await["Boot"]["BootSourceOverrideEnabled"] == "Disabled" }).await;
     let told = pc.lock().unwrap().told.clone();
-    let [(Order::Reset, boot)] = told.as_slice() else { panic!("{told:?}") };
+    let [(PowerAction::Reset, boot)] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((boot.target, boot.http_boot_uri.as_deref()), (BootTarget::UefiHttp, Some(uri)));
     assert_eq!(rig.boot(json!({ "HttpBootUri": null })).await.0, StatusCode::OK);
 
@@ -352,10 +358,10 @@ async fn graceful_orders_reach_the_machine_and_sleep_is_shown_as_on() {
         (system["PowerState"].clone(), system["Status"]["State"].clone())
     };
     for (kind, order, power) in [
-        ("GracefulRestart", Order::GracefulReset, "On"),
-        ("Nmi", Order::Nmi, "On"),
-        ("PowerCycle", Order::Cycle, "On"),
-        ("GracefulShutdown", Order::GracefulOff, "Off"),
+        ("GracefulRestart", PowerAction::GracefulReset, "On"),
+        ("Nmi", PowerAction::Nmi, "On"),
+        ("PowerCycle", PowerAction::Cycle, "On"),
+        ("GracefulShutdown", PowerAction::GracefulOff, "Off"),
     ] {
         assert_eq!(rig.reset("pc", kind).await.0, StatusCode::NO_CONTENT);
         rig.until(5, || async { pc.lock().unwrap().told.last().is_some_and(|(told, _)| *told == order) }).await;
@@ -390,8 +396,8 @@ async fn what_is_typed_reaches_a_machine_that_can_do_it() {
     assert!(run(&rig, &["status"]).await.1.contains("\npc    Asleep"));
     let (code, out, _) = run(&rig, &["power", "pc", "shutdown"]).await;
     assert!(code == Some(0) && out.starts_with("pc: Off after "), "{out}");
-    let told: Vec<Order> = pc.lock().unwrap().told.iter().map(|(order, _)| *order).collect();
-    assert_eq!(told, [Order::GracefulReset, Order::Nmi, Order::GracefulOff]);
+    let told: Vec<PowerAction> = pc.lock().unwrap().told.iter().map(|(order, _)| *order).collect();
+    assert_eq!(told, [PowerAction::GracefulReset, PowerAction::Nmi, PowerAction::GracefulOff]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

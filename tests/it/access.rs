@@ -1,4 +1,4 @@
-//! Access that ends, and that is shared: what a client has open ends with its session or its account, and what one
+//! Authenticator that ends, and that is shared: what a client has open ends with its session or its account, and what one
 //! account opens takes nothing from another.
 
 use std::time::Duration;

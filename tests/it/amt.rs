@@ -10,9 +10,9 @@ use plugfish::clock::Clock;
 use plugfish::driver::Drivers;
 use plugfish::node::device::{FailureClass, PowerDevice};
 use plugfish::node::trust::VolatileBook;
-use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power};
+use plugfish::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction};
 use plugfish::sim::Power as Computer;
-use plugfish::sim::fault::Trick;
+use plugfish::sim::fault::WsmanFault;
 use plugfish::sim::{
     Action, BootSource, Consent, ControlMode, Fault, Kind, Machine, MachineConfig, MachineQuirks, Profile, Selector,
     Timings,
@@ -204,9 +204,9 @@ async fn every_boot_target_is_used_as_it_is_called() {
         let boot = BootOverride { http_boot_uri: Some(uri.clone()), ..once(target) };
         async move {
             let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt16("n") }).await;
-            let offered = device.read().await.unwrap().abilities.unwrap();
+            let offered = device.read().await.unwrap().capabilities.unwrap();
             assert!(offered.boot_targets.contains(&target), "{offered:?}");
-            device.order(Order::On, boot).await.unwrap();
+            device.order(PowerAction::On, boot).await.unwrap();
             machine_is(&machine, Computer::On).await;
             assert_eq!(sources(&machine), [source], "{target:?}");
         }
@@ -215,7 +215,8 @@ async fn every_boot_target_is_used_as_it_is_called() {
 
     let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt12("old") }).await;
     device.read().await.unwrap();
-    let error = device.order(Order::On, BootOverride { http_boot_uri: Some(uri), ..once(BootTarget::UefiHttp) }).await;
+    let error =
+        device.order(PowerAction::On, BootOverride { http_boot_uri: Some(uri), ..once(BootTarget::UefiHttp) }).await;
     let error = error.unwrap_err();
     assert_eq!((error.class, machine.boots().len()), (FailureClass::Refused, 0), "{error}");
     assert!(error.text.contains("has no boot source UefiHttp"), "{error}");
@@ -237,11 +238,11 @@ async fn without_consent_no_override_and_no_boot_from_elsewhere_but_power() {
     let (_rack, machine, mut device) = alone(client).await;
     let seen = device.read().await.unwrap();
     assert!(seen.notices.iter().any(|notice| notice.key == "user-consent"), "{:?}", seen.notices);
-    let error = device.order(Order::On, once(BootTarget::Pxe)).await.unwrap_err();
+    let error = device.order(PowerAction::On, once(BootTarget::Pxe)).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Refused, "{error}");
     assert!(error.text.contains("consent") && error.text.contains("not booted"), "{error}");
     assert_eq!(machine.boots().len(), 0);
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     machine_is(&machine, Computer::On).await;
     assert_eq!(sources(&machine), [BootSource::Normal]);
 
@@ -255,7 +256,7 @@ async fn an_override_whose_boot_is_refused_does_not_wait_for_another_boot() {
     let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt12("n") }).await;
     device.read().await.unwrap();
     assert!(machine.add_fault(Fault::once(Selector::Kind(Kind::PowerWrite), Action::ErrorCode(5))));
-    let error = device.order(Order::On, once(BootTarget::Pxe)).await.unwrap_err();
+    let error = device.order(PowerAction::On, once(BootTarget::Pxe)).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Refused, "{error}");
     machine.press_button();
     machine_is(&machine, Computer::On).await;
@@ -267,7 +268,7 @@ async fn an_answer_that_is_lost_keeps_the_override_of_the_boot_that_began() {
     let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt12("n") }).await;
     device.read().await.unwrap();
     assert!(machine.add_fault(Fault::once(Selector::Kind(Kind::PowerWrite), Action::LoseAnswer)));
-    let error = device.order(Order::On, once(BootTarget::Pxe)).await.unwrap_err();
+    let error = device.order(PowerAction::On, once(BootTarget::Pxe)).await.unwrap_err();
     assert_eq!(error.class, FailureClass::Timeout, "{error}");
     machine_is(&machine, Computer::On).await;
     assert_eq!(sources(&machine), [BootSource::Pxe]);
@@ -290,9 +291,9 @@ async fn a_restart_whose_answer_is_lost_is_not_given_twice() {
 #[tokio::test]
 async fn what_does_not_fit_the_state_is_said_with_the_state() {
     let (_rack, machine, mut device) = alone(MachineConfig { starts_on: false, ..amt12("n") }).await;
-    device.order(Order::Off, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::Off, BootOverride::default()).await.unwrap();
     assert_eq!(machine.counters().by_kind.get(&Kind::PowerWrite), None, "it is off already");
-    let error = device.order(Order::Reset, BootOverride::default()).await.unwrap_err();
+    let error = device.order(PowerAction::Reset, BootOverride::default()).await.unwrap_err();
     assert_eq!(error.class, FailureClass::NotReady);
     assert!(error.text.contains("it is Off and offers only on"), "{error}");
 }
@@ -307,11 +308,11 @@ async fn an_engine_that_sleeps_or_blacks_out_is_waited_for() {
     };
     let (_rack, machine, mut device) = alone(MachineConfig { timings, ..amt12("n") }).await;
     device.read().await.unwrap();
-    device.order(Order::Off, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::Off, BootOverride::default()).await.unwrap();
     machine_is(&machine, Computer::SoftOff).await;
     assert_eq!(device.read().await.unwrap().power, Some(Power::Off), "in the middle of the blackout");
     tokio::time::sleep(Duration::from_millis(5500)).await; // the engine falls asleep
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     machine_is(&machine, Computer::On).await;
 }
 
@@ -342,18 +343,18 @@ async fn nonsense_leaves_the_state_and_is_recovered_from() {
         Action::GarbageHttp,
         Action::Truncate,
         Action::Status(500),
-        Action::Wsman(Trick::Huge),
-        Action::Wsman(Trick::Endless),
-        Action::Wsman(Trick::HalfXml),
-        Action::Wsman(Trick::Deep),
-        Action::Wsman(Trick::EntityBomb),
-        Action::Wsman(Trick::Attributes),
-        Action::Wsman(Trick::Empty),
-        Action::Wsman(Trick::Page),
-        Action::Wsman(Trick::OtherClass),
-        Action::Wsman(Trick::SoapFault("InternalError".into())),
-        Action::Wsman(Trick::SoapFault("AccessDenied".into())),
-        Action::Wsman(Trick::SoapFault("DestinationUnreachable".into())),
+        Action::Wsman(WsmanFault::Huge),
+        Action::Wsman(WsmanFault::Endless),
+        Action::Wsman(WsmanFault::HalfXml),
+        Action::Wsman(WsmanFault::Deep),
+        Action::Wsman(WsmanFault::EntityBomb),
+        Action::Wsman(WsmanFault::Attributes),
+        Action::Wsman(WsmanFault::Empty),
+        Action::Wsman(WsmanFault::Page),
+        Action::Wsman(WsmanFault::OtherClass),
+        Action::Wsman(WsmanFault::SoapFault("InternalError".into())),
+        Action::Wsman(WsmanFault::SoapFault("AccessDenied".into())),
+        Action::Wsman(WsmanFault::SoapFault("DestinationUnreachable".into())),
     ];
     let names: Vec<String> = (0..nonsense.len()).map(|index| format!("n{index}")).collect();
     let rig = settled(names.iter().map(|name| amt12(name))).await;
@@ -438,12 +439,12 @@ async fn an_odd_machine_is_known_within_a_minute_and_what_it_does_not_say_is_lef
     for node in ["plain", "tls"] {
         let machine = rig.machine(node);
         let of = |class: &str| Selector::Method(class.into());
-        assert!(machine.add_fault(Fault::always(of("CIM_BIOSElement"), Action::Wsman(Trick::Empty))));
+        assert!(machine.add_fault(Fault::always(of("CIM_BIOSElement"), Action::Wsman(WsmanFault::Empty))));
         assert!(machine.add_fault(Fault::always(
             of("CIM_ComputerSystemPackage"),
-            Action::Wsman(Trick::SoapFault("InvalidRepresentation".into()))
+            Action::Wsman(WsmanFault::SoapFault("InvalidRepresentation".into()))
         )));
-        assert!(machine.add_fault(Fault::always(of("CIM_Chassis"), Action::Wsman(Trick::Latin1))));
+        assert!(machine.add_fault(Fault::always(of("CIM_Chassis"), Action::Wsman(WsmanFault::Latin1))));
     }
     for node in ["plain", "tls"] {
         let told = rig.machine(node).describe();

@@ -10,7 +10,7 @@ use plugfish::driver::http::Tls;
 use plugfish::driver::{DriverConfig, Drivers};
 use plugfish::node::device::{DeviceError, FailureClass, PowerDevice};
 use plugfish::node::trust::{Proof, TrustBook, TrustRecord, VolatileBook};
-use plugfish::node::{BootOverride, Order, Power};
+use plugfish::node::{BootOverride, Power, PowerAction};
 use plugfish::sim::{Machine, MachineConfig, Profile, Rack, RackConfig};
 use plugfish::telemetry::Metrics;
 
@@ -72,7 +72,7 @@ async fn a_certificate_that_changes_is_refused_until_a_person_resets_the_trust()
         let error = device.read().await.unwrap_err();
         assert_distrusts(&error, &new);
         assert!(error.text.contains(&old), "{error}");
-        assert_distrusts(&device.order(Order::Off, BootOverride::default()).await.unwrap_err(), &new);
+        assert_distrusts(&device.order(PowerAction::Off, BootOverride::default()).await.unwrap_err(), &new);
     }
     assert_eq!(impostor.counters().requests, 0);
 
@@ -92,7 +92,7 @@ async fn a_machine_that_spoke_tls_is_never_asked_in_the_clear() {
     let (_rack, plain) = start(MachineConfig { tls: false, ..config }).await;
     let mut device = open(&book, &plain, Tls::Off);
     assert_distrusts(&device.read().await.unwrap_err(), "in the clear");
-    assert_distrusts(&device.order(Order::Off, BootOverride::default()).await.unwrap_err(), "in the clear");
+    assert_distrusts(&device.order(PowerAction::Off, BootOverride::default()).await.unwrap_err(), "in the clear");
     assert_eq!(plain.counters().requests, 0);
 }
 
@@ -112,7 +112,7 @@ async fn another_realm_or_uuid_than_before_is_refused_and_gets_no_login() {
     let (_rack, other) = start(MachineConfig { realm: Some("00".into()), ..config }).await;
     for device in [&mut device, &mut open(&book, &other, Tls::Off)] {
         assert_distrusts(&device.read().await.unwrap_err(), "its Digest realm is Digest:00");
-        assert_distrusts(&device.order(Order::Off, BootOverride::default()).await.unwrap_err(), "Digest:00");
+        assert_distrusts(&device.order(PowerAction::Off, BootOverride::default()).await.unwrap_err(), "Digest:00");
     }
     let counters = other.counters();
     // But for the first request, which carries what was made for the old realm and its nonce.

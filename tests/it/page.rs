@@ -165,7 +165,7 @@ async fn a_reader_with_a_cursor_gets_what_is_new() {
     // Polled so seldom that a node stays untouched.
     let slow = |plan: &mut plugfish::daemon::NodePlan| {
         if plan.spec.id.as_str() == "slow" {
-            plan.spec.rules.poll_interval = std::time::Duration::from_secs(600);
+            plan.spec.timings.poll_interval = std::time::Duration::from_secs(600);
         }
     };
     let mut rig = Rig::with([klap("fast"), klap("slow")], slow).await;

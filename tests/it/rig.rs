@@ -15,7 +15,7 @@ use plugfish::driver::amt::AmtConfig;
 use plugfish::driver::http::Tls;
 use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::http::auth::hash_password;
-use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Rules};
+use plugfish::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Timings};
 use plugfish::sim::{Machine, MachineConfig, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -315,7 +315,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
             spec: NodeSpec {
                 id: name.parse().unwrap(),
                 inventory: Arc::new(inventory()),
-                rules: Rules {
+                timings: Timings {
                     poll_interval: POLL,
                     off_dwell: DWELL,
                     command_deadline: Duration::from_secs(30),
@@ -357,7 +357,7 @@ fn node_of(machine: &Machine) -> NodePlan {
         spec: NodeSpec {
             id: machine.name().parse().unwrap(),
             inventory: Arc::new(Inventory::default()),
-            rules: Rules {
+            timings: Timings {
                 poll_interval: POLL,
                 off_dwell: DWELL,
                 command_deadline: Duration::from_secs(60),

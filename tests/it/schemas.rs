@@ -23,7 +23,7 @@ struct Library {
 
 static LIBRARY: LazyLock<Arc<Library>> = LazyLock::new(|| Arc::new(Library::read()));
 
-struct Shelf(Arc<Library>);
+struct SettingsStore(Arc<Library>);
 
 impl Library {
     fn read() -> Library {
@@ -75,7 +75,7 @@ impl Library {
     }
 }
 
-impl Retrieve for Shelf {
+impl Retrieve for SettingsStore {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
         Ok(self.0.referred(file_of(uri.as_str()).ok_or("not one of DMTF's")?))
     }
@@ -88,7 +88,7 @@ fn validator(file: &str) -> Arc<Validator> {
         let schema = LIBRARY.files.get(file);
         let schema =
             schema.unwrap_or_else(|| panic!("tests/fixtures/redfish-schemas lacks {file}: add it from DSP8010"));
-        let options = jsonschema::options().with_draft(Draft::Draft7).with_retriever(Shelf(LIBRARY.clone()));
+        let options = jsonschema::options().with_draft(Draft::Draft7).with_retriever(SettingsStore(LIBRARY.clone()));
         Arc::new(options.build(schema).unwrap())
     };
     VALIDATORS.lock().unwrap().entry(file.to_owned()).or_insert_with(make).clone()

@@ -171,7 +171,7 @@ async fn a_flood_of_sessions_and_of_guesses_beside_a_client_at_work() {
         let system = daemon.client.get(format!("{}/redfish/v1/Systems/n", daemon.url));
         system.basic_auth("admin", Some(format!("guess {number}"))).send().await.unwrap().status()
     };
-    let guesses = async {
+    let throttle = async {
         let mut refused = 0;
         for round in 0..10 {
             for status in join_all((0..20).map(|index| guess(round * 20 + index))).await {
@@ -191,7 +191,7 @@ async fn a_flood_of_sessions_and_of_guesses_beside_a_client_at_work() {
             assert!(took < Duration::from_secs(2), "{took:?}");
         }
     };
-    tokio::join!(guesses, work);
+    tokio::join!(throttle, work);
     assert_eq!(daemon.reset("ForceOff").await, Some(StatusCode::NO_CONTENT), "and a device is reached");
     let after = daemon.proc_status("VmRSS:");
     assert!(after < before + GROWTH_MAX, "{after} kB after {before} kB");

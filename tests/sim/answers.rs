@@ -103,10 +103,12 @@ impl State {
                 | Refusal::Changed { .. }
                 | Refusal::Stopping { .. },
             ) => false,
-            Err(Refusal::LoginHeld { .. }) => self.view(node).is_some_and(|view| view.link.held_until.is_none()),
+            Err(Refusal::LoginHeld { .. }) => {
+                self.view(node).is_some_and(|view| view.connectivity.held_until.is_none())
+            }
             Err(_) => true,
         };
-        let failures = self.view(node).map_or(0, |view| view.link.failures);
+        let failures = self.view(node).map_or(0, |view| view.connectivity.failures);
         if matches!(answer, Err(Refusal::DeviceAway { .. }))
             && failures < FAILURES_LEAST
             && self.nodes[node].found < asked

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugfish::clock::Clock;
-use plugfish::node::device::{Abilities, DeviceError, DeviceFuture, FailureClass, Findings, Observation, PowerDevice};
-use plugfish::node::machine::Op;
-use plugfish::node::pace::RequestGate;
-use plugfish::node::{BootOverride, BootTarget, Order};
+use plugfish::node::device::{
+    Capabilities, DeviceError, DeviceFuture, FailureClass, Observation, PowerDevice, ScanResult,
+};
+use plugfish::node::fsm::Op;
+use plugfish::node::rate_limit::RequestGate;
+use plugfish::node::{BootOverride, BootTarget, PowerAction};
 
 use super::hardware::{Make, Wire};
 use super::world::World;
@@ -84,7 +86,7 @@ impl SimDevice {
         let error = match (fate.error, &wire) {
             (None, Wire::Login) => None,
             (None, _) if !hardware.session => return Ok(false),
-            (None, Wire::Order(..)) => hardware.answer.err(),
+            (None, Wire::PowerAction(..)) => hardware.answer.err(),
             (error, _) => error,
         };
         match error {
@@ -146,12 +148,12 @@ impl PowerDevice for SimDevice {
             let hardware = &mut state.devices[device.device];
             let power = hardware.says(now);
             let boot_targets = vec![BootTarget::None, BootTarget::Pxe, BootTarget::Hdd];
-            let abilities = || Arc::new(Abilities { orders: hardware.orders(now), boot_targets });
+            let capabilities = || Arc::new(Capabilities { orders: hardware.orders(now), boot_targets });
             let seen = Observation {
                 power,
                 milliwatts: Some(12_000),
-                abilities: (hardware.make == Make::Engine).then(abilities),
-                unstudied: hardware.corners > 0,
+                capabilities: (hardware.make == Make::Engine).then(capabilities),
+                scan_due: hardware.corners > 0,
                 ..Observation::default()
             };
             state.delivered(device.node, (device.epoch, device.wiring), started, power);
@@ -159,16 +161,16 @@ impl PowerDevice for SimDevice {
         }))
     }
 
-    fn order(&mut self, order: Order, boot: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: PowerAction, boot: BootOverride) -> DeviceFuture<'_, ()> {
         let writes = self.world.lock().boot_writes(self.node);
-        Box::pin(self.run(Op::Order(order, boot.clone()), Wire::Order(order, boot, writes), 1, |_, _| ()))
+        Box::pin(self.run(Op::PowerAction(order, boot.clone()), Wire::PowerAction(order, boot, writes), 1, |_, _| ()))
     }
 
-    fn study(&mut self) -> DeviceFuture<'_, Findings> {
-        Box::pin(self.run(Op::Study, Wire::Study, 2, |device, _| {
+    fn scan(&mut self) -> DeviceFuture<'_, ScanResult> {
+        Box::pin(self.run(Op::Scan, Wire::Scan, 2, |device, _| {
             let hardware = &mut device.world.lock().devices[device.device];
             hardware.corners = hardware.corners.saturating_sub(1);
-            Findings { more: hardware.corners > 0, ..Findings::default() }
+            ScanResult { more: hardware.corners > 0, ..ScanResult::default() }
         }))
     }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use plugfish::node::device::FailureClass;
-use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power};
+use plugfish::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -78,9 +78,9 @@ pub enum Wire {
     /// A reading.
     Read,
     /// An order; the number of the boot override's change goes with it, for the laws.
-    Order(Order, BootOverride, u64),
+    PowerAction(PowerAction, BootOverride, u64),
     /// Half a corner.
-    Study,
+    Scan,
 }
 
 /// What becomes of a request.
@@ -118,7 +118,7 @@ pub struct Hardware {
     pub moving: Option<(Duration, Power)>,
     /// When its operating system will have shut down.
     pub shuts_down: Option<Duration>,
-    on_the_way: VecDeque<(Duration, Order, BootOverride, u64)>,
+    on_the_way: VecDeque<(Duration, PowerAction, BootOverride, u64)>,
     late: Option<(Duration, Power)>,
     /// When it last ended to report late.
     pub lately: Duration,
@@ -136,7 +136,7 @@ pub struct Hardware {
     pub corners: usize,
     pub corners_then: usize,
     /// Orders that arrived, and when.
-    pub turns: VecDeque<(Duration, Order)>,
+    pub turns: VecDeque<(Duration, PowerAction)>,
     /// Boots from a source that was set here.
     pub boots: Vec<Boot>,
     /// What the last order met.
@@ -245,7 +245,7 @@ impl Hardware {
             Some(Fault::Garbled) => (true, fate(quick, FailureClass::Protocol)),
             Some(Fault::WrongPassword) if *wire == Wire::Login => (false, fate(quick, FailureClass::Auth)),
             Some(Fault::Locked) if *wire == Wire::Login => (false, fate(quick, FailureClass::Locked)),
-            Some(Fault::NotReady) if matches!(wire, Wire::Order(..)) && self.make == Make::Engine => {
+            Some(Fault::NotReady) if matches!(wire, Wire::PowerAction(..)) && self.make == Make::Engine => {
                 (false, fate(quick, FailureClass::NotReady))
             }
             Some(Fault::Lossy) => match self.rng.random_range(0..3) {
@@ -261,7 +261,7 @@ impl Hardware {
         } else if !self.session {
             arrives = false;
         }
-        if let (true, Wire::Order(order, boot, writes)) = (arrives, wire) {
+        if let (true, Wire::PowerAction(order, boot, writes)) = (arrives, wire) {
             self.on_the_way.push_back((now + fate.after.min(quick), *order, boot.clone(), *writes));
         }
         fate
@@ -284,14 +284,14 @@ impl Hardware {
     }
 
     /// The orders that it takes now.
-    pub fn orders(&self, now: Duration) -> Vec<Order> {
+    pub fn orders(&self, now: Duration) -> Vec<PowerAction> {
         match self.power {
-            Power::Off => vec![Order::On],
-            Power::Asleep => vec![Order::On, Order::Off, Order::Cycle, Order::Reset],
+            Power::Off => vec![PowerAction::On],
+            Power::Asleep => vec![PowerAction::On, PowerAction::Off, PowerAction::Cycle, PowerAction::Reset],
             Power::On => {
-                let mut orders = vec![Order::Off, Order::Cycle, Order::Reset, Order::Nmi];
+                let mut orders = vec![PowerAction::Off, PowerAction::Cycle, PowerAction::Reset, PowerAction::Nmi];
                 if self.failing(now) != Some(Fault::Deaf) {
-                    orders.extend([Order::GracefulOff, Order::GracefulReset]);
+                    orders.extend([PowerAction::GracefulOff, PowerAction::GracefulReset]);
                 }
                 orders
             }
@@ -333,28 +333,34 @@ impl Hardware {
         }
     }
 
-    fn follow(&mut self, at: Duration, order: Order, boot: &BootOverride, writes: u64) -> Result<(), FailureClass> {
+    fn follow(
+        &mut self,
+        at: Duration,
+        order: PowerAction,
+        boot: &BootOverride,
+        writes: u64,
+    ) -> Result<(), FailureClass> {
         if self.make == Make::Plug {
             if self.power != order.leads_to() {
                 self.turn(at, order.leads_to());
             }
             return Ok(());
         }
-        if self.moving.is_some() || (self.power == Power::Off && !matches!(order, Order::On | Order::Off)) {
+        if self.moving.is_some() || (self.power == Power::Off && !matches!(order, PowerAction::On | PowerAction::Off)) {
             return Err(FailureClass::NotReady);
         }
-        let boots = order.boots() && (order != Order::On || self.power == Power::Off);
+        let boots = order.boots() && (order != PowerAction::On || self.power == Power::Off);
         if boots {
             self.ended = Some(at);
         }
-        if order != Order::Nmi {
+        if order != PowerAction::Nmi {
             self.shuts_down = None;
         }
         match order {
-            Order::On if self.power == Power::On => {}
-            Order::Nmi => {}
-            Order::GracefulOff if self.failing(at) == Some(Fault::Deaf) => {}
-            Order::GracefulOff => self.shuts_down = Some(at + self.ms(5_000, 60_000)),
+            PowerAction::On if self.power == Power::On => {}
+            PowerAction::Nmi => {}
+            PowerAction::GracefulOff if self.failing(at) == Some(Fault::Deaf) => {}
+            PowerAction::GracefulOff => self.shuts_down = Some(at + self.ms(5_000, 60_000)),
             _ => self.moving = Some((at + self.ms(0, 4_000), order.leads_to())),
         }
         let target = boot.in_force();

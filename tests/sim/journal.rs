@@ -11,7 +11,7 @@ use plugfish::node::NodeId;
 use plugfish::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use plugfish::node::trust::{TrustBook, TrustRecord};
 use plugfish::store::Store;
-use plugfish::store::rehearsal::Rehearsal;
+use plugfish::store::test_store::TestStore;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -122,27 +122,27 @@ impl Page {
 }
 
 /// Opens the store on what the disk holds. The second one wakes its writer.
-pub fn open(state: &mut State, clock: &Clock) -> (Rehearsal, Arc<Notify>) {
+pub fn open(state: &mut State, clock: &Clock) -> (TestStore, Arc<Notify>) {
     state.disk.crash(0);
     state.disk.closing = false;
     let pairs = state.disk.records.clone().into_iter().collect();
-    let (rehearsal, notes) = Rehearsal::open(pairs, clock);
+    let (test_store, notes) = TestStore::open(pairs, clock);
     for index in (0..state.nodes.len()).filter(|_| !state.disk.closed) {
-        let NodeRecord { intent, seen, .. } = rehearsal.store().load(&state.nodes[index].id);
+        let NodeRecord { intent, seen, .. } = test_store.store().load(&state.nodes[index].id);
         (state.pages[index].memory.intent, state.pages[index].memory.seen) = (intent, seen);
     }
     if !notes.is_empty() {
         state.broken(0, "nothing-lost", format!("the store finds damage on a disk that is well: {notes:?}"));
     }
-    (rehearsal, Arc::default())
+    (test_store, Arc::default())
 }
 
 /// Writes what the store wants written, until it is closed.
-pub async fn write(world: Arc<World>, mut rehearsal: Rehearsal, wake: Arc<Notify>) {
+pub async fn write(world: Arc<World>, mut test_store: TestStore, wake: Arc<Notify>) {
     let clock = world.lock().clock();
     loop {
         let woken = wake.notified();
-        let write = match rehearsal.look() {
+        let write = match test_store.look() {
             Ok(write) => write,
             Err(Some(next)) => {
                 tokio::select! {
@@ -177,7 +177,7 @@ pub async fn write(world: Arc<World>, mut rehearsal: Rehearsal, wake: Arc<Notify
             }
         };
         let last = write.last;
-        rehearsal.end(write, &result);
+        test_store.end(write, &result);
         if last {
             world.lock().disk.closed = result.is_ok();
             return;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use plugfish::clock::Wall;
 use plugfish::node::device::FailureClass;
+use plugfish::node::fsm::Op;
 use plugfish::node::journal::{Intent, NodeRecord, SeenRecord, Stage};
-use plugfish::node::machine::Op;
-use plugfish::node::pace::Pace;
-use plugfish::node::{BootEnabled, BootOverride, BootTarget, Order, Power, ResetType};
+use plugfish::node::rate_limit::RateLimit;
+use plugfish::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction, ResetType};
 
 use super::answers::still_promised;
 use super::hardware::Make;
@@ -70,10 +70,10 @@ pub fn current_of(intent: &Intent, now: Duration, restored: bool) -> Current {
 
 impl State {
     /// The pace of a kind of device.
-    pub fn pace(make: Make) -> Pace {
+    pub fn pace(make: Make) -> RateLimit {
         match make {
-            Make::Plug => Pace::PLUG,
-            Make::Engine => Pace::AMT,
+            Make::Plug => RateLimit::PLUG,
+            Make::Engine => RateLimit::AMT,
         }
     }
 
@@ -137,7 +137,7 @@ impl State {
         self.check_claim(node);
         (self.nodes[node].operations, self.nodes[node].asked) = (self.nodes[node].operations + 1, wiring);
         match op {
-            Op::Order(order, boot) => {
+            Op::PowerAction(order, boot) => {
                 let reading = self.nodes[node].reading;
                 if wiring == self.nodes[node].wiring && reading.is_some_and(|reading| reading.wiring != wiring) {
                     self.broken(node, "only-what-was-seen", format!("{order:?} goes to a device that was not read"));
@@ -147,7 +147,8 @@ impl State {
                 self.check_kept_dwell(node, *order);
                 self.nodes[node].polled = None;
                 let known = &mut self.nodes[node];
-                let stays = *order == Order::On && known.reading.is_some_and(|reading| reading.power == Power::On);
+                let stays =
+                    *order == PowerAction::On && known.reading.is_some_and(|reading| reading.power == Power::On);
                 if order.boots()
                     && boot.enabled == BootEnabled::Once
                     && (std::mem::replace(&mut known.boots, true) || stays)
@@ -162,7 +163,7 @@ impl State {
                     current.answered = true;
                     ordered = Some(current.by.clone());
                     let cycles = restarts(current.reset) || current.first.is_some();
-                    current.owed |= (order.is_pulse() || *order == Order::Off) && cycles;
+                    current.owed |= (order.is_momentary() || *order == PowerAction::Off) && cycles;
                 }
                 (self.nodes[node].ordered, self.nodes[node].last_order) = (ordered, Some(now));
             }
@@ -171,9 +172,9 @@ impl State {
                 self.check_poll(node);
                 self.check_restart_recorded(node);
             }
-            Op::Study => {
+            Op::Scan => {
                 let rest = Duration::from_secs(110);
-                if self.nodes[node].unstudied.is_some_and(|(at, of)| of == wiring && now < at + rest) {
+                if self.nodes[node].scan_due.is_some_and(|(at, of)| of == wiring && now < at + rest) {
                     self.broken(node, "backoff", "a corner is looked into again at once".into());
                 }
                 if self.nodes[node].current.is_some() && self.view(node).is_some_and(|view| view.command.is_some()) {
@@ -215,19 +216,19 @@ impl State {
             let dead = known.dead.get_or_insert(Dead { since: now, last: now, swept: now, tries: 0, allowed: 12.0 });
             (dead.last, dead.tries) = (now, dead.tries + 1);
         }
-        if *op == Op::Study && !matches!(result, Ok(()) | Err(FailureClass::Auth | FailureClass::Locked)) {
-            known.unstudied = Some((now, known.asked));
+        if *op == Op::Scan && !matches!(result, Ok(()) | Err(FailureClass::Auth | FailureClass::Locked)) {
+            known.scan_due = Some((now, known.asked));
         }
-        if let Op::Order(order, boot) = op {
+        if let Op::PowerAction(order, boot) = op {
             if let Some(current) = known.current.as_mut() {
                 current.given.push(*order);
-                let may_be = *order == Order::Nmi && result != Err(FailureClass::NotReady);
+                let may_be = *order == PowerAction::Nmi && result != Err(FailureClass::NotReady);
                 // One that was under way when the command took another's place is not its own.
                 let own = known.ordered.as_ref().is_some_and(|by| *by == current.by);
                 current.taken.extend((own && (well || may_be)).then_some(*order));
                 // The order of the one before may be all that this one wants.
                 current.answered |= well && end_of(current.reset) == Some(order.leads_to());
-                if *order == Order::GracefulOff && !own && known.expect == Some(Power::On) {
+                if *order == PowerAction::GracefulOff && !own && known.expect == Some(Power::On) {
                     // The machine may shut down after the next command was seen to be done.
                     known.expect = None;
                 }
@@ -239,7 +240,7 @@ impl State {
     }
 
     /// Every order stands on a durable command, in the stage that it needs.
-    fn check_order(&mut self, node: usize, order: Order, boot: &BootOverride) {
+    fn check_order(&mut self, node: usize, order: PowerAction, boot: &BootOverride) {
         let Some(intent) = self.pages[node].memory.intent.clone() else {
             return self.broken(node, "durable-first", format!("the order {order:?} without a command on record"));
         };
@@ -257,21 +258,21 @@ impl State {
         let owes = known.current.as_ref().is_some_and(|current| failed.is_some_and(|at| at >= current.accepted));
         use ResetType as R;
         let fits = match (intent.reset, order) {
-            (R::On | R::ForceOn, Order::On) | (R::ForceOff, Order::Off) => true,
-            (R::GracefulShutdown, Order::GracefulOff) => true,
-            (R::PowerCycle | R::ForceRestart, Order::Off) => stage == Stage::Cutting,
-            (R::On | R::ForceOn, Order::GracefulOff) => cut && intent.first == Some(R::GracefulShutdown),
-            (R::On | R::ForceOn, Order::GracefulReset) => cut && intent.first == Some(R::GracefulRestart),
-            (R::On | R::ForceOn, Order::Off | Order::Cycle | Order::Reset) => {
+            (R::On | R::ForceOn, PowerAction::On) | (R::ForceOff, PowerAction::Off) => true,
+            (R::GracefulShutdown, PowerAction::GracefulOff) => true,
+            (R::PowerCycle | R::ForceRestart, PowerAction::Off) => stage == Stage::Cutting,
+            (R::On | R::ForceOn, PowerAction::GracefulOff) => cut && intent.first == Some(R::GracefulShutdown),
+            (R::On | R::ForceOn, PowerAction::GracefulReset) => cut && intent.first == Some(R::GracefulRestart),
+            (R::On | R::ForceOn, PowerAction::Off | PowerAction::Cycle | PowerAction::Reset) => {
                 cut && matches!(intent.first, Some(R::ForceOff | R::PowerCycle | R::ForceRestart))
             }
-            (R::GracefulRestart, Order::Off) => cut && intent.first == Some(R::ForceOff),
-            (R::GracefulShutdown, Order::Off) => intent.first == Some(R::ForceOff),
-            (R::PowerCycle | R::ForceRestart | R::GracefulRestart, Order::On) => cut || seen_off || other || owes,
-            (R::PowerCycle, Order::Cycle) | (R::ForceRestart, Order::Reset) => cut,
-            (R::GracefulRestart, Order::GracefulReset) => cut,
-            (R::Nmi, Order::On) => owed || restored || owes,
-            (R::Nmi, Order::Nmi) => stage == Stage::Restoring,
+            (R::GracefulRestart, PowerAction::Off) => cut && intent.first == Some(R::ForceOff),
+            (R::GracefulShutdown, PowerAction::Off) => intent.first == Some(R::ForceOff),
+            (R::PowerCycle | R::ForceRestart | R::GracefulRestart, PowerAction::On) => cut || seen_off || other || owes,
+            (R::PowerCycle, PowerAction::Cycle) | (R::ForceRestart, PowerAction::Reset) => cut,
+            (R::GracefulRestart, PowerAction::GracefulReset) => cut,
+            (R::Nmi, PowerAction::On) => owed || restored || owes,
+            (R::Nmi, PowerAction::Nmi) => stage == Stage::Restoring,
             _ => false,
         };
         if !fits {
@@ -280,7 +281,7 @@ impl State {
             self.broken(node, "durable-first", words);
         }
         let again = |current: &Current| current.taken.contains(&order);
-        if order.is_pulse() && self.nodes[node].current.as_ref().is_some_and(again) {
+        if order.is_momentary() && self.nodes[node].current.as_ref().is_some_and(again) {
             self.broken(node, "no-second-restart", format!("{order:?} was taken and is sent again"));
         }
         let force = boot.in_force();
@@ -295,7 +296,7 @@ impl State {
             );
         }
         let wakes =
-            self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Asleep) && order == Order::On;
+            self.nodes[node].reading.is_some_and(|reading| reading.power == Power::Asleep) && order == PowerAction::On;
         let fitting = if wakes { BootTarget::None } else { shown };
         // What was decided at this moment may have been decided before the change.
         let changed_now = self.nodes[node].boot_changed == Some(self.now());
@@ -310,14 +311,14 @@ impl State {
     }
 
     /// What our order turned off stays off for the dwell before our order turns it on.
-    fn check_dwell(&mut self, node: usize, order: Order) {
+    fn check_dwell(&mut self, node: usize, order: PowerAction) {
         let now = self.now();
         let known = &self.nodes[node];
         let device = &self.devices[known.device];
         let ours = device.turns.back().is_some_and(|(at, last)| {
             // A machine that was asked politely goes off when it likes, unseen if it tells late.
             let tells = device.lately + SETTLED < device.turned;
-            let knows = *last == Order::Off || tells && known.reading.is_some_and(|r| r.power == Power::Off);
+            let knows = *last == PowerAction::Off || tells && known.reading.is_some_and(|r| r.power == Power::Off);
             last.leads_to() == Power::Off
                 && knows
                 && known.disturbed < *at
@@ -325,22 +326,22 @@ impl State {
         });
         // An engine takes up to 4 s to follow; where that is not seen, the dwell counts from the order.
         let dwell = if device.make == Make::Engine { DWELL - Duration::from_secs(4) } else { DWELL };
-        if ours && order == Order::On && device.power == Power::Off && now < device.turned + dwell {
+        if ours && order == PowerAction::On && device.power == Power::Off && now < device.turned + dwell {
             let words = format!("an order to turn on {:?} after it went off", now - device.turned);
             self.broken(node, "dwell", words);
         }
     }
 
     /// What another process, or an actor that fell, saw go off stays off for the dwell, as far as it is on record.
-    fn check_kept_dwell(&mut self, node: usize, order: Order) {
+    fn check_kept_dwell(&mut self, node: usize, order: PowerAction) {
         let (now, wall) = (self.now(), self.clock().now().wall);
         let known = &self.nodes[node];
         let Some((at, Some(seen))) = &known.loaded else { return };
         let still = known.reading.is_none_or(|r| r.power == Power::Off && r.before == Some(Power::Off));
         let undisturbed = self.jumped < *at && known.disturbed <= *at;
         let off_for = Wall(wall.0 - (now - *at).as_millis() as i64).since(seen.since).min(DWELL);
-        if order == Order::On && seen.power == Power::Off && still && undisturbed && now + off_for + GRAIN < *at + DWELL
-        {
+        let was_off = order == PowerAction::On && seen.power == Power::Off;
+        if was_off && still && undisturbed && now + off_for + GRAIN < *at + DWELL {
             let words =
                 format!("an order to turn on {:?} after a restart that found it off for {off_for:?}", now - *at);
             self.broken(node, "dwell", words);
@@ -386,7 +387,7 @@ impl State {
             && settled
             && self.devices[known.device].make == Make::Plug
             && calm + FOUND < current.since
-            && self.view(node).is_some_and(|view| view.link.up() && view.command.is_some())
+            && self.view(node).is_some_and(|view| view.connectivity.up() && view.command.is_some())
         {
             self.broken(node, "overtake", format!("a poll goes before {} of {}", current.reset, current.by));
         }
@@ -428,7 +429,7 @@ impl State {
             self.broken(node, "nothing-lost", format!("{lost} is not in the journal any more: {record:?}"));
         }
         let known = &mut self.nodes[node];
-        (known.renewed, known.unstudied, known.used_up, known.handed) = ((None, None), None, None, false);
+        (known.renewed, known.scan_due, known.used_up, known.handed) = ((None, None), None, None, false);
         known.causes.push_back((now, false));
         known.used.values_mut().for_each(|(_, doubts)| *doubts += 1);
         known.writes = record.boot.as_ref().map_or(0, |boot| boot.writes);

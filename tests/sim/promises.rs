@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::node::event::{Event, Happening};
+use plugfish::node::event::{Event, EventKind};
 use plugfish::node::journal::Stage;
 use plugfish::node::view::NodeView;
-use plugfish::node::{BootEnabled, Order, Power, ResetType};
+use plugfish::node::{BootEnabled, Power, PowerAction, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::answers::still_promised;
@@ -57,22 +57,22 @@ impl State {
         let node = self.index(&event.node);
         let now = self.now();
         self.trace(node, What::Tells(event.what.clone()));
-        if !matches!(event.what, Happening::HealthChanged(_) | Happening::Added | Happening::Removed) {
+        if !matches!(event.what, EventKind::HealthChanged(_) | EventKind::Added | EventKind::Removed) {
             self.nodes[node].told = (self.nodes[node].told.0 + 1, event.number);
         }
         match event.what {
-            Happening::CommandAccepted { reset, by, first } => self.accepted(node, reset, by, first),
-            Happening::CommandDone { reset, .. } => {
+            EventKind::CommandAccepted { reset, by, first } => self.accepted(node, reset, by, first),
+            EventKind::CommandDone { reset, .. } => {
                 if let Some(current) = self.ends(node, reset) {
                     self.check_done(node, &current);
                     self.check_promised(node, &current);
                 }
             }
-            Happening::CommandSuperseded { reset, by } => {
+            EventKind::CommandSuperseded { reset, by } => {
                 let before = self.ends(node, reset);
                 let known = &mut self.nodes[node];
                 if let Some(before) = &before {
-                    known.asked_politely = before.asked || before.given.contains(&Order::GracefulOff);
+                    known.asked_politely = before.asked || before.given.contains(&PowerAction::GracefulOff);
                     known.promised = still_promised(known.promised, before, by);
                 }
                 let before = before.filter(|current| current.owed);
@@ -83,14 +83,14 @@ impl State {
                     current.reset != ResetType::Nmi || seen_on.is_none_or(|started| started < current.since)
                 });
             }
-            Happening::CommandFailed { reset, why } => {
+            EventKind::CommandFailed { reset, why } => {
                 let Some(current) = self.ends(node, reset) else { return };
                 (self.nodes[node].expect, self.nodes[node].promised) = (None, None);
                 let device = &self.devices[self.nodes[node].device];
                 let mut landed = self.pages[node].landed.iter();
                 let cut = landed.find(|(_, intent)| intent.by == current.by && intent.stage == Stage::Cutting);
                 let ours = cut.is_some_and(|(at, _)| {
-                    device.turns.back().is_some_and(|(turned, order)| turned >= at && *order == Order::Off)
+                    device.turns.back().is_some_and(|(turned, order)| turned >= at && *order == PowerAction::Off)
                         && device.outside.is_none_or(|outside| outside < *at)
                 });
                 if ours && device.power == Power::Off && end_of(reset) == Some(Power::On) {
@@ -107,16 +107,16 @@ impl State {
                     self.broken(node, "done-or-reported", format!("all is well and {reset} fails: {why}"));
                 }
             }
-            Happening::CommandOverdue { .. } => {
+            EventKind::CommandOverdue { .. } => {
                 // It says what is not done any more.
                 self.nodes[node].promised = None;
                 if let Some(current) = self.nodes[node].current.as_mut() {
                     current.overdue = true;
                 }
             }
-            Happening::BootChanged { .. } => self.nodes[node].boot_changed = Some(now),
-            Happening::BootConsumed => self.consumed(node),
-            Happening::Revived => {
+            EventKind::BootChanged { .. } => self.nodes[node].boot_changed = Some(now),
+            EventKind::BootConsumed => self.consumed(node),
+            EventKind::Revived => {
                 let fell = self.nodes[node].fell.take();
                 self.nodes[node].disturbed = now;
                 if let Some(at) = fell.filter(|at| now < *at + Duration::from_secs(1)) {
@@ -139,7 +139,10 @@ impl State {
         }
         let shuts_down = self.devices[self.nodes[node].device].shuts_down.is_some();
         let dead = self.nodes[node].dead.is_some_and(|dead| dead.since + SILENT < dead.last);
-        if dead && self.view(node).is_some_and(|view| view.link.failures >= GIVEN_UP && view.link.held_until.is_none())
+        if dead
+            && self
+                .view(node)
+                .is_some_and(|view| view.connectivity.failures >= GIVEN_UP && view.connectivity.held_until.is_none())
         {
             self.broken(node, "refused-at-once", format!("{reset} is accepted and the device is given up"));
         }
@@ -179,7 +182,7 @@ impl State {
         let undisturbed = known.disturbed < current.since && device.outside.is_none_or(|at| at < current.since);
         let restarts = restarts(current.reset) || current.reset == ResetType::Nmi;
         let seen_to_boot = known.reading.is_some_and(|reading| reading.before == Some(Power::Off));
-        let restarted = seen_to_boot || current.given.iter().any(|order| order.boots() || *order == Order::Nmi);
+        let restarted = seen_to_boot || current.given.iter().any(|order| order.boots() || *order == PowerAction::Nmi);
         // A polite request does nothing yet, and an interrupt nothing to the power: nothing tells a late reading from a
         // true one.
         let quiet = matches!(current.reset, ResetType::GracefulShutdown | ResetType::Nmi);
@@ -269,7 +272,7 @@ impl State {
         let Some(current) = self.nodes[node].current.as_ref().filter(|c| cutting.is_some_and(|i| i.by == c.by)) else {
             return;
         };
-        let taken = current.taken.iter().any(|order| order.is_pulse());
+        let taken = current.taken.iter().any(|order| order.is_momentary());
         // One that was given up at its deadline is not repeated after a crash either.
         if taken && !current.restored && !current.overdue && self.disk_full.max(self.disk_slow) < current.accepted {
             let words = format!("{} was taken, and the record says that it may have been sent", current.reset);
@@ -328,7 +331,7 @@ impl State {
             let polite = current.first == Some(ResetType::GracefulShutdown)
                 || current.asked && current.reset == ResetType::GracefulShutdown;
             let waits = age > FIRST_ORDER + DWELL * 2 && !current.answered && !current.restored && !polite;
-            if waits && calm + FOUND < current.since && view.link.up() {
+            if waits && calm + FOUND < current.since && view.connectivity.up() {
                 return self.broken(node, "overtake", format!("{} waits for {age:?}", current.reset));
             }
         }
@@ -356,7 +359,7 @@ impl State {
             let words = format!("{remembered:?} is remembered of {:?} that were told", known.told);
             return self.broken(node, "told-once", words);
         }
-        if now > calm + FOUND + TWO_POLLS && view.link.held_until.is_none() {
+        if now > calm + FOUND + TWO_POLLS && view.connectivity.held_until.is_none() {
             self.check_truth(node, &view);
         }
     }
@@ -381,8 +384,8 @@ impl State {
         // Somebody may have renewed a refused login just now.
         let renewed = known.causes.back().is_some_and(|(at, _)| now < *at + FOUND);
         let is_true = view.power == Some(device.power) || State::is_fenced(node) && view.power.is_none();
-        let words = if !view.link.up() && !renewed {
-            format!("the device is well and not found: {:?}", view.link)
+        let words = if !view.connectivity.up() && !renewed {
+            format!("the device is well and not found: {:?}", view.connectivity)
         } else if known.dead.is_some() {
             return;
         } else if age > TWO_POLLS && now > known.found + TWO_POLLS {
@@ -402,7 +405,7 @@ impl State {
         self.sweep();
         for node in 0..self.nodes.len() {
             let Some(view) = self.view(node) else { continue };
-            if view.link.held_until.is_some() && !self.shape.patient {
+            if view.connectivity.held_until.is_some() && !self.shape.patient {
                 continue;
             }
             let known = &self.nodes[node];
@@ -416,7 +419,7 @@ impl State {
                 ("done-or-reported", format!("{} of {} never ended", current.reset, current.by))
             } else if view.command.is_some() || self.pages[node].memory.intent.is_some() {
                 ("done-or-reported", format!("a command is left over: {:?}", view.command))
-            } else if view.power != Some(device.power) || !view.link.up() || odd.is_some() {
+            } else if view.power != Some(device.power) || !view.connectivity.up() || odd.is_some() {
                 ("true-again", format!("shown {:?}, true {}, {odd:?}", view.power, device.power))
             } else if known.expect.is_some_and(|power| power != device.power) {
                 ("never-left-off", format!("it was left {} and should be {:?}", device.power, known.expect))

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use plugfish::node::device::FailureClass;
-use plugfish::node::event::Happening;
+use plugfish::node::event::EventKind;
 use plugfish::node::{Power, ResetType};
 
 use super::hardware::{Fault, Wire};
@@ -32,7 +32,7 @@ pub enum What {
     /// A reading reached the actor.
     Read(Option<Power>),
     /// The actor told the world.
-    Tells(Happening),
+    Tells(EventKind),
     /// The device fails from now on.
     Fails(Fault, Duration),
     /// Somebody outside did something.
@@ -53,8 +53,8 @@ impl What {
             What::Request(wire, error) => match wire {
                 Wire::Login => 30 + u64::from(error.is_some()),
                 Wire::Read => 32 + u64::from(error.is_some()),
-                Wire::Study => 34 + u64::from(error.is_some()),
-                Wire::Order(order, ..) => 40 + *order as u64 * 2 + u64::from(error.is_some()),
+                Wire::Scan => 34 + u64::from(error.is_some()),
+                Wire::PowerAction(order, ..) => 40 + *order as u64 * 2 + u64::from(error.is_some()),
             },
             What::Read(power) => 60 + power.map_or(9, |power| power as u64),
             What::Tells(_) => 80,
@@ -74,11 +74,11 @@ impl What {
             What::Patches(_) => "boot overrides",
             What::Request(..) => "requests",
             What::Read(_) => "readings",
-            What::Tells(Happening::CommandDone { .. }) => "commands done",
-            What::Tells(Happening::CommandFailed { .. }) => "commands failed",
-            What::Tells(Happening::CommandAccepted { .. }) => "commands accepted",
-            What::Tells(Happening::Revived) => "actors revived",
-            What::Tells(Happening::BootConsumed) => "overrides used up",
+            What::Tells(EventKind::CommandDone { .. }) => "commands done",
+            What::Tells(EventKind::CommandFailed { .. }) => "commands failed",
+            What::Tells(EventKind::CommandAccepted { .. }) => "commands accepted",
+            What::Tells(EventKind::Revived) => "actors revived",
+            What::Tells(EventKind::BootConsumed) => "overrides used up",
             What::Tells(_) => "other events",
             What::Fails(..) => "faults",
             What::Outside(..) => "presses",
@@ -136,7 +136,7 @@ pub fn failure(state: &State, node: usize, law: &str, words: &str) -> String {
     let shown = view.map(|view| {
         format!(
             "power {:?}, command {:?}, {:?}, boot {:?} {}",
-            view.power, view.command, view.link, view.boot, view.writes
+            view.power, view.command, view.connectivity, view.boot, view.writes
         )
     });
     format!(

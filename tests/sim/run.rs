@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugfish::clock::Clock;
-use plugfish::node::actor::Surroundings;
+use plugfish::node::actor::NodeContext;
 use plugfish::node::device::{DeviceKind, PowerDevice};
 use plugfish::node::event::EventBus;
-use plugfish::node::pace::RequestGate;
+use plugfish::node::rate_limit::RequestGate;
 use plugfish::node::reload::NodeSetup;
-use plugfish::node::supervisor::Keeper;
-use plugfish::node::{BootTarget, Inventory, NodeId, NodeSpec, Rules};
+use plugfish::node::supervisor::Supervisor;
+use plugfish::node::{BootTarget, Inventory, NodeId, NodeSpec, Timings};
 use plugfish::telemetry::Metrics;
 use rand::RngExt;
 
@@ -116,19 +116,19 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
                 state.trace(node, What::Start);
             }
         }
-        let (rehearsal, wake) = journal::open(&mut state, &clock);
-        store = rehearsal.store();
+        let (test_store, wake) = journal::open(&mut state, &clock);
+        store = test_store.store();
         waker = wake.clone();
         let journal = Arc::new(Paper { world: world.clone(), store: store.clone(), wake: wake.clone() });
-        writing = actix::spawn(journal::write(world.clone(), rehearsal, wake));
+        writing = actix::spawn(journal::write(world.clone(), test_store, wake));
         let (of, ticks) = (world.clone(), clock.clone());
         let device = move |_: &NodeId, wire: &Wire| -> Box<dyn PowerDevice> {
             let Wire { node, device, epoch, wiring, ref gate } = *wire;
             let (world, gate, clock) = (of.clone(), gate.clone(), ticks.clone());
             Box::new(SimDevice { world, node, device, epoch, wiring, gate, clock, session: false })
         };
-        let around = Surroundings { clock, journal, events: events.clone(), metrics: Metrics::new() };
-        let keeper = Keeper::new(around, device);
+        let around = NodeContext { clock, journal, events: events.clone(), metrics: Metrics::new() };
+        let keeper = Supervisor::new(around, device);
         state.fleet = Some(keeper.fleet());
         keeper
     };
@@ -167,7 +167,7 @@ async fn process(world: Arc<World>, end: End, until: Duration) {
 }
 
 /// Lets time pass until then; checks the laws, and reloads when the story wants it.
-async fn watch(world: &Arc<World>, keeper: &mut Keeper<Wire>, until: Duration) {
+async fn watch(world: &Arc<World>, keeper: &mut Supervisor<Wire>, until: Duration) {
     let clock = world.lock().clock();
     let step = world.lock().shape.sweep;
     loop {
@@ -190,7 +190,7 @@ async fn watch(world: &Arc<World>, keeper: &mut Keeper<Wire>, until: Duration) {
 }
 
 /// No more faults: after a while everything is true.
-async fn calm(world: &Arc<World>, keeper: &mut Keeper<Wire>) {
+async fn calm(world: &Arc<World>, keeper: &mut Supervisor<Wire>) {
     {
         let mut state = world.lock();
         let now = state.now();
@@ -208,7 +208,7 @@ async fn calm(world: &Arc<World>, keeper: &mut Keeper<Wire>) {
     watch(world, keeper, now + CALM).await;
     let held = {
         let state = world.lock();
-        (0..state.nodes.len()).any(|node| state.view(node).is_some_and(|view| view.link.held_until.is_some()))
+        (0..state.nodes.len()).any(|node| state.view(node).is_some_and(|view| view.connectivity.held_until.is_some()))
     };
     if held && world.lock().shape.patient {
         watch(world, keeper, now + HELD + FOUND + CALM).await;
@@ -217,7 +217,7 @@ async fn calm(world: &Arc<World>, keeper: &mut Keeper<Wire>) {
 }
 
 /// The configuration is read: as it is, or with some changes.
-async fn reload(world: &Arc<World>, keeper: &mut Keeper<Wire>, changes: bool) {
+async fn reload(world: &Arc<World>, keeper: &mut Supervisor<Wire>, changes: bool) {
     let setups = {
         let mut state = world.lock();
         if changes {
@@ -317,7 +317,7 @@ fn setup(state: &mut State, node: usize, clock: &Clock) -> NodeSetup<Wire> {
         spec: NodeSpec {
             id,
             inventory: Arc::new(Inventory { model: Some(known_as), ..Inventory::default() }),
-            rules: Rules { fence_age_max: State::is_fenced(node).then_some(FENCED), ..Rules::default() },
+            timings: Timings { fence_age_max: State::is_fenced(node).then_some(FENCED), ..Timings::default() },
             device: format!("device {device}").into(),
             kind: if make == Make::Plug { &DeviceKind::PLUG } else { &ENGINE },
             boot_mode: None,

@@ -11,9 +11,9 @@ use plugfish::node::device::FailureClass;
 use plugfish::node::event::Event;
 use plugfish::node::fleet::Fleet;
 use plugfish::node::journal::SeenRecord;
-use plugfish::node::pace::RequestGate;
+use plugfish::node::rate_limit::RequestGate;
 use plugfish::node::view::NodeView;
-use plugfish::node::{NodeId, Order, Power, ResetType};
+use plugfish::node::{NodeId, Power, PowerAction, ResetType};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::broadcast;
@@ -85,9 +85,9 @@ pub struct Current {
     /// An order or its end came.
     pub answered: bool,
     /// Orders that were sent for it.
-    pub given: Vec<Order>,
+    pub given: Vec<PowerAction>,
     /// Those that the device took, and interrupts that it may have taken.
-    pub taken: Vec<Order>,
+    pub taken: Vec<PowerAction>,
     /// The power was cut for it, or for one in whose place it is.
     pub owed: bool,
     /// What it does first.
@@ -137,7 +137,7 @@ pub struct Node {
     /// Events that its entry remembers, and the number of the last one.
     pub told: (usize, u64),
     /// When a look into a corner last failed.
-    pub unstudied: Option<(Duration, u64)>,
+    pub scan_due: Option<(Duration, u64)>,
     /// The wiring of its last operation.
     pub asked: u64,
     /// When an override for one boot was last used up.
@@ -419,7 +419,7 @@ impl Node {
             polled: None,
             boots: false,
             told: (0, 0),
-            unstudied: None,
+            scan_due: None,
             asked: 0,
             used_up: None,
             promised: None,

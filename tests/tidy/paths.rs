@@ -47,7 +47,7 @@ pub fn named(file: &str, text: &str) -> Vec<Named> {
     found
 }
 
-/// `src/node/machine/mod.rs` is `crate::node::machine`.
+/// `src/node/fsm/mod.rs` is `crate::node::fsm`.
 fn module_of(file: &str) -> Vec<String> {
     let inner = file.strip_prefix("src/").unwrap_or(file).trim_end_matches(".rs");
     let parts = inner.split('/').filter(|part| !matches!(*part, "mod" | "lib" | "main"));

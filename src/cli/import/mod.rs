@@ -21,7 +21,7 @@ use serde_json::Value;
 use self::python::{Literal, Statement, statements};
 use super::output::{print, remark};
 use super::{Import, ImportSource};
-use crate::config::{self, Surroundings};
+use crate::config::{self, Environment};
 
 /// Largest file that is read; a thousand systems fit into it several times.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -88,7 +88,7 @@ fn write_secret(path: &Path, password: &str) -> Result<()> {
 fn check(imported: &Imported) -> Result<()> {
     struct Around<'a>(&'a Imported);
     const FILE: &str = "nodes.yaml";
-    impl Surroundings for Around<'_> {
+    impl Environment for Around<'_> {
         fn var(&self, _: &str) -> Option<OsString> {
             None
         }

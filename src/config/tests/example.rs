@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::super::{inventory, nodes, secret, service, shape};
+use super::super::{inventory, nodes, schema, secret, service};
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../nodes.yaml");
@@ -225,7 +225,7 @@ fn the_schema_accepts_what_the_loader_accepts() {
     ] {
         assert_eq!(broken(&schema, &schema, &as_json(yaml)), None, "{yaml}");
         // The types behind the schema read the same.
-        let read: Result<shape::File, _> = serde_yaml::from_str(yaml);
+        let read: Result<schema::File, _> = serde_yaml::from_str(yaml);
         assert!(read.is_ok_and(|file| !file.nodes.is_empty()), "{yaml}");
     }
 }
@@ -321,11 +321,11 @@ fn every_word_of_the_schema_is_a_word_of_the_loader() {
 #[test]
 fn the_times_of_the_schema_are_those_of_the_node() {
     let defaults = &schema()["$defs"]["Defaults"]["properties"];
-    let rules = Rules::default();
+    let timings = Timings::default();
     for (key, time, range) in [
-        ("poll_interval", rules.poll_interval, super::super::values::POLL_INTERVAL),
-        ("off_dwell", rules.off_dwell, super::super::values::OFF_DWELL),
-        ("command_deadline", rules.command_deadline, super::super::values::COMMAND_DEADLINE),
+        ("poll_interval", timings.poll_interval, super::super::values::POLL_INTERVAL),
+        ("off_dwell", timings.off_dwell, super::super::values::OFF_DWELL),
+        ("command_deadline", timings.command_deadline, super::super::values::COMMAND_DEADLINE),
     ] {
         use super::super::values::{shown, time as read};
         assert_eq!(read(defaults[key]["default"].as_str().unwrap()), Ok(time));

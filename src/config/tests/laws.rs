@@ -18,10 +18,10 @@ fn holds(bytes: &[u8]) -> Result<(), TestCaseError> {
             let ids: HashSet<_> = nodes.iter().map(|node| &node.id).collect();
             prop_assert_eq!(ids.len(), nodes.len());
             prop_assert!(!nodes.is_empty() && !loaded.config.server.listen.is_empty());
-            for rules in nodes.iter().map(|node| &node.rules) {
-                prop_assert!(values::POLL_INTERVAL.contains(&rules.poll_interval));
-                prop_assert!(values::OFF_DWELL.contains(&rules.off_dwell));
-                prop_assert!(values::COMMAND_DEADLINE.contains(&rules.command_deadline));
+            for timings in nodes.iter().map(|node| &node.timings) {
+                prop_assert!(values::POLL_INTERVAL.contains(&timings.poll_interval));
+                prop_assert!(values::OFF_DWELL.contains(&timings.off_dwell));
+                prop_assert!(values::COMMAND_DEADLINE.contains(&timings.command_deadline));
             }
         }
         Err(problems) => {

@@ -69,7 +69,7 @@ impl Fake {
     }
 }
 
-impl Surroundings for Fake {
+impl Environment for Fake {
     fn var(&self, name: &str) -> Option<OsString> {
         self.vars.get(name).cloned()
     }

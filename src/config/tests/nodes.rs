@@ -60,14 +60,14 @@ nodes:
 ",
     );
     let [plain, own] = config.nodes.as_slice() else { panic!() };
-    let rules = |poll_interval, off_dwell, command_deadline, fence_age_max| Rules {
+    let timings = |poll_interval, off_dwell, command_deadline, fence_age_max| Timings {
         poll_interval: Duration::from_secs(poll_interval),
         off_dwell: Duration::from_secs(off_dwell),
         command_deadline: Duration::from_secs(command_deadline),
         fence_age_max: Some(Duration::from_secs(fence_age_max)),
     };
-    assert_eq!(plain.rules, rules(30, 60, 120, 50));
-    assert_eq!(own.rules, rules(5, 1, 90, 3600));
+    assert_eq!(plain.timings, timings(30, 60, 120, 50));
+    assert_eq!(own.timings, timings(5, 1, 90, 3600));
     assert_eq!((plain.boot_mode, own.boot_mode), (None, Some(BootMode::Legacy)));
     assert_eq!((&plain.boot_targets, &own.boot_targets), (&None, &Some(vec![BootTarget::Hdd, BootTarget::Cd])));
     assert_eq!(
@@ -293,7 +293,7 @@ fn times_have_a_unit_and_a_range() {
     let poll = |text: &str| {
         let node = format!("- {{ id: a, tapo: {{ address: h }}, poll_interval: {text} }}");
         match Fake::new(&format!("{LOGIN}{node}")).load() {
-            Ok(loaded) => Ok(loaded.config.nodes[0].rules.poll_interval.as_millis()),
+            Ok(loaded) => Ok(loaded.config.nodes[0].timings.poll_interval.as_millis()),
             Err(problems) => Err(problems.problems[0].text.clone()),
         }
     };

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::super::shape;
+use super::super::schema;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
@@ -93,7 +93,7 @@ fn kind(schema: &Value, property: &Value) -> String {
 }
 
 fn reference() -> String {
-    let schema = shape::schema();
+    let schema = schema::schema();
     let schema: Value = serde_json::to_value(schema).unwrap();
     let mut page = HEAD.to_owned();
     for (heading, name, path) in GROUPS {

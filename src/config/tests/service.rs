@@ -31,7 +31,7 @@ fn everything_has_a_default_but_nodes() {
     assert_eq!(top("server: {}").server, server);
     assert_eq!(config.state_dir, Path::new("/etc/plugfish/state"));
     assert!(config.accounts.is_empty());
-    assert_eq!(config.nodes[0].rules, Rules::default());
+    assert_eq!(config.nodes[0].timings, Timings::default());
 }
 
 #[test]

@@ -12,13 +12,15 @@ use uuid::Uuid;
 use super::digest::{self, Challenge, Claim};
 use super::enumeration::Open;
 use super::fault::{Fault, Kind};
-use super::shown::shown;
+use super::redact::shown;
 use super::wsman::{self, Output, ReplyError, Request};
 use super::xml::{Instance, Value, XML_BYTES_MAX};
 use super::{AmtConfig, fingerprint_of, fingerprint_text};
 use crate::clock::{self, Clock, Mono};
 use crate::driver::DeviceContext;
-use crate::driver::http::{Answer, Certificate, Deadlines, Errand, HttpClient, HttpError, Post, Recipe, Tls};
+use crate::driver::http::{
+    Answer, Certificate, ClientConfig, Deadlines, HttpClient, HttpError, Post, RequestContext, Tls,
+};
 use crate::node::trust::{Proof, Protocol, Proven};
 
 /// The two ways to speak to a machine, the one that can prove less first, as they are put on record.
@@ -193,7 +195,7 @@ impl WsMan {
         let envelope = self.request(class, &[]).get();
         let instance = self.call(op, "Get", Repeat::Later, envelope, wsman::instance).await?;
         let is_other =
-            || Fault::new(Kind::Garbled, format!("the machine answers with an instance of {}", instance.class));
+            || Fault::new(Kind::InvalidResponse, format!("the machine answers with an instance of {}", instance.class));
         if instance.class == class { Ok(instance) } else { Err(is_other()) }
     }
 
@@ -239,8 +241,8 @@ impl WsMan {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let errand = Step { op, step, repeat, attempt };
-            let said = match self.log_in_and_send(errand, &envelope).await {
+            let context = Step { op, step, repeat, attempt };
+            let said = match self.log_in_and_send(context, &envelope).await {
                 Ok(answer) => understand(&self.context.clock, answer, read).await,
                 Err(fault) => Err(fault),
             };
@@ -248,7 +250,7 @@ impl WsMan {
                 Ok(said) => return Ok(said),
                 Err(fault) => fault,
             };
-            self.context.tape.remark(&fault.text);
+            self.context.exchange_log.remark(&fault.text);
             let again = match repeat {
                 Repeat::Safe => fault.is_passing(),
                 Repeat::Never => fault.kind == Kind::Unreachable,
@@ -260,9 +262,9 @@ impl WsMan {
         }
     }
 
-    pub(super) fn patience(&self) -> Patience {
+    pub(super) fn patience(&self) -> RetryBudget {
         let Timing { pauses, call, .. } = self.timing;
-        Patience { pauses: pauses.into_iter(), until: self.context.clock.now().mono + call }
+        RetryBudget { pauses: pauses.into_iter(), until: self.context.clock.now().mono + call }
     }
 
     /// Sends a request with the login that is known, and with a new one when the machine asks for it.
@@ -272,7 +274,7 @@ impl WsMan {
             let is_logged_in = self.login.is_some();
             let answer = self.send(step, envelope).await?;
             if answer.status == 200 && !is_logged_in {
-                return Err(Fault::new(Kind::Unspoken, NO_LOGIN));
+                return Err(Fault::new(Kind::UnsupportedProtocol, NO_LOGIN));
             }
             if answer.status != 401 {
                 return Ok(answer);
@@ -326,7 +328,7 @@ impl WsMan {
             Some(client) => client,
             none => none.insert((
                 tls,
-                HttpClient::new(&Recipe {
+                HttpClient::new(&ClientConfig {
                     deadlines: self.timing.deadlines,
                     answer_bytes_max: XML_BYTES_MAX,
                     idle_max: CONNECTION_IDLE_MAX,
@@ -335,11 +337,11 @@ impl WsMan {
             )),
         };
         let Step { op, step, attempt, .. } = step;
-        let errand = Errand { context: &self.context, op, step, attempt };
-        let result = client.post(errand, Post { url: self.config.url(PATH), headers, body: envelope.into() }).await;
+        let context = RequestContext { context: &self.context, op, step, attempt };
+        let result = client.post(context, Post { url: self.config.url(PATH), headers, body: envelope.into() }).await;
         let short = |answer: &&Answer| answer.body.len() <= INLINE_BYTES_MAX;
         let answered = result.as_ref().ok().filter(short).and_then(|answer| shown(&answer.body));
-        self.context.tape.tell(shown(envelope.as_bytes()), answered);
+        self.context.exchange_log.tell(shown(envelope.as_bytes()), answered);
         Ok(result)
     }
 
@@ -350,9 +352,9 @@ impl WsMan {
         if let Some(login) = &mut self.login {
             login.count = login.count.wrapping_add(1);
             let password = self.config.password.expose_secret();
-            let claim = Claim { username: &self.config.username, password, method: "POST", uri: PATH };
+            let pending_power_on = Claim { username: &self.config.username, password, method: "POST", uri: PATH };
             let cnonce = hex::encode(clock::secret_bytes::<16>());
-            let text = digest::authorization(&login.challenge, claim, login.count, &cnonce);
+            let text = digest::authorization(&login.challenge, pending_power_on, login.count, &cnonce);
             let unusable = |_| Fault::new(Kind::Refused, "the user name does not fit into a header");
             let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(unusable)?;
             value.set_sensitive(true);
@@ -363,12 +365,12 @@ impl WsMan {
 }
 
 /// The repeats that are left.
-pub(super) struct Patience {
+pub(super) struct RetryBudget {
     pauses: std::array::IntoIter<Duration, 3>,
     until: Mono,
 }
 
-impl Patience {
+impl RetryBudget {
     /// Waits before a repeat; false when there is to be none.
     pub async fn rest(&mut self, clock: &Clock) -> bool {
         let pause = self.pauses.next().filter(|_| clock.now().mono < self.until);
@@ -415,7 +417,9 @@ async fn understand<T: Send + 'static>(
     }
     match clock.limit(UNDERSTAND_MAX, tokio::task::spawn_blocking(work)).await {
         Some(Ok(said)) => said,
-        Some(Err(_)) | None => Err(Fault::new(Kind::Garbled, format!("an answer of {length} bytes cannot be read"))),
+        Some(Err(_)) | None => {
+            Err(Fault::new(Kind::InvalidResponse, format!("an answer of {length} bytes cannot be read")))
+        }
     }
 }
 
@@ -432,9 +436,9 @@ pub(super) fn sort(answer: Answer) -> Result<Vec<u8>, Fault> {
         429 | 503 => Fault::new(Kind::Busy, format!("the management engine has no time (HTTP {status})")),
         300..=399 | 404 | 405 => {
             let text = format!("HTTP {status}: no WS-Management there; check the address and the port");
-            Fault::new(Kind::Unspoken, text)
+            Fault::new(Kind::UnsupportedProtocol, text)
         }
-        _ => Fault::new(Kind::Garbled, format!("the machine answered HTTP {status} without a SOAP fault")),
+        _ => Fault::new(Kind::InvalidResponse, format!("the machine answered HTTP {status} without a SOAP fault")),
     })
 }
 

@@ -215,9 +215,9 @@ pub struct Claim<'a> {
 }
 
 /// Builds the value of `Authorization`. `count` is the number of requests with this nonce, this one included.
-pub fn authorization(challenge: &Challenge, claim: Claim<'_>, count: u32, cnonce: &str) -> String {
+pub fn authorization(challenge: &Challenge, pending_power_on: Claim<'_>, count: u32, cnonce: &str) -> String {
     let Challenge { realm, nonce, opaque, algorithm, qop, named, .. } = challenge;
-    let Claim { username, password, method, uri } = claim;
+    let Claim { username, password, method, uri } = pending_power_on;
     let hash = |text: String| algorithm.hash(&text);
     let mut secret = hash(format!("{username}:{realm}:{password}"));
     if algorithm.is_session() {

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::connection::{Repeat, WsMan};
 use super::fault::{Fault, Kind};
-use super::meaning::FaultCode;
+use super::status_codes::FaultCode;
 use super::wsman;
 use super::xml::Instance;
 

@@ -263,15 +263,15 @@ impl Identity {
                     return Ok(Some(uuid));
                 }
                 Ok(None) => {}
-                Err(fault) if is_lack(&fault) || fault.kind == Kind::Garbled => lost = Some(fault),
+                Err(fault) if is_lack(&fault) || fault.kind == Kind::InvalidResponse => lost = Some(fault),
                 Err(fault) => return Err(fault),
             }
         }
         match (self.source, lost) {
             (Some(_), Some(fault)) if fault.kind == Kind::Auth => Err(fault),
-            (Some(_), _) => Err(Fault::new(Kind::Garbled, "the machine does not say its UUID any more")),
+            (Some(_), _) => Err(Fault::new(Kind::InvalidResponse, "the machine does not say its UUID any more")),
             // A senseless answer may be a passing one.
-            (None, Some(fault)) if fault.kind == Kind::Garbled => Ok(None),
+            (None, Some(fault)) if fault.kind == Kind::InvalidResponse => Ok(None),
             (None, _) => {
                 self.silent = true;
                 Ok(None)

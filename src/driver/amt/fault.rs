@@ -5,7 +5,7 @@
 use thiserror::Error;
 
 use super::digest::ChallengeError;
-use super::meaning::{self, FaultCode};
+use super::status_codes::{self, FaultCode};
 use super::wsman::{ReplyError, SoapFault};
 use crate::driver::http::HttpError;
 use crate::node::device::{DeviceError, FailureClass};
@@ -28,12 +28,12 @@ pub enum Kind {
     /// No whole answer: what the request did is unknown.
     Unanswered,
     /// An answer that makes no sense.
-    Garbled,
+    InvalidResponse,
     /// The engine has no time, or trouble that passes.
     Busy,
     /// What answers does not speak as an AMT machine does, or over TLS that plugfish does not speak or trust. Asking
     /// again at once would bring the same.
-    Unspoken,
+    UnsupportedProtocol,
     /// It shows less of itself than the machine that was there before, or something else.
     Distrusted,
     /// The machine understood and answered with this fault.
@@ -54,14 +54,14 @@ impl Fault {
 
     /// A method that returned something else than 0.
     pub fn returned(class: &str, method: &str, value: u32) -> Fault {
-        let words = meaning::return_value(class, value);
+        let words = status_codes::return_value(class, value);
         Fault::new(Kind::Returned(value), format!("{method} was not accepted: {words}"))
     }
 
     /// Asking again may bring something else.
     pub const fn is_passing(&self) -> bool {
         match &self.kind {
-            Kind::Unreachable | Kind::Unanswered | Kind::Garbled | Kind::Busy => true,
+            Kind::Unreachable | Kind::Unanswered | Kind::InvalidResponse | Kind::Busy => true,
             Kind::Soap(code) => code.is_passing(),
             _ => false,
         }
@@ -82,7 +82,7 @@ impl Fault {
         use FaultCode::{AccessDenied, DestinationUnreachable};
         match &self.kind {
             Kind::Soap(code) => !matches!(code, AccessDenied | DestinationUnreachable) && !code.is_passing(),
-            Kind::Garbled | Kind::Unspoken => true,
+            Kind::InvalidResponse | Kind::UnsupportedProtocol => true,
             _ => false,
         }
     }
@@ -100,7 +100,9 @@ impl Fault {
             Kind::Unanswered => FailureClass::Timeout,
             Kind::Busy => FailureClass::Busy,
             Kind::Soap(code) if code.is_passing() => FailureClass::Busy,
-            Kind::Garbled | Kind::Unspoken | Kind::Soap(FaultCode::InvalidEnumerationContext) => FailureClass::Protocol,
+            Kind::InvalidResponse | Kind::UnsupportedProtocol | Kind::Soap(FaultCode::InvalidEnumerationContext) => {
+                FailureClass::Protocol
+            }
             Kind::Soap(_) | Kind::Returned(_) | Kind::Refused => FailureClass::Refused,
             Kind::Auth => FailureClass::Auth,
         }
@@ -123,8 +125,8 @@ impl From<HttpError> for Fault {
         let kind = match error {
             HttpError::Unreachable(_) => Kind::Unreachable,
             HttpError::TimedOut(_) | HttpError::Closed(_) | HttpError::Gone(_) => Kind::Unanswered,
-            HttpError::Malformed(_) | HttpError::TooLong(_) => Kind::Garbled,
-            HttpError::Tls(_) => Kind::Unspoken,
+            HttpError::Malformed(_) | HttpError::TooLong(_) => Kind::InvalidResponse,
+            HttpError::Tls(_) => Kind::UnsupportedProtocol,
             HttpError::Unmakeable(_) => Kind::Refused,
         };
         Fault::new(kind, error.to_string())
@@ -136,7 +138,7 @@ impl From<ReplyError> for Fault {
         let text = error.to_string();
         match error {
             ReplyError::Fault(fault) => fault.into(),
-            ReplyError::Xml(_) | ReplyError::Lacks(_) => Fault::new(Kind::Garbled, text),
+            ReplyError::Xml(_) | ReplyError::Lacks(_) => Fault::new(Kind::InvalidResponse, text),
         }
     }
 }
@@ -150,6 +152,9 @@ impl From<SoapFault> for Fault {
 
 impl From<ChallengeError> for Fault {
     fn from(error: ChallengeError) -> Fault {
-        Fault::new(Kind::Unspoken, format!("HTTP 401, but {error}; check that this is the address of an AMT machine"))
+        Fault::new(
+            Kind::UnsupportedProtocol,
+            format!("HTTP 401, but {error}; check that this is the address of an AMT machine"),
+        )
     }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::wsman::Output;
 use super::xml::Instance;
 use super::{boot, inventory, log, power, shown};
-use crate::node::Order;
+use crate::node::PowerAction;
 use crate::node::device::LogEntry;
 
 /// Records of a log, each with its length in front; the first byte says of which log.
@@ -51,7 +51,7 @@ pub fn instances(found: &[Instance]) {
             (boot::targets(instance, true), boot::has_recovery(instance), inventory::is_wanted(&instance.class, found));
         let _ = instance.text("PlatformGUID").and_then(inventory::platform_uuid);
         let Some(reading) = power::PowerReading::of(instance) else { continue };
-        for order in [Order::On, Order::Off, Order::Cycle, Order::GracefulOff] {
+        for order in [PowerAction::On, PowerAction::Off, PowerAction::Cycle, PowerAction::GracefulOff] {
             let _ = (reading.obstacle(order), reading.shows_taken(order, &reading));
         }
     }
@@ -59,5 +59,5 @@ pub fn instances(found: &[Instance]) {
 
 /// A body as the recorder shows it.
 pub fn is_shown(bytes: &[u8]) {
-    let _ = shown::shown(bytes);
+    let _ = redact::shown(bytes);
 }

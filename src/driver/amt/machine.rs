@@ -14,16 +14,16 @@ use super::connection::{OVER_TLS, PLAIN, Repeat, WsMan};
 use super::facts::{Facts, Identity};
 use super::fault::{Fault, Kind};
 use super::power::{self, PowerReading, REQUEST_CLASS, REQUEST_METHOD, STATE_CLASS, State, number_of};
-use super::study::Study;
+use super::scan::Scan;
 use super::xml::Reference;
 use crate::clock::Mono;
 use crate::driver::DeviceContext;
 use crate::driver::http::Tls;
 use crate::node::device::{
-    Abilities, AboutDevice, DeviceError, DeviceFuture, FailureClass, Findings, Notice, Observation, PowerDevice,
+    Capabilities, DeviceError, DeviceFuture, DeviceIdentity, FailureClass, Notice, Observation, PowerDevice, ScanResult,
 };
 use crate::node::trust::{Proof, TrustRecord};
-use crate::node::{BootOverride, BootTarget, Order, Power};
+use crate::node::{BootOverride, BootTarget, Power, PowerAction};
 
 /// The times by which a machine is treated. One set but in tests.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Times {
     /// Between two tries meanwhile.
     pub silence_pause: Duration,
     /// For how long after a power request silence is to be expected.
-    pub turmoil: Duration,
+    pub transition_window: Duration,
     /// For how long after a request that boots no other is made: until the firmware has reported to the engine, which
     /// takes up to 10 s.
     pub settle: Duration,
@@ -44,7 +44,7 @@ impl Times {
     pub const MACHINE: Times = Times {
         silence: Duration::from_secs(15),
         silence_pause: Duration::from_secs(1),
-        turmoil: Duration::from_secs(30),
+        transition_window: Duration::from_secs(30),
         settle: Duration::from_secs(10),
     };
 }
@@ -81,7 +81,7 @@ pub struct AmtMachine {
     protocol: &'static str,
     facts: Facts,
     identity: Identity,
-    study: Study,
+    scan: Scan,
     /// How often in a row a look into a corner took too long.
     study_late: u32,
     uuid: Option<Uuid>,
@@ -93,8 +93,8 @@ pub struct AmtMachine {
     version: Option<String>,
     /// Get does not do for the power, so it is enumerated.
     enumerates_power: bool,
-    about: Arc<AboutDevice>,
-    abilities: Arc<Abilities>,
+    about: Arc<DeviceIdentity>,
+    capabilities: Arc<Capabilities>,
     /// It took long to answer last time.
     slow: bool,
     /// The state that was read last.
@@ -122,7 +122,7 @@ impl AmtMachine {
             protocol: if tls == Tls::Off { PLAIN.1 } else { OVER_TLS.1 },
             facts: Facts::default(),
             identity: Identity::default(),
-            study: Study::new(),
+            scan: Scan::new(),
             study_late: 0,
             uuid: None,
             trust: None,
@@ -130,7 +130,7 @@ impl AmtMachine {
             version: None,
             enumerates_power: false,
             about: Arc::default(),
-            abilities: Arc::default(),
+            capabilities: Arc::default(),
             slow: false,
             last: None,
             requested: None,
@@ -157,7 +157,7 @@ impl AmtMachine {
                 instances.into_iter().find(|instance| instance.class == STATE_CLASS)
             }
         };
-        let missing = || Fault::new(Kind::Garbled, "the machine does not say its PowerState");
+        let missing = || Fault::new(Kind::InvalidResponse, "the machine does not say its PowerState");
         instance.as_ref().and_then(PowerReading::of).ok_or_else(missing)
     }
 
@@ -190,7 +190,7 @@ impl AmtMachine {
 
     fn expects_silence(&self) -> bool {
         let asleep = self.last.is_some_and(|last| last != Power::On);
-        asleep || self.requested.is_some_and(|requested| self.now().since(requested) < self.times.turmoil)
+        asleep || self.requested.is_some_and(|requested| self.now().since(requested) < self.times.transition_window)
     }
 
     /// What a reading cannot do without: the power, and which machine it is.
@@ -199,7 +199,7 @@ impl AmtMachine {
         let uuid = self.identity.ask(&mut self.ws).await?;
         let trust = self.ws.context().trust.clone();
         if uuid.is_none() && trust.proven().uuid.is_some() {
-            return Err(Fault::new(Kind::Garbled, "the machine does not say its UUID any more").into());
+            return Err(Fault::new(Kind::InvalidResponse, "the machine does not say its UUID any more").into());
         }
         // That nodes.yaml names another machine is for the core to say: this one is not put on record.
         let (is_another, shown) = (self.ws.names_another(uuid), self.ws.shown(uuid));
@@ -218,12 +218,12 @@ impl AmtMachine {
         if before.is_some() && before != uuid {
             // Another machine, whose boots are none of our business as long as the core has not accepted it.
             (self.clear_at, self.not_cleared) = (None, None);
-            (self.facts, self.study) = (Facts::default(), Study::new());
+            (self.facts, self.scan) = (Facts::default(), Scan::new());
         }
         let version = self.ws.server_version().map(str::to_owned);
         if version != self.version {
             self.facts.ask_anew();
-            self.study.note_session();
+            self.scan.note_session();
             self.version = version;
         }
         if self.clear_at.is_some_and(|at| at <= self.now()) {
@@ -233,15 +233,15 @@ impl AmtMachine {
         }
         let power = reading.state().power();
         if power == Some(Power::On) && self.last.is_some_and(|last| last != Power::On) {
-            self.study.note_power_on(self.now());
+            self.scan.note_power_on(self.now());
         }
         self.last = power.or(self.last);
-        self.study.note_reading();
+        self.scan.note_reading();
         Ok(self.observation(&reading))
     }
 
     fn observation(&mut self, reading: &PowerReading) -> Observation {
-        let about = AboutDevice {
+        let about = DeviceIdentity {
             manufacturer: Some("Intel".into()),
             model: Some("Intel AMT".into()),
             firmware: self.facts.firmware.clone().or_else(|| self.version.clone()),
@@ -249,18 +249,18 @@ impl AmtMachine {
             protocol: Some(self.protocol.into()),
             setup: self.facts.setup().map(str::to_owned),
             uuid: self.uuid,
-            ..AboutDevice::default()
+            ..DeviceIdentity::default()
         };
         if *self.about != about {
             self.about = Arc::new(about);
         }
         let boot_targets = self.facts.boot_targets.clone();
-        let abilities = Abilities {
+        let capabilities = Capabilities {
             orders: reading.offered.clone().unwrap_or_default(),
             boot_targets: boot_targets.unwrap_or_else(|| super::KIND.boot_targets.into()),
         };
-        if *self.abilities != abilities {
-            self.abilities = Arc::new(abilities);
+        if *self.capabilities != capabilities {
+            self.capabilities = Arc::new(capabilities);
         }
         let unknown = (reading.state() == State::Unknown).then(|| Notice {
             key: "unknown-power-state",
@@ -271,12 +271,12 @@ impl AmtMachine {
             proof: self.proof,
             trust: self.trust.clone(),
             about: self.about.clone(),
-            abilities: Some(self.abilities.clone()),
-            unstudied: self.study.due(self.now()),
+            capabilities: Some(self.capabilities.clone()),
+            scan_due: self.scan.due(self.now()),
             notices: self
                 .facts
                 .notices()
-                .chain(self.study.notice())
+                .chain(self.scan.notice())
                 .chain(self.not_cleared.clone())
                 .chain(unknown)
                 .collect(),
@@ -285,20 +285,20 @@ impl AmtMachine {
     }
 
     /// Carries an order out.
-    async fn carry_out(&mut self, order: Order, boot: &BootOverride) -> Result<(), DeviceError> {
+    async fn carry_out(&mut self, order: PowerAction, boot: &BootOverride) -> Result<(), DeviceError> {
         if let Some(settled_at) = self.settled_at {
             self.ws.context().clock.sleep_until(settled_at).await;
         }
         let reading = self.look("order").await?;
         let power = reading.state().power();
-        if !order.is_pulse() && power == Some(order.leads_to()) {
+        if !order.is_momentary() && power == Some(order.leads_to()) {
             return Ok(());
         }
         if let Some(obstacle) = reading.obstacle(order) {
             return Err(DeviceError::new(FailureClass::NotReady, obstacle));
         }
         // A machine that wakes up does not boot.
-        let boots = order.boots() && !(order == Order::On && power == Some(Power::Asleep));
+        let boots = order.boots() && !(order == PowerAction::On && power == Some(Power::Asleep));
         if boots {
             self.prepare_boot(boot).await?;
         }
@@ -309,7 +309,7 @@ impl AmtMachine {
         }
         let mut result = self.request(order).await;
         if result.as_ref().is_err_and(may_be_taken)
-            && order.is_pulse()
+            && order.is_momentary()
             && let Ok(after) = self.look("order").await
             && after.shows_taken(order, &reading)
         {
@@ -349,7 +349,7 @@ impl AmtMachine {
         Ok(())
     }
 
-    async fn request(&mut self, order: Order) -> Result<(), Fault> {
+    async fn request(&mut self, order: PowerAction) -> Result<(), Fault> {
         let system = [("CreationClassName", "CIM_ComputerSystem"), ("Name", "ManagedSystem")];
         let parameters = [
             ("PowerState", number_of(order).into()),
@@ -386,7 +386,7 @@ impl AmtMachine {
 /// After this failure of a power request the machine may do what it was asked for.
 const fn may_be_taken(fault: &Fault) -> bool {
     match &fault.kind {
-        Kind::Unanswered | Kind::Garbled => true,
+        Kind::Unanswered | Kind::InvalidResponse => true,
         Kind::Soap(code) => code.is_passing(),
         _ => false,
     }
@@ -414,7 +414,7 @@ impl PowerDevice for AmtMachine {
         Box::pin(self.read_all())
     }
 
-    fn order(&mut self, order: Order, boot: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: PowerAction, boot: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async move {
             let clock = self.ws.context().clock.clone();
             let result = match clock.limit(ORDER_MAX, self.carry_out(order, &boot)).await {
@@ -428,16 +428,16 @@ impl PowerDevice for AmtMachine {
         })
     }
 
-    fn study(&mut self) -> DeviceFuture<'_, Findings> {
+    fn scan(&mut self) -> DeviceFuture<'_, ScanResult> {
         Box::pin(async move {
             let clock = self.ws.context().clock.clone();
             let quick = self.study_late < STUDY_TRIES;
             let limit = if quick { STUDY_QUICK } else { STUDY_MAX };
-            let step = clock.limit(limit, self.study.step(&mut self.ws)).await;
+            let step = clock.limit(limit, self.scan.step(&mut self.ws)).await;
             self.study_late = if step.is_none() && quick { self.study_late + 1 } else { 0 };
             match step {
                 Some(findings) => Ok(findings?),
-                None if quick => Ok(Findings { more: true, ..Findings::default() }),
+                None if quick => Ok(ScanResult { more: true, ..ScanResult::default() }),
                 None => Err(silence(limit).into()),
             }
         })
@@ -445,7 +445,7 @@ impl PowerDevice for AmtMachine {
 
     fn forget_session(&mut self) {
         self.ws.forget();
-        self.study.note_session();
+        self.scan.note_session();
         self.facts.ask_anew();
         self.identity.ask_anew();
     }

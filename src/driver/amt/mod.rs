@@ -1,9 +1,9 @@
 //! Intel AMT machines.
 //!
-//! From the inside out: `digest`, `xml` (pure); `wsman`, `meaning` (envelopes, replies and what their numbers mean, pure);
+//! From the inside out: `digest`, `xml` (pure); `wsman`, `status_codes` (envelopes, replies and what their numbers mean, pure);
 //! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `power` (numbers,
 //! pure), `boot`, `facts` (the classes that matter for power); `inventory`, `log` (what instances and records say, pure) with
-//! `study` (reading them); `machine` (what the core sees).
+//! `scan` (reading them); `machine` (what the core sees).
 
 mod boot;
 pub mod connection;
@@ -14,11 +14,11 @@ pub mod fault;
 mod inventory;
 mod log;
 mod machine;
-pub mod meaning;
 mod power;
 pub mod probe;
-mod shown;
-mod study;
+mod redact;
+mod scan;
+pub mod status_codes;
 pub mod wsman;
 pub mod xml;
 
@@ -33,7 +33,7 @@ pub use self::machine::AmtMachine;
 use super::http::Tls;
 use crate::node::device::DeviceKind;
 use crate::node::trust::Proven;
-use crate::node::{BootTarget, Order};
+use crate::node::{BootTarget, PowerAction};
 
 /// TCP port of WS-Management over plain HTTP.
 pub const PLAIN_PORT: u16 = 16992;
@@ -48,8 +48,14 @@ pub const KIND: DeviceKind = DeviceKind {
     boot_modes: &[],
     is_outlet: false,
     applies_boot: true,
-    orders: &[Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi],
-    looks_first: true,
+    orders: &[
+        PowerAction::Cycle,
+        PowerAction::Reset,
+        PowerAction::GracefulOff,
+        PowerAction::GracefulReset,
+        PowerAction::Nmi,
+    ],
+    reads_before_action: true,
     verify_after: &[
         Duration::from_secs(2),
         Duration::from_secs(4),

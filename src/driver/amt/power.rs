@@ -3,7 +3,7 @@
 use super::fault::{Fault, Kind};
 use super::xml::Instance;
 use crate::node::device::{DeviceError, FailureClass};
-use crate::node::{Order, Power};
+use crate::node::{Power, PowerAction};
 
 /// The class that tells the state.
 pub const STATE_CLASS: &str = "CIM_AssociatedPowerManagementService";
@@ -15,19 +15,26 @@ pub const REQUEST_CLASS: &str = "CIM_PowerManagementService";
 pub const REQUEST_METHOD: &str = "RequestPowerStateChange";
 
 /// The orders, in the order in which they are listed.
-const ORDERS: [Order; 7] =
-    [Order::On, Order::Off, Order::Cycle, Order::Reset, Order::GracefulOff, Order::GracefulReset, Order::Nmi];
+const ORDERS: [PowerAction; 7] = [
+    PowerAction::On,
+    PowerAction::Off,
+    PowerAction::Cycle,
+    PowerAction::Reset,
+    PowerAction::GracefulOff,
+    PowerAction::GracefulReset,
+    PowerAction::Nmi,
+];
 
 /// The number of an order.
-pub const fn number_of(order: Order) -> u32 {
+pub const fn number_of(order: PowerAction) -> u32 {
     match order {
-        Order::On => 2,
-        Order::Cycle => 5,
-        Order::Off => 8,
-        Order::Reset => 10,
-        Order::Nmi => 11,
-        Order::GracefulOff => 12,
-        Order::GracefulReset => 14,
+        PowerAction::On => 2,
+        PowerAction::Cycle => 5,
+        PowerAction::Off => 8,
+        PowerAction::Reset => 10,
+        PowerAction::Nmi => 11,
+        PowerAction::GracefulOff => 12,
+        PowerAction::GracefulReset => 14,
     }
 }
 
@@ -72,7 +79,7 @@ pub struct PowerReading {
     /// `RequestedPowerState`: the number of the last request that was taken.
     pub requested: Option<u32>,
     /// The orders in `AvailableRequestedPowerStates`, always in the same order; `None` where the machine has no such list.
-    pub offered: Option<Vec<Order>>,
+    pub offered: Option<Vec<PowerAction>>,
 }
 
 impl PowerReading {
@@ -94,17 +101,19 @@ impl PowerReading {
     }
 
     /// Why this order cannot be given now; `None` when it can, as far as the machine tells.
-    pub fn obstacle(&self, order: Order) -> Option<String> {
+    pub fn obstacle(&self, order: PowerAction) -> Option<String> {
         if self.state() == State::Between {
             return Some(format!("it is between two states (PowerState {}), and takes no order", self.number));
         }
         // On and off are for the machine to refuse: lists were recorded that name the orders of one state in every state.
-        let listed = |offered: &&Vec<Order>| matches!(order, Order::On | Order::Off) || offered.contains(&order);
+        let listed = |offered: &&Vec<PowerAction>| {
+            matches!(order, PowerAction::On | PowerAction::Off) || offered.contains(&order)
+        };
         let offered = self.offered.as_ref().filter(|offered| !listed(offered))?;
         Some(format!("it does not offer \"{}\" now: {}", order.name(), self.situation(offered)))
     }
 
-    fn situation(&self, offered: &[Order]) -> String {
+    fn situation(&self, offered: &[PowerAction]) -> String {
         let names: Vec<&str> = offered.iter().map(|order| order.name()).collect();
         let offers = if names.is_empty() { "nothing".into() } else { format!("only {}", names.join(", ")) };
         match self.state().power() {
@@ -114,13 +123,13 @@ impl PowerReading {
     }
 
     /// This reading, made after a request for this order, shows that it was taken, which `before` did not.
-    pub fn shows_taken(&self, order: Order, before: &PowerReading) -> bool {
+    pub fn shows_taken(&self, order: PowerAction, before: &PowerReading) -> bool {
         let number = Some(number_of(order));
         self.requested == number && before.requested != number
     }
 
     /// What to make of a failed request for this order, made after this reading.
-    pub fn explain(&self, order: Order, fault: Fault) -> DeviceError {
+    pub fn explain(&self, order: PowerAction, fault: Fault) -> DeviceError {
         let Kind::Returned(value) = fault.kind else { return fault.into() };
         let mut text = format!("it did not take \"{}\": {fault}", order.name());
         // The firmware's answer to anything that does not fit: the state says more than the number.
@@ -128,7 +137,7 @@ impl PowerReading {
             && let Some(offered) = &self.offered
         {
             text = format!("{text}; {}", self.situation(offered));
-            if matches!(order, Order::Off | Order::Cycle) && offered.contains(&order) {
+            if matches!(order, PowerAction::Off | PowerAction::Cycle) && offered.contains(&order) {
                 text.push_str(
                     "; off and cycle are refused while a remote session (SOL, IDER, KVM) is open or a start is under way",
                 );
@@ -196,9 +205,9 @@ mod tests {
     fn the_orders_of_the_list_are_those_of_the_request() {
         let numbers = ORDERS.map(number_of);
         assert_eq!(numbers, [2, 8, 5, 10, 12, 14, 11]);
-        assert_eq!(reading("8", &["2"]).offered.as_deref(), Some(&[Order::On][..]));
+        assert_eq!(reading("8", &["2"]).offered.as_deref(), Some(&[PowerAction::On][..]));
         let with_os = reading("2", &["10", "8", "5", "11", "4", "7", "14", "12"]).offered.unwrap();
-        use Order::{Cycle, GracefulOff, GracefulReset, Nmi, Off, Reset};
+        use PowerAction::{Cycle, GracefulOff, GracefulReset, Nmi, Off, Reset};
         assert_eq!(with_os, [Off, Cycle, Reset, GracefulOff, GracefulReset, Nmi]);
         assert_eq!(reading("2", &["11", "5", "8", "10"]), reading("2", &["10", "8", "5", "11"]));
     }
@@ -209,34 +218,36 @@ mod tests {
         for state in ["", "on", "-1", "2.0", "99999999999"] {
             assert_eq!(PowerReading::of(&instance(Some(state), &[])), None, "{state}");
         }
-        assert_eq!(reading(" 2 ", &["x", "8", "99"]).offered.as_deref(), Some(&[Order::Off][..]));
+        assert_eq!(reading(" 2 ", &["x", "8", "99"]).offered.as_deref(), Some(&[PowerAction::Off][..]));
         assert_eq!(reading("2", &[]).offered, None);
-        assert_eq!(reading("2", &[]).obstacle(Order::Off), None);
+        assert_eq!(reading("2", &[]).obstacle(PowerAction::Off), None);
         assert_eq!(reading("2", &["x"]).offered.as_deref(), Some(&[][..]));
     }
 
     #[test]
     fn obstacles_name_the_state_and_what_there_is() {
-        assert_eq!(reading("8", &["2"]).obstacle(Order::On), None);
-        let off = reading("8", &["2"]).obstacle(Order::Reset).unwrap();
+        assert_eq!(reading("8", &["2"]).obstacle(PowerAction::On), None);
+        let off = reading("8", &["2"]).obstacle(PowerAction::Reset).unwrap();
         assert_eq!(off, "it does not offer \"reset\" now: it is Off and offers only on");
-        let none = reading("2", &["99"]).obstacle(Order::Cycle).unwrap();
+        let none = reading("2", &["99"]).obstacle(PowerAction::Cycle).unwrap();
         assert_eq!(none, "it does not offer \"cycle\" now: it is On and offers nothing");
-        assert!(reading("10", &["8"]).obstacle(Order::Off).unwrap().contains("between two states (PowerState 10)"));
+        assert!(
+            reading("10", &["8"]).obstacle(PowerAction::Off).unwrap().contains("between two states (PowerState 10)")
+        );
     }
 
     #[test]
     fn a_list_that_never_changes_keeps_no_machine_off() {
         let recorded = ["10", "8", "5", "11", "4", "7", "14", "12"];
-        assert_eq!(reading("8", &recorded).obstacle(Order::On), None);
-        assert_eq!(reading("2", &["2"]).obstacle(Order::Off), None);
-        assert!(reading("9", &recorded).obstacle(Order::On).unwrap().contains("between two states"));
+        assert_eq!(reading("8", &recorded).obstacle(PowerAction::On), None);
+        assert_eq!(reading("2", &["2"]).obstacle(PowerAction::Off), None);
+        assert!(reading("9", &recorded).obstacle(PowerAction::On).unwrap().contains("between two states"));
     }
 
     #[test]
     fn return_values_are_waited_out_or_final() {
         let on = reading("2", &["8", "10"]);
-        let explained = |value| on.explain(Order::Off, Fault::returned(REQUEST_CLASS, REQUEST_METHOD, value));
+        let explained = |value| on.explain(PowerAction::Off, Fault::returned(REQUEST_CLASS, REQUEST_METHOD, value));
         for value in [2, 3, 6, 4097, 4099] {
             assert_eq!(explained(value).class, FailureClass::NotReady, "{value}");
         }
@@ -246,7 +257,7 @@ mod tests {
         let text = explained(2).text;
         assert!(text.contains("it is On and offers only off, reset") && text.contains("remote session"), "{text}");
         assert!(!explained(1).text.contains("remote session"));
-        let lost = on.explain(Order::Off, Fault::new(Kind::Unanswered, "no answer"));
+        let lost = on.explain(PowerAction::Off, Fault::new(Kind::Unanswered, "no answer"));
         assert_eq!((lost.class, lost.text.as_str()), (FailureClass::Timeout, "no answer"));
     }
 }

@@ -55,5 +55,5 @@ pub async fn probe(
     if server.contains("Active Management") || server == "AMT" || realm.starts_with("Digest:") {
         return Ok(Found { version, realm: Some(realm), vendor: None, certificate });
     }
-    Err(Fault::new(Kind::Unspoken, "what answers asks for a login, but not as AMT does"))
+    Err(Fault::new(Kind::UnsupportedProtocol, "what answers asks for a login, but not as AMT does"))
 }

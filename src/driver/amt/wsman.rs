@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use roxmltree::Node;
 use thiserror::Error;
 
-use super::meaning::FaultCode;
+use super::status_codes::FaultCode;
 use super::xml::{self, ADDRESSING, COMMON, Instance, Reference, Value, WSMAN, XmlError, child, escape, text_of};
 
 const SOAP: &str = "http://www.w3.org/2003/05/soap-envelope";

@@ -41,8 +41,8 @@ pub(super) fn context(metrics: &Arc<Metrics>) -> DeviceContext {
 
 async fn post_to(url: String, context: &DeviceContext, deadlines: Deadlines) -> Result<Answer, HttpError> {
     let client = HttpClient::plain(deadlines).unwrap();
-    let errand = Errand { context, op: "read", step: "test", attempt: 1 };
-    client.post(errand, Post { url, headers: HeaderMap::new(), body: b"{}".to_vec() }).await
+    let context = RequestContext { context, op: "read", step: "test", attempt: 1 };
+    client.post(context, Post { url, headers: HeaderMap::new(), body: b"{}".to_vec() }).await
 }
 
 async fn outcome(answer: &'static [u8], then_close: bool) -> Result<Answer, HttpError> {
@@ -169,9 +169,9 @@ async fn headers_are_as_plugs_bear_them() {
     headers.insert(COOKIE, HeaderValue::from_static("TP_SESSIONID=1"));
     let metrics = Metrics::new();
     let context = context(&metrics);
-    let errand = Errand { context: &context, op: "read", step: "test", attempt: 1 };
+    let context = RequestContext { context: &context, op: "read", step: "test", attempt: 1 };
     let post = Post { url: format!("http://127.0.0.1:{port}/app/handshake1"), headers, body: vec![7; 16] };
-    client.post(errand, post).await.unwrap();
+    client.post(context, post).await.unwrap();
     let request = server.await.unwrap();
     let lines: Vec<&str> = request.split("\r\n").take_while(|line| !line.is_empty()).collect();
     assert_eq!(lines[0], "POST /app/handshake1 HTTP/1.1");
@@ -188,15 +188,15 @@ async fn headers_are_as_plugs_bear_them() {
 #[tokio::test]
 async fn devices_share_a_client_and_no_connection_which_is_kept_for_a_while() {
     const IDLE: Duration = Duration::from_millis(200);
-    let recipe = Recipe { deadlines: LONG, answer_bytes_max: 1000, idle_max: IDLE, tls: Tls::Off };
-    let one = HttpClient::new(&recipe).unwrap();
+    let client_config = ClientConfig { deadlines: LONG, answer_bytes_max: 1000, idle_max: IDLE, tls: Tls::Off };
+    let one = HttpClient::new(&client_config).unwrap();
     let other = one.for_another();
     let (counts, context) = ([Arc::default(), Arc::default()], context(&Metrics::new()));
     let [port, other_port] = [counting(&counts[0]).await, counting(&counts[1]).await];
     let ask = async |client: &HttpClient, port: u16| {
-        let errand = Errand { context: &context, op: "read", step: "test", attempt: 1 };
+        let context = RequestContext { context: &context, op: "read", step: "test", attempt: 1 };
         let url = format!("http://127.0.0.1:{port}/");
-        client.post(errand, Post { url, headers: HeaderMap::new(), body: Vec::new() }).await.unwrap();
+        client.post(context, Post { url, headers: HeaderMap::new(), body: Vec::new() }).await.unwrap();
     };
     let seen = || counts.each_ref().map(|count: &Arc<AtomicUsize>| count.load(Ordering::Relaxed));
     for _ in 0..3 {

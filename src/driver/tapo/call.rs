@@ -12,12 +12,12 @@ use serde_json::Value;
 use tokio::sync::MutexGuard;
 use tracing::{info, warn};
 
-use super::connection::{Connection, HTTP_PORT, Loss, Memory, State, Timing};
+use super::connection::{Connection, DeviceCache, HTTP_PORT, Loss, State, Timing};
 use super::fault::{Fault, Kind};
 use super::search::Lost;
 use super::smart::DeviceInfo;
 use super::transport::{self, Session};
-use super::wire::{Place, Wire};
+use super::wire::{Endpoint, Wire};
 use crate::clock::{Clock, Mono};
 use crate::driver::DeviceContext;
 use crate::driver::http::HttpError;
@@ -102,7 +102,7 @@ impl Call<'_> {
     }
 
     /// What the plug said of itself.
-    pub fn plug(&mut self) -> &mut Memory {
+    pub fn plug(&mut self) -> &mut DeviceCache {
         &mut self.state.plug
     }
 
@@ -171,11 +171,15 @@ impl Call<'_> {
     }
 
     /// Takes in who the plug says it is, and puts on record what it proved. After this the session may be relied on.
-    pub async fn vouch(&mut self, info: &DeviceInfo, device_id: Option<String>) -> Result<Arc<TrustRecord>, Fault> {
+    pub async fn verify_identity(
+        &mut self,
+        info: &DeviceInfo,
+        device_id: Option<String>,
+    ) -> Result<Arc<TrustRecord>, Fault> {
         let theirs = info.mac.map_or_else(|| "without a MAC address".into(), |mac| mac.to_string());
         if let Some(ours) = self.connection.mac.get().filter(|ours| Some(**ours) != info.mac) {
             let text = format!("another plug ({theirs}) is at {} now, not {ours}", self.host());
-            return Err(Fault::new(Kind::Stranger, text));
+            return Err(Fault::new(Kind::WrongDevice, text));
         }
         let trust = self.wire.context.trust.clone();
         if info.mac.is_none() && trust.proven().mac.is_some() {
@@ -216,7 +220,7 @@ impl Call<'_> {
     /// Does what can be done about a failure. `Ok`: try again. `Err`: the call is over.
     pub async fn recover(&mut self, fault: Fault) -> Result<(), DeviceError> {
         let fault = self.at_its_place(fault);
-        self.wire.context.tape.remark(&fault.text);
+        self.wire.context.exchange_log.remark(&fault.text);
         let over = fault.keeps_session() || self.now() >= self.budget.give_up;
         if fault.keeps_session() {
             self.state.session = self.session.take();
@@ -229,13 +233,15 @@ impl Call<'_> {
         let again = match fault.kind {
             Kind::SessionGone { taken } => self.note_loss(session, taken, &fault.text),
             _ if over => false,
-            Kind::Unreachable | Kind::Stranger => self.search(&fault).await,
-            Kind::Unproven if !self.state.proven => false,
-            Kind::Unanswered | Kind::Garbled | Kind::Unproven if in_login => spend(&mut self.budget.logins),
-            Kind::Unanswered | Kind::Garbled | Kind::Unproven => spend(&mut self.budget.tries),
-            Kind::Disproved => std::mem::take(&mut self.budget.doubt),
+            Kind::Unreachable | Kind::WrongDevice => self.search(&fault).await,
+            Kind::LoginUnconfirmed if !self.state.proven => false,
+            Kind::Unanswered | Kind::InvalidResponse | Kind::LoginUnconfirmed if in_login => {
+                spend(&mut self.budget.logins)
+            }
+            Kind::Unanswered | Kind::InvalidResponse | Kind::LoginUnconfirmed => spend(&mut self.budget.tries),
+            Kind::ProofMismatch => std::mem::take(&mut self.budget.doubt),
             Kind::Busy { flooded } => self.rest(flooded).await,
-            Kind::Unspoken
+            Kind::UnsupportedProtocol
             | Kind::Code(_)
             | Kind::Refused
             | Kind::Distrusted
@@ -256,7 +262,7 @@ impl Call<'_> {
                 Err(DeviceError::new(FailureClass::Busy, text))
             }
             Kind::SessionGone { .. } => Err(DeviceError::new(FailureClass::Protocol, fault.text)),
-            Kind::Disproved if self.is_doubtful() => {
+            Kind::ProofMismatch if self.is_doubtful() => {
                 let text = "the plug does not know the account that was right before: its answer was damaged, or the \
                      password of the TP-Link account was changed";
                 Err(DeviceError::new(FailureClass::Protocol, text))
@@ -277,7 +283,7 @@ impl Call<'_> {
         let host = &self.wire.place.host;
         let claimed = *host != self.state.place.host;
         match fault.kind {
-            Kind::Auth | Kind::Disproved | Kind::Locked | Kind::Distrusted if claimed => {
+            Kind::Auth | Kind::ProofMismatch | Kind::Locked | Kind::Distrusted if claimed => {
                 let text = format!(
                     "the plug does not answer at {}, and what answers at {host}, where discovery says it is, does not \
                      prove that it is the plug: {}",
@@ -327,7 +333,7 @@ impl Call<'_> {
         if !std::mem::take(&mut self.budget.search) {
             return false;
         }
-        let stranger = fault.kind == Kind::Stranger;
+        let stranger = fault.kind == Kind::WrongDevice;
         let Connection { host, mac, discovery_port, port, searches, timing, .. } = self.connection;
         let old = self.wire.place.clone();
         let context = &self.wire.context;
@@ -341,7 +347,7 @@ impl Call<'_> {
         };
         let seen = searches.seek(context, &lost, timing).await;
         let Some(seen) = seen else { return !stranger };
-        let place = Place { host: seen.host.unwrap_or(old.host), port: port.or(seen.port).unwrap_or(HTTP_PORT) };
+        let place = Endpoint { host: seen.host.unwrap_or(old.host), port: port.or(seen.port).unwrap_or(HTTP_PORT) };
         if place.host != self.wire.place.host {
             let (node, from, to) = (&context.node, &self.wire.place.host, &place.host);
             warn!(%node, %from, %to, "the plug has moved to another address");

@@ -13,12 +13,12 @@ use super::meter::Profile;
 use super::search::Searches;
 use super::smart::DeviceInfo;
 use super::transport::{Hint, Rules, Session};
-use super::wire::Place;
+use super::wire::Endpoint;
 use super::{Account, Plugs, TapoConfig, TapoProtocol};
 use crate::clock::Mono;
 use crate::driver::http::{Deadlines, HttpClient, HttpError};
 use crate::node::MacAddress;
-use crate::node::pace::RequestGate;
+use crate::node::rate_limit::RequestGate;
 use crate::node::trust::{DeviceTrust, Proven};
 
 /// Where plugs listen when nobody says otherwise.
@@ -108,7 +108,7 @@ pub(super) struct State {
     /// What the login before found.
     pub hint: Hint,
     /// Where the plug is.
-    pub place: Place,
+    pub place: Endpoint,
     /// The credentials were right once.
     pub proven: bool,
     /// Calls in a row in which the plug's proof did not fit the credentials.
@@ -122,12 +122,12 @@ pub(super) struct State {
     /// When another client took the session.
     pub takeovers: VecDeque<Mono>,
     /// What the plug said of itself.
-    pub plug: Memory,
+    pub plug: DeviceCache,
 }
 
 /// What the plug said of itself.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct DeviceCache {
     /// What it can do.
     pub profile: Option<Profile>,
     /// A strip's own data, read at every login.
@@ -141,7 +141,7 @@ pub(super) struct Memory {
 impl Connection {
     /// A connection over which nothing was sent yet.
     pub fn new(config: &TapoConfig, gate: Arc<RequestGate>, plugs: &Plugs) -> Connection {
-        let place = Place { host: config.host.clone(), port: config.port.unwrap_or(HTTP_PORT) };
+        let place = Endpoint { host: config.host.clone(), port: config.port.unwrap_or(HTTP_PORT) };
         Connection {
             account: config.account(),
             host: config.host.clone(),
@@ -164,7 +164,7 @@ impl Connection {
                 lost: None,
                 relogins: VecDeque::new(),
                 takeovers: VecDeque::new(),
-                plug: Memory::default(),
+                plug: DeviceCache::default(),
             }),
             gate,
             timing: plugs.timing,

@@ -23,9 +23,9 @@ pub(super) enum Kind {
     Unanswered,
     /// The last step of a login was not answered: whether the credentials are right is unknown, and the plug may have
     /// counted a wrong login.
-    Unproven,
+    LoginUnconfirmed,
     /// An answer that makes no sense.
-    Garbled,
+    InvalidResponse,
     /// The plug does not know the session (any more).
     SessionGone {
         /// It said so in the way it does when another client has logged in.
@@ -37,21 +37,21 @@ pub(super) enum Kind {
         flooded: bool,
     },
     /// Another plug than the configured one is at this address.
-    Stranger,
+    WrongDevice,
     /// What answers proves less than the plug did before: it is neither believed nor sent anything more.
     Distrusted,
     /// What the plug proved cannot be recorded, so that nothing may rely on it.
     Unrecorded,
     /// No variant of the protocol that plugfish speaks, or one with terms it does not take. Asking again at once would
     /// bring the same.
-    Unspoken,
+    UnsupportedProtocol,
     /// The plug answered a method with an error code of its own; the session is as good as before.
     Code(i64),
     /// The plug or the configuration rules it out.
     Refused,
     /// The plug's proof does not fit our credentials. They are wrong, or the answer was damaged on its way; the plug
     /// counts no wrong login, since it was sent nothing.
-    Disproved,
+    ProofMismatch,
     /// Wrong credentials.
     Auth,
     /// Locked after wrong credentials.
@@ -66,7 +66,7 @@ impl Fault {
 
     /// An answer that makes no sense.
     pub fn garbled(text: impl Into<String>) -> Fault {
-        Fault::new(Kind::Garbled, text)
+        Fault::new(Kind::InvalidResponse, text)
     }
 
     /// Whether the session can be used after this: only if the plug answered in it as it should.
@@ -77,16 +77,16 @@ impl Fault {
     /// For the core.
     pub fn into_device_error(self) -> DeviceError {
         let class = match self.kind {
-            Kind::Unreachable | Kind::Stranger => FailureClass::Unreachable,
-            Kind::Unanswered | Kind::Unproven => FailureClass::Timeout,
+            Kind::Unreachable | Kind::WrongDevice => FailureClass::Unreachable,
+            Kind::Unanswered | Kind::LoginUnconfirmed => FailureClass::Timeout,
             Kind::Busy { .. } | Kind::SessionGone { taken: true } => FailureClass::Busy,
-            Kind::Garbled | Kind::Unspoken | Kind::Code(_) | Kind::SessionGone { taken: false } => {
+            Kind::InvalidResponse | Kind::UnsupportedProtocol | Kind::Code(_) | Kind::SessionGone { taken: false } => {
                 FailureClass::Protocol
             }
             Kind::Refused => FailureClass::Refused,
             Kind::Distrusted => FailureClass::Distrusted,
             Kind::Unrecorded => FailureClass::NotReady,
-            Kind::Disproved | Kind::Auth => FailureClass::Auth,
+            Kind::ProofMismatch | Kind::Auth => FailureClass::Auth,
             Kind::Locked => FailureClass::Locked,
         };
         DeviceError::new(class, self.text)
@@ -109,7 +109,7 @@ impl From<HttpError> for Fault {
         let kind = match error {
             HttpError::Unreachable(_) => Kind::Unreachable,
             HttpError::TimedOut(_) | HttpError::Closed(_) | HttpError::Gone(_) => Kind::Unanswered,
-            HttpError::Malformed(_) | HttpError::TooLong(_) | HttpError::Tls(_) => Kind::Garbled,
+            HttpError::Malformed(_) | HttpError::TooLong(_) | HttpError::Tls(_) => Kind::InvalidResponse,
             HttpError::Unmakeable(_) => Kind::Refused,
         };
         Fault::new(kind, error.to_string())

@@ -31,7 +31,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// What `AboutDevice` calls it.
+    /// What `DeviceIdentity` calls it.
     pub const fn name(self) -> &'static str {
         match self {
             Version::V1 => "KLAP v1",
@@ -81,7 +81,7 @@ fn recognise(account: &Account, rules: &Rules, local: &Seed, remote: &Seed, proo
             bool::from(expected.ct_eq(proof)).then_some(Known { version, account, unbound })
         })
     });
-    let known = known.ok_or_else(|| Fault::new(Kind::Disproved, WRONG_CREDENTIALS))?;
+    let known = known.ok_or_else(|| Fault::new(Kind::ProofMismatch, WRONG_CREDENTIALS))?;
     if known.unbound {
         rules.allow_factory()?;
     }

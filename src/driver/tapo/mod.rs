@@ -4,7 +4,6 @@
 //! `transport` (which variant); `connection` and `call` (session and failures), with `search` and `discovery` for a plug that is
 //! not where it was; `smart`, `ask`, `meter`, `strip` (the methods); `plug` (what the core sees).
 
-mod ask;
 mod call;
 mod cipher;
 mod connection;
@@ -12,10 +11,11 @@ pub mod discovery;
 mod fault;
 mod klap;
 mod meter;
+mod methods;
 mod passthrough;
 mod plug;
+mod redact;
 mod search;
-mod shown;
 mod smart;
 mod spake;
 mod strip;

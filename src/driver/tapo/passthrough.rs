@@ -55,7 +55,7 @@ pub(super) struct Hello {
 /// Makes a key and sends `handshake`.
 pub(super) async fn greet(wire: &mut Wire) -> Result<Greeting, Fault> {
     let key = on_thread(make_key).await?;
-    let (key, public) = key.ok_or_else(|| Fault::new(Kind::Unspoken, "no RSA key can be made"))?;
+    let (key, public) = key.ok_or_else(|| Fault::new(Kind::UnsupportedProtocol, "no RSA key can be made"))?;
     let handshake = envelope("handshake", Some(&json!({ "key": public })));
     let body = (Content::Json, handshake.to_string().into_bytes());
     let reply = wire.post("handshake", None, "/app", None, body).await?;
@@ -138,7 +138,12 @@ impl Hello {
             0 => {}
             -1501 => return Ok(None),
             code => {
-                let odd = || Fault::new(Kind::Unspoken, format!("the plug did not take the login (error code {code})"));
+                let odd = || {
+                    Fault::new(
+                        Kind::UnsupportedProtocol,
+                        format!("the plug did not take the login (error code {code})"),
+                    )
+                };
                 return Err(general(code).unwrap_or_else(odd));
             }
         }

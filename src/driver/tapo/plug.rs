@@ -9,18 +9,18 @@ use serde_json::Value;
 use tracing::info;
 
 use super::TapoConfig;
-use super::ask::Answers;
 use super::call::Call;
 use super::connection::Connection;
 use super::fault::{Fault, Kind};
 use super::meter::{Measured, Profile};
+use super::methods::Answers;
 use super::smart::{self, COMPONENT_NEGO, DeviceInfo, GET_DEVICE_INFO, SET_DEVICE_INFO, is_unsupported};
 use super::strip;
 use crate::clock::Mono;
 use crate::driver::DeviceContext;
-use crate::node::device::{AboutDevice, DeviceError, DeviceFuture, FailureClass, Notice, Observation, PowerDevice};
+use crate::node::device::{DeviceError, DeviceFuture, DeviceIdentity, FailureClass, Notice, Observation, PowerDevice};
 use crate::node::trust::TrustRecord;
-use crate::node::{BootOverride, Order, Power};
+use crate::node::{BootOverride, Power, PowerAction};
 
 /// How often a reading is asked for when answers are lost on the way.
 const READ_TRIES: u32 = 3;
@@ -32,7 +32,7 @@ pub struct TapoPlug {
     connection: Arc<Connection>,
     context: DeviceContext,
     outlet: Option<u8>,
-    about: Arc<AboutDevice>,
+    about: Arc<DeviceIdentity>,
     /// When it was last told to switch.
     switched: Option<Mono>,
     /// When today's energy was last asked for, and what it was when last read.
@@ -85,8 +85,8 @@ impl TapoPlug {
             milliwatts: measured.milliwatts,
             energy_today_wh: self.today_wh,
             about: self.about.clone(),
-            abilities: None,
-            unstudied: false,
+            capabilities: None,
+            scan_due: false,
             notices,
             proof: call.proof(),
             trust: Some(trust),
@@ -97,7 +97,7 @@ impl TapoPlug {
         let methods: Vec<&'static str> = [GET_DEVICE_INFO].into_iter().chain(self.questions(call)).collect();
         let (info, answers) = first(call.ask_all(None, &methods, 1).await?)?;
         let info = DeviceInfo::read(&info?);
-        let trust = call.vouch(&info, info.device_id.clone()).await?;
+        let trust = call.verify_identity(&info, info.device_id.clone()).await?;
         let measured = call.measured(answers);
         call.note_firmware(&info);
         Ok((info, measured, trust))
@@ -169,7 +169,7 @@ impl TapoPlug {
         if call.needs_vouching() {
             let info = call.ask(None, GET_DEVICE_INFO, &smart::plain(GET_DEVICE_INFO)).await?;
             let info = DeviceInfo::read(&info);
-            call.vouch(&info, info.device_id.clone().filter(|_| child.is_none())).await?;
+            call.verify_identity(&info, info.device_id.clone().filter(|_| child.is_none())).await?;
         }
         if let Some(id) = &child {
             call.vouch_outlet(id).await?;
@@ -205,11 +205,11 @@ impl PowerDevice for TapoPlug {
         })
     }
 
-    fn order(&mut self, order: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, order: PowerAction, _: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async move {
             let power = match order {
-                Order::On => Power::On,
-                Order::Off => Power::Off,
+                PowerAction::On => Power::On,
+                PowerAction::Off => Power::Off,
                 other => {
                     let text = format!("a plug can be switched on and off, and has no order \"{}\"", other.name());
                     return Err(DeviceError::new(FailureClass::Refused, text));
@@ -288,8 +288,8 @@ fn first(answers: Answers) -> Result<(Result<Value, Fault>, Answers), Fault> {
 }
 
 /// `own` is the outlet or the plug, `whole` the strip or the plug.
-fn about(own: &DeviceInfo, whole: &DeviceInfo, protocol: Option<&str>, meter: bool) -> AboutDevice {
-    AboutDevice {
+fn about(own: &DeviceInfo, whole: &DeviceInfo, protocol: Option<&str>, meter: bool) -> DeviceIdentity {
+    DeviceIdentity {
         manufacturer: Some("TP-Link".into()),
         model: whole.model.clone(),
         firmware: whole.firmware.clone(),

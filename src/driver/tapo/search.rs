@@ -116,7 +116,7 @@ async fn probe(
     context.meters.request("discover", outcome, took);
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let error = result.as_ref().err().map(ToString::to_string);
-    context.tape.record(Exchange {
+    context.exchange_log.record(Exchange {
         at: now.wall,
         op: "discover",
         step: "probe",

@@ -55,7 +55,7 @@ impl Call<'_> {
         }
         let info = self.ask(None, GET_DEVICE_INFO, &smart::plain(GET_DEVICE_INFO)).await?;
         let info = DeviceInfo::read(&info);
-        self.vouch(&info, None).await?;
+        self.verify_identity(&info, None).await?;
         self.plug().strip = Some(info.clone());
         Ok(info)
     }

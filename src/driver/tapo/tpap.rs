@@ -120,7 +120,7 @@ impl Terms {
         let unspoken = |what: &str| {
             let cure = "switch on Third-Party Compatibility in the Tapo app (Me > Third-Party Services)";
             Err(Fault::new(
-                Kind::Unspoken,
+                Kind::UnsupportedProtocol,
                 format!("the plug wants TPAP with {what}, which plugfish does not speak; {cure}"),
             ))
         };
@@ -159,7 +159,10 @@ impl Terms {
             // Guessing here would spend one of the few wrong logins before the plug locks itself.
             (_, _, kind, id) => {
                 let kind = kind.unwrap_or("no extra_crypt");
-                Err(Fault::new(Kind::Unspoken, format!("the plug wants an unknown kind of password ({kind}, {id:?})")))
+                Err(Fault::new(
+                    Kind::UnsupportedProtocol,
+                    format!("the plug wants an unknown kind of password ({kind}, {id:?})"),
+                ))
             }
         }
     }
@@ -211,7 +214,7 @@ pub(super) async fn log_in(wire: &mut Wire, account: &Account, terms: &Terms, ru
         Answer::Result(result) => Offer::read(&result)?,
         Answer::Code(code @ (-2201 | -2202)) => {
             let text = format!("the plug wants another TPAP than plugfish speaks (error code {code})");
-            return Err(Fault::new(Kind::Unspoken, text));
+            return Err(Fault::new(Kind::UnsupportedProtocol, text));
         }
         Answer::Code(code) => match general(code) {
             Some(fault) if matches!(fault.kind, Kind::Locked | Kind::Busy { .. } | Kind::Auth) => return Err(fault),
@@ -221,14 +224,15 @@ pub(super) async fn log_in(wire: &mut Wire, account: &Account, terms: &Terms, ru
     };
     let credential = terms.credential(account, offer.extra.as_ref())?;
     let proved = on_thread(move || offer.prove(&credential, &random)).await?;
-    let proved = proved.ok_or_else(|| Fault::new(Kind::Unspoken, "the plug's share is no point to compute with"))?;
+    let proved =
+        proved.ok_or_else(|| Fault::new(Kind::UnsupportedProtocol, "the plug's share is no point to compute with"))?;
     let share = json!({
         "sub_method": "pake_share",
         "user_share": BASE64.encode(proved.share),
         "user_confirm": BASE64.encode(proved.confirm),
     });
     let answer = ask(wire, "pake_share", terms.port, &share).await.map_err(|fault| match fault.kind {
-        Kind::Unanswered | Kind::Garbled => Fault { kind: Kind::Unproven, ..fault },
+        Kind::Unanswered | Kind::InvalidResponse => Fault { kind: Kind::LoginUnconfirmed, ..fault },
         _ => fault,
     })?;
     match answer {
@@ -236,10 +240,14 @@ pub(super) async fn log_in(wire: &mut Wire, account: &Account, terms: &Terms, ru
         Answer::Code(code) => {
             // -40401 is a lost session elsewhere and a wrong password here.
             let code = if code == -40401 { -2203 } else { code };
-            let odd = || Fault::new(Kind::Unspoken, format!("the plug did not take the login (error code {code})"));
+            let odd = || {
+                Fault::new(Kind::UnsupportedProtocol, format!("the plug did not take the login (error code {code})"))
+            };
             Err(general(code).unwrap_or_else(odd))
         }
-        Answer::Other(words) => Err(Fault::new(Kind::Unproven, format!("the plug broke off the login ({words})"))),
+        Answer::Other(words) => {
+            Err(Fault::new(Kind::LoginUnconfirmed, format!("the plug broke off the login ({words})")))
+        }
     }
 }
 
@@ -254,7 +262,7 @@ struct Offer {
 
 impl Offer {
     fn read(result: &Value) -> Result<Offer, Fault> {
-        let bad = |what: &str| Fault::new(Kind::Unspoken, format!("the plug offers {what} for the login"));
+        let bad = |what: &str| Fault::new(Kind::UnsupportedProtocol, format!("the plug offers {what} for the login"));
         let bytes = |key| {
             let text = result.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
             text.and_then(|text| BASE64.decode(text).ok()).ok_or_else(|| bad(&format!("no readable {key}")))

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tracing::debug;
 
 use super::fault::{Fault, Kind, WRONG_CREDENTIALS};
-use super::shown::shown;
+use super::redact::shown;
 use super::wire::Wire;
 use super::{Account, TapoProtocol, klap, passthrough, tpap};
 use crate::clock::Mono;
@@ -102,7 +102,7 @@ impl Rules {
     pub fn is_own(&self, mac: Option<MacAddress>) -> Result<(), Fault> {
         match (self.mac, self.shown_mac, mac) {
             (Some(ours), _, Some(theirs)) if ours != theirs => {
-                Err(Fault::new(Kind::Stranger, format!("another plug ({theirs}) answers, not {ours}")))
+                Err(Fault::new(Kind::WrongDevice, format!("another plug ({theirs}) answers, not {ours}")))
             }
             (None, Some(ours), Some(theirs)) if ours != theirs => {
                 Err(self.trust.distrust(&format!("its MAC address is {theirs}, and before {ours}")).into())
@@ -174,7 +174,7 @@ impl Session {
         now >= self.expires
     }
 
-    /// What `AboutDevice` calls the variant.
+    /// What `DeviceIdentity` calls the variant.
     pub const fn protocol(&self) -> &'static str {
         match &self.variant {
             Variant::Klap(session) => session.version.name(),
@@ -259,7 +259,7 @@ impl Session {
         };
         wire.clear = None;
         let answer = answer?;
-        wire.context.tape.tell(None, Some(shown(&answer)));
+        wire.context.exchange_log.tell(None, Some(shown(&answer)));
         if !answer.is_object() {
             return Err(Fault::new(Kind::SessionGone { taken: false }, "the answer is no JSON object"));
         }
@@ -335,7 +335,7 @@ async fn negotiate(wire: &mut Wire, account: &Account, hint: &mut Hint, rules: &
         Ok(tpap::Probe::Klap) => "that it wants KLAP".into(),
         Ok(tpap::Probe::Other(words)) => words,
         // Old plugs may bear no such question.
-        Err(fault) if matches!(fault.kind, Kind::Garbled | Kind::Unanswered) => fault.text,
+        Err(fault) if matches!(fault.kind, Kind::InvalidResponse | Kind::Unanswered) => fault.text,
         Err(fault) => return Err(fault),
     };
     rules.allow(TapoProtocol::Passthrough)?;
@@ -352,7 +352,7 @@ async fn negotiate(wire: &mut Wire, account: &Account, hint: &mut Hint, rules: &
          (securePassthrough) {to_passthrough}; check that the address is that of a Tapo plug, and that in the Tapo app \
          Third-Party Compatibility is on"
     );
-    Err(Fault::new(if odd { Kind::Garbled } else { Kind::Unspoken }, text))
+    Err(Fault::new(if odd { Kind::InvalidResponse } else { Kind::UnsupportedProtocol }, text))
 }
 
 /// The first half of KLAP, where it is allowed; else it counts as not spoken.
@@ -378,7 +378,7 @@ async fn tpap_alone(wire: &mut Wire, account: &Account, hint: &mut Hint, rules: 
          replaced, or Third-Party Compatibility was switched on, run \"{}\"",
         rules.trust.command()
     );
-    Err(Fault::new(Kind::Unspoken, text))
+    Err(Fault::new(Kind::UnsupportedProtocol, text))
 }
 
 async fn by_klap(wire: &mut Wire, hint: &mut Hint, hello: klap::Hello) -> Result<Variant, Fault> {
@@ -399,17 +399,17 @@ async fn without_third_parties(
             klap::Greeting::Hello(hello) => return by_klap(wire, hint, hello).await,
             // Seen with the switch on: KLAP is announced and refused. TPAP is all that is left.
             _ => match by_tpap(wire, account, hint, tpap::Terms::usual(), rules).await {
-                Err(fault) if fault.kind == Kind::Unspoken => "KLAP wanted, and handshake1 again 403".into(),
+                Err(fault) if fault.kind == Kind::UnsupportedProtocol => "KLAP wanted, and handshake1 again 403".into(),
                 result => return result,
             },
         },
         Ok(tpap::Probe::Other(words)) => words,
         // Locked and busy are said in other words; the rest is what the 403 made likely.
-        Err(fault) if fault.kind == Kind::Garbled => fault.text,
+        Err(fault) if fault.kind == Kind::InvalidResponse => fault.text,
         Err(fault) => return Err(fault),
     };
     let text = format!("{TOGGLE}: the plug answers HTTP 403 to handshake1 (KLAP), and to discover (TPAP) {to_tpap}");
-    Err(Fault::new(Kind::Unspoken, text))
+    Err(Fault::new(Kind::UnsupportedProtocol, text))
 }
 
 /// What to do about a plug that lets nobody in.
@@ -430,7 +430,7 @@ async fn by_tpap(
             Ok(Variant::Tpap(session))
         }
         tpap::Login::Other(words) => Err(Fault::new(
-            Kind::Unspoken,
+            Kind::UnsupportedProtocol,
             format!("{TOGGLE}: the plug announces TPAP and answers {words} to its login"),
         )),
     }

@@ -9,9 +9,9 @@ use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use serde_json::Value;
 
 use super::fault::{Fault, Kind};
-use super::shown::shown_bytes;
+use super::redact::shown_bytes;
 use crate::driver::DeviceContext;
-use crate::driver::http::{Answer, Errand, HttpClient, Post};
+use crate::driver::http::{Answer, HttpClient, Post, RequestContext};
 
 /// Most requests of one call. A login costs 2 to 4, a read 1 to 3, and both may be repeated twice; whatever a plug
 /// answers, a call is over after this many.
@@ -33,14 +33,14 @@ pub(super) enum Content {
 
 /// Where a plug is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Endpoint {
     /// Name or address, without brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,
 }
 
-impl Place {
+impl Endpoint {
     fn url(&self, port: Option<u16>, path: &str) -> String {
         let port = port.unwrap_or(self.port);
         match self.host.parse::<std::net::Ipv6Addr>() {
@@ -74,7 +74,7 @@ impl Reply {
             401 | 403 => (Kind::SessionGone { taken: true }, "the plug ended the session"),
             400 => (Kind::SessionGone { taken: false }, "the plug could not read the request"),
             429 => (Kind::Busy { flooded: true }, "the plug asks for rest"),
-            _ => (Kind::Garbled, "the plug answered in an unknown way"),
+            _ => (Kind::InvalidResponse, "the plug answered in an unknown way"),
         };
         Some(Fault::new(kind, format!("{what} (HTTP {status})")))
     }
@@ -107,7 +107,7 @@ pub(super) struct Wire {
     /// The device's gate and meters, the clock, and the node for the logs.
     pub context: DeviceContext,
     /// Where the plug is.
-    pub place: Place,
+    pub place: Endpoint,
     /// What the meters call the requests.
     pub op: &'static str,
     /// What the next request says in clear, as the recorder may show it; without it, what can be read of its body.
@@ -117,7 +117,7 @@ pub(super) struct Wire {
 
 impl Wire {
     /// A way for one call.
-    pub fn new(http: Arc<HttpClient>, context: DeviceContext, place: Place, op: &'static str) -> Wire {
+    pub fn new(http: Arc<HttpClient>, context: DeviceContext, place: Endpoint, op: &'static str) -> Wire {
         Wire { http, context, place, op, clear: None, sent: 0 }
     }
 
@@ -145,11 +145,11 @@ impl Wire {
         if let Some(cookie) = cookie {
             headers.insert(COOKIE, cookie.header.clone());
         }
-        let errand = Errand { context: &self.context, op: self.op, step, attempt: self.sent };
+        let context = RequestContext { context: &self.context, op: self.op, step, attempt: self.sent };
         let asked = self.clear.clone().or_else(|| shown_bytes(&body));
-        let result = self.http.post(errand, Post { url: self.place.url(port, path), headers, body }).await;
+        let result = self.http.post(context, Post { url: self.place.url(port, path), headers, body }).await;
         let answered = result.as_ref().ok().and_then(|answer| shown_bytes(&answer.body));
-        self.context.tape.tell(asked, answered);
+        self.context.exchange_log.tell(asked, answered);
         let answer = result?;
         Ok(reply(answer))
     }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn addresses_of_both_kinds_fit_into_a_url() {
-        let url = |host: &str| Place { host: host.into(), port: 80 }.url(None, "/app");
+        let url = |host: &str| Endpoint { host: host.into(), port: 80 }.url(None, "/app");
         assert_eq!(url("192.0.2.11"), "http://192.0.2.11:80/app");
         assert_eq!(url("fe80::1"), "http://[fe80::1]:80/app");
         assert_eq!(url("plug-1.lan"), "http://plug-1.lan:80/app");

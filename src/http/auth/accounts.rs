@@ -9,7 +9,7 @@ use secrecy::zeroize::Zeroizing;
 use thiserror::Error;
 
 use super::password::hash_password;
-use super::{Access, AuthError, read, write};
+use super::{AuthError, Authenticator, read, write};
 use crate::account::{ACCOUNTS_MAX, AccessRules, AccountRecord, Role, account_id};
 use crate::durable::WriteError;
 
@@ -54,7 +54,7 @@ pub struct AccountChange {
     pub password_change_required: Option<bool>,
 }
 
-impl Access {
+impl Authenticator {
     /// All accounts in the order of their names.
     pub fn accounts(&self) -> Vec<Arc<AccountRecord>> {
         let mut accounts: Vec<_> = read(&self.accounts).values().cloned().collect();

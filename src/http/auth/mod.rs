@@ -2,13 +2,12 @@
 //!
 //! Basic authentication comes with every request, and a password hash is slow on purpose; so a right password is
 //! remembered under a keyed digest for as long as it is used, and costs a look into a table from then on. Passwords are
-//! checked on a blocking thread, one at a time (`queue.rs`), and an address that sends wrong ones has to wait (`guesses.rs`): guesses
+//! checked on a blocking thread, one at a time (`queue.rs`), and an address that sends wrong ones has to wait (`throttle.rs`): guesses
 //! cannot take the CPU from those who are in. Who is in stays in: a session, and Basic credentials that were right
 //! before, are affected neither by somebody else's guesses nor by the lock of the account that these lead to.
 
 mod accounts;
 mod audit;
-mod guesses;
 mod pass;
 mod password;
 mod queue;
@@ -16,6 +15,7 @@ mod scopes;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,12 +34,12 @@ use crate::clock::{Clock, Mono, secret_bytes};
 use crate::telemetry::Metrics;
 pub use accounts::{AccountChange, AccountRefusal};
 use audit::{Audit, Failure};
-pub(in crate::http) use guesses::source;
-use guesses::{Lockout, Throttle};
 pub use pass::Pass;
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
 pub use scopes::Configured;
 pub use sessions::NewSession;
+pub(in crate::http) use throttle::source;
+use throttle::{Lockout, Throttle};
 
 /// How long right credentials are remembered after their last use. A changed or disabled account ends it at once.
 const VERDICT_LIFE: Duration = Duration::from_secs(3600);
@@ -158,7 +158,7 @@ pub enum AuthError {
 }
 
 #[derive(Clone)]
-struct Verdict {
+struct CachedCredential {
     /// The account as it was; another one in its place ends the verdict.
     account: Arc<AccountRecord>,
     /// Who it lets in, made once: most reads end here.
@@ -169,7 +169,7 @@ struct Verdict {
 type Key = [u8; 32];
 
 /// The tables of who may come in.
-pub struct Access {
+pub struct Authenticator {
     book: Arc<dyn AccountBook>,
     clock: Clock,
     required: bool,
@@ -178,7 +178,7 @@ pub struct Access {
     scopes: RwLock<scopes::Configured>,
     rules: RwLock<AccessRules>,
     sessions: RwLock<HashMap<Key, Arc<sessions::Session>>>,
-    verdicts: RwLock<HashMap<Key, Verdict>>,
+    verdicts: RwLock<HashMap<Key, CachedCredential>>,
     salt: Key,
     /// One check at a time, here.
     checking: Arc<queue::CheckQueue>,
@@ -191,11 +191,11 @@ pub struct Access {
     writing: tokio::sync::Mutex<()>,
 }
 
-impl Access {
+impl Authenticator {
     /// The tables as the book has them. Without `required`, everybody is let in.
-    pub fn new(book: Arc<dyn AccountBook>, clock: Clock, metrics: Arc<Metrics>, required: bool) -> Access {
+    pub fn new(book: Arc<dyn AccountBook>, clock: Clock, metrics: Arc<Metrics>, required: bool) -> Authenticator {
         let accounts = book.accounts().into_iter().map(|account| (account.username.clone(), Arc::new(account)));
-        Access {
+        Authenticator {
             accounts: RwLock::new(accounts.collect()),
             scopes: RwLock::default(),
             rules: RwLock::new(book.rules()),
@@ -235,8 +235,8 @@ impl Access {
         let credentials = basic(authorization.ok_or(AuthError::Missing)?).ok_or(AuthError::Wrong)?;
         let (name, password) = credentials.split_once(':').ok_or(AuthError::Wrong)?;
         let key = self.digest(name, password);
-        if let Some(verdict) = self.remembered(&key) {
-            return Ok(verdict.caller);
+        if let Some(cached_credential) = self.remembered(&key) {
+            return Ok(cached_credential.caller);
         }
         let account = self.prove(key, name, Zeroizing::new(password.to_owned()), origin).await?;
         self.audit.logged_in(name, None, origin, self.clock.now().mono);
@@ -268,9 +268,9 @@ impl Access {
             }
         };
         // Another request of the same client may have asked the same a moment ago.
-        if let Some(verdict) = self.remembered(&key).filter(|_| !self.is_locked(name)) {
+        if let Some(cached_credential) = self.remembered(&key).filter(|_| !self.is_locked(name)) {
             self.throttle().give_back(origin);
-            return Ok(verdict.account);
+            return Ok(cached_credential.account);
         }
         let account = read(&self.accounts).get(name).filter(|account| account.enabled).cloned();
         let hash = account.as_ref().map(|account| account.password_hash.clone());
@@ -307,7 +307,7 @@ impl Access {
     }
 
     /// A turn for a check that this address asks for; without one, for a caller who is known already.
-    async fn turn(&self, origin: Option<IpAddr>) -> Result<queue::Turn, AuthError> {
+    async fn turn(&self, origin: Option<IpAddr>) -> Result<queue::Permit, AuthError> {
         let turn = self.checking.turn(origin, self.clock.now().mono);
         self.clock.limit(CHECK_DEADLINE, turn).await.flatten().ok_or(AuthError::Busy)
     }
@@ -317,32 +317,33 @@ impl Access {
         whole.chain_update(name).chain_update(password).finalize().into()
     }
 
-    fn remembered(&self, key: &Key) -> Option<Verdict> {
+    fn remembered(&self, key: &Key) -> Option<CachedCredential> {
         let now = self.clock.now().mono;
-        let verdict = read(&self.verdicts).get(key).filter(|verdict| now < verdict.until).cloned()?;
-        let stands = |current: &Arc<AccountRecord>| current.enabled && Arc::ptr_eq(current, &verdict.account);
-        if !read(&self.accounts).get(&verdict.account.username).is_some_and(stands) {
+        let cached_credential =
+            read(&self.verdicts).get(key).filter(|cached_credential| now < cached_credential.until).cloned()?;
+        let stands = |current: &Arc<AccountRecord>| current.enabled && Arc::ptr_eq(current, &cached_credential.account);
+        if !read(&self.accounts).get(&cached_credential.account.username).is_some_and(stands) {
             return None;
         }
-        if verdict.until.since(now) < VERDICT_LIFE / 2
-            && let Some(verdict) = write(&self.verdicts).get_mut(key)
+        if cached_credential.until.since(now) < VERDICT_LIFE / 2
+            && let Some(cached_credential) = write(&self.verdicts).get_mut(key)
         {
-            verdict.until = now + VERDICT_LIFE;
+            cached_credential.until = now + VERDICT_LIFE;
         }
-        Some(verdict)
+        Some(cached_credential)
     }
 
     fn remember(&self, key: Key, account: Arc<AccountRecord>) {
         let now = self.clock.now().mono;
         let mut verdicts = write(&self.verdicts);
         if verdicts.len() >= VERDICTS_MAX {
-            verdicts.retain(|_, verdict| now < verdict.until);
+            verdicts.retain(|_, cached_credential| now < cached_credential.until);
         }
         if verdicts.len() >= VERDICTS_MAX {
             verdicts.clear();
         }
         let caller = Caller::of(&account, account.username.as_str().into(), None);
-        verdicts.insert(key, Verdict { account, caller, until: now + VERDICT_LIFE });
+        verdicts.insert(key, CachedCredential { account, caller, until: now + VERDICT_LIFE });
     }
 
     fn lockout(&self) -> MutexGuard<'_, Lockout> {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
-use super::{Access, Caller, Privilege, read};
+use super::{Authenticator, Caller, Privilege, read};
 use crate::account::AccountRecord;
 
 /// The access of one client, which may end at any time.
 pub struct Pass {
-    access: Arc<Access>,
+    access: Arc<Authenticator>,
     name: Arc<str>,
     session: Option<Arc<str>>,
     /// Without a session: the hash of the password that was right. Another password ends the pass.
@@ -17,7 +17,7 @@ pub struct Pass {
     changes: Receiver<()>,
 }
 
-impl Access {
+impl Authenticator {
     /// The pass of a caller that was let in.
     pub fn pass(self: &Arc<Self>, caller: &Caller) -> Pass {
         let changes = self.changes.subscribe();

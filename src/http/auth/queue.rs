@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::guesses::source;
 use super::password::Memory;
+use super::throttle::source;
 use crate::clock::Mono;
 
 /// Checks that wait at once: the last of them is served after a few seconds.
@@ -43,17 +43,17 @@ struct Waiting {
     /// How many checks its address asked for before.
     asked: u32,
     number: u64,
-    turn: oneshot::Sender<Turn>,
+    turn: oneshot::Sender<Permit>,
 }
 
 /// The right to run a check. Dropping it lets the next one run.
-pub(super) struct Turn {
+pub(super) struct Permit {
     /// `None` once the turn was passed on.
     queue: Option<Arc<CheckQueue>>,
     pub(super) memory: Memory,
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
             queue.release(std::mem::take(&mut self.memory));
@@ -64,14 +64,14 @@ impl Drop for Turn {
 impl CheckQueue {
     /// Waits for a turn. `None` when the queue is full of those that go first. Without an address the caller is known
     /// already, and goes before all that are not.
-    pub(super) async fn turn(self: &Arc<Self>, address: Option<IpAddr>, now: Mono) -> Option<Turn> {
+    pub(super) async fn turn(self: &Arc<Self>, address: Option<IpAddr>, now: Mono) -> Option<Permit> {
         let wait = {
             let mut state = self.lock();
             let asked = address.map_or(0, |address| state.ask(address, now));
             if !state.is_running {
                 state.is_running = true;
                 let memory = std::mem::take(&mut state.memory);
-                return Some(Turn { queue: Some(self.clone()), memory });
+                return Some(Permit { queue: Some(self.clone()), memory });
             }
             let (turn, wait) = oneshot::channel();
             let number = state.next;
@@ -96,7 +96,7 @@ impl CheckQueue {
     fn release(self: &Arc<Self>, mut memory: Memory) {
         let mut state = self.lock();
         while let Some(next) = state.take_by(|waiting| waiting.iter().enumerate().min_by_key(|(_, one)| one.rank())) {
-            let Err(mut unused) = next.turn.send(Turn { queue: Some(self.clone()), memory }) else { return };
+            let Err(mut unused) = next.turn.send(Permit { queue: Some(self.clone()), memory }) else { return };
             // Its caller gave up waiting.
             unused.queue = None;
             memory = std::mem::take(&mut unused.memory);

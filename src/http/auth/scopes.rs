@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Access, read, write};
+use super::{Authenticator, read, write};
 use crate::account::{AccountRecord, NodeScope};
 
 /// The accounts that nodes.yaml names, and what each is limited to.
 pub type Configured = HashMap<String, Option<NodeScope>>;
 
-impl Access {
+impl Authenticator {
     /// Takes over what nodes.yaml says. It holds from the next request on, for sessions and remembered passwords too. An
     /// account that is not named keeps what it had: one that was forgotten in the file must not see more by that.
     pub async fn set_scopes(&self, configured: Configured) {

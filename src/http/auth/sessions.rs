@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest, Sha256};
 
-use super::{Access, AuthError, Caller, Key, read, write};
+use super::{AuthError, Authenticator, Caller, Key, read, write};
 use crate::account::{AccountBook, AccountRecord, SESSIONS_MAX, SessionRecord};
 use crate::clock::{Mono, Now, secret_bytes};
 use crate::durable::WriteError;
@@ -75,7 +75,7 @@ fn token_key(token: &[u8]) -> Key {
     Sha256::digest(token).into()
 }
 
-impl Access {
+impl Authenticator {
     /// Checks a name and a password and begins a session. `context` is what the client calls it.
     pub async fn log_in(
         &self,
@@ -88,14 +88,14 @@ impl Access {
         // What was right a while ago is right; but a locked account begins no session.
         let known = self.remembered(&key).filter(|_| !self.is_locked(name));
         let account = match known {
-            Some(verdict) => verdict.account,
+            Some(cached_credential) => cached_credential.account,
             None => self.prove(key, name, password, origin).await?,
         };
         let address = origin.map(|origin| origin.to_canonical().to_string());
         let session = self.open_session(&account, address, context).ok_or(AuthError::Wrong)?;
         self.audit.logged_in(name, Some(&session.record.id), origin, self.clock.now().mono);
         // A disk that fails keeps nobody out, least of all whoever comes to look what is wrong.
-        if let Err(error) = self.book.settle_session(&session.record.id).await {
+        if let Err(error) = self.book.flush_session(&session.record.id).await {
             let id = session.record.id.as_str();
             tracing::warn!(event = "session_not_kept", session = id, %error, "a crash would end the session");
         }
@@ -196,7 +196,7 @@ impl Access {
             let ends = over(&session.record);
             if ends {
                 self.book.delete_session(&session.record.id);
-                settled.push(self.book.settle_session(&session.record.id));
+                settled.push(self.book.flush_session(&session.record.id));
             }
             !ends
         });

@@ -49,7 +49,7 @@ impl AccountBook for Book {
     fn delete_session(&self, id: &str) {
         self.sessions.lock().unwrap().remove(id);
     }
-    fn settle_session(&self, _: &str) -> WriteFuture {
+    fn flush_session(&self, _: &str) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 }
@@ -72,15 +72,15 @@ fn book(password: &str) -> Arc<Book> {
     Arc::new(Book { accounts: Mutex::new(vec![account("admin", password), old]), ..Book::default() })
 }
 
-fn access(book: &Arc<Book>) -> Arc<Access> {
-    Arc::new(Access::new(book.clone(), Clock::system(), Metrics::new(), true))
+fn access(book: &Arc<Book>) -> Arc<Authenticator> {
+    Arc::new(Authenticator::new(book.clone(), Clock::system(), Metrics::new(), true))
 }
 
 fn header(name: &str, password: &str) -> Vec<u8> {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))).into_bytes()
 }
 
-impl Access {
+impl Authenticator {
     async fn basic(&self, name: &str, password: &str) -> Result<Caller, AuthError> {
         self.check(None, Some(&header(name, password)), None).await
     }
@@ -253,9 +253,9 @@ async fn an_address_that_guesses_waits_and_those_behind_it_who_are_in_do_not() {
         let guess = header("nobody", &format!("{n}"));
         matches!(access.check(None, Some(&guess), here).await, Err(AuthError::Slowed(_)))
     };
-    let guesses = futures_util::future::join_all((0..guesses::GUESSES_MAX * 2).map(guess)).await;
-    let slowed = guesses.into_iter().filter(|slowed| *slowed).count();
-    assert!(slowed > usize::try_from(guesses::GUESSES_MAX).unwrap() / 2, "{slowed}");
+    let throttle = futures_util::future::join_all((0..throttle::GUESSES_MAX * 2).map(guess)).await;
+    let slowed = throttle.into_iter().filter(|slowed| *slowed).count();
+    assert!(slowed > usize::try_from(throttle::GUESSES_MAX).unwrap() / 2, "{slowed}");
     let good = header("admin", "one");
     assert!(access.check(None, Some(&good), here).await.is_ok());
     assert!(access.log_in("admin", "one".to_owned().into(), here, None).await.is_ok());
@@ -269,7 +269,7 @@ async fn sessions_live_in_the_book_and_the_oldest_idle_one_makes_room() {
     let first = access.session("one").await.unwrap();
     assert!(!format!("{:?}", book.sessions()).contains(&first.token));
     assert_eq!(access.token(&first.token).await.unwrap().session, Some(first.record.id.into()));
-    let again = Access::new(book.clone(), Clock::system(), Metrics::new(), true);
+    let again = Authenticator::new(book.clone(), Clock::system(), Metrics::new(), true);
     assert!(again.token(&first.token).await.is_ok(), "a restart keeps it");
     for _ in 0..SESSIONS_MAX {
         tokio::time::sleep(Duration::from_millis(1)).await; // creation times in milliseconds must differ
@@ -284,7 +284,7 @@ async fn sessions_live_in_the_book_and_the_oldest_idle_one_makes_room() {
 #[tokio::test]
 async fn an_idle_session_is_over_and_a_used_one_is_not() {
     let book = book("one");
-    let access = Access::new(book, Clock::simulated(1, Wall(1_795_000_000_000)), Metrics::new(), true);
+    let access = Authenticator::new(book, Clock::simulated(1, Wall(1_795_000_000_000)), Metrics::new(), true);
     let session = access.session("one").await.unwrap();
     tokio::time::pause();
     let timeout = Duration::from_secs(access.rules().session_seconds.into());
@@ -306,7 +306,7 @@ async fn an_idle_session_is_over_and_a_used_one_is_not() {
 
 #[tokio::test]
 async fn a_pass_ends_when_its_session_runs_out() {
-    let access = Access::new(book("one"), Clock::simulated(1, Wall(1_795_000_000_000)), Metrics::new(), true);
+    let access = Authenticator::new(book("one"), Clock::simulated(1, Wall(1_795_000_000_000)), Metrics::new(), true);
     let access = Arc::new(access);
     let session = access.session("one").await.unwrap();
     let by_basic = access.pass(&access.basic("admin", "one").await.unwrap());
@@ -354,7 +354,7 @@ async fn a_limit_of_the_file_holds_at_once_for_sessions_and_remembered_passwords
     assert_eq!(later.scope, scope(&["n-2"]));
 
     // A restart without the file saying anything of it, and one with a file that takes the limit away.
-    let access = Access::new(book.clone(), Clock::system(), Metrics::new(), true);
+    let access = Authenticator::new(book.clone(), Clock::system(), Metrics::new(), true);
     access.set_scopes(Configured::new()).await;
     assert!(!access.basic("admin", "one").await.unwrap().sees("n-2"), "forgotten in the file is not opened");
     access.set_scopes(Configured::from([("admin".into(), None)])).await;

@@ -1,7 +1,7 @@
 //! The hub of events: what happens in the fleet goes in, and every subscriber gets what it wants through a queue of its
 //! own. A subscriber that is slow or away loses its own oldest events, and slows nobody.
 //!
-//! It knows where subscriptions are kept only as a [`Shelf`].
+//! It knows where subscriptions are kept only as a [`SettingsStore`].
 
 pub mod delivery;
 pub mod destination;
@@ -21,8 +21,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, secret_bytes};
-use crate::durable::{Shelf, WriteError};
-use crate::http::auth::Access;
+use crate::durable::{SettingsStore, WriteError};
+use crate::http::auth::Authenticator;
 use crate::node::NodeId;
 use crate::node::event::Event;
 use crate::telemetry::Metrics;
@@ -79,19 +79,19 @@ struct Subscriber {
 }
 
 /// A subscriber, as clients see it.
-pub enum Shown {
+pub enum SubscriberView {
     /// A subscription, and whether its last delivery failed.
     Delivery(Arc<Subscription>, bool),
     /// A stream.
     Stream(Arc<Stream>),
 }
 
-impl Shown {
+impl SubscriberView {
     /// The account that made it.
     pub fn owner(&self) -> &str {
         match self {
-            Shown::Delivery(subscription, _) => &subscription.owner,
-            Shown::Stream(stream) => &stream.owner,
+            SubscriberView::Delivery(subscription, _) => &subscription.owner,
+            SubscriberView::Stream(stream) => &stream.owner,
         }
     }
 }
@@ -107,10 +107,10 @@ struct State {
 
 /// See the top of the file.
 pub struct Events {
-    access: Arc<Access>,
+    access: Arc<Authenticator>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    shelf: Arc<dyn Shelf>,
+    shelf: Arc<dyn SettingsStore>,
     runtime: Handle,
     state: Mutex<State>,
     /// Held over a durable change, so that its condition still holds when it is made.
@@ -120,7 +120,12 @@ pub struct Events {
 impl Events {
     /// The hub as the shelf has it; `access` says which nodes a subscriber sees. Deliveries run on the runtime on which this
     /// is called.
-    pub fn start(shelf: Arc<dyn Shelf>, access: Arc<Access>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Events> {
+    pub fn start(
+        shelf: Arc<dyn SettingsStore>,
+        access: Arc<Authenticator>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Events> {
         // reqwest looks for it; a second start (tests in one process) keeps the first one's.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let stored = |value: Value| serde_json::from_value::<Settings>(value).ok();
@@ -351,16 +356,16 @@ impl Events {
     }
 
     /// A subscriber.
-    pub fn find(&self, id: &str) -> Option<Shown> {
+    pub fn find(&self, id: &str) -> Option<SubscriberView> {
         self.lock().subscribers.get(id).map(|subscriber| match &subscriber.want {
-            Want::Delivery { subscription, failing, .. } => Shown::Delivery(subscription.clone(), *failing),
-            Want::Stream(stream) => Shown::Stream(stream.clone()),
+            Want::Delivery { subscription, failing, .. } => SubscriberView::Delivery(subscription.clone(), *failing),
+            Want::Stream(stream) => SubscriberView::Stream(stream.clone()),
         })
     }
 
     fn subscription(&self, id: &str) -> Option<Arc<Subscription>> {
         match self.find(id) {
-            Some(Shown::Delivery(subscription, _)) => Some(subscription),
+            Some(SubscriberView::Delivery(subscription, _)) => Some(subscription),
             _ => None,
         }
     }

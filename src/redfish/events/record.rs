@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::clock::Wall;
-use crate::node::event::{Cause, Event, Happening};
+use crate::node::event::{Cause, Event, EventKind};
 use crate::node::{BootEnabled, Health, NodeId, Power};
 use crate::redfish::message::Message;
 use crate::redfish::resource;
@@ -125,8 +125,8 @@ pub fn news(event: &Event) -> Vec<News> {
     let standard = |key: &str, args: &[&str], event_type| about_system(node, Message::event(key, args), event_type);
     let ours = |key: &str, words: String, event_type| about_system(node, Message::ours(key, &[&words]), event_type);
     match &event.what {
-        Happening::PowerChanged { from: None, .. } => vec![standard("ResourceChanged", &[], "ResourceUpdated")],
-        Happening::BootChanged { boot, by } => {
+        EventKind::PowerChanged { from: None, .. } => vec![standard("ResourceChanged", &[], "ResourceUpdated")],
+        EventKind::BootChanged { boot, by } => {
             let words = match boot.enabled {
                 BootEnabled::Disabled => format!("{by} took away the boot override of {node}"),
                 // The URI of UefiHttp may be good for a download by anyone who reads it.
@@ -137,12 +137,12 @@ pub fn news(event: &Event) -> Vec<News> {
             let said = ours("BootOverrideChanged", words, "ResourceUpdated");
             vec![standard("ResourceChanged", &[], "ResourceUpdated"), said]
         }
-        Happening::BootConsumed => {
+        EventKind::BootConsumed => {
             let words = format!("the boot override of {node} for one boot was used up by a power on");
             let said = ours("BootOverrideUsed", words, "ResourceUpdated");
             vec![standard("ResourceChanged", &[], "ResourceUpdated"), said]
         }
-        Happening::PowerChanged { from: Some(_), to, cause } => {
+        EventKind::PowerChanged { from: Some(_), to, cause } => {
             let powered = match to {
                 Power::On => standard("ResourcePoweredOn", &[&system], "StatusChange"),
                 Power::Off => standard("ResourcePoweredOff", &[&system], "StatusChange"),
@@ -152,41 +152,41 @@ pub fn news(event: &Event) -> Vec<News> {
             let outside = (*cause == Cause::Outside).then(|| ours("PowerChangedOutside", words, "Alert"));
             std::iter::once(powered).chain(outside).collect()
         }
-        Happening::OnTimeRestarted => {
+        EventKind::OnTimeRestarted => {
             let words =
                 format!("the power of {node} was cycled, or its device restarted, and nobody here asked for it");
             vec![ours("PowerCycledOutside", words, "Alert")]
         }
-        Happening::CommandAccepted { reset, by, first } => {
+        EventKind::CommandAccepted { reset, by, first } => {
             let first = first.map_or_else(String::new, |first| {
                 format!("; {first}, which was accepted before it and is not done, is done first")
             });
             vec![ours("CommandAccepted", format!("{reset} for {node} was accepted from {by}{first}"), "StatusChange")]
         }
-        Happening::CommandDone { reset, took } => {
+        EventKind::CommandDone { reset, took } => {
             vec![ours(
                 "CommandDone",
                 format!("{reset} of {node} is done after {} ms", took.as_millis()),
                 "StatusChange",
             )]
         }
-        Happening::CommandSuperseded { reset, by } => {
+        EventKind::CommandSuperseded { reset, by } => {
             vec![ours("CommandSuperseded", format!("{by} took the place of {reset} of {node}"), "StatusChange")]
         }
-        Happening::CommandFailed { why, .. } => vec![ours("CommandFailed", why.clone(), "Alert")],
-        Happening::CommandOverdue { why, .. } => vec![ours("CommandOverdue", why.clone(), "Alert")],
-        Happening::DeviceLost { why } | Happening::DeviceDistrusted { why } => {
+        EventKind::CommandFailed { why, .. } => vec![ours("CommandFailed", why.clone(), "Alert")],
+        EventKind::CommandOverdue { why, .. } => vec![ours("CommandOverdue", why.clone(), "Alert")],
+        EventKind::DeviceLost { why } | EventKind::DeviceDistrusted { why } => {
             vec![about_device(node, "DeviceAway", why)]
         }
-        Happening::LoginRefused { why, .. } => vec![about_device(node, "LoginRefused", why)],
-        Happening::Noticed { text } | Happening::TrustLearned { text } => {
+        EventKind::LoginRefused { why, .. } => vec![about_device(node, "LoginRefused", why)],
+        EventKind::Noticed { text } | EventKind::TrustLearned { text } => {
             vec![about_device(node, "DeviceNotice", text)]
         }
-        Happening::TrustReset { by, text } => vec![about_device(node, "DeviceNotice", &format!("{by} reset {text}"))],
-        Happening::DeviceFound => {
+        EventKind::TrustReset { by, text } => vec![about_device(node, "DeviceNotice", &format!("{by} reset {text}"))],
+        EventKind::DeviceFound => {
             vec![about_device(node, "DeviceBack", &format!("the device of {node} answers again"))]
         }
-        Happening::HealthChanged(health) => {
+        EventKind::HealthChanged(health) => {
             let key = match health {
                 Health::OK => "ResourceStatusChangedOK",
                 Health::Warning => "ResourceStatusChangedWarning",
@@ -194,10 +194,10 @@ pub fn news(event: &Event) -> Vec<News> {
             };
             vec![standard(key, &[&system, health.name()], "StatusChange")]
         }
-        Happening::Added => vec![standard("ResourceCreated", &[], "ResourceAdded")],
-        Happening::Removed => vec![standard("ResourceRemoved", &[], "ResourceRemoved")],
+        EventKind::Added => vec![standard("ResourceCreated", &[], "ResourceAdded")],
+        EventKind::Removed => vec![standard("ResourceRemoved", &[], "ResourceRemoved")],
         // The node itself was not touched by it.
-        Happening::Revived => Vec::new(),
+        EventKind::Revived => Vec::new(),
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use crate::node::{BootOverride, BootTarget};
 
-    fn told(what: Happening) -> Vec<Record> {
+    fn told(what: EventKind) -> Vec<Record> {
         let event = Event { number: 1, node: "n".parse().unwrap(), at: Wall(1_795_359_818_999), what };
         news(&event).iter().zip(7..).map(|(news, id)| Record::of(news, id, 7, event.at)).collect()
     }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_change_from_outside_is_told_in_standard_words_and_in_ours() {
         let to = Power::Off;
-        let records = told(Happening::PowerChanged { from: Some(Power::On), to, cause: Cause::Outside });
+        let records = told(EventKind::PowerChanged { from: Some(Power::On), to, cause: Cause::Outside });
         let event = payload(&records[0], 0, Some("mine"));
         let expect = json!({
             "@odata.type": "#Event.v1_13_0.Event",
@@ -247,13 +247,13 @@ mod tests {
         });
         assert_eq!(event, expect);
         assert_eq!(records[1].facts["MessageId"], "Plugfish.1.0.PowerChangedOutside");
-        let commanded = Happening::PowerChanged { from: Some(Power::On), to, cause: Cause::Command };
+        let commanded = EventKind::PowerChanged { from: Some(Power::On), to, cause: Cause::Command };
         assert_eq!(told(commanded).len(), 1);
     }
 
     #[test]
     fn what_was_dropped_is_told_with_the_next_event() {
-        let records = told(Happening::DeviceLost { why: "the plug is silent".into() });
+        let records = told(EventKind::DeviceLost { why: "the plug is silent".into() });
         let event = payload(&records[0], 3, None);
         assert_eq!(event["Events@odata.count"], 2);
         assert_eq!(event["Events"][0]["Message"], "3 events before this one were dropped");
@@ -266,7 +266,7 @@ mod tests {
     fn a_boot_override_is_told_with_what_it_is_and_who_set_it() {
         let said = |target, enabled, uri: Option<&str>| {
             let boot = BootOverride { target, enabled, http_boot_uri: uri.map(Into::into), ..BootOverride::default() };
-            let records = told(Happening::BootChanged { boot, by: "ironic".into() });
+            let records = told(EventKind::BootChanged { boot, by: "ironic".into() });
             let ids: Vec<&str> = records.iter().map(|record| record.facts["MessageId"].as_str().unwrap()).collect();
             assert_eq!(ids, ["ResourceEvent.1.4.ResourceChanged", "Plugfish.1.0.BootOverrideChanged"]);
             records[1].body["Message"].as_str().unwrap().to_owned()
@@ -283,31 +283,31 @@ mod tests {
     fn every_message_is_of_a_registry_and_about_a_type_that_is_offered() {
         let reset = crate::node::ResetType::On;
         let why = || "why".to_owned();
-        let power = |from, to, cause| Happening::PowerChanged { from, to, cause };
+        let power = |from, to, cause| EventKind::PowerChanged { from, to, cause };
         let all = [
             power(None, Power::On, Cause::Outside),
             power(Some(Power::Off), Power::Asleep, Cause::Command),
-            Happening::OnTimeRestarted,
-            Happening::CommandAccepted { reset, by: why(), first: None },
-            Happening::CommandAccepted { reset, by: why(), first: Some(reset) },
-            Happening::CommandDone { reset, took: std::time::Duration::ZERO },
-            Happening::CommandSuperseded { reset, by: reset },
-            Happening::CommandFailed { reset, why: why() },
-            Happening::CommandOverdue { reset, why: why() },
-            Happening::DeviceLost { why: why() },
-            Happening::DeviceDistrusted { why: why() },
-            Happening::TrustLearned { text: why() },
-            Happening::TrustReset { by: why(), text: why() },
-            Happening::DeviceFound,
-            Happening::LoginRefused { why: why(), until: Wall(0) },
-            Happening::BootChanged { boot: BootOverride::default(), by: why() },
-            Happening::BootConsumed,
-            Happening::Noticed { text: why() },
-            Happening::HealthChanged(Health::OK),
-            Happening::HealthChanged(Health::Warning),
-            Happening::HealthChanged(Health::Critical),
-            Happening::Added,
-            Happening::Removed,
+            EventKind::OnTimeRestarted,
+            EventKind::CommandAccepted { reset, by: why(), first: None },
+            EventKind::CommandAccepted { reset, by: why(), first: Some(reset) },
+            EventKind::CommandDone { reset, took: std::time::Duration::ZERO },
+            EventKind::CommandSuperseded { reset, by: reset },
+            EventKind::CommandFailed { reset, why: why() },
+            EventKind::CommandOverdue { reset, why: why() },
+            EventKind::DeviceLost { why: why() },
+            EventKind::DeviceDistrusted { why: why() },
+            EventKind::TrustLearned { text: why() },
+            EventKind::TrustReset { by: why(), text: why() },
+            EventKind::DeviceFound,
+            EventKind::LoginRefused { why: why(), until: Wall(0) },
+            EventKind::BootChanged { boot: BootOverride::default(), by: why() },
+            EventKind::BootConsumed,
+            EventKind::Noticed { text: why() },
+            EventKind::HealthChanged(Health::OK),
+            EventKind::HealthChanged(Health::Warning),
+            EventKind::HealthChanged(Health::Critical),
+            EventKind::Added,
+            EventKind::Removed,
         ];
         for record in all.into_iter().flat_map(told) {
             // `Message::of` itself asserts that the key and the number of arguments are those of the registry.

@@ -12,7 +12,7 @@ mod tests;
 use serde_json::{Value, json};
 
 use super::body::clip;
-use super::message::{Fault, Message};
+use super::message::{ErrorResponse, Message};
 use super::resource::Resource;
 use expand::Expand;
 pub use expand::LEVELS_MAX;
@@ -42,7 +42,7 @@ pub struct Query {
 impl Query {
     /// Reads a query string. Parameters that are not ours and do not begin with `$` are passed over; without any of ours
     /// there is no query.
-    pub fn parse(text: &str) -> Result<Option<Query>, Fault> {
+    pub fn parse(text: &str) -> Result<Option<Query>, ErrorResponse> {
         let mut query = Query::default();
         let mut names: Vec<String> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -53,7 +53,7 @@ impl Query {
             }
             let value = decode(raw_value).ok_or_else(|| wrong_format(raw_value, &name, ESCAPES))?;
             if names.contains(&name) {
-                return Err(Fault::bad_request("QueryCombinationInvalid", &[]));
+                return Err(ErrorResponse::bad_request("QueryCombinationInvalid", &[]));
             }
             query.take(&name, &value)?;
             if name != "$skip" && name != "$top" {
@@ -63,12 +63,12 @@ impl Query {
             names.push(name);
         }
         if query.only && names.len() > 1 {
-            return Err(Fault::bad_request("QueryCombinationInvalid", &[]));
+            return Err(ErrorResponse::bad_request("QueryCombinationInvalid", &[]));
         }
         Ok((!names.is_empty()).then_some(query))
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+    fn take(&mut self, name: &str, value: &str) -> Result<(), ErrorResponse> {
         let wrong = |advice: String| wrong_format(value, name, &advice);
         match name {
             "$filter" => self.filter = Some(Filter::parse(value).map_err(wrong)?),
@@ -84,7 +84,9 @@ impl Query {
             "$select" => self.select = Some(Select::parse(value).map_err(wrong)?),
             "only" if value.is_empty() => self.only = true,
             "only" => return Err(wrong("Send 'only' without a value.".into())),
-            unknown => return Err(Fault::new(501, Message::base("QueryParameterUnsupported", &[&clip(unknown)]))),
+            unknown => {
+                return Err(ErrorResponse::new(501, Message::base("QueryParameterUnsupported", &[&clip(unknown)])));
+            }
         }
         Ok(())
     }
@@ -95,11 +97,11 @@ impl Query {
     }
 
     /// What the client sees of this resource.
-    pub fn apply(&self, resource: Resource, look_up: LookUp<'_>) -> Result<Resource, Fault> {
+    pub fn apply(&self, resource: Resource, look_up: LookUp<'_>) -> Result<Resource, ErrorResponse> {
         let is_collection = resource.body.get("Members").is_some_and(Value::is_array);
         let wants_collection = self.only || self.filter.is_some() || self.skip.is_some() || self.top.is_some();
         if wants_collection && !is_collection {
-            return Err(Fault::bad_request("QueryNotSupportedOnResource", &[]));
+            return Err(ErrorResponse::bad_request("QueryNotSupportedOnResource", &[]));
         }
         if self.only {
             return Ok(only_member(&resource).and_then(|uri| look_up(&uri)).unwrap_or(resource));
@@ -167,23 +169,23 @@ fn only_member(resource: &Resource) -> Option<String> {
     }
 }
 
-fn count(name: &str, value: &str) -> Result<usize, Fault> {
+fn count(name: &str, value: &str) -> Result<usize, ErrorResponse> {
     match value.parse::<i128>() {
         Ok(number) => usize::try_from(number).map_err(|_| out_of_range(value, name, "0 and above")),
-        Err(_) => Err(Fault::bad_request("QueryParameterValueTypeError", &[&clip(value), name])),
+        Err(_) => Err(ErrorResponse::bad_request("QueryParameterValueTypeError", &[&clip(value), name])),
     }
 }
 
-fn out_of_range(value: &str, name: &str, range: &str) -> Fault {
-    Fault::bad_request("QueryParameterOutOfRange", &[&clip(value), name, range])
+fn out_of_range(value: &str, name: &str, range: &str) -> ErrorResponse {
+    ErrorResponse::bad_request("QueryParameterOutOfRange", &[&clip(value), name, range])
 }
 
 const ESCAPES: &str = "Write each % as two hexadecimal digits of UTF-8 after it, such as %20.";
 
-fn wrong_format(value: &str, name: &str, advice: &str) -> Fault {
+fn wrong_format(value: &str, name: &str, advice: &str) -> ErrorResponse {
     let mut message = Message::base("QueryParameterValueFormatError", &[&clip(value), &clip(name)]);
     message.advise(advice);
-    Fault::new(400, message)
+    ErrorResponse::new(400, message)
 }
 
 /// `%24top` is `$top`, and `+` is a blank. `None` for what is no such text.

@@ -42,7 +42,8 @@ fn world(uri: &str) -> Option<Resource> {
 }
 
 fn get(uri: &str, query: &str) -> Result<Value, String> {
-    let fault = |fault: Fault| format!("{} {}", fault.status, fault.messages[0].json()["MessageId"].as_str().unwrap());
+    let fault =
+        |fault: ErrorResponse| format!("{} {}", fault.status, fault.messages[0].json()["MessageId"].as_str().unwrap());
     match Query::parse(query).map_err(fault)? {
         Some(query) => query.apply(world(uri).unwrap(), &world).map(|found| Value::Object(found.body)).map_err(fault),
         None => Ok(json!("plain")),

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::super::config::{dice, dice_named};
 use super::super::fault::{Fault, Faults};
-use super::super::ledger::Counters;
+use super::super::request_log::Counters;
 use super::boot::BootSource;
 use super::config::{MachineConfig, Profile};
 use super::power::{BootCause, Power};
@@ -308,12 +308,12 @@ impl Machine {
 
     /// Forgets all nonces, as the engine does now and then.
     pub fn forget_nonces(&self) {
-        self.with(|state, _| state.door.forget_nonces());
+        self.with(|state, _| state.digest_auth.forget_nonces());
     }
 
     /// Lifts the lock that wrong passwords brought.
     pub fn unlock(&self) {
-        self.with(|state, _| state.door.unlock());
+        self.with(|state, _| state.digest_auth.unlock());
     }
 
     /// Takes it off the network, or puts it back. The computer runs on.

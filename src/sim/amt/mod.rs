@@ -13,7 +13,7 @@ mod classes;
 mod consent;
 mod contexts;
 pub(super) mod control;
-mod door;
+mod digest_auth;
 mod hardware;
 mod log;
 mod methods;

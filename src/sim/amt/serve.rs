@@ -9,12 +9,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::super::fault::{Action, Kind, Seen, Stage, Trick};
+use super::super::fault::{Action, Kind, Seen, Stage, WsmanFault};
 use super::super::http::{Incoming, Request, Response, Wire, chunk};
-use super::super::ledger::Counters;
 use super::super::link::Reach;
-use super::super::serve::{Ending, InFlight, Open, Station, finish};
-use super::door::{Knock, Verdict};
+use super::super::request_log::Counters;
+use super::super::serve::{Ending, InFlight, Open, SimDevice, finish};
+use super::digest_auth::{AuthRequest, Verdict};
 use super::machine::Machine;
 use super::soap::{Call, Operation, Unreadable, parse};
 use crate::clock::{Clock, Mono, secret_bytes};
@@ -49,7 +49,7 @@ const READING: [&str; 7] = [
     "GetRecord",
 ];
 
-impl Station for Machine {
+impl SimDevice for Machine {
     fn name(&self) -> &str {
         Machine::name(self)
     }
@@ -232,7 +232,7 @@ async fn logged_in(
     first: Option<Action>,
 ) -> Ending {
     let authorization = request.header("Authorization");
-    let knock = Knock { method: &request.method, target: &request.target, authorization, body: &request.body };
+    let knock = AuthRequest { method: &request.method, target: &request.target, authorization, body: &request.body };
     let verdict = machine.with(|state, now| state.check(&knock, now));
     if !matches!(verdict, Verdict::Open { .. }) {
         if authorization.is_some() {
@@ -252,7 +252,7 @@ async fn logged_in(
         return ending;
     }
     let response = match (call, &second) {
-        (_, Some(Action::Wsman(Trick::SoapFault(subcode)))) => {
+        (_, Some(Action::Wsman(WsmanFault::SoapFault(subcode)))) => {
             let text = machine.with(|state, _| state.refuse(call.as_ref().ok(), subcode));
             soap(machine, 400, text)
         }
@@ -281,8 +281,8 @@ async fn before(machine: &Machine, action: Option<&Action>) -> Option<Ending> {
         Action::Drop => Some(Ending::Close),
         Action::Reset => Some(Ending::Reset),
         Action::Status(status) => Some(Ending::Answer(page(machine, *status))),
-        Action::Wsman(Trick::Stale) => Some(Ending::Answer(unauthorized(machine, true))),
-        Action::Wsman(Trick::LoginAgain) => Some(Ending::Answer(unauthorized(machine, false))),
+        Action::Wsman(WsmanFault::Stale) => Some(Ending::Answer(unauthorized(machine, true))),
+        Action::Wsman(WsmanFault::LoginAgain) => Some(Ending::Answer(unauthorized(machine, false))),
         Action::DelayMs(delay) => {
             machine.ticks().sleep(Duration::from_millis(*delay)).await;
             None
@@ -318,12 +318,12 @@ fn after<'a>(
             return Ending::Raw(bytes);
         }
         Some(Action::Wsman(trick)) => match trick {
-            Trick::HalfXml => response.body.truncate(response.body.len() / 2),
-            Trick::Huge => {
+            WsmanFault::HalfXml => response.body.truncate(response.body.len() / 2),
+            WsmanFault::Huge => {
                 let filler = format!("<!--{}-->", "x".repeat(HUGE_BYTES));
                 response.body.extend_from_slice(filler.as_bytes());
             }
-            Trick::Endless => {
+            WsmanFault::Endless => {
                 let head = response.encode(true);
                 let end = head.len() - b"0\r\n\r\n".len();
                 return Ending::Endless(
@@ -331,32 +331,32 @@ fn after<'a>(
                     chunk(&[b' '; ENDLESS_PART_BYTES]),
                 );
             }
-            Trick::Deep => {
+            WsmanFault::Deep => {
                 response.body = format!("{}{}", "<a>".repeat(DEEP_LEVELS), "</a>".repeat(DEEP_LEVELS)).into_bytes();
             }
-            Trick::Attributes => {
+            WsmanFault::Attributes => {
                 let attributes: String = (0..CROWD_ATTRIBUTES).map(|number| format!(" a{number}=\"\"")).collect();
                 response.body = format!("<a{attributes}/>").into_bytes();
             }
-            Trick::Empty => response.body.clear(),
-            Trick::Latin1 => {
+            WsmanFault::Empty => response.body.clear(),
+            WsmanFault::Latin1 => {
                 let tag = b"Manufacturer>";
                 if let Some(at) = response.body.windows(tag.len()).position(|part| part == tag) {
                     // The sign of a registered trade mark in ISO-8859-1.
                     response.body.insert(at + tag.len(), 0xAE);
                 }
             }
-            Trick::EntityBomb => response.body = bomb().into_bytes(),
-            Trick::Page => {
+            WsmanFault::EntityBomb => response.body = bomb().into_bytes(),
+            WsmanFault::Page => {
                 response = page(machine, 200);
             }
-            Trick::OtherClass => {
+            WsmanFault::OtherClass => {
                 let (text, wrong) = (String::from_utf8_lossy(&response.body), "CIM_Elsewhere");
                 let class = call.map(|call| call.class.as_str()).filter(|class| !class.is_empty());
                 let text = class.map_or_else(|| text.to_string(), |class| text.replace(class, wrong));
                 response.body = text.into_bytes();
             }
-            Trick::Stale | Trick::LoginAgain | Trick::SoapFault(_) => {}
+            WsmanFault::Stale | WsmanFault::LoginAgain | WsmanFault::SoapFault(_) => {}
         },
         _ => {}
     }

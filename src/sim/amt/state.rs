@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::super::board::PowerLoss;
 use super::super::fault::Faults;
-use super::super::ledger::Counters;
 use super::super::link::{Link, Outage, Reach};
+use super::super::request_log::Counters;
 use super::boot::{BootSource, Override};
 use super::config::{Consent, ControlMode, MachineConfig};
 use super::consent::Given;
 use super::contexts::Contexts;
-use super::door::{Door, Knock, Rules, Verdict};
+use super::digest_auth::{AuthRequest, Door, Rules, Verdict};
 use super::hardware::Hardware;
 use super::log::Logs;
 use super::machine::Boot;
@@ -35,7 +35,7 @@ pub(super) struct State {
     pub computer: Computer,
     pub boot: Override,
     pub boots: Vec<Boot>,
-    pub door: Door,
+    pub digest_auth: Door,
     pub book: Counters,
     pub faults: Faults,
     pub link: Link,
@@ -75,7 +75,7 @@ impl State {
             computer: Computer::new(config.starts_on, config.lms, config.timings),
             boot: Override::new(config.major() >= 16),
             boots: Vec::new(),
-            door: Door::default(),
+            digest_auth: Door::default(),
             book: Counters::default(),
             faults,
             link: Link::default(),
@@ -182,7 +182,7 @@ impl State {
             self.cut_mains(now);
             self.return_mains(now);
         }
-        self.door.forget_nonces();
+        self.digest_auth.forget_nonces();
         self.away(now.mono, offline, false);
     }
 
@@ -191,7 +191,7 @@ impl State {
             self.was_on = self.computer.power() == Power::On;
             self.mains = false;
             self.computer.set(Power::HardOff, BootCause::Test, now.mono);
-            self.door.forget_nonces();
+            self.digest_auth.forget_nonces();
             self.consent = Given::Not;
             self.contexts.clear();
             self.link.set_offline(true);
@@ -255,12 +255,12 @@ impl State {
             lock_after: config.lock_after,
             lock_time: config.lock_time,
         };
-        act(&mut self.door, &rules)
+        act(&mut self.digest_auth, &rules)
     }
 
     /// Looks at the credentials of a request, and writes down what came of it.
-    pub fn check(&mut self, knock: &Knock<'_>, now: Now) -> Verdict {
-        let verdict = self.with_door(|door, rules| door.check(rules, knock, now.mono));
+    pub fn check(&mut self, knock: &AuthRequest<'_>, now: Now) -> Verdict {
+        let verdict = self.with_door(|digest_auth, rules| digest_auth.check(rules, knock, now.mono));
         match verdict {
             Verdict::Open { first } => self.book.logins += u64::from(first),
             Verdict::Stale => self.book.stale_requests += 1,
@@ -277,7 +277,7 @@ impl State {
     }
 
     pub fn challenge(&mut self, stale: bool, now: Now) -> String {
-        self.with_door(|door, rules| door.challenge(rules, stale, now.mono))
+        self.with_door(|digest_auth, rules| digest_auth.challenge(rules, stale, now.mono))
     }
 
     /// The prefixes of an answer with these classes in it.

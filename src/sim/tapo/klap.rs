@@ -6,7 +6,7 @@
 use super::super::config::{Account, Binding, Variant};
 use super::super::http::{Request, Response};
 use super::crypt::{cbc_decrypt, cbc_encrypt, head, md5, sha1, sha256};
-use super::{Desk, Opened, call, cookie, same, session_name, set_cookie};
+use super::{Opened, RequestScope, call, cookie, same, session_name, set_cookie};
 use crate::clock::{Mono, secret_bytes};
 
 /// A login on its way, or a session.
@@ -115,7 +115,7 @@ pub(super) fn proofs(variant: Variant, local: &[u8], remote: &[u8], auth_hash: &
     }
 }
 
-pub(super) fn handshake1(desk: &mut Desk, request: &Request) -> Response {
+pub(super) fn handshake1(desk: &mut RequestScope, request: &Request) -> Response {
     if request.body.len() != 16 {
         return Response::page(400);
     }
@@ -133,7 +133,7 @@ pub(super) fn handshake1(desk: &mut Desk, request: &Request) -> Response {
     answer
 }
 
-pub(super) fn handshake2(desk: &mut Desk, request: &Request) -> Response {
+pub(super) fn handshake2(desk: &mut RequestScope, request: &Request) -> Response {
     let Some(super::Session::Klap(session)) = &mut desk.door.session else { return Response::page(403) };
     let Stage::Awaiting { proof, keys } = &session.stage else { return Response::page(403) };
     if cookie(request) != Some(session.name.as_str()) {
@@ -149,7 +149,7 @@ pub(super) fn handshake2(desk: &mut Desk, request: &Request) -> Response {
     Response::bytes(200, "application/octet-stream", Vec::new())
 }
 
-pub(super) fn request(desk: &mut Desk, request: &Request) -> Opened {
+pub(super) fn request(desk: &mut RequestScope, request: &Request) -> Opened {
     let now = desk.now.mono;
     let live = match &mut desk.door.session {
         Some(super::Session::Klap(session)) if session.is_live(now) && cookie(request) == Some(&session.name) => {

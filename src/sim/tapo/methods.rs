@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::board::{Board, Cause, PowerLoss};
 use super::super::config::{Model, PlugConfig};
-use super::super::ledger::Counters;
+use super::super::request_log::Counters;
 use super::code;
 use super::facts::Facts;
 use crate::clock::Now;

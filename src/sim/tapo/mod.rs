@@ -28,7 +28,7 @@ use subtle::ConstantTimeEq;
 use super::config::{PlugConfig, Variant};
 use super::fault::{Forgery, Kind, Seen};
 use super::http::{Request, Response};
-use super::ledger::Counters;
+use super::request_log::Counters;
 use crate::clock::{Mono, Now, secret_bytes};
 
 /// How deep requests may be nested: a batch in a child's request in a batch.
@@ -94,7 +94,7 @@ impl Door {
 }
 
 /// All that answering one request needs.
-pub(super) struct Desk<'a> {
+pub(super) struct RequestScope<'a> {
     pub config: &'a PlugConfig,
     pub variant: Variant,
     pub mac: [u8; 6],
@@ -104,7 +104,7 @@ pub(super) struct Desk<'a> {
     pub now: Now,
 }
 
-impl Desk<'_> {
+impl RequestScope<'_> {
     /// Counts the live session, if there is one, that a new login is about to replace.
     fn count_eviction(&mut self) {
         self.book.evictions += u64::from(self.door.is_logged_in(self.now.mono));
@@ -198,7 +198,7 @@ fn rewrite(value: &mut Value, lies: &[(&str, Value)], depth: usize) {
 }
 
 /// Finds out what a request wants, and opens it.
-pub(super) fn open(desk: &mut Desk, request: &Request) -> Opened {
+pub(super) fn open(desk: &mut RequestScope, request: &Request) -> Opened {
     let answer = match (request.path(), desk.variant) {
         ("/", Variant::Tpap) => tpap::login(desk, request),
         ("/", variant) => {
@@ -232,7 +232,7 @@ fn call(text: &[u8], seal: Seal) -> Opened {
 }
 
 /// Answers what has to do with logging in from inside a session; everything else is for the methods.
-pub(super) fn login_device(desk: &mut Desk, call: &Call) -> Option<Value> {
+pub(super) fn login_device(desk: &mut RequestScope, call: &Call) -> Option<Value> {
     matches!(&call.seal, Seal::Passthrough(seal) if seal.is_login)
         .then(|| passthrough::login_device(desk, &call.request))
 }

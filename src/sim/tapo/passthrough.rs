@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::super::config::LoginVersion;
 use super::super::http::{Request, Response};
 use super::crypt::{cbc_decrypt, cbc_encrypt, sha1};
-use super::{Desk, Opened, call, code, cookie, error, plain, public_key, same, session_name, set_cookie, unbase64};
+use super::{
+    Opened, RequestScope, call, code, cookie, error, plain, public_key, same, session_name, set_cookie, unbase64,
+};
 use crate::clock::{Mono, secret_bytes};
 
 /// The only size of key that plugs take.
@@ -60,7 +62,7 @@ pub(super) fn seal(key: &[u8; 16], iv: &[u8; 16], text: &[u8]) -> String {
 }
 
 /// Any POST to `/app`.
-pub(super) fn post(desk: &mut Desk, request: &Request) -> Opened {
+pub(super) fn post(desk: &mut RequestScope, request: &Request) -> Opened {
     let Some(body) = plain(request) else { return Opened::Answer(error(code::JSON_DECODE)) };
     let params = body.get("params").unwrap_or(&Value::Null);
     match body.get("method").and_then(Value::as_str) {
@@ -72,7 +74,7 @@ pub(super) fn post(desk: &mut Desk, request: &Request) -> Opened {
     }
 }
 
-fn handshake(desk: &mut Desk, params: &Value) -> Response {
+fn handshake(desk: &mut RequestScope, params: &Value) -> Response {
     let Some(pem) = params.get("key").and_then(Value::as_str) else { return error(code::PARAMS) };
     let Some(public) = public_key(pem) else { return error(KEY_LENGTH) };
     if public.size() * 8 != KEY_BITS {
@@ -94,7 +96,7 @@ fn handshake(desk: &mut Desk, params: &Value) -> Response {
     answer
 }
 
-fn envelope(desk: &mut Desk, request: &Request, params: &Value) -> Opened {
+fn envelope(desk: &mut RequestScope, request: &Request, params: &Value) -> Opened {
     let now = desk.now.mono;
     let token = request.query("token");
     let session = match &desk.door.session {
@@ -124,7 +126,7 @@ fn envelope(desk: &mut Desk, request: &Request, params: &Value) -> Opened {
 }
 
 /// The first request inside a handshake: it must log in.
-pub(super) fn login_device(desk: &mut Desk, request: &Value) -> Value {
+pub(super) fn login_device(desk: &mut RequestScope, request: &Value) -> Value {
     if request.get("method").and_then(Value::as_str) != Some("login_device") {
         desk.door.session = None;
         return json!({"error_code": code::SESSION_TIMEOUT});

@@ -13,7 +13,7 @@ use super::super::config::Lost;
 use super::super::http::{Request, Response};
 use super::crypt::{ccm_decrypt, ccm_encrypt, head, hkdf, md5, sha1, sha256};
 use super::spake::{Outcome, Registration, scalar};
-use super::{Desk, Opened, call, code, error, plain, same, session_name, unbase64};
+use super::{Opened, RequestScope, call, code, error, plain, same, session_name, unbase64};
 use crate::clock::{Mono, secret_bytes};
 
 /// What plugs ask for.
@@ -113,7 +113,7 @@ pub(super) fn context(user_random: &[u8], dev_random: &[u8]) -> [u8; 32] {
 }
 
 /// Any POST to `/`.
-pub(super) fn login(desk: &mut Desk, request: &Request) -> Response {
+pub(super) fn login(desk: &mut RequestScope, request: &Request) -> Response {
     let body = plain(request).unwrap_or_default();
     let params = body.get("params").unwrap_or(&Value::Null);
     let method = body.get("method").and_then(Value::as_str);
@@ -135,7 +135,7 @@ pub(super) fn login(desk: &mut Desk, request: &Request) -> Response {
 }
 
 /// Whether nobody gets in now. Trying to keeps the lock alive.
-fn locked(desk: &mut Desk, tries: bool) -> bool {
+fn locked(desk: &mut RequestScope, tries: bool) -> bool {
     let now = desk.now.mono;
     let locked = desk.door.locked_until.is_some_and(|until| now < until);
     if locked && tries {
@@ -146,7 +146,7 @@ fn locked(desk: &mut Desk, tries: bool) -> bool {
     locked
 }
 
-fn register(desk: &mut Desk, params: &Value) -> Result<Response, i64> {
+fn register(desk: &mut RequestScope, params: &Value) -> Result<Response, i64> {
     let text = |name: &str| params.get(name).and_then(Value::as_str);
     let offers =
         |name: &str, what: Value| params.get(name).and_then(Value::as_array).is_some_and(|all| all.contains(&what));
@@ -181,7 +181,7 @@ fn register(desk: &mut Desk, params: &Value) -> Result<Response, i64> {
     Ok(Response::json(&json!({"error_code": 0, "result": result})))
 }
 
-fn share(desk: &mut Desk, params: &Value) -> Result<Response, i64> {
+fn share(desk: &mut RequestScope, params: &Value) -> Result<Response, i64> {
     let user_share = unbase64(params.get("user_share")).ok_or(code::PARAMS)?;
     let user_confirm = unbase64(params.get("user_confirm")).ok_or(code::PARAMS)?;
     // Whatever comes of it, a registration is good for one try.
@@ -222,7 +222,7 @@ fn is_open(session: &super::Session) -> bool {
 }
 
 /// A POST to `/stok=.../ds`.
-pub(super) fn frame(desk: &mut Desk, request: &Request) -> Opened {
+pub(super) fn frame(desk: &mut RequestScope, request: &Request) -> Opened {
     if locked(desk, false) {
         return Opened::Answer(error(LOCKED));
     }
@@ -253,7 +253,7 @@ pub(super) fn frame(desk: &mut Desk, request: &Request) -> Opened {
     }
 }
 
-fn lost(desk: &Desk) -> Response {
+fn lost(desk: &RequestScope) -> Response {
     match desk.config.quirks.lost {
         Lost::Code(code) => error(code),
         Lost::Forbidden => Response::page(403),

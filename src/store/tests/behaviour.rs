@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::account::NAME_CHARS_MAX;
-use crate::durable::Shelf;
+use crate::durable::SettingsStore;
 use crate::node::journal::Journal;
 use crate::node::trust::{Proof, Proven, TrustBook, TrustRecord};
 use crate::store::Outcome;
@@ -48,7 +48,7 @@ fn only_the_intent_with_that_number_is_cleared() {
 fn a_command_is_one_fsync_and_commands_at_the_same_time_share_it() {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Metrics::new();
-    let (store, _) = open_counted(dir.path(), metrics.clone(), lazy());
+    let (store, _) = open_counted(dir.path(), metrics.clone(), write_behind());
     wait(store.record_intent(&node(1), intent(1))).unwrap();
     store.clear_intent(&node(1), 1);
     wait(store.sync()).unwrap();
@@ -63,7 +63,7 @@ fn a_command_is_one_fsync_and_commands_at_the_same_time_share_it() {
 #[test]
 fn polls_that_find_nothing_new_write_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let timing = Timing { changed: Duration::ZERO, pause: Duration::ZERO, ..lazy() };
+    let timing = Timing { changed: Duration::ZERO, pause: Duration::ZERO, ..write_behind() };
     let (store, _) = open_counted(dir.path(), Metrics::new(), timing);
     store.note_seen(&node(1), seen(1));
     wait(store.sync()).unwrap();
@@ -113,15 +113,15 @@ fn accounts_sessions_and_values_are_kept() {
 fn a_session_is_durable_when_somebody_waits_for_it_and_so_is_its_end() {
     let dir = tempfile::tempdir().unwrap();
     // What nobody waits for is not written before the end of this test.
-    let (store, _) = open_counted(dir.path(), Metrics::new(), lazy());
+    let (store, _) = open_counted(dir.path(), Metrics::new(), write_behind());
     let after_a_crash = || open(super::damage::copy(dir.path()).path()).0.sessions();
     store.put_session(session("1", "admin"));
     store.put_session(session("2", "admin"));
-    wait(store.settle_session("1")).unwrap();
+    wait(store.flush_session("1")).unwrap();
     assert_eq!(after_a_crash(), [session("1", "admin")]);
     store.delete_session("1");
     assert_eq!(after_a_crash(), [session("1", "admin")]);
-    wait(store.settle_session("1")).unwrap();
+    wait(store.flush_session("1")).unwrap();
     assert_eq!(after_a_crash(), []);
     assert_eq!(store.sessions(), [session("2", "admin")]);
 }
@@ -129,13 +129,13 @@ fn a_session_is_durable_when_somebody_waits_for_it_and_so_is_its_end() {
 #[test]
 fn the_session_that_was_used_the_longest_time_ago_makes_room() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open_counted(dir.path(), Metrics::new(), lazy());
-    for n in 0..crate::store::book::SESSIONS_KEPT_MAX as i64 + 3 {
+    let (store, _) = open_counted(dir.path(), Metrics::new(), write_behind());
+    for n in 0..crate::store::accounts::SESSIONS_KEPT_MAX as i64 + 3 {
         let used = if n == 1 { 1_000_000 } else { n };
         store.put_session(SessionRecord { last_used: Wall(used), ..session(&n.to_string(), "admin") });
     }
     let there: Vec<String> = store.sessions().into_iter().map(|session| session.id).collect();
-    assert_eq!(there.len(), crate::store::book::SESSIONS_KEPT_MAX);
+    assert_eq!(there.len(), crate::store::accounts::SESSIONS_KEPT_MAX);
     assert!(there.contains(&"1".into()));
     assert!(["0", "2", "3"].iter().all(|gone| !there.contains(&(*gone).into())));
 }
@@ -147,7 +147,7 @@ fn what_is_too_large_is_refused_and_harms_nobody() {
     let long = "x".repeat(20_000);
     let error = wait(store.record_intent(&node(1), Intent { by: long.clone(), ..intent(1) })).unwrap_err();
     assert!(error.why.contains("bytes"), "{error}");
-    let about = AboutDevice { nickname: Some(long), ..Default::default() };
+    let about = DeviceIdentity { nickname: Some(long), ..Default::default() };
     store.note_seen(&node(1), SeenRecord { about: about.into(), ..seen(1) });
     assert_eq!(store.load(&node(1)), Default::default());
     wait(store.record_intent(&node(1), intent(1))).unwrap();

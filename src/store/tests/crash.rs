@@ -49,7 +49,7 @@ fn what_was_acknowledged_survives_kill_9() {
     let (mut next, mut acknowledged) = (1, 0_u64);
     let mut written: BTreeMap<u64, u64> = BTreeMap::new();
     let mut cleared: BTreeMap<u64, u64> = BTreeMap::new();
-    for round in 0..rounds {
+    for group_commit in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "store::tests::crash::child_that_is_killed", "--nocapture"])
             .env("PLUGFISH_TEST_DIR", dir.path())
@@ -58,7 +58,7 @@ fn what_was_acknowledged_survives_kill_9() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
-        assert!(lines.any(|line| line == "ready"), "round {round}: the child did not open its store");
+        assert!(lines.any(|line| line == "ready"), "round {group_commit}: the child did not open its store");
         // For real: the moment of the kill is what is tested.
         std::thread::sleep(Duration::from_millis(chance.below(200)));
         child.kill().unwrap();
@@ -78,17 +78,23 @@ fn what_was_acknowledged_survives_kill_9() {
             let found = store.load(&node(*n as usize));
             let writes = found.boot.as_ref().map(|boot| boot.writes);
             // What was being written at the end may be there or not; it is newer than what was acknowledged.
-            assert!(writes >= Some(*number), "round {round}, node {n}: {writes:?} instead of {number}; {report}");
+            assert!(
+                writes >= Some(*number),
+                "round {group_commit}, node {n}: {writes:?} instead of {number}; {report}"
+            );
             let intent = found.intent.map(|intent| intent.number);
             match cleared.get(n) == Some(number) {
-                true => assert!(intent.is_none_or(|found| found > *number), "round {round}: {intent:?} is back"),
+                true => assert!(intent.is_none_or(|found| found > *number), "round {group_commit}: {intent:?} is back"),
                 false => {
-                    assert!(intent >= Some(*number) || number.is_multiple_of(3), "round {round}: {intent:?} < {number}")
+                    assert!(
+                        intent >= Some(*number) || number.is_multiple_of(3),
+                        "round {group_commit}: {intent:?} < {number}"
+                    )
                 }
             }
             next = next.max(writes.unwrap_or(0) + 1);
         }
-        assert!(report.quarantine.is_none() && report.notes.is_empty(), "round {round}: {report}");
+        assert!(report.quarantine.is_none() && report.notes.is_empty(), "round {group_commit}: {report}");
     }
     println!("{rounds} rounds, {acknowledged} acknowledged writes, none lost");
     assert!(acknowledged > rounds * 5, "the child hardly wrote anything: {acknowledged}");
@@ -104,11 +110,11 @@ fn child_that_repairs() {
 fn a_kill_while_a_damaged_store_is_repaired() {
     let whole = super::damage::template();
     let chance = Clock::simulated(std::process::id().into(), Wall(0));
-    for round in 0..8 {
+    for group_commit in 0..8 {
         let dir = super::damage::copy(whole.path());
         let database = dir.path().join("sled/db");
         let length = std::fs::metadata(&database).unwrap().len();
-        super::damage::overwrite(&database, length / 8 * round, 4096);
+        super::damage::overwrite(&database, length / 8 * group_commit, 4096);
         // Starting the program takes some milliseconds of these; the repair takes about fifty.
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "store::tests::crash::child_that_repairs"])
@@ -120,7 +126,7 @@ fn a_kill_while_a_damaged_store_is_repaired() {
         std::thread::sleep(Duration::from_millis(chance.below(80)));
         child.kill().unwrap();
         child.wait().unwrap();
-        let found = super::damage::survey(dir.path(), &format!("round {round}"));
-        assert_eq!(found.nodes, super::damage::NODES, "round {round}: {}", found.report);
+        let found = super::damage::survey(dir.path(), &format!("round {group_commit}"));
+        assert_eq!(found.nodes, super::damage::NODES, "round {group_commit}: {}", found.report);
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::node::journal::{Journal, NodeRecord};
 use crate::store::Outcome;
-use crate::store::place::{Aside, Place};
+use crate::store::state_dir::{Quarantine, StateDir};
 use crate::store::tree::SEGMENT_BYTES;
 
 pub const NODES: usize = 150;
@@ -20,12 +20,12 @@ pub fn template() -> tempfile::TempDir {
     wait(store.put_account(account("admin"))).unwrap();
     store.put_session(session("1", "admin"));
     // Several rounds, so that the log has old and new copies of each record.
-    for round in 0..4 {
+    for group_commit in 0..4 {
         let mut writes = Vec::new();
         for n in 0..NODES {
-            store.note_seen(&node(n), SeenRecord { since: Wall(round), ..seen(n) });
-            writes.push(store.record_intent(&node(n), intent(round as u64)));
-            writes.push(store.record_boot(&node(n), boot(round as u64)));
+            store.note_seen(&node(n), SeenRecord { since: Wall(group_commit), ..seen(n) });
+            writes.push(store.record_intent(&node(n), intent(group_commit as u64)));
+            writes.push(store.record_boot(&node(n), boot(group_commit as u64)));
         }
         assert!(writes.into_iter().map(wait).all(|result| result.is_ok()));
         wait(store.sync()).unwrap();
@@ -120,14 +120,14 @@ fn bit_rot_anywhere_in_the_database() {
     let length = fs::metadata(whole.path().join("sled/db")).unwrap().len();
     let places = std::env::var("PLUGFISH_ROT_PLACES").ok().and_then(|text| text.parse().ok()).unwrap_or(16);
     let mut repaired = 0;
-    for place in 0..places {
+    for state_dir in 0..places {
         for backup in [true, false] {
             let dir = copy(whole.path());
-            overwrite(&dir.path().join("sled/db"), length / places * place + 8, 4096);
+            overwrite(&dir.path().join("sled/db"), length / places * state_dir + 8, 4096);
             if !backup {
                 fs::remove_file(dir.path().join("state.json")).unwrap();
             }
-            let what = format!("4 KiB at place {place} of {places}, backup {backup}");
+            let what = format!("4 KiB at place {state_dir} of {places}, backup {backup}");
             let found = survey(dir.path(), &what);
             repaired += usize::from(found.report.outcome == Outcome::Repaired);
             if backup {
@@ -147,13 +147,13 @@ fn what_is_written_behind_a_damaged_head_is_found_again() {
     for length in [100, 250, 400, 700] {
         let whole = tempfile::tempdir().unwrap();
         let open = |dir: &Path| {
-            let (tree, pairs, rescue) =
-                Place::take(dir, Wall(0)).unwrap().open_database(Aside::IfDamaged, Wall(0)).unwrap();
-            (tree, pairs, rescue.notes)
+            let (tree, pairs, recovery) =
+                StateDir::take(dir, Wall(0)).unwrap().open_database(Quarantine::IfDamaged, Wall(0)).unwrap();
+            (tree, pairs, recovery.notes)
         };
         let (tree, ..) = open(whole.path());
-        for round in 0..4 {
-            tree.write((0..100).map(|key| (vec![key], Some(vec![round; length]))).collect()).unwrap();
+        for group_commit in 0..4 {
+            tree.write((0..100).map(|key| (vec![key], Some(vec![group_commit; length]))).collect()).unwrap();
         }
         tree.close().unwrap();
         open(whole.path()).0.close().unwrap();
@@ -252,7 +252,7 @@ fn everything_gone() {
 #[test]
 fn a_deleted_account_does_not_come_back_with_the_backup() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open_counted(dir.path(), Metrics::new(), lazy());
+    let (store, _) = open_counted(dir.path(), Metrics::new(), write_behind());
     wait(store.put_account(account("admin"))).unwrap();
     wait(store.put_account(account("gone"))).unwrap();
     wait(store.delete_account("gone")).unwrap();
@@ -267,7 +267,7 @@ fn a_deleted_account_does_not_come_back_with_the_backup() {
 fn while_running(what: &str, damage: impl FnOnce(&Path)) {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let (store, _) = open_counted(&state, Metrics::new(), lazy());
+    let (store, _) = open_counted(&state, Metrics::new(), write_behind());
     wait(store.put_account(account("admin"))).unwrap();
     wait(store.record_intent(&node(1), intent(1))).unwrap();
     damage(&state);

@@ -14,7 +14,7 @@ const NODES: usize = 3000;
 /// Fills the disk; makes room with `make_room`; checks that nothing that was acknowledged is lost.
 fn fill_and_recover(dir: &Path, make_room: impl FnOnce()) {
     let metrics = Metrics::new();
-    let (store, _) = open_counted(dir, metrics.clone(), lazy());
+    let (store, _) = open_counted(dir, metrics.clone(), write_behind());
     let mut kept = 0;
     let error = (0..NODES).find_map(|n| {
         store.note_seen(&node(n), seen(n));
@@ -109,13 +109,13 @@ fn a_file_system_that_is_full() {
 #[test]
 fn a_disk_that_does_not_answer() {
     let dir = tempfile::tempdir().unwrap();
-    let timing = Timing { write_limit: Duration::from_millis(300), ..lazy() };
+    let timing = Timing { write_limit: Duration::from_millis(300), ..write_behind() };
     let (store, _) = open_counted(dir.path(), Metrics::new(), timing);
     wait(store.record_intent(&node(1), intent(1))).unwrap();
     // A pipe without a writer: opening it for reading waits for ever.
     let pipe = dir.path().join("state.hangs");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    store.inbox.want_backup(Duration::ZERO);
+    store.write_queue.want_backup(Duration::ZERO);
     let error = (0..50).find_map(|n| wait(store.record_intent(&node(2), intent(n))).err()).expect("nothing hung");
     assert!(error.why.contains("did not answer within"), "{error}");
     assert_eq!(store.load(&node(1)).intent, Some(intent(1)));

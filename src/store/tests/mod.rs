@@ -11,11 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inbox::Timing;
+use super::write_queue::Timing;
 use super::{OpenReport, Store};
 use crate::account::{AccountBook, AccountRecord, Role, SessionRecord};
 use crate::clock::{Clock, Wall};
-use crate::node::device::AboutDevice;
+use crate::node::device::DeviceIdentity;
 use crate::node::journal::{BootRecord, Intent, SeenRecord, Stage};
 use crate::node::{BootEnabled, BootOverride, BootTarget, NodeId, Power, ResetType};
 use crate::telemetry::Metrics;
@@ -29,7 +29,7 @@ fn open_counted(dir: &Path, metrics: Arc<Metrics>, timing: Timing) -> (Arc<Store
 }
 
 /// Nothing is written by itself but what somebody waits for.
-fn lazy() -> Timing {
+fn write_behind() -> Timing {
     let never = Duration::from_secs(3600);
     let write_limit = Timing::default().write_limit;
     Timing { changed: never, moved: never, pause: never, backup_changed: never, backup_moved: never, write_limit }
@@ -61,7 +61,7 @@ fn boot(writes: u64) -> BootRecord {
 }
 
 fn seen(n: usize) -> SeenRecord {
-    let about = AboutDevice {
+    let about = DeviceIdentity {
         model: Some("P110".into()),
         firmware: Some("1.3.0 Build 230905 Rel.152200".into()),
         serial: Some(format!("{n:040}")),
@@ -75,7 +75,7 @@ fn seen(n: usize) -> SeenRecord {
         energy_today_wh: Some(7),
         device: "Tapo plug at 192.0.2.123, 0123456789".into(),
         about: about.into(),
-        abilities: None,
+        capabilities: None,
         inventory: None,
     }
 }

@@ -10,14 +10,14 @@ use std::io;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use plugfish::config::{Surroundings, load_in, needs_restart};
+use plugfish::config::{Environment, load_in, needs_restart};
 
 const FILE: &str = "/etc/plugfish/nodes.yaml";
 const SECRET: &str = "quite secret";
 
 struct Around<'a>(&'a [u8]);
 
-impl Surroundings for Around<'_> {
+impl Environment for Around<'_> {
     fn var(&self, name: &str) -> Option<OsString> {
         (name == "SECRET").then(|| SECRET.into())
     }

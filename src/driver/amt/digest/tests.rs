@@ -68,8 +68,8 @@ fn amt_as_it_is() {
     assert_eq!(challenge.realm, "Digest:727734D63A1FC0423736E48DA554E462");
     assert_eq!(challenge.nonce, "B9AX94iAAAAAAAAAx6rrSfPHGUrx/3uA");
     assert!(challenge.qop && !challenge.stale);
-    let claim = Claim { username: "admin", password: "P@ssw0rd", method: "POST", uri: "/wsman" };
-    let built = authorization(&challenge, claim, 10, "0a4f113b");
+    let pending_power_on = Claim { username: "admin", password: "P@ssw0rd", method: "POST", uri: "/wsman" };
+    let built = authorization(&challenge, pending_power_on, 10, "0a4f113b");
     assert!(
         built.contains("response=\"4b6374007f9ed8738c62acb67263e8f9\", qop=auth, nc=0000000a, cnonce=\"0a4f113b\""),
         "{built}"
@@ -180,8 +180,8 @@ proptest! {
         prop_assert_eq!(&challenge.realm, &realm);
         prop_assert_eq!(&challenge.nonce, &nonce);
         prop_assert_eq!(challenge.stale, stale);
-        let claim = Claim { username: &user, password: "secret", method: "POST", uri: "/wsman" };
-        let built = authorization(&challenge, claim, count, "c");
+        let pending_power_on = Claim { username: &user, password: "secret", method: "POST", uri: "/wsman" };
+        let built = authorization(&challenge, pending_power_on, count, "c");
         prop_assert_eq!(part(&built, "username").unwrap(), user);
         prop_assert_eq!(part(&built, "realm").unwrap(), realm);
         prop_assert_eq!(part(&built, "nonce").unwrap(), nonce);

@@ -53,7 +53,7 @@ async fn the_uuid_is_asked_where_there_is_one_and_its_loss_is_a_failure() {
         assert!(identity.ask(&mut ws).await.unwrap().is_some());
         assert_eq!(fake.actions(), ["Get"], "the place that has it is asked first");
         fake.machine().answers = vec![("GetUuid", absent()), ("CIM_ComputerSystemPackage", absent())];
-        assert_eq!(identity.ask(&mut ws).await.unwrap_err().kind, Kind::Garbled);
+        assert_eq!(identity.ask(&mut ws).await.unwrap_err().kind, Kind::InvalidResponse);
     }
     let (fake, mut ws) = rig(&[("GetUuid", absent()), ("CIM_ComputerSystemPackage", absent())]).await;
     let mut identity = Identity::default();

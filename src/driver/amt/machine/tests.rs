@@ -7,14 +7,14 @@ use crate::driver::amt::tests::fake::{Fake, Trouble};
 use crate::driver::amt::tests::{accepted, fault, fixture, rig};
 use crate::driver::http::Tls;
 use crate::node::device::{DeviceError, FailureClass, PowerDevice};
-use crate::node::{BootEnabled, BootOverride, BootTarget, Order, Power};
+use crate::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction};
 
 type Answers = Vec<(&'static str, String)>;
 
 const QUICK: Times = Times {
     silence: Duration::from_millis(1500),
     silence_pause: Duration::from_millis(20),
-    turmoil: Duration::from_secs(30),
+    transition_window: Duration::from_secs(30),
     settle: Duration::ZERO,
 };
 
@@ -127,7 +127,7 @@ fn on_in(body: &str) -> Vec<&str> {
     fields.filter(|(_, value)| is_on(value)).map(|(name, _)| name).collect()
 }
 
-async fn ordered(answers: Answers, order: Order, boot: BootOverride) -> (Result<(), DeviceError>, Vec<String>) {
+async fn ordered(answers: Answers, order: PowerAction, boot: BootOverride) -> (Result<(), DeviceError>, Vec<String>) {
     let (fake, mut machine) = machine(&answers).await;
     let result = machine.order(order, boot).await;
     (result, asked(&fake))
@@ -154,7 +154,7 @@ async fn every_boot_target_has_its_sequence_and_nothing_dangerous_is_ever_on() {
         (BootTarget::BiosSetup, sequence(setup, "1", None)),
     ];
     for (target, mut expected) in cases {
-        let (result, mut asked) = ordered(answers("8", &["2"]), Order::On, once(target)).await;
+        let (result, mut asked) = ordered(answers("8", &["2"]), PowerAction::On, once(target)).await;
         assert_eq!(result, Ok(()), "{target:?}");
         for lines in [&mut asked, &mut expected] {
             lines.iter_mut().for_each(sort_put);
@@ -164,7 +164,7 @@ async fn every_boot_target_has_its_sequence_and_nothing_dangerous_is_ever_on() {
     let on = "ElementName,EnforceSecureBoot,InstanceID,UefiBootNumberOfParams,UefiBootParametersArray";
     let mut expected = sequence(on, "1", Some("Force OCR UEFI HTTPS Boot"));
     expected.splice(2..2, ["Get CIM_BootService".to_owned(), "RequestStateChange 32769".to_owned()]);
-    let (result, mut asked) = ordered(answers("8", &["2"]), Order::On, once(BootTarget::UefiHttp)).await;
+    let (result, mut asked) = ordered(answers("8", &["2"]), PowerAction::On, once(BootTarget::UefiHttp)).await;
     asked.iter_mut().for_each(sort_put);
     assert_eq!((result, asked), (Ok(()), expected));
 }
@@ -180,7 +180,7 @@ fn sort_put(line: &mut String) {
 #[tokio::test]
 async fn the_bodies_are_those_that_shipping_clients_send() {
     let (fake, mut machine) = machine(&answers("8", &["2"])).await;
-    machine.order(Order::On, once(BootTarget::UefiHttp)).await.unwrap();
+    machine.order(PowerAction::On, once(BootTarget::UefiHttp)).await.unwrap();
     let body = |action: &str| {
         let machine = fake.machine();
         let seen = machine.seen.iter().rfind(|seen| seen.action() == action).unwrap();
@@ -233,17 +233,17 @@ async fn the_bodies_are_those_that_shipping_clients_send() {
 async fn what_is_clear_is_not_written_and_off_touches_no_boot() {
     let mut clean = answers("8", &["2"]);
     clean.insert(0, ("/AMT_BootSettingData<", instance("AMT_BootSettingData", [("BIOSSetup", "false")].into_iter())));
-    let (result, asked) = ordered(clean, Order::On, BootOverride::default()).await;
+    let (result, asked) = ordered(clean, PowerAction::On, BootOverride::default()).await;
     let first = ["Get CIM_AssociatedPowerManagementService", "Get AMT_BootSettingData", "ChangeBootOrder nothing"];
     assert_eq!(
         (result, &asked[..3], asked[3].as_str()),
         (Ok(()), &first.map(String::from)[..], "RequestPowerStateChange 2")
     );
-    let (result, asked) = ordered(answers("2", &["8"]), Order::Off, BootOverride::default()).await;
+    let (result, asked) = ordered(answers("2", &["8"]), PowerAction::Off, BootOverride::default()).await;
     assert_eq!((result, asked.len(), asked[1].as_str()), (Ok(()), 2, "RequestPowerStateChange 8"));
-    let (result, asked) = ordered(answers("2", &["8"]), Order::On, once(BootTarget::Pxe)).await;
+    let (result, asked) = ordered(answers("2", &["8"]), PowerAction::On, once(BootTarget::Pxe)).await;
     assert_eq!((result, asked.len()), (Ok(()), 1), "it is on already");
-    let (result, asked) = ordered(answers("4", &["2", "5", "8"]), Order::On, once(BootTarget::Pxe)).await;
+    let (result, asked) = ordered(answers("4", &["2", "5", "8"]), PowerAction::On, once(BootTarget::Pxe)).await;
     assert_eq!((result, asked.len()), (Ok(()), 2), "waking up is no boot");
 }
 
@@ -258,7 +258,7 @@ async fn a_boot_source_that_is_refused_is_taken_back_and_nothing_boots() {
     for (step, value, class) in steps {
         let mut answers = answers("8", &["2"]);
         answers.insert(0, (step, method(step, value)));
-        let (result, asked) = ordered(answers, Order::On, once(BootTarget::Pxe)).await;
+        let (result, asked) = ordered(answers, PowerAction::On, once(BootTarget::Pxe)).await;
         let error = result.unwrap_err();
         assert_eq!(error.class, class, "{step} {value}: {error}");
         assert!(error.text.contains("Pxe could not be set, so the machine was not booted"), "{error}");
@@ -268,7 +268,7 @@ async fn a_boot_source_that_is_refused_is_taken_back_and_nothing_boots() {
     }
     let mut denied = answers("8", &["2"]);
     denied.insert(0, ("SetBootConfigRole", fault("w:AccessDenied")));
-    let (result, _) = ordered(denied, Order::On, once(BootTarget::Pxe)).await;
+    let (result, _) = ordered(denied, PowerAction::On, once(BootTarget::Pxe)).await;
     let error = result.unwrap_err();
     assert!(error.class == FailureClass::Refused && error.text.contains("user consent"), "{error}");
 }
@@ -278,7 +278,7 @@ async fn what_cannot_be_cleared_for_lack_of_consent_is_a_notice() {
     let mut denied = answers("8", &["2"]);
     denied.insert(0, ("transfer/Put", fault("w:AccessDenied")));
     let (fake, mut machine) = machine(&denied).await;
-    machine.order(Order::On, BootOverride::default()).await.unwrap();
+    machine.order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert_eq!(asked(&fake).last().unwrap(), "RequestPowerStateChange 2");
     let seen = machine.read().await.unwrap();
     assert!(seen.notices.iter().any(|notice| notice.key == "override-not-cleared"), "{:?}", seen.notices);
@@ -291,7 +291,7 @@ async fn an_unusable_uri_is_refused_before_anything_is_written() {
         [(None, "needs"), (Some("http://h/i"), "HTTPS"), (Some("https://h/ i"), "blanks"), (Some(&long), "300")]
     {
         let boot = BootOverride { http_boot_uri: uri.map(str::to_owned), ..once(BootTarget::UefiHttp) };
-        let (result, asked) = ordered(answers("8", &["2"]), Order::On, boot).await;
+        let (result, asked) = ordered(answers("8", &["2"]), PowerAction::On, boot).await;
         let error = result.unwrap_err();
         assert!(error.class == FailureClass::Refused && error.text.contains(word), "{error}");
         assert!(!asked.iter().any(|line| line.starts_with("RequestPower") || line.starts_with("SetBoot")), "{asked:?}");
@@ -309,7 +309,7 @@ async fn readings_tell_what_is_there_and_do_without_what_is_not() {
     assert_eq!(about.firmware.as_deref(), Some("12.0.67"), "from the Server header");
     let again = machine.read().await.unwrap();
     assert!(std::sync::Arc::ptr_eq(&again.about, about));
-    assert!(std::sync::Arc::ptr_eq(again.abilities.as_ref().unwrap(), seen.abilities.as_ref().unwrap()));
+    assert!(std::sync::Arc::ptr_eq(again.capabilities.as_ref().unwrap(), seen.capabilities.as_ref().unwrap()));
     assert!(seen.notices.is_empty(), "{:?}", seen.notices);
 }
 
@@ -325,7 +325,7 @@ async fn odd_states_are_no_state_and_a_missing_one_is_a_failure() {
         let error = machine.read().await.unwrap_err();
         assert_eq!(error.class, FailureClass::Protocol, "{error}");
     }
-    let (result, asked) = ordered(answers("10", &["8"]), Order::Off, BootOverride::default()).await;
+    let (result, asked) = ordered(answers("10", &["8"]), PowerAction::Off, BootOverride::default()).await;
     assert_eq!((result.unwrap_err().class, asked.len()), (FailureClass::NotReady, 1));
 }
 
@@ -334,13 +334,13 @@ async fn a_power_request_is_made_once_whatever_becomes_of_its_answer() {
     let without = accepted().replace("ReturnValue", "Nothing");
     let mut senseless = answers("2", &["8"]);
     senseless.insert(0, ("RequestPowerStateChange", without));
-    let (result, first) = ordered(senseless, Order::Off, BootOverride::default()).await;
+    let (result, first) = ordered(senseless, PowerAction::Off, BootOverride::default()).await;
     let made = |asked: &[String]| asked.iter().filter(|line| line.starts_with("RequestPower")).count();
     assert_eq!((result.unwrap_err().class, made(&first)), (FailureClass::Protocol, 1));
 
     let (fake, mut machine) = machine(&answers("2", &["8"])).await;
     fake.trouble(&[Trouble::Fine, Trouble::Fine, Trouble::Close]);
-    let error = machine.order(Order::Off, BootOverride::default()).await.unwrap_err();
+    let error = machine.order(PowerAction::Off, BootOverride::default()).await.unwrap_err();
     assert_eq!((error.class, made(&asked(&fake))), (FailureClass::Timeout, 1));
 }
 

@@ -15,7 +15,7 @@ use self::fake::{Fake, Machine, REALM, Trouble};
 use super::AmtConfig;
 use super::connection::{Repeat, Timing, WsMan};
 use super::fault::{Fault, Kind};
-use super::meaning::FaultCode;
+use super::status_codes::FaultCode;
 use crate::clock::Clock;
 use crate::driver::DeviceContext;
 use crate::driver::http::{Deadlines, Tls};

@@ -34,7 +34,7 @@ async fn other_servers_are_told_apart() {
     let (fake, _) = machine().await;
     fake.machine().server = "nginx/1.26";
     fake.machine().realm = "Printer";
-    assert_eq!(probed(&fake).await.unwrap_err().kind, Kind::Unspoken);
+    assert_eq!(probed(&fake).await.unwrap_err().kind, Kind::UnsupportedProtocol);
     for (status, body) in [(404, "<html>"), (200, "<html>"), (200, "<html/>"), (500, "")] {
         fake.trouble(&[Trouble::Status(status, body.into())]);
         assert_eq!(probed(&fake).await.unwrap_err().class(), FailureClass::Protocol, "{status} {body}");

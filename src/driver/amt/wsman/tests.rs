@@ -5,7 +5,7 @@ use std::path::Path;
 use roxmltree::Document;
 
 use super::*;
-use crate::driver::amt::meaning;
+use crate::driver::amt::status_codes;
 
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/amt/{name}.xml"));
@@ -167,9 +167,9 @@ fn sequences_may_be_optimized_wrapped_and_in_any_order() {
 fn methods_return_numbers_and_values() {
     let power = output(&reply("invoke-power"), "RequestPowerStateChange").unwrap();
     assert_eq!(power.return_value, 2);
-    let words = meaning::return_value("CIM_PowerManagementService", power.return_value);
+    let words = status_codes::return_value("CIM_PowerManagementService", power.return_value);
     assert_eq!(words, "not possible in the present state (ReturnValue 2)");
-    assert_eq!(meaning::return_value("AMT_MessageLog", 2), "not ready (ReturnValue 2)");
+    assert_eq!(status_codes::return_value("AMT_MessageLog", 2), "not ready (ReturnValue 2)");
     let records = output(&reply("invoke-records"), "GetRecords").unwrap();
     assert_eq!((records.return_value, records.values.list("RecordArray").count()), (0, 2));
     assert_eq!(records.values.boolean("NoMoreRecords"), Some(true));

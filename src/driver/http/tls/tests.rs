@@ -10,7 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, Stream};
 
 use super::super::tests::context;
-use super::super::{Answer, Deadlines, Errand, HttpClient, Post, Recipe};
+use super::super::{Answer, ClientConfig, Deadlines, HttpClient, Post, RequestContext};
 use super::*;
 use crate::telemetry::Metrics;
 
@@ -79,11 +79,12 @@ fn serve_raw(answer: &'static [u8]) -> u16 {
 
 async fn ask(port: u16, tls: Tls) -> Result<Answer, HttpError> {
     let deadlines = Deadlines { connect: Duration::from_secs(5), exchange: Duration::from_secs(5) };
-    let client = HttpClient::new(&Recipe { deadlines, answer_bytes_max: 1000, idle_max: deadlines.exchange, tls })?;
+    let client =
+        HttpClient::new(&ClientConfig { deadlines, answer_bytes_max: 1000, idle_max: deadlines.exchange, tls })?;
     let context = context(&Metrics::new());
-    let errand = Errand { context: &context, op: "read", step: "test", attempt: 1 };
+    let context = RequestContext { context: &context, op: "read", step: "test", attempt: 1 };
     let url = format!("https://127.0.0.1:{port}/wsman");
-    client.post(errand, Post { url, headers: HeaderMap::new(), body: Vec::new() }).await
+    client.post(context, Post { url, headers: HeaderMap::new(), body: Vec::new() }).await
 }
 
 fn words(result: Result<Answer, HttpError>) -> String {

@@ -61,7 +61,7 @@ fn a_proof_that_was_recorded_is_none_for_another_login() {
         let mut other = local;
         other[0] ^= 1;
         let fault = recognise(&account(vector), &rules(), &other, &remote, &proof).err().unwrap();
-        assert_eq!(fault.kind, Kind::Disproved);
+        assert_eq!(fault.kind, Kind::ProofMismatch);
     }
 }
 

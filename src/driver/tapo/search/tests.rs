@@ -7,7 +7,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 use crate::driver::tapo::tests::{context, no_pace, quick};
-use crate::node::pace::Pace;
+use crate::node::rate_limit::RateLimit;
 use crate::telemetry::Metrics;
 
 /// Answers every probe with these plugs, and counts the probes.
@@ -57,8 +57,11 @@ async fn all_connections_share_one_broadcast() {
 async fn probes_pass_the_gate() {
     let (searches, metrics) = (Searches::default(), Metrics::new());
     let one = NonZeroU32::MIN;
-    let context =
-        context("node-1", Pace { gap: std::time::Duration::from_millis(400), per_second: one, burst: one }, &metrics);
+    let context = context(
+        "node-1",
+        RateLimit { gap: std::time::Duration::from_millis(400), per_second: one, burst: one },
+        &metrics,
+    );
     drop(context.gate.pass().await);
     let start = context.clock.now().mono;
     let lost = Lost { host: "127.0.0.2", home: "127.0.0.2", port: 9, mac: None, elsewhere: false };

@@ -294,7 +294,7 @@ impl FakePlug {
             let heard = plug.speech.hear(&path, &head, body);
             let inner = match &heard {
                 Heard::Request(inner) | Heard::Login(inner) => Some(inner.clone()),
-                Heard::Handshake | Heard::Stranger => None,
+                Heard::Handshake | Heard::WrongDevice => None,
             };
             let seen = Seen { at: self.clock.now().mono, head, path: path.clone(), inner };
             let name = seen.name();

@@ -48,7 +48,7 @@ async fn a_sleeping_port_is_woken_by_a_probe() {
     let metrics = Metrics::new();
     let config = TapoConfig { discovery_port: discovery, ..config(port) };
     let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &metrics));
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert!(waking.recv().unwrap().plug().on);
     let line = "plugfish_device_requests_total{node=\"node-1\",op=\"discover\",outcome=\"ok\"} 1";
     assert!(metrics.render().contains(line), "{}", metrics.render());
@@ -69,7 +69,7 @@ async fn a_plug_that_moved_is_found_by_its_mac_address() {
         "the plug has moved from 127.0.0.2 to 127.0.0.1; correct nodes.yaml, or give it a fixed address"
     );
     // From then on it is there.
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert!(fake.plug().on);
     assert!(metrics.render().contains("op=\"read\",outcome=\"ok\"} 2"), "{}", metrics.render());
 }
@@ -91,7 +91,7 @@ async fn another_plug_at_the_address_is_never_switched() {
     let strict = TapoConfig { mac: mac(), ..config(stranger.port) };
     let mut device = Plugs::new(quick()).open(&strict, context("node-1", no_pace(), &Metrics::new()));
     let words = "another plug (aa:bb:cc:dd:ee:99) is at 127.0.0.1 now, not aa:bb:cc:dd:ee:01";
-    assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Unreachable, words);
+    assert_fails(device.order(PowerAction::Off, BootOverride::default()).await, FailureClass::Unreachable, words);
     assert_fails(device.read().await, FailureClass::Unreachable, words);
     assert_eq!(stranger.plug().switched, 0);
 }
@@ -112,12 +112,12 @@ async fn two_plugs_that_changed_places_are_both_found() {
     let discovery = discoverable("127.0.0.255", "127.0.0.3", || {}).await;
     let config = TapoConfig { host: "127.0.0.2".into(), mac: mac(), discovery_port: discovery, ..config(port) };
     let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &Metrics::new()));
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert_eq!((other.plug().switched, own.plug().switched), (0, 1));
     assert!(notice(&device.read().await.unwrap(), "moved").is_some());
     // A warm switch still costs one request.
     own.names();
-    device.order(Order::Off, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::Off, BootOverride::default()).await.unwrap();
     assert_eq!(own.names(), ["set_device_info"]);
 }
 
@@ -138,6 +138,6 @@ async fn the_port_is_what_discovery_says_when_nobody_gave_one() {
     // Nobody listens on port 80 of this loopback address.
     let config = TapoConfig { port: None, discovery_port, ..config(port) };
     let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &Metrics::new()));
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert!(fake.plug().on);
 }

@@ -28,9 +28,9 @@ use crate::driver::DeviceContext;
 use crate::driver::http::Deadlines;
 pub use crate::driver::tests::{context, no_pace};
 use crate::node::device::{DeviceError, FailureClass, Notice, Observation, PowerDevice};
-use crate::node::pace::Pace;
+use crate::node::rate_limit::RateLimit;
 use crate::node::trust::DeviceTrust;
-use crate::node::{BootOverride, Order, Power};
+use crate::node::{BootOverride, Power, PowerAction};
 use crate::telemetry::Metrics;
 
 /// The vectors of the protocol page.
@@ -121,7 +121,7 @@ impl Bench {
     }
 
     pub async fn set(&mut self, power: Power) -> Result<(), DeviceError> {
-        let order = if power == Power::On { Order::On } else { Order::Off };
+        let order = if power == Power::On { PowerAction::On } else { PowerAction::Off };
         self.device.order(order, BootOverride::default()).await
     }
 

@@ -19,11 +19,11 @@ async fn no_plug_feels_more_than_it_bears_whatever_it_does() {
     let (plugs, metrics) = (Plugs::new(quick()), Metrics::new());
     let open = |outlet: u8| {
         let config = TapoConfig { outlet: Some(outlet), ..config(fake.port) };
-        plugs.open(&config, context(&format!("node-{outlet}"), Pace::PLUG, &metrics))
+        plugs.open(&config, context(&format!("node-{outlet}"), RateLimit::PLUG, &metrics))
     };
     let work = [open(0), open(1)].map(|mut device| async move {
         // As the machine above does it: again until it is seen.
-        while device.order(Order::On, BootOverride::default()).await.is_err()
+        while device.order(PowerAction::On, BootOverride::default()).await.is_err()
             || device.read().await.map(|seen| seen.power) != Ok(Some(Power::On))
         {}
     });

@@ -156,7 +156,7 @@ async fn every_outlet_of_every_recorded_strip_is_read_and_switched_by_its_positi
             let config = TapoConfig { outlet: Some(outlet), ..config(bench.fake.port) };
             let node = format!("node-{outlet}");
             let mut device_of = bench.plugs.open(&config, context(&node, no_pace(), &bench.metrics));
-            let done = device_of.order(Order::On, BootOverride::default()).await;
+            let done = device_of.order(PowerAction::On, BootOverride::default()).await;
             if (device.name[0], position) == ("P306", 5) {
                 assert_fails(done, FailureClass::Refused, "is a lamp");
                 continue;

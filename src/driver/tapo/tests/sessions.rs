@@ -106,7 +106,7 @@ async fn a_session_is_renewed_before_it_ends() {
 async fn a_dropped_call_forgets_the_session() {
     let mut bench = Bench::warm(Plug::new(klap())).await;
     bench.fake.trouble("set_device_info", 1, Trouble::Delay(Duration::from_millis(200)));
-    let call = bench.device.order(Order::On, BootOverride::default());
+    let call = bench.device.order(PowerAction::On, BootOverride::default());
     assert!(tokio::time::timeout(Duration::from_millis(60), call).await.is_err());
     bench.read().await.unwrap();
     assert_eq!(bench.fake.names(), ["set_device_info", "handshake1", "handshake2", "get_device_info"]);
@@ -117,7 +117,7 @@ async fn a_call_may_be_dropped_at_any_moment() {
     for speech in [klap as fn() -> speech::Speech, || passthrough(|_| {}), || tpap(|_| {})] {
         let mut bench = Bench::new(Plug::new(speech())).await;
         for step in 0..30 {
-            let call = bench.device.order(Order::On, BootOverride::default());
+            let call = bench.device.order(PowerAction::On, BootOverride::default());
             let _ = tokio::time::timeout(Duration::from_micros(step * step * 40), call).await;
             let _ = tokio::time::timeout(Duration::from_micros(step * 300), bench.device.read()).await;
         }

@@ -24,7 +24,7 @@ pub enum Heard {
     /// An unreadable step of a login.
     Handshake,
     /// Nothing of this session.
-    Stranger,
+    WrongDevice,
 }
 
 /// Which variant a plug speaks.
@@ -186,10 +186,10 @@ impl KlapSide {
 
     fn hear(&mut self, path: &str, head: &str, body: &[u8]) -> Heard {
         let Some(seq) = path.strip_prefix("/app/request?seq=") else { return json_or(body, Heard::Handshake) };
-        let Some(keys) = &mut self.keys else { return Heard::Stranger };
+        let Some(keys) = &mut self.keys else { return Heard::WrongDevice };
         let seq: i32 = seq.parse().unwrap();
         if !head.contains(&format!("Cookie: TP_SESSIONID={}", keys.id)) || seq != keys.seq.wrapping_add(1) {
-            return Heard::Stranger;
+            return Heard::WrongDevice;
         }
         assert_eq!(body[..32], sha256(&[&keys.sig, &seq.to_be_bytes(), &body[32..]]), "signature");
         keys.seq = seq;
@@ -249,14 +249,14 @@ impl PassthroughSide {
         if outer["method"] != "securePassthrough" {
             return Heard::Login(outer);
         }
-        let Some((key, iv)) = self.keys else { return Heard::Stranger };
+        let Some((key, iv)) = self.keys else { return Heard::WrongDevice };
         assert!(head.contains(&format!("Cookie: TP_SESSIONID={}", self.id)), "{head}");
         let sealed = BASE64.decode(outer["params"]["request"].as_str().unwrap()).unwrap();
         let inner: Value = serde_json::from_slice(&open(&key, &iv, &sealed).unwrap()).unwrap();
         match &self.token {
             _ if inner["method"] == "login_device" => Heard::Login(inner),
             Some(token) if path == format!("/app?token={token}") => Heard::Request(inner),
-            _ => Heard::Stranger,
+            _ => Heard::WrongDevice,
         }
     }
 

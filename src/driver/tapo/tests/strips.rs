@@ -26,13 +26,13 @@ async fn outlets_count_from_0_in_the_order_of_their_positions() {
     let bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
     let mut devices = outlets(&bench, &[0, 1, 2]);
     for (position, device) in (1..).zip(&mut devices) {
-        device.order(Order::On, BootOverride::default()).await.unwrap();
+        device.order(PowerAction::On, BootOverride::default()).await.unwrap();
         assert!(is_on(&bench, position));
         let seen = device.read().await.unwrap();
         assert_eq!(seen.power, Some(Power::On));
         assert_eq!(seen.about.serial.as_deref(), Some(format!("80220001{position:02}").as_str()));
         assert_eq!((seen.about.model.as_deref(), seen.about.nickname.as_deref()), (Some("P300"), Some("outlet")));
-        device.order(Order::Off, BootOverride::default()).await.unwrap();
+        device.order(PowerAction::Off, BootOverride::default()).await.unwrap();
         assert!(!is_on(&bench, position));
     }
     assert_eq!(bench.fake.plug().speech.logins(), 1);
@@ -47,7 +47,7 @@ async fn a_warm_outlet_costs_one_request_for_each_page_of_the_list() {
         bench.fake.names(),
         ["handshake1", "handshake2", "component_nego", "get_device_info", "get_child_device_list"]
     );
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert_eq!(bench.fake.names(), ["control_child(set_device_info)"]);
     device.read().await.unwrap();
     assert_eq!(bench.fake.names(), ["get_child_device_list"]);
@@ -61,7 +61,7 @@ async fn siblings_share_a_fresh_list_but_not_one_from_before_a_switch() {
     bench.fake.names();
     devices[1].read().await.unwrap();
     assert!(bench.fake.names().is_empty());
-    devices[1].order(Order::On, BootOverride::default()).await.unwrap();
+    devices[1].order(PowerAction::On, BootOverride::default()).await.unwrap();
     bench.fake.names();
     assert_eq!(devices[1].read().await.unwrap().power, Some(Power::On));
     assert_eq!(bench.fake.names(), ["get_child_device_list"]);
@@ -76,7 +76,7 @@ async fn all_outlets_at_once_are_one_request_at_a_time() {
     let devices = outlets(&bench, &[0, 1, 2]);
     let work = devices.into_iter().map(|mut device| async move {
         for power in [Power::On, Power::Off, Power::On] {
-            let order = if power == Power::On { Order::On } else { Order::Off };
+            let order = if power == Power::On { PowerAction::On } else { PowerAction::Off };
             device.order(order, BootOverride::default()).await.unwrap();
             assert_eq!(device.read().await.unwrap().power, Some(power));
         }
@@ -127,7 +127,7 @@ async fn a_configuration_that_does_not_fit_is_refused_in_words() {
     let mut device = outlets(&bench, &[7]).remove(0);
     let words = "the strip has 3 outlets, \"outlet: 0\" to \"outlet: 2\", and nodes.yaml says \"outlet: 7\"";
     assert_fails(device.read().await, FailureClass::Refused, words);
-    assert_fails(device.order(Order::On, BootOverride::default()).await, FailureClass::Refused, words);
+    assert_fails(device.order(PowerAction::On, BootOverride::default()).await, FailureClass::Refused, words);
 
     let mut bench = Bench::new(Plug::new(klap()).strip(&[3, 1, 2], &[])).await;
     let words = "it is a strip with 3 outlets: say in nodes.yaml which one switches this node, from \"outlet: 0\" to \"outlet: 2\"";
@@ -138,7 +138,7 @@ async fn a_configuration_that_does_not_fit_is_refused_in_words() {
     let bench = Bench::new(Plug::new(klap())).await;
     let mut device = outlets(&bench, &[2]).remove(0);
     let words = "it is no strip and has no outlets to choose from: remove \"outlet: 2\" from nodes.yaml";
-    assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Refused, words);
+    assert_fails(device.order(PowerAction::Off, BootOverride::default()).await, FailureClass::Refused, words);
     assert_fails(device.read().await, FailureClass::Refused, words);
     assert_eq!(bench.fake.plug().switched, 0);
 }
@@ -149,10 +149,10 @@ async fn an_outlet_that_has_another_id_is_another_outlet() {
     let mut device = outlets(&bench, &[1]).remove(0);
     device.read().await.unwrap();
     bench.fake.plug().outlets[1]["device_id"] = "new".into();
-    assert!(device.order(Order::On, BootOverride::default()).await.is_err());
+    assert!(device.order(PowerAction::On, BootOverride::default()).await.is_err());
     for _ in 0..2 {
         let words = "its device id is new, and before 8022000102";
-        assert_fails(device.order(Order::On, BootOverride::default()).await, FailureClass::Distrusted, words);
+        assert_fails(device.order(PowerAction::On, BootOverride::default()).await, FailureClass::Distrusted, words);
         assert_fails(device.read().await, FailureClass::Distrusted, "plugfish trust node-1 --reset");
     }
     assert_eq!(bench.fake.plug().switched, 0);
@@ -175,7 +175,7 @@ async fn a_list_that_leaves_open_which_outlet_is_where_is_refused() {
         change(&mut plug.outlets);
         let bench = Bench::new(plug).await;
         for mut device in outlets(&bench, &[0, 1]) {
-            assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Refused, words);
+            assert_fails(device.order(PowerAction::Off, BootOverride::default()).await, FailureClass::Refused, words);
             assert_fails(device.read().await, FailureClass::Refused, words);
         }
         assert_eq!(bench.fake.plug().switched, 0, "{words}");
@@ -191,7 +191,7 @@ async fn an_outlet_is_its_position_whatever_the_list_does_later() {
     bench.fake.plug().outlets.remove(0);
     tokio::time::sleep(quick().list_fresh).await;
     assert_fails(device.read().await, FailureClass::Refused, "it lists the positions 2, 3");
-    device.order(Order::On, BootOverride::default()).await.unwrap();
+    device.order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert!(is_on(&bench, 2) && !is_on(&bench, 3), "its id is known");
 }
 
@@ -202,7 +202,7 @@ async fn a_lamp_on_a_strip_is_no_outlet() {
     plug.outlets[1]["category"] = "plug.powerstrip.sub-bulb".into();
     let bench = Bench::new(plug).await;
     let mut device = outlets(&bench, &[1]).remove(0);
-    assert_fails(device.order(Order::Off, BootOverride::default()).await, FailureClass::Refused, "is a lamp");
+    assert_fails(device.order(PowerAction::Off, BootOverride::default()).await, FailureClass::Refused, "is a lamp");
     assert_eq!(bench.fake.plug().switched, 0);
 }
 
@@ -212,9 +212,9 @@ async fn a_dropped_call_of_one_outlet_does_not_stop_the_others() {
     let mut devices = outlets(&bench, &[0, 1]);
     devices[0].read().await.unwrap();
     bench.fake.trouble("control_child", 1, Trouble::Silence);
-    let call = devices[0].order(Order::On, BootOverride::default());
+    let call = devices[0].order(PowerAction::On, BootOverride::default());
     assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
-    devices[1].order(Order::On, BootOverride::default()).await.unwrap();
+    devices[1].order(PowerAction::On, BootOverride::default()).await.unwrap();
     assert_eq!(devices[1].read().await.unwrap().power, Some(Power::On));
 }
 

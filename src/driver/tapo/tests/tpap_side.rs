@@ -101,10 +101,10 @@ impl TpapSide {
         if !path.starts_with("/stok=") {
             return json_or(body, Heard::Handshake);
         }
-        let Some(session) = &mut self.session else { return Heard::Stranger };
+        let Some(session) = &mut self.session else { return Heard::WrongDevice };
         let seq = u32::from_be_bytes(body[..4].try_into().unwrap());
         if path != format!("/stok={}/ds", session.stok) || seq != session.seq {
-            return Heard::Stranger;
+            return Heard::WrongDevice;
         }
         (session.heard, session.seq) = (seq, seq.wrapping_add(1));
         let cipher = Ccm::<Aes128, U16, U12>::new(&session.key.into());

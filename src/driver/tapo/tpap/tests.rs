@@ -71,7 +71,7 @@ fn the_credential_of_plugs_is_the_hash_of_the_password() {
     assert_eq!(credential.as_str(), vector["credential"].as_str().unwrap());
     for extra in [None, Some(json!({})), Some(json!({ "type": "password_shadow", "params": { "passwd_id": 1 } }))] {
         let fault = Terms::usual().credential(&account, extra.as_ref()).unwrap_err();
-        assert_eq!(fault.kind, Kind::Unspoken);
+        assert_eq!(fault.kind, Kind::UnsupportedProtocol);
     }
 }
 

@@ -18,7 +18,7 @@ use actix_web::http::{Method, Uri};
 use actix_web::web::Data;
 use actix_web::{App, test};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use plugfish::redfish::exchange;
+use plugfish::redfish::dispatch;
 use serde_json::Value;
 use world::World;
 
@@ -57,7 +57,7 @@ async fn answer(world: &World, text: &str) -> BTreeMap<String, Value> {
     let service = Data::new(service);
     if let Some(request) = request(text) {
         let is_read = *request.method() == Method::GET;
-        let app = test::init_service(App::new().configure(|config| exchange::mount(config, &service))).await;
+        let app = test::init_service(App::new().configure(|config| dispatch::mount(config, &service))).await;
         let response = app.call(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         assert!(status < 500 || status == 501 || status == 503, "{status}: {text}");

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use plugfish::account::{AccessRules, AccountBook, AccountRecord, Role, SessionRecord};
 use plugfish::clock::{Clock, Wall};
-use plugfish::durable::{Shelf, WriteFuture};
-use plugfish::http::auth::{Access, hash_password};
+use plugfish::durable::{SettingsStore, WriteFuture};
+use plugfish::http::auth::{Authenticator, hash_password};
 use plugfish::http::turns::Turns;
-use plugfish::node::actor::Surroundings;
+use plugfish::node::actor::NodeContext;
 use plugfish::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
 use plugfish::node::event::EventBus;
 use plugfish::node::fleet::Fleet;
 use plugfish::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use plugfish::node::reload::NodeSetup;
-use plugfish::node::supervisor::Keeper;
+use plugfish::node::supervisor::Supervisor;
 use plugfish::node::trust::{TrustBook, TrustRecord};
-use plugfish::node::{BootOverride, NodeId, NodeSpec, Order, Power, Rules};
+use plugfish::node::{BootOverride, NodeId, NodeSpec, Power, PowerAction, Timings};
 use plugfish::redfish::Service;
 use plugfish::redfish::events::Events;
 use plugfish::telemetry::Metrics;
@@ -37,8 +37,8 @@ impl World {
     pub async fn new() -> World {
         let (clock, metrics) = (Clock::system(), Metrics::new());
         let journal = Arc::new(Forgetful);
-        let around = Surroundings { clock: clock.clone(), journal, events: EventBus::new(), metrics: metrics.clone() };
-        let mut keeper = Keeper::new(around, |_, ()| Box::new(AlwaysOn));
+        let around = NodeContext { clock: clock.clone(), journal, events: EventBus::new(), metrics: metrics.clone() };
+        let mut keeper = Supervisor::new(around, |_, ()| Box::new(AlwaysOn));
         keeper.apply(vec![setup("n0"), setup("n1")]).await;
         let fleet = keeper.fleet();
         while !fleet.table().values().all(|entry| entry.view().power.is_some()) {
@@ -61,7 +61,7 @@ impl World {
     /// A service as it is after a start, and what keeps its values.
     pub fn service(&self) -> (Service, Arc<Kept>) {
         let kept = Arc::new(Kept { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
-        let access = Arc::new(Access::new(kept.clone(), self.clock.clone(), self.metrics.clone(), false));
+        let access = Arc::new(Authenticator::new(kept.clone(), self.clock.clone(), self.metrics.clone(), false));
         let service = Service {
             fleet: self.fleet.clone(),
             access: access.clone(),
@@ -98,7 +98,7 @@ impl AccountBook for Kept {
         Box::pin(async { Ok(()) })
     }
 
-    fn rules(&self) -> AccessRules {
+    fn timings(&self) -> AccessRules {
         AccessRules::default()
     }
 
@@ -114,12 +114,12 @@ impl AccountBook for Kept {
 
     fn delete_session(&self, _: &str) {}
 
-    fn settle_session(&self, _: &str) -> WriteFuture {
+    fn flush_session(&self, _: &str) -> WriteFuture {
         Box::pin(async { Ok(()) })
     }
 }
 
-impl Shelf for Kept {
+impl SettingsStore for Kept {
     fn values(&self, prefix: &str) -> Vec<(String, Value)> {
         let values = self.values.lock().unwrap();
         let found = values.iter().filter(|(name, _)| name.starts_with(prefix));
@@ -171,7 +171,7 @@ fn setup(id: &str) -> NodeSetup<()> {
     let spec = NodeSpec {
         id: id.parse().unwrap(),
         inventory: Arc::default(),
-        rules: Rules {
+        timings: Timings {
             poll_interval: Duration::from_secs(3600),
             off_dwell: Duration::from_secs(10),
             command_deadline: Duration::from_secs(60),
@@ -192,7 +192,7 @@ impl PowerDevice for AlwaysOn {
         Box::pin(async { Ok(Observation { power: Some(Power::On), ..Observation::default() }) })
     }
 
-    fn order(&mut self, _: Order, _: BootOverride) -> DeviceFuture<'_, ()> {
+    fn order(&mut self, _: PowerAction, _: BootOverride) -> DeviceFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use plugfish::sim::{Action, Fault, Kind, Power, Profile, Rack, RackConfig, Selector, SimOptions, Trick};
+use plugfish::sim::{Action, Fault, Kind, Power, Profile, Rack, RackConfig, Selector, SimOptions, WsmanFault};
 use roxmltree::Document;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn connections_break_as_they_are_told() {
         (class(), Action::LoseAnswer, Broken::Closed),
         (class(), Action::Truncate, Broken::Truncated),
         (class(), Action::GarbageHttp, Broken::NoHttp),
-        (Selector::Kind(Kind::Read), Action::Wsman(Trick::Endless), Broken::Silent),
+        (Selector::Kind(Kind::Read), Action::Wsman(WsmanFault::Endless), Broken::Silent),
         (Selector::Connect, Action::Drop, Broken::Closed),
     ] {
         if on == Selector::Connect {
@@ -49,40 +49,40 @@ async fn answers_are_spoilt_as_they_are_told() {
     let (_rack, machine, mut client) = start(config(Profile::Amt12)).await;
     client.get(GENERAL).await;
     for (trick, well_formed) in [
-        (Trick::HalfXml, false),
-        (Trick::Deep, false),
-        (Trick::EntityBomb, false),
-        (Trick::Empty, false),
-        (Trick::Huge, true),
-        (Trick::OtherClass, true),
+        (WsmanFault::HalfXml, false),
+        (WsmanFault::Deep, false),
+        (WsmanFault::EntityBomb, false),
+        (WsmanFault::Empty, false),
+        (WsmanFault::Huge, true),
+        (WsmanFault::OtherClass, true),
     ] {
         machine.add_fault(Fault::once(Selector::Any, Action::Wsman(trick.clone())));
         let answer = get(&mut client).await.unwrap();
         assert_eq!(answer.status, 200);
         // A nest this deep is not given to a reader that recurses.
-        assert_eq!(trick != Trick::Deep && Document::parse(&answer.body).is_ok(), well_formed, "{trick:?}");
+        assert_eq!(trick != WsmanFault::Deep && Document::parse(&answer.body).is_ok(), well_formed, "{trick:?}");
         match trick {
-            Trick::Huge => assert!(answer.body.len() > 4 << 20),
-            Trick::Deep => assert!(answer.body.starts_with("<a><a>")),
-            Trick::OtherClass => assert!(!answer.body.contains(GENERAL) && answer.has("CIM_Elsewhere")),
+            WsmanFault::Huge => assert!(answer.body.len() > 4 << 20),
+            WsmanFault::Deep => assert!(answer.body.starts_with("<a><a>")),
+            WsmanFault::OtherClass => assert!(!answer.body.contains(GENERAL) && answer.has("CIM_Elsewhere")),
             _ => {}
         }
     }
-    machine.add_fault(Fault::once(Selector::Any, Action::Wsman(Trick::Page)));
+    machine.add_fault(Fault::once(Selector::Any, Action::Wsman(WsmanFault::Page)));
     assert_eq!(get(&mut client).await.unwrap().header("Content-Type"), Some("text/html"));
     machine.add_fault(Fault::once(Selector::Any, Action::Status(500)));
     assert_eq!(get(&mut client).await.unwrap().status, 500);
-    machine.add_fault(Fault::once(Selector::Any, Action::Wsman(Trick::SoapFault("QuotaLimit".into()))));
+    machine.add_fault(Fault::once(Selector::Any, Action::Wsman(WsmanFault::SoapFault("QuotaLimit".into()))));
     assert_eq!(get(&mut client).await.unwrap().fault(), "QuotaLimit");
 }
 
 #[tokio::test]
 async fn logins_fail_as_they_are_told() {
     let (_rack, machine, mut client) = start(config(Profile::Amt12)).await;
-    machine.add_fault(Fault::always(Selector::Any, Action::Wsman(Trick::LoginAgain)));
+    machine.add_fault(Fault::always(Selector::Any, Action::Wsman(WsmanFault::LoginAgain)));
     assert_eq!((get(&mut client).await.unwrap().status, client.part("stale").as_str()), (401, "false"));
     machine.clear_faults();
-    machine.add_fault(Fault::always(Selector::Any, Action::Wsman(Trick::Stale)));
+    machine.add_fault(Fault::always(Selector::Any, Action::Wsman(WsmanFault::Stale)));
     assert_eq!((get(&mut client).await.unwrap().status, client.part("stale").as_str()), (401, "true"));
     machine.clear_faults();
     assert_eq!(get(&mut client).await.unwrap().status, 200);

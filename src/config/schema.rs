@@ -1,0 +1,421 @@
+//! nodes.yaml as users write it, as types: the source of the JSON schema. The loader does not read into these, since serde
+//! ends at the first mistake; tests hold both to the same keys and the same files.
+
+mod devices;
+
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub use self::devices::{Amt, Tapo};
+use super::check::{
+    ACCOUNT_NODES_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, PROCESSORS_MAX, PROXIES_MAX,
+};
+use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
+use super::secret::SECRET_BYTES_MAX;
+use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
+use crate::account::ACCOUNTS_MAX;
+
+/// The configuration of plugfish. Unknown keys are errors; paths are relative to this file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "nodes.yaml")]
+pub struct File {
+    /// How clients are served.
+    pub server: Option<Server>,
+    /// Where state is kept. Without it $STATE_DIRECTORY, else `state` beside this file.
+    pub state_dir: Option<String>,
+    /// Accounts that are made at a start if they are not there; from then on the store keeps them. Without any, the
+    /// first start makes `admin` with a random password in `<state_dir>/initial-admin-password`.
+    #[schemars(length(max = ACCOUNTS_MAX))]
+    pub accounts: Option<Vec<Account>>,
+    /// What every node falls back to.
+    pub defaults: Option<Defaults>,
+    /// The machines, each with the device that switches its power.
+    #[schemars(length(max = NODES_MAX))]
+    pub nodes: Vec<Node>,
+}
+
+/// How clients are served.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// IP addresses with ports, such as `127.0.0.1:8000`, `0.0.0.0:8000` or `[::]:8443`.
+    #[schemars(length(min = 1, max = LISTEN_MAX), extend("default" = ["127.0.0.1:8000"]))]
+    pub listen: Option<Vec<String>>,
+    /// The certificate of the service. Without it plain HTTP is served.
+    pub tls: Option<Tls>,
+    /// Whether clients have to log in. `none` needs loopback addresses or allow_insecure.
+    #[schemars(extend("default" = "required"))]
+    pub auth: Option<Auth>,
+    /// Allows `auth: none` on addresses that other machines can reach: everybody there can switch the nodes.
+    #[schemars(extend("default" = false))]
+    pub allow_insecure: Option<bool>,
+    /// Who may read /metrics.
+    #[schemars(extend("default" = "public"))]
+    pub metrics: Option<Metrics>,
+    /// Names by which clients reach this service. With `auth: none` it is reached by no other name than these, `localhost`
+    /// and the name of this machine; a self-signed certificate has them.
+    #[schemars(length(max = HOST_NAMES_MAX))]
+    pub host_names: Option<Vec<String>>,
+    /// Proxies in front of this service, as addresses or networks such as `10.0.0.0/8`: what they say of the client behind
+    /// them (X-Forwarded-For, Forwarded) is believed.
+    #[schemars(length(max = PROXIES_MAX))]
+    pub trusted_proxies: Option<Vec<String>>,
+}
+
+/// A certificate and its key in PEM files, or one that plugfish makes for itself.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = tls_forms()))]
+pub struct Tls {
+    /// The PEM file of the certificate and its chain.
+    pub certificate: Option<String>,
+    /// The PEM file of the private key.
+    pub key: Option<String>,
+    /// Make a certificate at the first start and keep it beside the state.
+    pub self_signed: Option<SelfSigned>,
+}
+
+/// Whether to make a certificate, or what it names.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SelfSigned {
+    /// For the names and addresses of this machine.
+    Bool(bool),
+    /// For these names as well.
+    Names(SelfSignedNames),
+}
+
+/// What a self-signed certificate names besides this machine.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SelfSignedNames {
+    /// Host names and IP addresses.
+    #[schemars(length(max = HOST_NAMES_MAX))]
+    pub names: Option<Vec<String>>,
+}
+
+/// Whether clients have to log in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// With HTTP Basic or a Redfish session.
+    Required,
+    /// Everybody may do everything.
+    None,
+}
+
+/// Who may read /metrics.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Metrics {
+    /// Everybody.
+    Public,
+    /// Whoever may log in.
+    Authenticated,
+    /// Nobody.
+    Off,
+}
+
+/// An account of this service.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&[&["password"], &["password_hash"]])))]
+pub struct Account {
+    /// The name to log in with; without a colon.
+    #[schemars(length(min = 1, max = USERNAME_CHARS_MAX), regex(pattern = "^[^:]+$"))]
+    pub username: String,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// The hash of its password, as `plugfish hash-password` prints it.
+    #[schemars(regex(pattern = r"^\$argon2(id|i|d)\$"))]
+    pub password_hash: Option<String>,
+    /// What it may do; everything by default.
+    pub role: Option<Role>,
+    /// The only nodes that it sees and switches; the others are not there for it. All nodes by default. Unlike the rest, this
+    /// holds for an account that is there already, from each start and reload on.
+    #[schemars(length(min = 1, max = ACCOUNT_NODES_MAX))]
+    pub nodes: Option<Vec<String>>,
+}
+
+/// What an account may do.
+#[derive(Deserialize, JsonSchema)]
+pub enum Role {
+    /// Everything.
+    Administrator,
+    /// Power and boot.
+    Operator,
+    /// Looking only.
+    ReadOnly,
+}
+
+/// A secret: the text itself, or where it is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Secret {
+    /// The secret itself. Numbers need quotes.
+    Text(#[schemars(length(min = 1, max = SECRET_BYTES_MAX))] String),
+    /// In an environment variable.
+    Env(FromEnv),
+    /// In a file.
+    File(FromFile),
+    /// In a credential of systemd.
+    Credential(FromCredential),
+}
+
+/// A secret in an environment variable.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromEnv {
+    /// The name of the variable.
+    #[schemars(length(min = 1))]
+    pub env: String,
+}
+
+/// A secret in a file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromFile {
+    /// The path of the file; the end of the line is cut.
+    #[schemars(length(min = 1))]
+    pub file: String,
+}
+
+/// A secret in a credential of systemd (`LoadCredential=`).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromCredential {
+    /// The name of the credential.
+    #[schemars(length(min = 1), regex(pattern = "^[^/]+$"))]
+    pub credential: String,
+}
+
+/// What every node falls back to.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// The TP-Link account to which the plugs are bound.
+    pub tapo: Option<Login>,
+    /// The login of Intel AMT; the user is admin where none is named.
+    pub amt: Option<Login>,
+    /// How often a device is read when all is well; 5s to 1h.
+    #[schemars(extend("default" = "15s"))]
+    pub poll_interval: Option<Time>,
+    /// How long the power stays off in a power cycle; 1s to 10m.
+    #[schemars(extend("default" = "10s"))]
+    pub off_dwell: Option<Time>,
+    /// How long a command may take before it is given up; 10s to 30m.
+    #[schemars(extend("default" = "60s"))]
+    pub command_deadline: Option<Time>,
+    /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
+    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    pub fence_age_max: Option<Time>,
+}
+
+/// The account of a device.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Its name; for Tapo the e-mail address, capitals count.
+    #[schemars(length(min = 1, max = USERNAME_CHARS_MAX))]
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+}
+
+/// A number and a unit: 15s, 2m, 500ms, 1m30s.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h))+$", "examples" = ["15s", "2m"]))]
+pub struct Time(pub String);
+
+/// A hardware address: six pairs of hex digits.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend(
+    "pattern" = "^([0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{12})$",
+    "examples" = ["00:5c:52:31:3a:9c"]
+))]
+pub struct Mac(pub String);
+
+/// A machine and the device that switches its power.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&[&["tapo"], &["amt"]])))]
+pub struct Node {
+    /// The last part of its URLs: letters, digits, dot, underscore and hyphen.
+    #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
+    pub id: String,
+    /// The Tapo plug that it hangs on.
+    pub tapo: Option<Tapo>,
+    /// Its Intel AMT engine.
+    pub amt: Option<Amt>,
+    /// The hardware addresses of its network interfaces, the one that boots first.
+    #[schemars(length(max = NICS_MAX))]
+    pub nics: Option<Vec<Mac>>,
+    /// What is in the machine. It is shown, never acted upon.
+    pub inventory: Option<Inventory>,
+    /// With which firmware interface it boots: shown as the only `BootSourceOverrideMode`. Without it an AMT machine counts
+    /// as `uefi`, and behind a plug clients may note down either.
+    pub boot_mode: Option<BootMode>,
+    /// What the network boot of a machine behind a plug can lead to: the `BootSourceOverrideTarget`s that clients may note
+    /// down. Without it `Pxe` and `Hdd`.
+    #[schemars(length(max = 4))]
+    pub boot_targets: Option<Vec<BootTarget>>,
+    /// How often the device is read when all is well; 5s to 1h.
+    pub poll_interval: Option<Time>,
+    /// How long the power stays off in a power cycle; 1s to 10m.
+    pub off_dwell: Option<Time>,
+    /// How long a command may take before it is given up; 10s to 30m.
+    pub command_deadline: Option<Time>,
+    /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
+    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    pub fence_age_max: Option<Time>,
+}
+
+/// The firmware interface of a machine.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BootMode {
+    /// UEFI.
+    Uefi,
+    /// BIOS.
+    Legacy,
+}
+
+/// What a network boot can lead to.
+#[derive(Deserialize, JsonSchema)]
+pub enum BootTarget {
+    /// The network.
+    Pxe,
+    /// The disk.
+    Hdd,
+    /// A CD.
+    Cd,
+    /// An image at `HttpBootUri`.
+    UefiHttp,
+}
+
+/// What is in a machine.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// Who made it.
+    pub manufacturer: Option<Label>,
+    /// What it is.
+    pub model: Option<Label>,
+    /// Its serial number. Numbers need quotes.
+    pub serial: Option<Label>,
+    /// Its UUID, as the firmware tells it. Without it one is made of the node's id.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$"))]
+    pub uuid: Option<String>,
+    /// Its processors.
+    #[schemars(length(max = PROCESSORS_MAX))]
+    pub processors: Option<Vec<Processor>>,
+    /// Its memory in GiB.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = MEMORY_GIB_MAX))]
+    pub memory_gib: Option<f64>,
+    /// Its drives.
+    #[schemars(length(max = DRIVES_MAX))]
+    pub drives: Option<Vec<Drive>>,
+}
+
+/// One line of text.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Label(#[schemars(length(min = 1, max = TEXT_CHARS_MAX))] pub String);
+
+/// A processor, or several of one kind.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Processor {
+    /// What it is.
+    pub model: Option<Label>,
+    /// Who made it.
+    pub manufacturer: Option<Label>,
+    /// How many cores it has.
+    #[schemars(range(min = 1, max = THREADS_MAX))]
+    pub cores: Option<u32>,
+    /// How many threads run at once.
+    #[schemars(range(min = 1, max = THREADS_MAX))]
+    pub threads: Option<u32>,
+    /// Its instruction set.
+    #[schemars(extend("enum" = ["x86-64", "x86_64", "amd64", "x64", "arm64", "aarch64", "ARM-A64"]))]
+    pub architecture: Option<String>,
+    /// Its highest clock.
+    #[schemars(range(min = 1, max = SPEED_MHZ_MAX))]
+    pub max_speed_mhz: Option<u32>,
+    /// How many of these there are.
+    #[schemars(range(min = 1, max = PROCESSORS_MAX), extend("default" = 1))]
+    pub count: Option<u32>,
+}
+
+/// A drive.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drive {
+    /// Its name, such as nvme0n1.
+    pub name: Label,
+    /// Its size in GB (1000 to the third), as on its label.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = CAPACITY_GB_MAX))]
+    pub capacity_gb: Option<f64>,
+    /// What it stores on.
+    #[schemars(extend("enum" = ["SSD", "HDD", "SMR"]))]
+    pub media: Option<String>,
+    /// What it speaks.
+    #[schemars(extend("enum" = ["NVMe", "SATA", "SAS", "USB", "eMMC"]))]
+    pub protocol: Option<String>,
+    /// What it is.
+    pub model: Option<Label>,
+    /// Its serial number. Numbers need quotes.
+    pub serial: Option<Label>,
+}
+
+/// The JSON schema of nodes.yaml, for editors.
+pub fn schema() -> Value {
+    let mut schema = schemars::schema_for!(File);
+    NoNull.transform(&mut schema);
+    schema.to_value()
+}
+
+/// Exactly one of these groups of keys must be there.
+fn one_of(groups: &[&[&str]]) -> Value {
+    groups.iter().map(|keys| json!({ "required": keys })).collect()
+}
+
+/// Both files, or a certificate of its own.
+fn tls_forms() -> Value {
+    let self_signed = json!({ "required": ["self_signed"], "properties": { "self_signed": { "anyOf": [{ "const": true }, { "type": "object" }] } } });
+    json!([{ "required": ["certificate", "key"] }, self_signed])
+}
+
+/// Takes `null` out: a key without a value is an error of the loader, and not the same as no key.
+struct NoNull;
+
+impl Transform for NoNull {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(Value::Array(types)) = schema.get_mut("type") {
+            types.retain(|kind| kind != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                schema.insert("type".into(), only);
+            }
+        }
+        if let Some(Value::Array(kinds)) = schema.get_mut("enum") {
+            kinds.retain(|kind| !kind.is_null());
+        }
+        if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+            choices.retain(|choice| *choice != json!({ "type": "null" }));
+            if let [Value::Object(only)] = choices.as_slice() {
+                let only = only.clone();
+                schema.remove("anyOf");
+                for (key, value) in only {
+                    schema.insert(key, value);
+                }
+            }
+        }
+        transform_subschemas(self, schema);
+    }
+}

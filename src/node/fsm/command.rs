@@ -1,0 +1,380 @@
+//! One command from its acceptance to its end, as a value: which order it gives, and what it needs next.
+//!
+//! A command is one or two legs: to a state, and for a composed cycle on to the next. A leg is an order and as many
+//! readings as it takes to see it followed; the device's own "ok" proves nothing. Only a pulse (a restart that the device
+//! does by itself) ends where it began: it counts as followed when the device took it and the node is seen on
+//! afterwards. Every rule about repeating, waiting, giving up and owing is in [`Command::next`].
+
+use std::time::Duration;
+
+use crate::clock::{Mono, Now};
+use crate::node::device::{Capabilities, DeviceKind};
+use crate::node::journal::{Intent, Stage};
+use crate::node::view::CommandView;
+use crate::node::{Power, PowerAction, ResetType, Timings};
+
+/// Pauses between the tries of a command on a failing device; the last one repeats until the deadline.
+const RETRY_AFTER: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(5),
+];
+
+/// The same past the deadline, for a node that was cut and waits for its On: kinder to a device that is away for long,
+/// and still quick when it is back.
+const OWED_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// An operating system that was asked to shut down is given this long at least: services have time-outs of 90 s.
+const GRACEFUL_DEADLINE: Duration = Duration::from_secs(150);
+
+/// How often a node is looked at that shuts down by itself.
+const GRACEFUL_LOOK: Duration = Duration::from_secs(5);
+
+/// A device that is read before each order is read again when the last reading is older than this: the order waited for a
+/// dwell or for the disk.
+const LOOK_LIFE: Duration = Duration::from_secs(2);
+
+/// How soon a device is asked again that is between two states.
+const BETWEEN_STATES_LOOK: Duration = Duration::from_secs(2);
+
+/// A command that is being carried out.
+#[derive(Clone, Debug)]
+pub(super) struct Command {
+    /// With the stage that is on record.
+    pub intent: Intent,
+    /// It takes the place of one that may have cut the power, whether that is on record or not.
+    pub inherits_cut: bool,
+    /// The order of the current leg.
+    pub order: PowerAction,
+    /// It is the first leg of a cycle.
+    pub then_on: bool,
+    /// When it was accepted, or this process began. Only readings begun later count.
+    pub since: Mono,
+    pub deadline: Mono,
+    /// The world was told that it is past its deadline.
+    pub overdue: bool,
+    /// It failed, but ends with the power on: what to say at its end.
+    pub failing: Option<String>,
+    /// Read before anything else.
+    pub must_read: bool,
+    /// When it was last read for this command.
+    pub looked: Option<Mono>,
+    /// The order of this leg was taken by the device then, and this many readings did not show it.
+    pub taken: Option<(Mono, usize)>,
+    pub failures: usize,
+    pub retry_at: Mono,
+    /// Why the device, which is well, did not take the order yet.
+    pub obstacle: Option<String>,
+}
+
+/// What a command needs next.
+pub(super) enum Next {
+    /// Nothing before this moment.
+    Wait(Mono),
+    /// A reading.
+    Read,
+    /// This order to the device.
+    Give(PowerAction),
+    /// This stage on record, before the order that it names.
+    Record(Stage),
+    /// It is past its deadline, and nothing is owed.
+    GiveUp,
+    /// It is past its deadline before the power is known to be cut: turn it on again in any case.
+    Restore,
+    /// It is past its deadline and will be completed: say so.
+    SayOverdue,
+}
+
+/// The order of the first leg of a command, and whether a second leg turns the node on again.
+pub(super) fn plan(reset: ResetType, capabilities: Option<&Capabilities>) -> (PowerAction, bool) {
+    match reset.native() {
+        Some(order @ (PowerAction::On | PowerAction::Off)) => (order, false),
+        Some(order) if !reset.is_composable() || offers(capabilities, order) => (order, false),
+        _ => (PowerAction::Off, true),
+    }
+}
+
+/// The same for a command that does another one first: `GracefulShutdown` ends off, all others with the node on.
+pub(super) fn legs(
+    reset: ResetType,
+    first: Option<ResetType>,
+    capabilities: Option<&Capabilities>,
+) -> (PowerAction, bool) {
+    let Some(first) = first else { return plan(reset, capabilities) };
+    let (order, then_on) = plan(first, capabilities);
+    (order, reset != ResetType::GracefulShutdown && (then_on || order.leads_to() == Power::Off))
+}
+
+/// What of an unfinished command is not made undone, nor done, by this one that takes its place, and is so done first. An off
+/// in place of an on means that the node is to stay off; of two restarts the newer one says how.
+pub(super) fn does_first(reset: ResetType, pending: Option<ResetType>) -> Option<ResetType> {
+    match reset {
+        ResetType::On | ResetType::ForceOn => pending,
+        ResetType::ForceOff | ResetType::Nmi => None,
+        _ => pending.filter(|pending| *pending == ResetType::ForceOff),
+    }
+}
+
+/// Turns the node on, and that is all.
+fn turns_on(reset: ResetType) -> bool {
+    matches!(reset, ResetType::On | ResetType::ForceOn)
+}
+
+/// The device says that it takes this order now.
+pub(super) fn offers(capabilities: Option<&Capabilities>, order: PowerAction) -> bool {
+    capabilities.is_some_and(|capabilities| capabilities.orders.contains(&order))
+}
+
+impl Command {
+    /// A command that was just accepted.
+    pub fn accepted(
+        intent: Intent,
+        now: Mono,
+        limit: Duration,
+        must_read: bool,
+        capabilities: Option<&Capabilities>,
+    ) -> Command {
+        let (order, then_on) = match intent.stage {
+            Stage::Restoring => (PowerAction::On, false),
+            _ => legs(intent.reset, intent.first, capabilities),
+        };
+        let graceful = matches!(order, PowerAction::GracefulOff | PowerAction::GracefulReset);
+        let limit = if graceful { limit.max(GRACEFUL_DEADLINE) } else { limit };
+        Command {
+            intent,
+            inherits_cut: false,
+            order,
+            then_on,
+            since: now,
+            deadline: now + limit,
+            overdue: false,
+            failing: None,
+            must_read,
+            looked: None,
+            taken: None,
+            failures: 0,
+            retry_at: now,
+            obstacle: None,
+        }
+    }
+
+    /// A command that another process accepted: read the device first, then do what is missing, once.
+    pub fn restored(intent: Intent, timings: &Timings, now: Now, capabilities: Option<&Capabilities>) -> Command {
+        let left = timings.command_deadline.saturating_sub(now.wall.since(intent.accepted));
+        let mut command = Command::accepted(intent, now.mono, left, true, capabilities);
+        if command.intent.reset == ResetType::Nmi && command.intent.stage == Stage::Restoring {
+            command.failing = Some(format!("{} may have been sent and is not sent twice", command.in_words()));
+        }
+        command
+    }
+
+    /// The state in which the current leg ends.
+    pub fn want(&self) -> Power {
+        self.order.leads_to()
+    }
+
+    /// Its last try failed and the next one is waiting.
+    pub fn is_retrying(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// It ends where `reset` asks to go, so that one is done with it.
+    pub fn serves(&self, reset: ResetType, capabilities: Option<&Capabilities>) -> bool {
+        if self.failing.is_some() || turns_on(self.intent.reset) != turns_on(reset) {
+            return false;
+        }
+        turns_on(reset)
+            || legs(self.intent.reset, self.intent.first, capabilities)
+                == legs(reset, does_first(reset, self.pending()), capabilities)
+    }
+
+    /// What was acknowledged with it and would be lost if it ended here, apart from the state in which it ends: a cut of the
+    /// power that was not seen, a restart that the device did not take.
+    pub fn pending(&self) -> Option<ResetType> {
+        let first = self.intent.first.unwrap_or(self.intent.reset);
+        if turns_on(first) || first == ResetType::Nmi {
+            return None;
+        }
+        let done = match self.order {
+            PowerAction::On | PowerAction::Nmi => true,
+            PowerAction::Off | PowerAction::GracefulOff => false,
+            PowerAction::Cycle | PowerAction::Reset | PowerAction::GracefulReset => self.taken.is_some(),
+        };
+        // That it fails is told when it is overdue, else at its end.
+        let untold = self.failing.is_some() && !self.overdue;
+        (!done || untold).then_some(first)
+    }
+
+    /// An interrupt would take the place of what it still has to do. A system that hangs while it shuts down is what
+    /// interrupts are for.
+    pub fn keeps_interrupts_out(&self) -> bool {
+        let polite = self.intent.reset == ResetType::GracefulShutdown && self.intent.first.is_none();
+        self.must_restore_power() || !polite && self.pending().is_some()
+    }
+
+    /// It turns the node on once another command is done: also if that one cannot be done.
+    pub fn only_turns_on(&self) -> bool {
+        turns_on(self.intent.reset) && self.intent.first.is_some()
+    }
+
+    /// It does this one first, and not what was written down of it.
+    pub fn do_first(&mut self, first: Option<ResetType>, capabilities: Option<&Capabilities>) {
+        self.intent.first = first;
+        (self.order, self.then_on) = legs(self.intent.reset, first, capabilities);
+        self.must_read = true;
+    }
+
+    /// What readers see of it.
+    pub fn view(&self) -> CommandView {
+        CommandView { reset: self.intent.reset, by: self.intent.by.clone(), accepted: self.intent.accepted }
+    }
+
+    /// What to say of it while it is overdue.
+    pub fn overdue_words(&self) -> Option<String> {
+        self.overdue.then(|| match &self.failing {
+            Some(why) => format!("{why}, once it can be reached"),
+            None => format!("{} is late, and will be completed: the power was cut for it", self.in_words()),
+        })
+    }
+
+    pub fn in_words(&self) -> String {
+        let Intent { reset, first, by, accepted, .. } = &self.intent;
+        let first = first.map_or_else(String::new, |first| format!(", after the {first} in whose place it is"));
+        format!("{reset}, asked for by {by} at {accepted}{first},")
+    }
+
+    /// It may have cut the power and ends with the power on: it is completed whatever the deadline says.
+    pub fn must_restore_power(&self) -> bool {
+        // An interrupt goes to a node that was seen on, and its record says only that it may have been sent.
+        let interrupts = (self.intent.stage, self.order) == (Stage::Restoring, PowerAction::Nmi);
+        self.may_have_cut() && self.intent.reset != ResetType::ForceOff && !interrupts
+    }
+
+    fn may_have_cut(&self) -> bool {
+        self.inherits_cut || self.intent.stage != Stage::Accepted
+    }
+
+    /// It fails, and turns the node on again in any case.
+    pub fn restore(&mut self, why: &str) {
+        self.failing = Some(format!("{why}; the node is left on"));
+        (self.order, self.then_on) = (PowerAction::On, false);
+        (self.must_read, self.taken) = (true, None);
+    }
+
+    /// What it needs next. `dwell_until`: the earliest moment for an On.
+    pub fn next(&self, kind: &DeviceKind, dwell_until: Option<Mono>, now: Mono) -> Next {
+        if now >= self.deadline && !self.overdue {
+            return match (self.must_restore_power(), self.order) {
+                (false, _) => Next::GiveUp,
+                (true, PowerAction::On) => Next::SayOverdue,
+                (true, _) => Next::Restore,
+            };
+        }
+        let wait = |until: Mono| Next::Wait(if self.overdue { until } else { until.min(self.deadline) });
+        if now < self.retry_at {
+            return wait(self.retry_at);
+        }
+        // It was sent for the one before: what is to be made good is on record before it is seen.
+        if self.then_on && self.taken.is_some() && self.intent.stage == Stage::Accepted {
+            return Next::Record(Stage::Cutting);
+        }
+        // Before anything else: after a crash it is not to be made again.
+        if self.order.is_momentary() && self.taken.is_some() && self.intent.stage == Stage::Cutting {
+            return Next::Record(Stage::Restoring);
+        }
+        if self.must_read {
+            return Next::Read;
+        }
+        if let Some(until) = dwell_until.filter(|until| self.order == PowerAction::On && now < *until) {
+            return wait(until);
+        }
+        if let Some((at, readings)) = self.taken
+            && let Some(after) = self.look_after(kind, readings)
+        {
+            return if now < at + after { wait(at + after) } else { Next::Read };
+        }
+        if kind.reads_before_action && self.looked.is_some_and(|at| now.since(at) > LOOK_LIFE) {
+            return Next::Read;
+        }
+        match (self.order, self.intent.stage) {
+            (PowerAction::Off | PowerAction::GracefulOff, Stage::Accepted) if self.then_on => {
+                Next::Record(Stage::Cutting)
+            }
+            (PowerAction::On, Stage::Cutting) => Next::Record(Stage::Restoring),
+            // What was done first is not done again after a crash.
+            (PowerAction::On, Stage::Accepted) if self.intent.first.is_some() => Next::Record(Stage::Restoring),
+            // A second interrupt could spoil what the first one made the machine write: never sent twice.
+            (PowerAction::Nmi, Stage::Accepted | Stage::Cutting) => Next::Record(Stage::Restoring),
+            (order, Stage::Accepted) if order.is_momentary() => Next::Record(Stage::Cutting),
+            (order, _) => Next::Give(order),
+        }
+    }
+
+    /// When to look again after an order that was taken; `None` when it is time to give it again.
+    fn look_after(&self, kind: &DeviceKind, readings: usize) -> Option<Duration> {
+        if let Some(after) = kind.verify_after.get(readings) {
+            return Some(*after);
+        }
+        let more = u32::try_from(readings.saturating_sub(kind.verify_after.len())).unwrap_or(u32::MAX);
+        let last = kind.verify_after.last().copied().unwrap_or_default();
+        (self.order == PowerAction::GracefulOff).then(|| last + GRACEFUL_LOOK.saturating_mul(more.saturating_add(1)))
+    }
+
+    /// A try failed: look at the device before the next one.
+    pub fn failed_once(&mut self, now: Mono, not_before: Option<Mono>) {
+        let pause = if self.overdue {
+            OWED_RETRY_AFTER
+        } else {
+            RETRY_AFTER.get(self.failures).or(RETRY_AFTER.last()).copied().unwrap_or(OWED_RETRY_AFTER)
+        };
+        self.failures += 1;
+        self.retry_at = not_before.unwrap_or(now + pause);
+        self.must_read = true;
+        // Whatever can be told of a restart that was taken, it is not made a second time.
+        self.taken = self.taken.filter(|_| self.order.is_momentary());
+    }
+
+    /// A reading did not say in which state the node is.
+    pub fn between_states(&mut self, now: Mono) {
+        match self.taken.as_mut() {
+            Some((_, readings)) => *readings += 1,
+            None => self.obstacle = Some("it is between two states".into()),
+        }
+        if self.taken.is_none() || self.must_read {
+            self.retry_at = now + BETWEEN_STATES_LOOK;
+        }
+    }
+
+    /// The first look at the node before an order that depends on its state: what the order has to be, or why there
+    /// can be none.
+    pub fn fit(&mut self, power: Power, capabilities: Option<&Capabilities>) -> Result<(), String> {
+        if self.taken.is_some()
+            || matches!(self.order, PowerAction::On | PowerAction::Off)
+            || power == self.want() && !self.order.is_momentary()
+        {
+            return Ok(());
+        }
+        let Intent { reset, first, .. } = self.intent;
+        if power == Power::Off {
+            // What is on record before an interrupt says nothing about the power.
+            let stage = self.intent.stage;
+            let cut = self.may_have_cut() && (stage, self.order) != (Stage::Restoring, PowerAction::Nmi);
+            if !reset.is_composable() && !cut {
+                return Err(format!("{} was not done: the machine is off", self.in_words()));
+            }
+            self.order = PowerAction::On;
+        } else if !offers(capabilities, self.order) {
+            // Nothing polite becomes a hard one for the command after it.
+            if !first.unwrap_or(reset).is_composable() {
+                return Err(format!(
+                    "{} was not done: the machine does not offer it in its present state",
+                    self.in_words()
+                ));
+            }
+            (self.order, self.then_on) = (PowerAction::Off, true);
+        }
+        Ok(())
+    }
+}

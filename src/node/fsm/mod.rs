@@ -1,0 +1,500 @@
+//! The machine: every rule about the power of a node, as a pure function of what happened.
+//!
+//! `step(input, moment) -> effects`. It reads no clock, draws no random number, waits for nothing and fails nowhere: the
+//! actor around it runs the effects and feeds back what came of them. So a rule can be tested as a table, and a day of a
+//! node's life can be simulated in a millisecond.
+//!
+//! - `mod.rs`: the state, what goes in and out, the order of the saves.
+//! - `command.rs`: one command from acceptance to its end, as a value.
+//! - `orders.rs`: what the machine does with commands.
+//! - `boot.rs`: the boot override, from its change to the boot that uses it.
+//! - `connectivity.rs`: the device that fails: backoff, breaker, the held login.
+//! - `seen.rs`: what the device last said.
+//! - `trust.rs`: what the device proved of itself.
+//! - `report.rs`: what readers are shown.
+
+mod boot;
+mod command;
+mod connectivity;
+mod orders;
+mod report;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::device::{DeviceError, FailureClass, LogEntry, Notice, Observation, ScanResult};
+use super::event::{Cause, EventKind};
+use super::journal::{BootRecord, Intent, NodeRecord, SeenRecord};
+use super::trust::TrustRecord;
+use super::{BootOverride, BootPatch, Inventory, NodeSpec, Power, PowerAction, Refusal, ResetType};
+use crate::clock::{Mono, Now, Wall};
+use crate::durable::WriteError;
+use boot::Applied;
+use command::Command;
+use connectivity::Connectivity;
+use seen::{OutstandingActions, Seen, known_inventory};
+
+/// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
+const SAVES_MAX: usize = 16;
+
+/// Clients of one node that may wait for commands to become durable, before no more may join one of them. A stuck disk
+/// holds them for as long as it is stuck, also those that have given up meanwhile and ask again.
+const JOINED_MAX: usize = 64;
+
+/// A device that says nothing certain about the power is asked again after this: transitions take some seconds.
+const UNCERTAIN_LOOK: Duration = Duration::from_secs(5);
+
+/// How soon a node is read again that was seen to change: what it draws then is not known yet. Plugs that are asked more
+/// often restart.
+const AFTER_CHANGE_LOOK: Duration = Duration::from_secs(5);
+
+/// A corner of the machine that could not be looked into is tried again after this. It is never urgent, and a device that
+/// fails at it must not be kept busy with it.
+const STUDY_RETRY: Duration = Duration::from_secs(120);
+
+/// Spread of the poll times of nodes that were started together: a tenth, so that a rack does not poll in step.
+pub const POLL_JITTER: f64 = 0.1;
+
+/// The moment of a step: the time, and one draw of chance for whatever the step spreads.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Both clocks.
+    pub now: Now,
+    /// From -1 to 1.
+    pub unit_jitter: f64,
+}
+
+/// Names the one who waits for an answer.
+pub type Ticket = u64;
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time passed. Harmless at any time.
+    Tick,
+    /// A client asks for power.
+    Reset {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// What.
+        reset: ResetType,
+        /// The account's name.
+        by: String,
+    },
+    /// A client changes the boot override.
+    PatchBoot {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// What.
+        patch: BootPatch,
+        /// The account's name.
+        by: String,
+        /// The change numbers that the client accepts (`If-Match`); `None` when it does not care.
+        if_match: Option<Vec<u64>>,
+    },
+    /// The oldest save ended.
+    Saved(Result<(), WriteError>),
+    /// The operation in flight ended.
+    Done {
+        /// When it was started.
+        started: Mono,
+        /// What came of it.
+        result: Result<Outcome, DeviceError>,
+    },
+    /// The configuration changed. The device object may be a new one.
+    Reconfigured {
+        /// The new one.
+        spec: NodeSpec,
+        /// The connection is another one: forget its failures.
+        rewired: bool,
+    },
+    /// A person wants what is on record of the device forgotten: it is another one.
+    ResetTrust {
+        /// The one who waits for an answer.
+        ticket: Ticket,
+        /// The account's name.
+        by: String,
+    },
+    /// A person wants the device to be tried now, with a new session.
+    ResetSession,
+    /// No new commands from here on.
+    Stop,
+}
+
+/// What to do about it, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Make this durable, then feed back `Saved`. Saves end in the order in which they were asked for.
+    Save(Save),
+    /// The command with this number is over.
+    ClearIntent(u64),
+    /// Remember what was seen.
+    NoteSeen(SeenRecord),
+    /// Ask the device, then feed back `Done`.
+    Operate(Op),
+    /// Drop the device's session.
+    ForgetSession,
+    /// Answer the one who waits.
+    Answer(Ticket, Result<(), Refusal>),
+    /// Tell the world.
+    Emit(EventKind),
+    /// Count the end of a command: kind and result.
+    Count(ResetType, &'static str),
+}
+
+/// A durable write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Save {
+    /// The intent of the node.
+    Intent(Intent),
+    /// Its boot override.
+    Boot(BootRecord),
+    /// That nothing is on record of its device.
+    ForgetTrust,
+}
+
+/// An operation on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Read the state.
+    Read,
+    /// Give an order, with the boot override for the boot that it causes.
+    PowerAction(PowerAction, BootOverride),
+    /// Look into one more corner of the machine.
+    Scan,
+}
+
+/// What came of an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Of a reading.
+    Seen(Observation),
+    /// Of an order: the device took it.
+    Taken,
+    /// Of a look into a corner.
+    Scanned(ScanResult),
+}
+
+/// Why a save was asked for: what to do when it has ended.
+#[derive(Clone, Debug)]
+enum Saving {
+    /// A command that becomes the current one. The tickets are answered.
+    Accept { command: Command, tickets: Vec<Ticket> },
+    /// The next stage of the current command.
+    Stage(Intent),
+    /// A boot override asked for by a client.
+    Boot { record: BootRecord, by: String, ticket: Ticket },
+    /// A boot override for one boot that was used up.
+    BootConsumed,
+    /// The record of the device is forgotten, asked for by a client.
+    ForgetTrust { by: String, ticket: Ticket },
+}
+
+/// A command that did not become what was asked.
+#[derive(Clone, Debug)]
+struct Failed {
+    text: String,
+    at: Wall,
+    /// The state that was asked for: once it is seen, there is nothing to complain of. A cycle has none.
+    wanted: Option<Power>,
+}
+
+/// One node: its state, and the rules by which it changes.
+#[derive(Clone, Debug)]
+pub struct Fsm {
+    spec: NodeSpec,
+    seen: Option<Seen>,
+    /// What is on record of the device.
+    trust: Option<Arc<TrustRecord>>,
+    notices: Vec<(Notice, Wall)>,
+    boot: BootRecord,
+    /// The accepted command that is being carried out.
+    command: Option<Command>,
+    /// What became of the last command, when it did not become what was asked.
+    failed: Option<Failed>,
+    outstanding: OutstandingActions,
+    saves: VecDeque<Saving>,
+    in_flight: Option<Op>,
+    /// What is in flight went to the device that was there before.
+    outdated: bool,
+    /// It was given another device, or another way to it, of which nothing was read yet.
+    unread: bool,
+    connectivity: Connectivity,
+    /// What was last seen is older than the operator wants to have shown.
+    unconfirmed: bool,
+    next_poll: Mono,
+    /// The override for one boot that went out with an order, as long as it is not known to be used.
+    applied: Option<Applied>,
+    /// The change number of an override that was used while a client was changing it.
+    boot_used: Option<u64>,
+    /// What the operator says and what the device found.
+    inventory: Arc<Inventory>,
+    event_log: Option<Arc<[LogEntry]>>,
+    audit_log: Option<Arc<[LogEntry]>>,
+    /// When to look into the next corner; `None` when there is nothing new.
+    scan_at: Option<Mono>,
+    last_number: u64,
+    stopping: bool,
+    change: u64,
+}
+
+impl Fsm {
+    /// A node as the journal knows it. It reads its device for the first time at `first_poll`.
+    pub fn new(spec: NodeSpec, record: NodeRecord, first_poll: Mono, moment: Moment) -> Fsm {
+        let last_number = record.intent.as_ref().map_or(0, |intent| intent.number);
+        let seen = record.seen.map(|seen| Seen::restored(seen, moment.now, &spec));
+        let capabilities = seen.as_ref().and_then(|seen| seen.capabilities.as_deref());
+        let command = record.intent.map(|intent| Command::restored(intent, &spec.timings, moment.now, capabilities));
+        let inventory = known_inventory(&spec, seen.as_ref());
+        // What another process saw is of an unknown age: the wall clock may have jumped.
+        let unconfirmed = spec.timings.fence_age_max.is_some();
+        Fsm {
+            spec,
+            seen,
+            trust: record.trust,
+            notices: Vec::new(),
+            boot: record.boot.unwrap_or_default(),
+            command,
+            failed: None,
+            outstanding: OutstandingActions::default(),
+            saves: VecDeque::new(),
+            in_flight: None,
+            outdated: false,
+            unread: false,
+            connectivity: Connectivity::default(),
+            unconfirmed,
+            next_poll: first_poll,
+            applied: None,
+            boot_used: None,
+            inventory,
+            event_log: None,
+            audit_log: None,
+            scan_at: None,
+            last_number,
+            stopping: false,
+            change: 0,
+        }
+    }
+
+    /// Its pictures are numbered on from those of the machine before it.
+    pub fn number_on_from(&mut self, change: u64) {
+        self.change = change + 1;
+    }
+
+    /// Takes in what happened and says what to do about it.
+    pub fn step(&mut self, input: Input, moment: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let out = &mut effects;
+        match input {
+            Input::Tick => {}
+            Input::Reset { ticket, reset, by } => self.reset(ticket, reset, by, moment, out),
+            Input::PatchBoot { ticket, patch, by, if_match } => {
+                self.patch_boot((ticket, by), &patch, if_match.as_deref(), out);
+            }
+            Input::Saved(result) => self.saved(result, moment, out),
+            Input::Done { started, result } => self.done(started, result, moment, out),
+            Input::Reconfigured { spec, rewired } => {
+                self.spec = spec;
+                self.inventory = known_inventory(&self.spec, self.seen.as_ref());
+                if rewired {
+                    self.device_is_new(moment.now.mono);
+                }
+                self.next_poll = self.next_poll.min(moment.now.mono + self.spec.timings.poll_interval);
+            }
+            Input::ResetTrust { ticket, by } => self.reset_trust(ticket, by, out),
+            Input::ResetSession => {
+                out.push(Effect::ForgetSession);
+                self.connectivity.try_now(moment.now.mono);
+                self.command_may_try(moment.now.mono);
+                self.next_poll = moment.now.mono;
+            }
+            Input::Stop => self.stopping = true,
+        }
+        self.operate(moment, out);
+        self.unconfirmed = self.spec.timings.fence_age_max.is_some()
+            && (self.unread || self.confirmed_until().is_none_or(|until| until <= moment.now.mono));
+        self.change += 1;
+        effects
+    }
+
+    /// Nothing is being done: the actor may end.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.saves.is_empty()
+    }
+
+    /// When the next `Tick` is needed at the latest; `None` while something else will come first.
+    pub fn wake_at(&self, now: Mono) -> Option<Mono> {
+        let ages = self.confirmed_until().filter(|until| *until > now);
+        if self.in_flight.is_some() || self.stopping {
+            return ages;
+        }
+        [self.poll_due(), self.command_due(now), self.study_due(), ages].into_iter().flatten().min()
+    }
+
+    /// When what was last seen will be too old to be shown, where there is such an age.
+    fn confirmed_until(&self) -> Option<Mono> {
+        Some(self.seen.as_ref()?.mono? + self.spec.timings.fence_age_max?)
+    }
+
+    /// Starts the next operation when there is one: a command goes before a poll.
+    fn operate(&mut self, moment: Moment, out: &mut Vec<Effect>) {
+        if self.in_flight.is_some() || self.stopping {
+            return;
+        }
+        let op = match self.advance_command(moment, out) {
+            Some(op) => Some(op),
+            None => {
+                let due = |at: Option<Mono>| at.is_some_and(|at| at <= moment.now.mono);
+                let poll = due(self.poll_due()).then_some(Op::Read);
+                poll.or_else(|| due(self.study_due()).then_some(Op::Scan))
+            }
+        };
+        if let Some(op) = op {
+            self.in_flight = Some(op.clone());
+            out.push(Effect::Operate(op));
+        }
+    }
+
+    /// When the next poll is due. While the device fails, its backoff decides; while a command is failing on it, the
+    /// command's own tries are polls enough.
+    fn poll_due(&self) -> Option<Mono> {
+        let command_tries = self.command.as_ref().is_some_and(Command::is_retrying);
+        (self.saves.is_empty() && !command_tries).then(|| self.connectivity.retry_at().unwrap_or(self.next_poll))
+    }
+
+    /// When the next corner of the machine is to be looked into: only while the device is well and nothing else is wanted.
+    fn study_due(&self) -> Option<Mono> {
+        self.scan_at
+            .filter(|_| self.command.is_none() && self.saves.is_empty() && self.connectivity.retry_at().is_none())
+    }
+
+    fn save(&mut self, save: Save, why: Saving, out: &mut Vec<Effect>) {
+        self.saves.push_back(why);
+        out.push(Effect::Save(save));
+    }
+
+    /// The oldest save ended.
+    fn saved(&mut self, result: Result<(), WriteError>, moment: Moment, out: &mut Vec<Effect>) {
+        let Some(saving) = self.saves.pop_front() else { return };
+        let node = self.spec.id.clone();
+        let refused = |error: WriteError| Refusal::CannotWrite { node: node.clone(), why: error.to_string() };
+        match (saving, result) {
+            (Saving::Accept { command, tickets }, Ok(())) => {
+                self.install(command, out);
+                out.extend(tickets.into_iter().map(|ticket| Effect::Answer(ticket, Ok(()))));
+            }
+            (Saving::Accept { tickets, .. }, Err(error)) => {
+                out.extend(tickets.into_iter().map(|ticket| Effect::Answer(ticket, Err(refused(error.clone())))));
+            }
+            (Saving::Stage(intent), result) => self.stage_saved(intent, result, moment, out),
+            (Saving::Boot { record, by, ticket }, Ok(())) => {
+                out.push(Effect::Emit(EventKind::BootChanged { boot: record.boot.clone(), by }));
+                self.boot = record;
+                out.push(Effect::Answer(ticket, Ok(())));
+            }
+            (Saving::Boot { ticket, .. }, Err(error)) => {
+                out.push(Effect::Answer(ticket, Err(refused(error))));
+                self.boot_unchanged(out);
+            }
+            (Saving::BootConsumed, Ok(())) => {}
+            (Saving::ForgetTrust { by, ticket }, Ok(())) => {
+                self.trust_forgotten(by, moment.now.mono, out);
+                out.push(Effect::Answer(ticket, Ok(())));
+            }
+            (Saving::ForgetTrust { ticket, .. }, Err(error)) => {
+                out.push(Effect::Answer(ticket, Err(refused(error))));
+            }
+            (Saving::BootConsumed, Err(error)) => {
+                let text =
+                    format!("the used up boot override is not recorded, it may come back after a restart: {error}");
+                out.push(Effect::Emit(EventKind::Noticed { text }));
+            }
+        }
+    }
+
+    /// The operation in flight ended.
+    fn done(&mut self, started: Mono, result: Result<Outcome, DeviceError>, moment: Moment, out: &mut Vec<Effect>) {
+        let Some(op) = self.in_flight.take() else { return };
+        if std::mem::take(&mut self.outdated) && self.is_outdated(&op, &result, moment.now, out) {
+            return;
+        }
+        let result = result.and_then(|outcome| match &outcome {
+            Outcome::Seen(observation) => {
+                self.is_proved(observation).and_then(|()| self.same_machine(observation)).map(|()| outcome)
+            }
+            _ => Ok(outcome),
+        });
+        match result {
+            Ok(outcome) => {
+                self.link_is_well(out);
+                match outcome {
+                    Outcome::Taken => {
+                        if let Op::PowerAction(order, _) = op {
+                            self.boot_taken(order);
+                            self.taken(order, moment.now.mono);
+                        }
+                    }
+                    Outcome::Seen(observation) => self.observed(observation, started, moment, out),
+                    Outcome::Scanned(findings) => self.studied(findings, moment.now.mono, out),
+                }
+            }
+            Err(error) if op == Op::Scan && !matches!(error.class, FailureClass::Auth | FailureClass::Locked) => {
+                self.scan_at = Some(moment.now.mono + STUDY_RETRY);
+            }
+            Err(error) => self.operation_failed(&op, error, moment, out),
+        }
+    }
+
+    fn link_is_well(&mut self, out: &mut Vec<Effect>) {
+        if self.connectivity.succeeded() {
+            out.push(Effect::Emit(EventKind::DeviceFound));
+        }
+    }
+
+    /// A reading arrived. What the device says now is the truth, whoever asked for it.
+    fn observed(&mut self, observation: Observation, started: Mono, moment: Moment, out: &mut Vec<Effect>) {
+        let now = moment.now;
+        self.learn(&observation, out);
+        self.take_notices(&observation.notices, now.wall, out);
+        if observation.scan_due {
+            self.scan_at.get_or_insert(now.mono);
+        }
+        let Some(power) = observation.power else {
+            self.next_poll = now.mono + UNCERTAIN_LOOK.min(self.spec.timings.poll_interval);
+            return self.command_observed(None, started, now, out);
+        };
+        let before = self.seen.as_ref().map(|seen| seen.power);
+        if before != Some(power) {
+            let cause = if self.has_ordered(power) { Cause::Command } else { Cause::Outside };
+            out.push(Effect::Emit(EventKind::PowerChanged { from: before, to: power, cause }));
+        } else if self.seen.as_ref().is_some_and(|seen| seen.was_cycled(&observation, now)) {
+            out.push(Effect::Emit(EventKind::OnTimeRestarted));
+        }
+        self.unread = false;
+        self.outstanding.seen(power, started);
+        self.failed = self.failed.take().filter(|failed| failed.wanted != Some(power));
+        self.seen = Some(Seen::renewed(self.seen.take(), observation, power, &self.spec.device, now));
+        if let Some(seen) = &self.seen {
+            out.push(Effect::NoteSeen(seen.record()));
+        }
+        let interval = self.spec.timings.poll_interval;
+        self.next_poll = now.mono + interval.mul_f64((1.0 + moment.unit_jitter * POLL_JITTER).max(0.0));
+        if before.is_some_and(|before| before != power) {
+            self.next_poll = self.next_poll.min(now.mono + AFTER_CHANGE_LOOK);
+        }
+        self.boot_observed(before, power, out);
+        self.command_observed(Some(power), started, now, out);
+    }
+
+    /// A change to this state is our own doing.
+    fn has_ordered(&self, power: Power) -> bool {
+        let by_command =
+            |command: &Command| command.taken.is_some() && (command.want() == power || command.order.is_momentary());
+        self.outstanding.to(power).is_some() || self.command.as_ref().is_some_and(by_command)
+    }
+}

@@ -1,0 +1,170 @@
+//! Resources made ready to be sent, and kept: most reads ask for what has not changed since the last one.
+//!
+//! A node's view is immutable, so what was made of it is right for as long as it hangs in its place. Each worker thread
+//! keeps its own, so that no lock is taken.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::HttpResponseBuilder;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LINK,
+};
+use actix_web::web::Bytes;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::message::ErrorResponse;
+use super::resource::Etag;
+use super::{Document, Route, tags};
+use crate::http::bodies::{Bodies, LARGE};
+use crate::node::view::NodeView;
+
+/// Bodies kept by one worker. A System has about 2 KB, so this is 1 MB; a larger fleet makes some of them anew.
+const KEPT_MAX: usize = 512;
+
+/// The type of almost every answer.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The type of `$metadata`.
+const XML: HeaderValue = HeaderValue::from_static("application/xml;charset=utf-8");
+
+/// The version of OData that Redfish is built on, `4.0`.
+pub const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
+
+/// A document with its headers, ready to be sent.
+#[derive(Clone)]
+pub struct CachedBody {
+    body: Bytes,
+    kind: HeaderValue,
+    allow: HeaderValue,
+    link: Option<HeaderValue>,
+    etag: Option<HeaderValue>,
+    /// As long as the ETag stays the same, so does the body.
+    etag_speaks_for_all: bool,
+}
+
+struct Kept {
+    view: Arc<NodeView>,
+    body_cache: CachedBody,
+}
+
+thread_local! {
+    static KEPT: RefCell<HashMap<String, Kept>> = RefCell::default();
+}
+
+/// What this view looks like under this path: kept, or made now.
+pub fn serve(
+    path: &str,
+    view: &Arc<NodeView>,
+    make: impl FnOnce() -> Result<CachedBody, ErrorResponse>,
+) -> Result<CachedBody, ErrorResponse> {
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(kept) = kept.get(path).filter(|kept| Arc::ptr_eq(&kept.view, view)) {
+            return Ok(kept.body_cache.clone());
+        }
+        let body_cache = make()?;
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(path.to_owned(), Kept { view: view.clone(), body_cache: body_cache.clone() });
+        Ok(body_cache)
+    })
+}
+
+impl CachedBody {
+    /// A document made ready. One without an ETag of its own gets a digest of its body.
+    pub fn of(document: Document, route: &Route) -> CachedBody {
+        // Our own names and numbers: always fit for a header.
+        let header = |text: String| HeaderValue::from_maybe_shared(Bytes::from(text)).ok();
+        let allow = header(route.allow()).unwrap_or(HeaderValue::from_static("GET, HEAD"));
+        let (kind, body, link, own_etag) = match document {
+            Document::Resource(resource) => {
+                let link = header(described_by(resource.schema));
+                (JSON, to_bytes(&Value::Object(resource.body)), link, resource.etag)
+            }
+            Document::Json(body) => (JSON, to_bytes(&body), None, None),
+            Document::Text(body) => (JSON, body.into(), None, None),
+            Document::Xml(text) => (XML, text.into(), None, None),
+        };
+        let (etag, etag_speaks_for_all) = match own_etag {
+            None => (digest(&body), true),
+            Some(Etag::OfAll(etag)) => (etag, true),
+            Some(Etag::OfWrites(etag)) => (etag, false),
+        };
+        let etag = header(etag);
+        CachedBody { body, kind, allow, link, etag, etag_speaks_for_all }
+    }
+
+    /// Its media type.
+    pub fn content_type(&self) -> &HeaderValue {
+        &self.kind
+    }
+
+    /// Whether a client that sends these headers has it already.
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        self.etag.as_ref().filter(|_| self.etag_speaks_for_all).is_some_and(|etag| knows(headers, etag.as_bytes()))
+    }
+
+    /// The response to a read: as it is when it is small, and else in the way that this client takes it.
+    pub async fn read(self, headers: &HeaderMap, bodies: &Bodies) -> HttpResponse {
+        if self.is_known(headers) {
+            return self.response(StatusCode::NOT_MODIFIED);
+        }
+        if self.body.len() <= LARGE {
+            return self.response(StatusCode::OK);
+        }
+        let body = self.body.clone();
+        bodies.send(CachedBody { body: Bytes::new(), ..self }.response(StatusCode::OK), body, headers).await
+    }
+
+    /// The response.
+    pub fn response(self, status: StatusCode) -> HttpResponse {
+        let mut response = head(status);
+        response.insert_header((ALLOW, self.allow));
+        for (name, value) in [(LINK, self.link), (ETAG, self.etag)] {
+            if let Some(value) = value {
+                response.insert_header((name, value));
+            }
+        }
+        if status == StatusCode::NOT_MODIFIED {
+            return response.finish();
+        }
+        response.insert_header((CONTENT_TYPE, self.kind));
+        response.body(self.body)
+    }
+}
+
+/// Whether the `If-None-Match` of these headers name this ETag.
+pub fn knows(headers: &HeaderMap, etag: &[u8]) -> bool {
+    let tags = tags::sent(headers, &IF_NONE_MATCH);
+    tags.is_some_and(|tags| tags.split(',').any(|tag| tag == "*" || tag.as_bytes() == etag))
+}
+
+/// A strong ETag of what is sent. Eight bytes are plenty where nobody gains by making two that are equal.
+pub fn digest(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    format!("\"{}\"", hex::encode(digest.get(..8).unwrap_or_default()))
+}
+
+/// A response with the headers that every answer has.
+pub fn head(status: StatusCode) -> HttpResponseBuilder {
+    let mut builder = HttpResponse::build(status);
+    builder.insert_header((ODATA_VERSION, HeaderValue::from_static("4.0")));
+    builder.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+    builder
+}
+
+/// JSON as bytes.
+pub fn to_bytes(body: &Value) -> Bytes {
+    // A `Value` has only text keys, so this cannot fail.
+    serde_json::to_vec(body).unwrap_or_default().into()
+}
+
+/// The schema of a resource (DSP0266, "Link header").
+fn described_by(schema: &str) -> String {
+    format!("<http://redfish.dmtf.org/schemas/v1/{schema}.json>; rel=describedby")
+}
