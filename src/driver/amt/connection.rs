@@ -9,7 +9,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, SERVE
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use super::digest::{self, Challenge, Claim};
+use crate::driver::digest::{self, Challenge, Claim};
 use super::enumeration::Open;
 use super::fault::{Fault, Kind};
 use super::shown::shown;

@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-use super::digest::ChallengeError;
+use crate::driver::digest::ChallengeError;
 use super::meaning::{self, FaultCode};
 use super::wsman::{ReplyError, SoapFault};
 use crate::driver::http::HttpError;
