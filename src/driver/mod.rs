@@ -2,6 +2,7 @@
 
 pub mod amt;
 mod cleaned;
+pub mod digest;
 pub mod http;
 pub mod tapo;
 

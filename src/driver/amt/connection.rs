@@ -9,7 +9,6 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, SERVE
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use super::digest::{self, Challenge, Claim};
 use super::enumeration::Open;
 use super::fault::{Fault, Kind};
 use super::redact::shown;
@@ -18,6 +17,7 @@ use super::xml::{Instance, Value, XML_BYTES_MAX};
 use super::{AmtConfig, fingerprint_of, fingerprint_text};
 use crate::clock::{self, Clock, Mono};
 use crate::driver::DeviceContext;
+use crate::driver::digest::{self, Challenge, Claim};
 use crate::driver::http::{
     Answer, Certificate, ClientConfig, Deadlines, HttpClient, HttpError, Post, RequestContext, Tls,
 };

@@ -4,9 +4,9 @@
 
 use thiserror::Error;
 
-use super::digest::ChallengeError;
 use super::status_codes::{self, FaultCode};
 use super::wsman::{ReplyError, SoapFault};
+use crate::driver::digest::ChallengeError;
 use crate::driver::http::HttpError;
 use crate::node::device::{DeviceError, FailureClass};
 

@@ -1,13 +1,12 @@
 //! Intel AMT machines.
 //!
-//! From the inside out: `digest`, `xml` (pure); `wsman`, `status_codes` (envelopes, replies and what their numbers mean, pure);
+//! From the inside out: `xml` (pure); `wsman`, `status_codes` (envelopes, replies and what their numbers mean, pure);
 //! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `power` (numbers,
 //! pure), `boot`, `facts` (the classes that matter for power); `inventory`, `log` (what instances and records say, pure) with
 //! `scan` (reading them); `machine` (what the core sees).
 
 mod boot;
 pub mod connection;
-pub mod digest;
 mod enumeration;
 mod facts;
 pub mod fault;

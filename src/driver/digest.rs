@@ -1,6 +1,6 @@
 //! HTTP Digest: reads a challenge, builds the answer. RFC 7616, and RFC 2069 for peers without qop.
 //!
-//! Pure but for the client's nonce. It knows no HTTP client and no AMT.
+//! Pure but for the client's nonce. It knows no HTTP client and no driver.
 
 use std::fmt::Write as _;
 
