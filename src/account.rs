@@ -72,13 +72,13 @@ pub enum MetricsAccess {
 }
 
 /// Longest name of an account, wherever it comes from: e-mail addresses fit in.
-pub const NAME_CHARS_MAX: usize = 254;
+pub(crate) const NAME_CHARS_MAX: usize = 254;
 
 /// Accounts at once.
-pub const ACCOUNTS_MAX: usize = 256;
+pub(crate) const ACCOUNTS_MAX: usize = 256;
 
 /// Sessions of one account at once; its own oldest one makes room. Ironic leaves sessions behind when it is killed.
-pub const SESSIONS_MAX: usize = 32;
+pub(crate) const SESSIONS_MAX: usize = 32;
 
 /// Most memory that checking a password may take, in KiB: every login takes it.
 const HASH_KIB_MAX: u32 = 1 << 20;
@@ -87,7 +87,7 @@ const HASH_KIB_MAX: u32 = 1 << 20;
 const HASH_ROUNDS_MAX: u32 = 100;
 
 /// Why a text is not one line of at most so many characters.
-pub fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
+pub(crate) fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("must not be empty".into());
     }
@@ -104,7 +104,7 @@ pub fn check_line(text: &str, chars_max: usize) -> Result<(), String> {
 }
 
 /// Why an account cannot have this name. HTTP Basic authentication ends a name at the first colon.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.contains(':') {
         return Err("must be without a colon: HTTP Basic authentication could not carry it".into());
     }
@@ -112,7 +112,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// Why this is not a password hash that the service can check at every login.
-pub fn check_hash(text: &str) -> Result<(), &'static str> {
+pub(crate) fn check_hash(text: &str) -> Result<(), &'static str> {
     let hash = PasswordHash::new(text).map_err(|_| "is not a password hash ($argon2id$v=19$...)")?;
     if !["argon2id", "argon2i", "argon2d"].contains(&hash.algorithm.as_str()) {
         return Err("is a password hash of another kind than argon2");
@@ -129,7 +129,7 @@ pub fn check_hash(text: &str) -> Result<(), &'static str> {
 
 /// Whether a client may give an account this name: it is the last part of the account's URL as it is. nodes.yaml may use
 /// other characters.
-pub fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
     // POST to `Accounts/Members` means POST to `Accounts` (DSP0266), so that URL is taken.
     let taken = ["", ".", "..", "Members"].contains(&name);
@@ -137,7 +137,7 @@ pub fn is_plain_name(name: &str) -> bool {
 }
 
 /// The last part of the URL of the account with this name: the name, or where it does not fit into a URL `~` and hex.
-pub fn account_id(name: &str) -> String {
+pub(crate) fn account_id(name: &str) -> String {
     if is_plain_name(name) { name.to_owned() } else { format!("~{}", hex::encode(name)) }
 }
 
@@ -267,7 +267,7 @@ pub trait AccountBook: Send + Sync {
     /// All sessions.
     fn sessions(&self) -> Vec<SessionRecord>;
 
-    /// Remembers a session; reaches the disk when it suits, or when somebody [waits](AccountBook::settle_session) for it.
+    /// Remembers a session; reaches the disk when it suits, or when somebody [waits](AccountBook::flush_session) for it.
     fn put_session(&self, session: SessionRecord);
 
     /// Forgets a session; the same.

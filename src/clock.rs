@@ -94,7 +94,7 @@ impl fmt::Display for Wall {
 }
 
 /// Whether the clock of this machine says a time that can be shown.
-pub fn is_after_1970() -> bool {
+pub(crate) fn is_after_1970() -> bool {
     SystemTime::now() >= UNIX_EPOCH
 }
 
@@ -216,14 +216,14 @@ pub fn secret_bytes<const N: usize>() -> [u8; N] {
 }
 
 /// The machine's monotonic clock in microseconds, by which systemd orders what it is told (`MONOTONIC_USEC`).
-pub fn monotonic_usec() -> u64 {
+pub(crate) fn monotonic_usec() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let part = |number: i64| u64::try_from(number).unwrap_or(0);
     part(now.tv_sec).saturating_mul(1_000_000).saturating_add(part(now.tv_nsec) / 1000)
 }
 
 /// A number that grows by one at each call: names for sessions and such within one process.
-pub fn serial() -> u64 {
+pub(crate) fn serial() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

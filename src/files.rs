@@ -28,17 +28,17 @@ fn flags(flags: OFlags) -> i32 {
 }
 
 /// Opens a regular file to be read; links to one are followed.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true).custom_flags(flags(NONBLOCK)).open(path)?)
 }
 
 /// The same for a file of our own, which is never a link.
-pub fn open_own(path: &Path) -> io::Result<File> {
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true).custom_flags(flags(OWN)).open(path).map_err(link)?)
 }
 
 /// Opens a file of our own to be read and written, or makes it, closed to others. A link is refused.
-pub fn open_private(path: &Path) -> io::Result<File> {
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags(OWN));
     regular(options.open(path).map_err(link)?)
@@ -60,12 +60,12 @@ fn link(error: io::Error) -> io::Error {
 }
 
 /// What a file holds; of one that is larger than `bytes_max`, one byte more than that.
-pub fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     take(open(path)?, bytes_max)
 }
 
 /// The same for a file of our own, which is never a link.
-pub fn read_own(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_own(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     take(open_own(path)?, bytes_max)
 }
 
@@ -77,7 +77,7 @@ fn take(file: File, bytes_max: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Writes and syncs a file that only its owner may read. What was there before goes, a link too, and not what it led to.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -90,7 +90,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Whether a folder belongs to this process's user or to root: another user could put files of theirs in the place of ours. One
 /// that is not there yet is well.
-pub fn check_ours(dir: &Path) -> io::Result<()> {
+pub(crate) fn check_ours(dir: &Path) -> io::Result<()> {
     let owner = match fs::metadata(dir) {
         Ok(about) => about.uid(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -106,7 +106,7 @@ pub fn check_ours(dir: &Path) -> io::Result<()> {
 }
 
 /// Takes the right to read an open file from all but its owner, where it is a regular one. Whether it had to.
-pub fn close_to_others(file: impl AsFd) -> io::Result<bool> {
+pub(crate) fn close_to_others(file: impl AsFd) -> io::Result<bool> {
     let about = rustix::fs::fstat(&file)?;
     let open = Mode::from_raw_mode(about.st_mode).intersects(Mode::RWXG | Mode::RWXO);
     if !FileType::from_raw_mode(about.st_mode).is_file() || !open {
@@ -118,7 +118,10 @@ pub fn close_to_others(file: impl AsFd) -> io::Result<bool> {
 
 /// Runs `work`, which waits for files, on a thread of its own, and is told when it takes longer than that. The thread is left
 /// behind then: nothing ends a thread that waits for a file system.
-pub fn within<T: Send + 'static>(deadline: Duration, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+pub(crate) fn within<T: Send + 'static>(
+    deadline: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
     let (tell, told) = sync_channel(1);
     thread::Builder::new().name("plugfish-files".into()).spawn(move || {
         // The caller no longer waits when it comes too late.

@@ -10,15 +10,15 @@ use std::time::Duration;
 use crate::clock::Wall;
 
 /// Exchanges kept of one device: a login, what was asked after it, the repeats, and what was well before.
-pub const EXCHANGES_MAX: usize = 16;
+pub(crate) const EXCHANGES_MAX: usize = 16;
 
 /// Of these, readings that went well: the polls of a healthy device would else push out what is worth looking at.
-pub const READINGS_MAX: usize = 4;
+pub(crate) const READINGS_MAX: usize = 4;
 
 /// Longest text of one exchange, request, answer and remark together. With it a tape has 16 KiB of text at the very most,
 /// and that of a device that is well under 5 KiB: 10,000 of them have less than 50 MiB. When all of these are away, there
 /// are requests and remarks without answers, less than 8 KiB for each.
-pub const TEXT_BYTES_MAX: usize = 1024;
+pub(crate) const TEXT_BYTES_MAX: usize = 1024;
 
 /// The part of [`TEXT_BYTES_MAX`] that a request may take: answers tell more.
 const SENT_BYTES_MAX: usize = 256;

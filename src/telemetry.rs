@@ -9,7 +9,7 @@ mod plain;
 mod process;
 
 pub use metrics::Metrics;
-pub use nodes::{DeviceMetrics, NodeMeters};
+pub(crate) use nodes::{DeviceMetrics, NodeMeters};
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -52,7 +52,7 @@ impl LogFormat {
 }
 
 /// Starts logging to stderr or the journal, at the levels of `RUST_LOG`, else at `default_levels`. Called once.
-pub fn start_logging(format: LogFormat, default_levels: &str) {
+pub(crate) fn start_logging(format: LogFormat, default_levels: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_levels));
     let text = || {
         let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -6,14 +6,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Longest text of a device that is kept: a firmware name has 40 characters, an entry of a log some hundred.
-pub const CHARS_MAX: usize = 1024;
+pub(crate) const CHARS_MAX: usize = 1024;
 
 /// What stands where something was cut off.
 const CUT: &str = "...";
 
 /// Whether a character moves the cursor, begins a line, is not seen, or changes the direction of what follows: C0 and C1
 /// controls, line and paragraph separators, zero-width and bidirectional marks, tags.
-pub fn is_harmful(c: char) -> bool {
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -23,7 +23,7 @@ pub fn is_harmful(c: char) -> bool {
 }
 
 /// The text with a space for each harmful character, cut where it is overlong; `None` when it is well as it is.
-pub fn cleaned(text: &str) -> Option<String> {
+pub(crate) fn cleaned(text: &str) -> Option<String> {
     let is_long = text.len() > CHARS_MAX && text.chars().count() > CHARS_MAX;
     if !is_long && !text.contains(is_harmful) {
         return None;
@@ -36,12 +36,12 @@ pub fn cleaned(text: &str) -> Option<String> {
 }
 
 /// The same for a text that is taken.
-pub fn clean(text: String) -> String {
+pub(crate) fn clean(text: String) -> String {
     cleaned(&text).unwrap_or(text)
 }
 
 /// A text as it stands in a log for people: what would begin a line begins one that is marked as the rest of the one before.
-pub fn in_log(text: &str) -> String {
+pub(crate) fn in_log(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -54,7 +54,7 @@ pub fn in_log(text: &str) -> String {
 }
 
 /// Cleans every text in a JSON value, the names of its properties too. Whether there was something to clean.
-pub fn clean_json(value: &mut Value) -> bool {
+pub(crate) fn clean_json(value: &mut Value) -> bool {
     match value {
         Value::String(text) => cleaned(text).map(|clean| *text = clean).is_some(),
         Value::Array(items) => items.iter_mut().fold(false, |found, item| clean_json(item) | found),
@@ -71,7 +71,7 @@ pub fn clean_json(value: &mut Value) -> bool {
 }
 
 /// Any value with all its texts cleaned, those of fields to come too; `None` when it is well as it is.
-pub fn cleaned_value<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
+pub(crate) fn cleaned_value<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
     let mut json = serde_json::to_value(value).ok()?;
     if !clean_json(&mut json) {
         return None;

@@ -76,7 +76,7 @@ fn options(plugs: u16, seed: u64, control: Option<std::net::SocketAddr>) -> SimO
 }
 
 /// A simulated rack and the daemon on it. Tests and benches use it as a whole machine room.
-pub struct DemoRack {
+pub(super) struct DemoRack {
     /// The plugs.
     pub rack: Rack,
     /// The daemon.
@@ -86,7 +86,7 @@ pub struct DemoRack {
 
 impl DemoRack {
     /// Starts both; a node for each plug, `node-1` and so on.
-    pub async fn start(options: &Demo) -> Result<DemoRack> {
+    pub(super) async fn start(options: &Demo) -> Result<DemoRack> {
         let rack = RackConfig::from(self::options(options.tapo, options.seed, options.rack_control));
         let rack = Rack::start(RackConfig { machines: machines(options.amt), ..rack }).await?;
         let scratch = Scratch::new()?;
@@ -116,7 +116,7 @@ impl DemoRack {
 }
 
 /// Runs the rack and the daemon on it until told to stop.
-pub async fn demo(options: &Demo) -> Result<()> {
+pub(super) async fn demo(options: &Demo) -> Result<()> {
     let demo = DemoRack::start(options).await?;
     announce(options, &demo);
     until_told_to_stop(demo.running).await?;
@@ -125,7 +125,7 @@ pub async fn demo(options: &Demo) -> Result<()> {
 }
 
 /// Runs the rack alone until told to stop.
-pub async fn sim(options: &Sim) -> Result<()> {
+pub(super) async fn sim(options: &Sim) -> Result<()> {
     let mut rack = self::options(options.tapo, options.seed, Some(options.control));
     (rack.base, rack.broadcast) = (options.base, options.broadcast);
     if !options.plugs.is_empty() {

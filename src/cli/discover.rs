@@ -90,7 +90,7 @@ struct Finding {
 }
 
 /// Looks, and prints what there is.
-pub async fn discover(options: &Discover) -> Result<()> {
+pub(super) async fn discover(options: &Discover) -> Result<()> {
     let networks = match options.networks.as_slice() {
         [] => vec![own_network().await?],
         named => named.to_vec(),

@@ -72,7 +72,7 @@ impl Line {
 }
 
 /// `plugfish events`.
-pub async fn events(options: &Events) -> Result<()> {
+pub(super) async fn events(options: &Events) -> Result<()> {
     let mut daemon = Daemon::new(&options.remote)?;
     daemon.log_in().await?;
     let ended = tokio::select! {

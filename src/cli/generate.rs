@@ -17,7 +17,7 @@ use crate::config::{self, Config, NodeConfig, TlsConfig};
 const OBJECT_NAME_MAX: usize = 253;
 
 /// `plugfish generate`.
-pub fn generate(options: &Generate) -> Result<()> {
+pub(super) fn generate(options: &Generate) -> Result<()> {
     let path = config::find(options.file.config.clone())?;
     let config = config::load(&path)?.config;
     let nodes = chosen(&config, &options.nodes)?;

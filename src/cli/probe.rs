@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(45);
 
 /// Asks every device once; fails when one of them did not answer as it should. What the daemon with this state directory
 /// has on record of the devices holds here too.
-pub async fn probe(nodes: &[NodePlan], state_dir: &Path) -> Result<()> {
+pub(super) async fn probe(nodes: &[NodePlan], state_dir: &Path) -> Result<()> {
     let book = trust_on_record(state_dir).unwrap_or_else(|error| {
         print(&format!("{error}; so what devices proved before is not known here, and each is trusted on first use\n"));
         VolatileBook::default()

@@ -19,17 +19,17 @@ const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
 /// There is nothing at a path of the daemon.
 #[derive(Debug, thiserror::Error)]
 #[error("there is nothing at {0}; it may be an older plugfish, or none at all")]
-pub struct NotThere(String);
+pub(super) struct NotThere(String);
 
 /// No answer: a daemon that is not there, or that restarts.
 #[derive(Debug, thiserror::Error)]
 #[error("no plugfish answers at {0}; is it running, and is --url right?")]
-pub struct Away(String);
+pub(super) struct Away(String);
 
 /// It does not know the credentials, or not any more the session.
 #[derive(Debug, thiserror::Error)]
 #[error("{url} does not know this user name and password ({username}); give them with --username and --password-file")]
-pub struct Unknown {
+pub(super) struct Unknown {
     url: String,
     username: String,
 }
@@ -41,7 +41,7 @@ struct Session {
 }
 
 /// A running daemon.
-pub struct Daemon {
+pub(super) struct Daemon {
     client: Client,
     /// Where it serves, without a slash at the end.
     pub url: String,
@@ -52,7 +52,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// The daemon that the options name. Nothing is sent yet.
-    pub fn new(remote: &Remote) -> Result<Daemon> {
+    pub(super) fn new(remote: &Remote) -> Result<Daemon> {
         let password = match &remote.password_file {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read the password in {}", path.display()))?
@@ -105,7 +105,7 @@ impl Daemon {
     }
 
     /// Asks, and reads the answer.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(&body);
@@ -114,7 +114,7 @@ impl Daemon {
     }
 
     /// Opens the stream of events. With `after`, what has happened since the event of that id comes first.
-    pub async fn stream(&self, after: Option<&str>) -> Result<Response> {
+    pub(super) async fn stream(&self, after: Option<&str>) -> Result<Response> {
         let path = "/redfish/v1/EventService/SSE";
         let request = self.request(Method::GET, path).header("Accept", "text/event-stream").timeout(STREAM_MAX);
         let request = after.into_iter().fold(request, |request, id| request.header("Last-Event-ID", id));
@@ -122,7 +122,7 @@ impl Daemon {
     }
 
     /// Opens a session, for those who ask again and again. One that is open already is forgotten.
-    pub async fn log_in(&mut self) -> Result<()> {
+    pub(super) async fn log_in(&mut self) -> Result<()> {
         let path = "/redfish/v1/SessionService/Sessions";
         self.session = None;
         let body = json!({ "UserName": self.username, "Password": self.password.expose_secret() });
@@ -138,7 +138,7 @@ impl Daemon {
     }
 
     /// Closes the session. One that cannot be closed runs out by itself.
-    pub async fn log_out(&mut self) {
+    pub(super) async fn log_out(&mut self) {
         if let Some(path) = self.session.as_ref().map(|session| session.path.clone()) {
             let _ = self.ask(Method::DELETE, &path, None).await;
             self.session = None;
@@ -146,12 +146,12 @@ impl Daemon {
     }
 
     /// The system of a node.
-    pub async fn system(&self, node: &str) -> Result<Value> {
+    pub(super) async fn system(&self, node: &str) -> Result<Value> {
         self.of_node(node, &format!("/redfish/v1/Systems/{node}")).await
     }
 
     /// What is at a path of a node. When nothing is there, the error says which nodes there are.
-    pub async fn of_node(&self, node: &str, path: &str) -> Result<Value> {
+    pub(super) async fn of_node(&self, node: &str, path: &str) -> Result<Value> {
         match self.ask(Method::GET, path, None).await {
             Err(error) if error.is::<NotThere>() => {
                 let names = self.nodes().await?;
@@ -165,13 +165,13 @@ impl Daemon {
     }
 
     /// The names of the nodes.
-    pub async fn nodes(&self) -> Result<Vec<String>> {
+    pub(super) async fn nodes(&self) -> Result<Vec<String>> {
         let name = |member: &Value| Some(member.get("@odata.id")?.as_str()?.rsplit('/').next()?.to_owned());
         Ok(self.members("/redfish/v1/Systems").await?.iter().filter_map(name).collect())
     }
 
     /// The members of a collection, on however many pages they are.
-    pub async fn members(&self, path: &str) -> Result<Vec<Value>> {
+    pub(super) async fn members(&self, path: &str) -> Result<Vec<Value>> {
         let mut all = Vec::new();
         let mut next = Some(path.to_owned());
         while let Some(path) = next {

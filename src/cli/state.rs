@@ -19,7 +19,7 @@ use crate::telemetry::Metrics;
 const SIGNS_OF_USE: [&str; 2] = ["sled", "state.json"];
 
 /// `plugfish export`.
-pub fn export(options: &Export) -> Result<()> {
+pub(super) fn export(options: &Export) -> Result<()> {
     let dir = directory(&options.place)?;
     if !is_used(&dir) {
         bail!("there is no state in {}; name the directory with --state-dir", dir.display());
@@ -36,7 +36,7 @@ pub fn export(options: &Export) -> Result<()> {
 }
 
 /// `plugfish restore`.
-pub fn restore(options: &Restore) -> Result<()> {
+pub(super) fn restore(options: &Restore) -> Result<()> {
     let from = options.from.display();
     let dir = directory(&options.place)?;
     // Before anything is touched.

@@ -25,7 +25,7 @@ const NAME_WIDTH_MAX: usize = 20;
 const OLD_SECONDS: f64 = 60.0;
 
 /// `plugfish status`.
-pub async fn status(options: &Status) -> Result<()> {
+pub(super) async fn status(options: &Status) -> Result<()> {
     let mut daemon = Daemon::new(&options.remote)?;
     if options.watch {
         daemon.log_in().await?;

@@ -11,32 +11,32 @@ use uuid::Uuid;
 use crate::node::{MacAddress, NodeId};
 
 /// Most nodes. Each has an actor and a poll; at the longest poll interval of an hour this is still one every 180 ms.
-pub const NODES_MAX: usize = 20_000;
+pub(super) const NODES_MAX: usize = 20_000;
 
 /// Most addresses to listen on: one for each network, IPv4 and IPv6, and room.
-pub const LISTEN_MAX: usize = 16;
+pub(super) const LISTEN_MAX: usize = 16;
 
 /// Most names under which the service is reached.
-pub const HOST_NAMES_MAX: usize = 64;
+pub(super) const HOST_NAMES_MAX: usize = 64;
 
 /// Most proxies, or networks of them, that are trusted.
-pub const PROXIES_MAX: usize = 64;
+pub(super) const PROXIES_MAX: usize = 64;
 
 /// Most nodes that an account can be limited to: they are kept with it, in a record of 16 KiB. More are for an account without
 /// a limit.
-pub const ACCOUNT_NODES_MAX: usize = 128;
+pub(super) const ACCOUNT_NODES_MAX: usize = 128;
 
 /// Most network interfaces of a machine. Servers with many ports have some twenty.
-pub const NICS_MAX: usize = 64;
+pub(super) const NICS_MAX: usize = 64;
 
 /// Most processors of a machine; the largest boards have eight sockets.
-pub const PROCESSORS_MAX: usize = 64;
+pub(super) const PROCESSORS_MAX: usize = 64;
 
 /// Most drives of a machine; the largest boxes have about a hundred.
-pub const DRIVES_MAX: usize = 256;
+pub(super) const DRIVES_MAX: usize = 256;
 
 /// The last outlet of a strip. Strips have up to eight.
-pub const OUTLET_MAX: u8 = 15;
+pub(super) const OUTLET_MAX: u8 = 15;
 
 /// The port of a plug whose address is given without one.
 const PLUG_PORT: u16 = 80;
@@ -77,17 +77,17 @@ pub(super) struct Uniqueness {
 
 impl Uniqueness {
     /// Takes the name of a node.
-    pub fn id(&mut self, id: &NodeId, by: Place) -> Result<(), String> {
+    pub(super) fn id(&mut self, id: &NodeId, by: Place) -> Result<(), String> {
         take(&mut self.ids, id.clone(), by).map_err(|first| format!("{id} is already the id of {first}"))
     }
 
     /// Takes the UUID of a machine.
-    pub fn uuid(&mut self, uuid: Uuid, by: Place) -> Result<(), String> {
+    pub(super) fn uuid(&mut self, uuid: Uuid, by: Place) -> Result<(), String> {
         take(&mut self.uuids, uuid, by).map_err(|first| format!("{uuid} is already the UUID of {first}"))
     }
 
     /// Takes a network interface of a machine.
-    pub fn nic(&mut self, mac: MacAddress, by: Place) -> Result<(), String> {
+    pub(super) fn nic(&mut self, mac: MacAddress, by: Place) -> Result<(), String> {
         if let Some(plug) = self.plugs.get(&mac) {
             return Err(format!("{mac} is the address of the plug of {plug}, not of a machine's network interface"));
         }
@@ -96,20 +96,26 @@ impl Uniqueness {
     }
 
     /// Takes a plug, or an outlet of a strip, by its address.
-    pub fn plug_at(&mut self, host: &str, port: Option<u16>, outlet: Option<u8>, by: Place) -> Result<(), String> {
+    pub(super) fn plug_at(
+        &mut self,
+        host: &str,
+        port: Option<u16>,
+        outlet: Option<u8>,
+        by: Place,
+    ) -> Result<(), String> {
         let key = (host.to_owned(), port.unwrap_or(PLUG_PORT), outlet);
         take(&mut self.outlets_by_address, key, by).map_err(|first| same_device(first, outlet))
     }
 
     /// Takes an AMT machine by its address.
-    pub fn amt_at(&mut self, host: &str, port: Option<u16>, by: Place) -> Result<(), String> {
+    pub(super) fn amt_at(&mut self, host: &str, port: Option<u16>, by: Place) -> Result<(), String> {
         let key = (host.to_owned(), port.filter(|port| !AMT_PORTS.contains(port)));
         take(&mut self.machines, key, by)
             .map_err(|first| format!("this machine is already {first}; one machine has one node"))
     }
 
     /// Takes a plug, or an outlet of a strip, by its hardware address.
-    pub fn plug(&mut self, mac: MacAddress, outlet: Option<u8>, by: Place) -> Result<(), String> {
+    pub(super) fn plug(&mut self, mac: MacAddress, outlet: Option<u8>, by: Place) -> Result<(), String> {
         if let Some(node) = self.nics.get(&mac) {
             return Err(format!("{mac} is the address of a network interface of {node}, not of a plug"));
         }

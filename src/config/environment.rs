@@ -21,7 +21,7 @@ pub trait Environment {
 
 /// The real ones.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Host;
+pub(crate) struct Host;
 
 impl Environment for Host {
     fn var(&self, name: &str) -> Option<OsString> {

@@ -17,16 +17,16 @@ pub(super) const PROCESSOR: &[&str] =
 pub(super) const DRIVE: &[&str] = &["name", "capacity_gb", "media", "protocol", "model", "serial"];
 
 /// Most memory of a machine in GiB: the largest boards take a quarter of it.
-pub const MEMORY_GIB_MAX: f64 = 131_072.0;
+pub(super) const MEMORY_GIB_MAX: f64 = 131_072.0;
 
 /// Largest drive in GB: eight times the largest one sold.
-pub const CAPACITY_GB_MAX: f64 = 1_000_000.0;
+pub(super) const CAPACITY_GB_MAX: f64 = 1_000_000.0;
 
 /// Most cores or threads of a processor: twice what the largest have.
-pub const THREADS_MAX: i64 = 1024;
+pub(super) const THREADS_MAX: i64 = 1024;
 
 /// Highest clock of a processor: twice what the fastest reach.
-pub const SPEED_MHZ_MAX: i64 = 20_000;
+pub(super) const SPEED_MHZ_MAX: i64 = 20_000;
 
 /// The instruction sets that there are, in the spellings that people use.
 const ARCHITECTURES: &[(&str, Architecture)] = &[

@@ -19,7 +19,7 @@ use super::{Config, ConfigProblems, Loaded, Problem, depth, service};
 use crate::files;
 
 /// Largest file that is read. 20,000 nodes with everything that can be said of them fit in; a log or an image does not.
-pub const FILE_BYTES_MAX: usize = 16 << 20;
+pub(super) const FILE_BYTES_MAX: usize = 16 << 20;
 
 /// Most values in a file. Aliases can make a small file say a lot (`&a [*b, *b]`); 20,000 nodes need a third of this.
 const VALUES_MAX: usize = 4_000_000;

@@ -16,13 +16,13 @@ mod inventory;
 mod load;
 mod nodes;
 mod restart;
-pub mod schema;
+pub(crate) mod schema;
 mod secret;
 mod service;
 mod suggest;
 mod tree;
 mod values;
-pub mod watch;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -35,15 +35,16 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-pub use self::environment::{Environment, Host};
-pub use self::load::{FILE_BYTES_MAX, load, load_in};
+pub use self::environment::Environment;
+pub(crate) use self::environment::Host;
+pub use self::load::{load, load_in};
 pub use self::restart::needs_restart;
-pub use self::schema::schema;
+pub(crate) use self::schema::schema;
 use crate::account::{MetricsAccess, NodeScope, Role};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Timings};
 
 /// Where the configuration is looked for when nobody says where it is.
-pub const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
+pub(crate) const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
 
 /// A configuration in which nothing is wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -294,10 +295,10 @@ impl fmt::Display for ConfigProblems {
     "there is no configuration: neither {} is there; write one, or say where it is with --config or PLUGFISH_CONFIG",
     PLACES.join(" nor ")
 )]
-pub struct NoConfig;
+pub(crate) struct NoConfig;
 
 /// Where the configuration is: where it was said to be, else in the first of [`PLACES`] that is there.
-pub fn find(given: Option<PathBuf>) -> Result<PathBuf, NoConfig> {
+pub(crate) fn find(given: Option<PathBuf>) -> Result<PathBuf, NoConfig> {
     find_among(given, Path::exists)
 }
 

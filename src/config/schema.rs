@@ -1,6 +1,8 @@
 //! nodes.yaml as users write it, as types: the source of the JSON schema. The loader does not read into these, since serde
 //! ends at the first mistake; tests hold both to the same keys and the same files.
 
+#![allow(dead_code)] // only described, never read
+
 mod devices;
 
 use schemars::transform::{Transform, transform_subschemas};
@@ -8,7 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use self::devices::{Amt, Tapo};
+pub(crate) use self::devices::{Amt, Tapo};
 use super::check::{
     ACCOUNT_NODES_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, PROCESSORS_MAX, PROXIES_MAX,
 };
@@ -21,7 +23,7 @@ use crate::account::ACCOUNTS_MAX;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "nodes.yaml")]
-pub struct File {
+pub(crate) struct File {
     /// How clients are served.
     pub server: Option<Server>,
     /// Where state is kept. Without it $STATE_DIRECTORY, else `state` beside this file.
@@ -40,7 +42,7 @@ pub struct File {
 /// How clients are served.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Server {
+pub(crate) struct Server {
     /// IP addresses with ports, such as `127.0.0.1:8000`, `0.0.0.0:8000` or `[::]:8443`.
     #[schemars(length(min = 1, max = LISTEN_MAX), extend("default" = ["127.0.0.1:8000"]))]
     pub listen: Option<Vec<String>>,
@@ -69,7 +71,7 @@ pub struct Server {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = tls_forms()))]
-pub struct Tls {
+pub(crate) struct Tls {
     /// The PEM file of the certificate and its chain.
     pub certificate: Option<String>,
     /// The PEM file of the private key.
@@ -81,7 +83,7 @@ pub struct Tls {
 /// Whether to make a certificate, or what it names.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum SelfSigned {
+pub(crate) enum SelfSigned {
     /// For the names and addresses of this machine.
     Bool(bool),
     /// For these names as well.
@@ -91,7 +93,7 @@ pub enum SelfSigned {
 /// What a self-signed certificate names besides this machine.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SelfSignedNames {
+pub(crate) struct SelfSignedNames {
     /// Host names and IP addresses.
     #[schemars(length(max = HOST_NAMES_MAX))]
     pub names: Option<Vec<String>>,
@@ -100,7 +102,7 @@ pub struct SelfSignedNames {
 /// Whether clients have to log in.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Auth {
+pub(crate) enum Auth {
     /// With HTTP Basic or a Redfish session.
     Required,
     /// Everybody may do everything.
@@ -110,7 +112,7 @@ pub enum Auth {
 /// Who may read /metrics.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Metrics {
+pub(crate) enum Metrics {
     /// Everybody.
     Public,
     /// Whoever may log in.
@@ -123,7 +125,7 @@ pub enum Metrics {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = one_of(&[&["password"], &["password_hash"]])))]
-pub struct Account {
+pub(crate) struct Account {
     /// The name to log in with; without a colon.
     #[schemars(length(min = 1, max = USERNAME_CHARS_MAX), regex(pattern = "^[^:]+$"))]
     pub username: String,
@@ -142,7 +144,7 @@ pub struct Account {
 
 /// What an account may do.
 #[derive(Deserialize, JsonSchema)]
-pub enum Role {
+pub(crate) enum Role {
     /// Everything.
     Administrator,
     /// Power and boot.
@@ -154,7 +156,7 @@ pub enum Role {
 /// A secret: the text itself, or where it is.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Secret {
+pub(crate) enum Secret {
     /// The secret itself. Numbers need quotes.
     Text(#[schemars(length(min = 1, max = SECRET_BYTES_MAX))] String),
     /// In an environment variable.
@@ -168,7 +170,7 @@ pub enum Secret {
 /// A secret in an environment variable.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FromEnv {
+pub(crate) struct FromEnv {
     /// The name of the variable.
     #[schemars(length(min = 1))]
     pub env: String,
@@ -177,7 +179,7 @@ pub struct FromEnv {
 /// A secret in a file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FromFile {
+pub(crate) struct FromFile {
     /// The path of the file; the end of the line is cut.
     #[schemars(length(min = 1))]
     pub file: String,
@@ -186,7 +188,7 @@ pub struct FromFile {
 /// A secret in a credential of systemd (`LoadCredential=`).
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FromCredential {
+pub(crate) struct FromCredential {
     /// The name of the credential.
     #[schemars(length(min = 1), regex(pattern = "^[^/]+$"))]
     pub credential: String,
@@ -195,7 +197,7 @@ pub struct FromCredential {
 /// What every node falls back to.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Defaults {
+pub(crate) struct Defaults {
     /// The TP-Link account to which the plugs are bound.
     pub tapo: Option<Login>,
     /// The login of Intel AMT; the user is admin where none is named.
@@ -217,7 +219,7 @@ pub struct Defaults {
 /// The account of a device.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Login {
+pub(crate) struct Login {
     /// Its name; for Tapo the e-mail address, capitals count.
     #[schemars(length(min = 1, max = USERNAME_CHARS_MAX))]
     pub username: Option<String>,
@@ -229,7 +231,7 @@ pub struct Login {
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h))+$", "examples" = ["15s", "2m"]))]
-pub struct Time(pub String);
+pub(crate) struct Time(pub String);
 
 /// A hardware address: six pairs of hex digits.
 #[derive(Deserialize, JsonSchema)]
@@ -238,13 +240,13 @@ pub struct Time(pub String);
     "pattern" = "^([0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{12})$",
     "examples" = ["00:5c:52:31:3a:9c"]
 ))]
-pub struct Mac(pub String);
+pub(crate) struct Mac(pub String);
 
 /// A machine and the device that switches its power.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = one_of(&[&["tapo"], &["amt"]])))]
-pub struct Node {
+pub(crate) struct Node {
     /// The last part of its URLs: letters, digits, dot, underscore and hyphen.
     #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub id: String,
@@ -278,7 +280,7 @@ pub struct Node {
 /// The firmware interface of a machine.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum BootMode {
+pub(crate) enum BootMode {
     /// UEFI.
     Uefi,
     /// BIOS.
@@ -287,7 +289,7 @@ pub enum BootMode {
 
 /// What a network boot can lead to.
 #[derive(Deserialize, JsonSchema)]
-pub enum BootTarget {
+pub(crate) enum BootTarget {
     /// The network.
     Pxe,
     /// The disk.
@@ -301,7 +303,7 @@ pub enum BootTarget {
 /// What is in a machine.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Inventory {
+pub(crate) struct Inventory {
     /// Who made it.
     pub manufacturer: Option<Label>,
     /// What it is.
@@ -325,12 +327,12 @@ pub struct Inventory {
 /// One line of text.
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Label(#[schemars(length(min = 1, max = TEXT_CHARS_MAX))] pub String);
+pub(crate) struct Label(#[schemars(length(min = 1, max = TEXT_CHARS_MAX))] pub String);
 
 /// A processor, or several of one kind.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Processor {
+pub(crate) struct Processor {
     /// What it is.
     pub model: Option<Label>,
     /// Who made it.
@@ -355,7 +357,7 @@ pub struct Processor {
 /// A drive.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Drive {
+pub(crate) struct Drive {
     /// Its name, such as nvme0n1.
     pub name: Label,
     /// Its size in GB (1000 to the third), as on its label.
@@ -374,7 +376,7 @@ pub struct Drive {
 }
 
 /// The JSON schema of nodes.yaml, for editors.
-pub fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let mut schema = schemars::schema_for!(File);
     NoNull.transform(&mut schema);
     schema.to_value()

@@ -11,7 +11,7 @@ use super::suggest::suggest;
 use super::tree::Value;
 
 /// Longest secret. The service hashes no longer passwords, and plugs take far shorter ones.
-pub const SECRET_BYTES_MAX: usize = 1024;
+pub(super) const SECRET_BYTES_MAX: usize = 1024;
 
 /// The places in which a secret may be.
 pub(super) const SECRET: &[&str] = &["env", "file", "credential"];

@@ -26,7 +26,8 @@ pub(super) const SELF_SIGNED: &[&str] = &["names"];
 pub(super) const ACCOUNT: &[&str] = &["username", "password", "password_hash", "role", "nodes"];
 
 /// Where clients are served when the file does not say it: this machine alone.
-pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
+pub(super) const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
 
 /// Largest certificate or key file. A chain of a few certificates has some 10 KiB.
 const PEM_BYTES_MAX: usize = 1 << 20;

@@ -13,7 +13,7 @@ pub(super) struct Tree {
 
 impl Tree {
     /// What stands under a key; nothing where this has no keys.
-    pub fn get(&self, key: &str) -> Option<&Tree> {
+    pub(super) fn get(&self, key: &str) -> Option<&Tree> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|(other, _)| other == key).map(|(_, tree)| tree)
     }
@@ -41,7 +41,7 @@ pub(super) enum Value {
 
 impl Value {
     /// What it is, in words. Never what it says, since that may be a password.
-    pub fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",
@@ -72,17 +72,17 @@ enum Step<'p> {
 
 impl<'p> Spot<'p> {
     /// The whole file.
-    pub fn root() -> Spot<'p> {
+    pub(super) fn root() -> Spot<'p> {
         Spot { step: Step::Root, parent: None, line: None }
     }
 
     /// What stands under a key. Without a line of its own it is looked for where the group is.
-    pub fn key(&'p self, key: &'p str, line: Option<usize>) -> Spot<'p> {
+    pub(super) fn key(&'p self, key: &'p str, line: Option<usize>) -> Spot<'p> {
         Spot { step: Step::Key(key), parent: Some(self), line: line.or(self.line) }
     }
 
     /// An item of the list.
-    pub fn item(&'p self, index: usize, line: Option<usize>) -> Spot<'p> {
+    pub(super) fn item(&'p self, index: usize, line: Option<usize>) -> Spot<'p> {
         Spot { step: Step::Index(index), parent: Some(self), line }
     }
 }

@@ -12,24 +12,24 @@ use crate::node::{MacAddress, NodeId};
 
 /// How often a device may be read. Plugs that are asked more often than this restart with the load switched off; and
 /// what was seen longer than an hour ago is nothing to act on.
-pub const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
+pub(super) const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3600);
 
 /// How long the power may stay off in a cycle. Supplies need about a second to run dry; clients give up a restart before
 /// ten minutes are over.
-pub const OFF_DWELL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+pub(super) const OFF_DWELL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// Past which age a state may count as unknown. The shortest poll interval needs 11.25 s; after a day nothing is fenced by it.
-pub const FENCE_AGE_MAX: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(24 * 3600);
+pub(super) const FENCE_AGE_MAX: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(24 * 3600);
 
 /// How long a command may take. A login and one repeated request take some seconds, so under 10 s a slow plug would
 /// never be switched; after half an hour nobody expects the command to be carried out any more.
-pub const COMMAND_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(1800);
+pub(super) const COMMAND_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(1800);
 
 /// Longest name of a machine's part: it is shown in tables.
-pub const TEXT_CHARS_MAX: usize = 256;
+pub(super) const TEXT_CHARS_MAX: usize = 256;
 
 /// Longest name of an account of a device: as long as one of this service.
-pub const USERNAME_CHARS_MAX: usize = NAME_CHARS_MAX;
+pub(super) const USERNAME_CHARS_MAX: usize = NAME_CHARS_MAX;
 
 /// Longest host name (RFC 1035).
 const HOST_CHARS_MAX: usize = 253;
@@ -38,7 +38,7 @@ const HOST_CHARS_MAX: usize = 253;
 const LABEL_CHARS_MAX: usize = 63;
 
 /// `15s`, `2m`, `1h`, `500ms`, `1m30s`.
-pub fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let bad = || format!("{text:?} is not a time: write a number and a unit, such as 15s or 2m (units: ms, s, m, h)");
     let (mut total, mut rest) = (Duration::ZERO, text);
     while !rest.is_empty() {
@@ -62,7 +62,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// A time that lies in a range.
-pub fn time_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(super) fn time_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     let time = time(text)?;
     if range.contains(&time) {
         return Ok(time);
@@ -71,7 +71,7 @@ pub fn time_within(text: &str, range: &RangeInclusive<Duration>) -> Result<Durat
 }
 
 /// A time as it is written in the file.
-pub fn shown(time: Duration) -> String {
+pub(super) fn shown(time: Duration) -> String {
     match (time.as_secs(), time.subsec_millis()) {
         (0, 0) => "0s".into(),
         (seconds, 0) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
@@ -83,7 +83,7 @@ pub fn shown(time: Duration) -> String {
 
 /// Where a device is: `192.0.2.11`, `192.0.2.11:80`, `plug-1.lan`, `2001:db8::11`, `[2001:db8::11]:80`. IPv6 addresses
 /// come back without brackets, names in small letters.
-pub fn address(text: &str) -> Result<(String, Option<u16>), String> {
+pub(super) fn address(text: &str) -> Result<(String, Option<u16>), String> {
     let bad = |why: &str| format!("{text:?} is not an address: {why}");
     if text.contains("://") || text.contains('/') {
         return Err(bad("write the host alone, without http:// and without a path"));
@@ -154,7 +154,7 @@ fn host_name(host: &str) -> Result<(), &'static str> {
 }
 
 /// Where to listen: an IP address with a port.
-pub fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!(
             "{text:?} is not an IP address with a port: write 127.0.0.1:8000, [::1]:8000, or 0.0.0.0:8000 for every \
@@ -164,7 +164,7 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A name by which clients reach this service: a host name or an IP address.
-pub fn server_name(text: &str) -> Result<String, String> {
+pub(super) fn server_name(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
@@ -174,7 +174,7 @@ pub fn server_name(text: &str) -> Result<String, String> {
 }
 
 /// An address, or a network as `10.0.0.0/8`.
-pub fn network(text: &str) -> Result<(IpAddr, u8), String> {
+pub(super) fn network(text: &str) -> Result<(IpAddr, u8), String> {
     let wrong = || format!("{text:?} is neither an IP address nor a network such as 10.0.0.0/8");
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
@@ -187,12 +187,12 @@ pub fn network(text: &str) -> Result<(IpAddr, u8), String> {
 }
 
 /// The name of a node.
-pub fn node_id(text: &str) -> Result<NodeId, String> {
+pub(super) fn node_id(text: &str) -> Result<NodeId, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
 /// The hardware address of one network interface.
-pub fn mac(text: &str) -> Result<MacAddress, String> {
+pub(super) fn mac(text: &str) -> Result<MacAddress, String> {
     let mac: MacAddress = text.parse().map_err(|error| format!("{error}"))?;
     /// In the first byte of an address: it is of a group, not of one interface.
     const GROUP: u8 = 1;
@@ -204,25 +204,25 @@ pub fn mac(text: &str) -> Result<MacAddress, String> {
 }
 
 /// The UUID of a machine.
-pub fn uuid(text: &str) -> Result<Uuid, String> {
+pub(super) fn uuid(text: &str) -> Result<Uuid, String> {
     let uuid = Uuid::try_parse(text).ok().filter(|uuid| !uuid.is_nil() && !uuid.is_max());
     let uuid = uuid.filter(|_| text.len() == uuid::fmt::Hyphenated::LENGTH);
     uuid.ok_or_else(|| format!("{text:?} is not the UUID of a machine, such as 4c4c4544-0042-3510-8052-b4c04f4e3332"))
 }
 
 /// A name for people: one line, not too long.
-pub fn label(text: &str) -> Result<String, String> {
+pub(super) fn label(text: &str) -> Result<String, String> {
     line(text, TEXT_CHARS_MAX).map(str::to_owned)
 }
 
 /// The name of an account of this service.
-pub fn account_name(text: &str) -> Result<String, String> {
+pub(super) fn account_name(text: &str) -> Result<String, String> {
     check_name(text)?;
     Ok(text.into())
 }
 
 /// The name of an account of a device.
-pub fn device_user(text: &str) -> Result<String, String> {
+pub(super) fn device_user(text: &str) -> Result<String, String> {
     line(text, USERNAME_CHARS_MAX).map(str::to_owned)
 }
 
@@ -231,13 +231,13 @@ fn line(text: &str, chars_max: usize) -> Result<&str, String> {
 }
 
 /// The hash of a password, as `plugfish hash-password` prints it.
-pub fn password_hash(text: &str) -> Result<String, String> {
+pub(super) fn password_hash(text: &str) -> Result<String, String> {
     check_hash(text).map_err(|why| format!("{why}; make one with: plugfish hash-password"))?;
     Ok(text.into())
 }
 
 /// The fingerprint of a certificate: `sha256:` and 64 hex digits.
-pub fn pin(text: &str) -> Result<[u8; 32], String> {
+pub(super) fn pin(text: &str) -> Result<[u8; 32], String> {
     let mut pin = [0; 32];
     let digits = text.strip_prefix("sha256:").unwrap_or_default();
     match hex::decode_to_slice(digits, &mut pin) {

@@ -18,7 +18,7 @@ use super::{ConfigProblems, Loaded, TlsConfig};
 
 /// How often the files are looked at. A change is taken when it has stayed the same from one look to the next, so that a
 /// file is not read while it is being written.
-pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What tells one state of a file from another: device, inode, size, last change of the content and of the inode. `None`
 /// when it cannot be looked at.
@@ -33,7 +33,7 @@ fn stamp(path: &Path) -> Stamp {
 
 /// The files of a configuration as they were when it was read.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub(crate) struct Watch {
     files: Vec<(PathBuf, Stamp)>,
     /// What the last look found, where that was something new.
     news: Option<Vec<Stamp>>,
@@ -42,7 +42,7 @@ pub struct Watch {
 impl Watch {
     /// Reads the configuration, and remembers of which files it is made. Of a bad one all that were watched before are
     /// watched on, since it may not have come to name them.
-    pub fn load(&mut self, path: &Path) -> Result<Loaded, ConfigProblems> {
+    pub(crate) fn load(&mut self, path: &Path) -> Result<Loaded, ConfigProblems> {
         let file = path.to_owned();
         let read = in_time(path, move || {
             let host = Remembering { files: RefCell::default() };
@@ -68,7 +68,7 @@ impl Watch {
     }
 
     /// Looks at the files: whether they have changed since they were read, and not any more since the last look.
-    pub fn look(&mut self) -> bool {
+    pub(crate) fn look(&mut self) -> bool {
         let now: Vec<Stamp> = self.files.iter().map(|(path, _)| stamp(path)).collect();
         let is_new = self.files.iter().zip(&now).any(|((_, known), now)| known != now);
         let has_settled = is_new && self.news.as_ref() == Some(&now);

@@ -16,10 +16,10 @@ use crate::http::auth::hash_password;
 use crate::store::Store;
 
 /// Where the password of the first account is written when the configuration names no account.
-pub const INITIAL_PASSWORD: &str = "initial-admin-password";
+pub(super) const INITIAL_PASSWORD: &str = "initial-admin-password";
 
 /// Makes the accounts of the configuration that were never made before; without any, `admin`.
-pub async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
+pub(super) async fn make(book: &Store, plan: &Plan, now: Wall) -> Result<()> {
     let there = book.accounts();
     let record = |username: &str, password_hash: String, role, scope: Option<NodeScope>| AccountRecord {
         username: username.into(),

@@ -6,7 +6,7 @@
 
 mod first_account;
 mod notify;
-pub mod serve;
+pub(crate) mod serve;
 mod sockets;
 
 use std::collections::HashSet;

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(10);
 const BEATS: u32 = 3;
 
 /// The way to systemd.
-pub struct Notify {
+pub(super) struct Notify {
     socket: Option<(UnixDatagram, SocketAddr)>,
     /// The watchdog wants to hear from us.
     watchdog: bool,
@@ -29,7 +29,7 @@ pub struct Notify {
 
 impl Notify {
     /// By the environment that systemd made: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
-    pub fn from_env(clock: Clock) -> Notify {
+    pub(super) fn from_env(clock: Clock) -> Notify {
         let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let limit = number("WATCHDOG_USEC").filter(|_| is_ours).map(Duration::from_micros);
@@ -39,23 +39,23 @@ impl Notify {
     }
 
     /// The service is up, or done with a reload.
-    pub fn ready(&mut self, running: &Running) {
+    pub(super) fn ready(&mut self, running: &Running) {
         self.said = sentence(running);
         self.send(&format!("READY=1\nSTATUS={}", self.said));
     }
 
     /// A reload begins.
-    pub fn reloading(&self) {
+    pub(super) fn reloading(&self) {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reading the configuration", monotonic_usec()));
     }
 
     /// The end begins.
-    pub fn stopping(&self) {
+    pub(super) fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=finishing what is under way");
     }
 
     /// Until the next beat is due; without systemd for ever. May be dropped and called again.
-    pub async fn due(&self) {
+    pub(super) async fn due(&self) {
         match self.socket {
             Some(_) => self.clock.sleep_until(self.next).await,
             None => std::future::pending().await,
@@ -63,7 +63,7 @@ impl Notify {
     }
 
     /// Tells that the fleet is alive, if it is, and the sentence, if it has changed.
-    pub async fn beat(&mut self, running: &mut Running) {
+    pub(super) async fn beat(&mut self, running: &mut Running) {
         self.next = self.clock.now().mono + self.every;
         match running.liveness_failure().await {
             Some(liveness_failure) => {

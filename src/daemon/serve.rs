@@ -22,7 +22,7 @@ use crate::http::tls::Certificate;
 use crate::node::NodeSpec;
 
 /// Runs the daemon on this nodes.yaml until told to stop.
-pub async fn serve(path: PathBuf) -> Result<()> {
+pub(crate) async fn serve(path: PathBuf) -> Result<()> {
     let mut watch = Watch::default();
     let config = load(&mut watch, &path)?;
     let nodes = config.nodes.len();
@@ -66,12 +66,12 @@ fn with_sockets(mut plan: Plan, sockets: Vec<TcpListener>) -> Result<Plan> {
 }
 
 /// Looks after a daemon without a file until told to stop.
-pub async fn until_told_to_stop(running: Running) -> Result<()> {
+pub(crate) async fn until_told_to_stop(running: Running) -> Result<()> {
     run_until_shutdown(running, None).await
 }
 
 /// Ends with the first SIGTERM or SIGINT.
-pub async fn shutdown_signal() -> Result<()> {
+pub(crate) async fn shutdown_signal() -> Result<()> {
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::select! {
@@ -290,7 +290,7 @@ fn tapo_protocols(named: &[config::TapoProtocol]) -> Vec<TapoProtocol> {
 }
 
 /// The nodes of a configuration with their devices.
-pub fn node_plans(config: &Config) -> Vec<NodePlan> {
+pub(crate) fn node_plans(config: &Config) -> Vec<NodePlan> {
     config.nodes.iter().map(node_plan).collect()
 }
 

@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 use crate::http::server;
 
 /// The listeners that this process was given (`LISTEN_FDS`), none as a rule. To be asked once.
-pub fn given() -> Result<Vec<TcpListener>> {
+pub(super) fn given() -> Result<Vec<TcpListener>> {
     let mut given = ListenFd::from_env();
     (0..given.len())
         .map(|index| {

@@ -8,7 +8,7 @@ use crate::node::{BootOverride, Inventory, PowerAction};
 use crate::text;
 
 /// A device whose words are harmless.
-pub struct Cleaned {
+pub(super) struct Cleaned {
     device: Box<dyn PowerDevice>,
     /// What the device said last of itself, and what was made of it: the same `Arc` comes again until something changes.
     about: Option<(Arc<DeviceIdentity>, Arc<DeviceIdentity>)>,
@@ -16,7 +16,7 @@ pub struct Cleaned {
 
 impl Cleaned {
     /// The border before this device.
-    pub fn new(device: Box<dyn PowerDevice>) -> Cleaned {
+    pub(super) fn new(device: Box<dyn PowerDevice>) -> Cleaned {
         Cleaned { device, about: None }
     }
 

@@ -16,13 +16,14 @@ use tracing::debug;
 
 mod tls;
 
-pub use self::tls::{Certificate, Tls};
+pub(crate) use self::tls::Certificate;
+pub use self::tls::Tls;
 use super::DeviceContext;
 use crate::clock::{Clock, Mono};
 use crate::recorder::Exchange;
 
 /// Longest answer of a plug that is read. The largest honest ones (a strip's list) have a few kilobytes.
-pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long an unused connection to a plug is kept: a login, what follows it, and the reading after an order share one. Not
 /// from poll to poll: a plug bears few connections, others want one too, and an open one costs us 28 KiB.
@@ -39,7 +40,7 @@ const PAGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a device is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
+pub(crate) struct Deadlines {
     /// For the connection, the look-up of a name included.
     pub connect: Duration,
     /// For the whole exchange, from the connection to the last byte of the answer.
@@ -48,7 +49,7 @@ pub struct Deadlines {
 
 /// What a client is made by.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientConfig {
+pub(crate) struct ClientConfig {
     /// How long a device is waited for.
     pub deadlines: Deadlines,
     /// Longest answer that is read.
@@ -60,7 +61,7 @@ pub struct ClientConfig {
 }
 
 /// An HTTP client for one device.
-pub struct HttpClient {
+pub(crate) struct HttpClient {
     client: reqwest::Client,
     client_config: ClientConfig,
     seen: tls::Seen,
@@ -69,7 +70,7 @@ pub struct HttpClient {
 }
 
 /// On whose behalf a request is made, and what for.
-pub struct RequestContext<'a> {
+pub(crate) struct RequestContext<'a> {
     /// The device's gate and meters, and the node for the logs.
     pub context: &'a DeviceContext,
     /// What the meters call it: `login`, `read`, `set`.
@@ -81,7 +82,7 @@ pub struct RequestContext<'a> {
 }
 
 /// A request. All of them are POST.
-pub struct Post {
+pub(crate) struct Post {
     /// Where to.
     pub url: String,
     /// Headers beside `Host`, `Accept` and `Content-Length`.
@@ -92,7 +93,7 @@ pub struct Post {
 
 /// An answer with any status.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status code.
     pub status: u16,
     /// The headers.
@@ -146,13 +147,13 @@ impl HttpError {
 
 impl HttpClient {
     /// A client for plugs: plain HTTP.
-    pub fn plain(deadlines: Deadlines) -> Result<HttpClient, HttpError> {
+    pub(crate) fn plain(deadlines: Deadlines) -> Result<HttpClient, HttpError> {
         let (answer_bytes_max, idle_max) = (ANSWER_BYTES_MAX, PLUG_IDLE_MAX);
         HttpClient::new(&ClientConfig { deadlines, answer_bytes_max, idle_max, tls: Tls::Off })
     }
 
     /// A client. Names and addresses are in each request; nothing is sent yet.
-    pub fn new(client_config: &ClientConfig) -> Result<HttpClient, HttpError> {
+    pub(crate) fn new(client_config: &ClientConfig) -> Result<HttpClient, HttpError> {
         let seen = tls::Seen::default();
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(client_config.tls.settings(&seen)?)
@@ -171,7 +172,7 @@ impl HttpClient {
 
     /// A client for another device by the same recipe. They share the settings and the pool, in which each address has
     /// connections of its own: this costs nearly nothing, where a new client has some 18 KiB.
-    pub fn for_another(&self) -> HttpClient {
+    pub(crate) fn for_another(&self) -> HttpClient {
         HttpClient {
             client: self.client.clone(),
             client_config: self.client_config,
@@ -181,12 +182,12 @@ impl HttpClient {
     }
 
     /// The certificate that the device showed last; `None` without TLS, and where an authority vouches for it.
-    pub fn certificate(&self) -> Option<Certificate> {
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
         self.seen.get()
     }
 
     /// Sends a request when the gate lets it pass, and reads the whole answer.
-    pub async fn post(&self, context: RequestContext<'_>, post: Post) -> Result<Answer, HttpError> {
+    pub(crate) async fn post(&self, context: RequestContext<'_>, post: Post) -> Result<Answer, HttpError> {
         let turn = context.context.gate.pass().await;
         let start = context.context.clock.now().mono;
         let mut request_guard =

@@ -1,10 +1,10 @@
 //! Device drivers: the only list of them, and what every one of them is given.
 
-pub mod amt;
+pub(crate) mod amt;
 mod cleaned;
-pub mod digest;
-pub mod http;
-pub mod tapo;
+pub(crate) mod digest;
+pub(crate) mod http;
+pub(crate) mod tapo;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,7 @@ pub enum DriverConfig {
 
 /// What every device is given beside its configuration.
 #[derive(Clone)]
-pub struct DeviceContext {
+pub(crate) struct DeviceContext {
     /// The node it switches, for logs.
     pub node: NodeId,
     /// Time and chance.

@@ -12,13 +12,13 @@ use super::*;
 use crate::node::trust::VolatileBook;
 
 /// A pace that no test feels.
-pub fn no_pace() -> RateLimit {
+pub(crate) fn no_pace() -> RateLimit {
     let many = NonZeroU32::new(100_000).unwrap();
     RateLimit { gap: Duration::ZERO, per_second: many, burst: many }
 }
 
 /// What a device at this pace is given.
-pub fn context(node: &str, pace: RateLimit, metrics: &Arc<Metrics>) -> DeviceContext {
+pub(crate) fn context(node: &str, pace: RateLimit, metrics: &Arc<Metrics>) -> DeviceContext {
     let clock = Clock::system();
     let gate = RequestGate::new(clock.clone(), pace);
     let (node, meters, exchange_log) = (node.parse::<NodeId>().unwrap(), metrics.device(node), Arc::default());

@@ -29,7 +29,11 @@ const SPEAKS_HTTPS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain
                             this port speaks HTTPS: use https:// instead of http:// in the address\n";
 
 /// Makes TLS of a connection. An error where it does not come about; there is nothing more to be done with it then.
-pub async fn tls(mut stream: Guarded, config: Arc<ServerConfig>, clock: &Clock) -> io::Result<TlsStream<Guarded>> {
+pub(super) async fn tls(
+    mut stream: Guarded,
+    config: Arc<ServerConfig>,
+    clock: &Clock,
+) -> io::Result<TlsStream<Guarded>> {
     stream.set_handshake(true);
     let handshake = async {
         // No record of TLS begins with a letter, and every request of HTTP does.

@@ -16,7 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 /// Above this a body is large. What clients read all the time (a System has 3 KB) stays below, and is sent in one piece.
-pub const LARGE: usize = 16 * 1024;
+pub(crate) const LARGE: usize = 16 * 1024;
 
 /// Sent at a time. HTTP keeps up to three of these for each connection.
 const PIECE: usize = 8 * 1024;
@@ -34,7 +34,7 @@ pub struct Bodies {
 }
 
 /// A body that several connections read.
-pub struct Shared {
+pub(crate) struct Shared {
     length: usize,
     /// `None` once it was taken away.
     bytes: Mutex<Option<Bytes>>,

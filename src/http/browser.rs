@@ -42,12 +42,12 @@ impl Foreign {
 }
 
 /// Whether a browser sent this: others send neither of these headers.
-pub fn is_browser(headers: &HeaderMap) -> bool {
+pub(crate) fn is_browser(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
 }
 
 /// Whether a page of another site is behind this request, and it is one that must not be.
-pub fn foreign_page(method: &Method, headers: &HeaderMap, behind_proxy: bool) -> bool {
+pub(crate) fn foreign_page(method: &Method, headers: &HeaderMap, behind_proxy: bool) -> bool {
     let header = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_foreign = match (header(&SEC_FETCH_SITE), header(&ORIGIN)) {
         // What the browser itself says; `none` is what a person typed.

@@ -18,7 +18,7 @@ use crate::node::power_history::thousandth;
 use crate::node::view::{Condition, NodeView};
 
 /// What the nodes are.
-pub struct ViewMetrics {
+pub(crate) struct ViewMetrics {
     /// The nodes.
     pub fleet: Fleet,
     /// For the age of what is shown.
@@ -145,7 +145,7 @@ impl Collector for ViewMetrics {
 }
 
 /// How many are logged in.
-pub struct SessionMetrics(pub Arc<Authenticator>);
+pub(crate) struct SessionMetrics(pub Arc<Authenticator>);
 
 impl fmt::Debug for SessionMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,7 +34,7 @@ const DESCRIPTORS_OF_NODE: usize = 2;
 pub(super) const UNSEEN_MAX: usize = 64;
 
 /// How many connections clients may hold, where this process may have so many files open.
-pub fn room(open_files: Option<u64>, nodes: usize, workers: usize) -> usize {
+pub(crate) fn room(open_files: Option<u64>, nodes: usize, workers: usize) -> usize {
     let Some(files) = open_files.and_then(|files| usize::try_from(files).ok()) else { return CONNECTIONS_MAX };
     let kept = DESCRIPTORS_KEPT + nodes * DESCRIPTORS_OF_NODE + workers * UNSEEN_MAX;
     // With very few there must be some for clients as well.
@@ -76,7 +76,7 @@ struct Entry {
 }
 
 /// A connection's place among the others. Dropping it makes room.
-pub struct Held {
+pub(crate) struct Held {
     all: Arc<Connections>,
     entry: Arc<Entry>,
 }

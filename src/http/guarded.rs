@@ -18,7 +18,7 @@ const LARGE_REQUEST: usize = 8 * 1024;
 const HELLO_BYTES_MAX: usize = 16 * 1024;
 
 /// See the top of the file.
-pub struct Guarded {
+pub(super) struct Guarded {
     stream: TcpStream,
     held: Held,
     /// Read since something was written.
@@ -29,19 +29,19 @@ pub struct Guarded {
 
 impl Guarded {
     /// This connection at this place.
-    pub fn new(stream: TcpStream, held: Held) -> Guarded {
+    pub(super) fn new(stream: TcpStream, held: Held) -> Guarded {
         Guarded { stream, held, unanswered: 0, is_handshake: false, heavy: false }
     }
 
     /// Whether a TLS handshake is under way: until it ends little is read, and the connection counts among those that cost
     /// memory.
-    pub fn set_handshake(&mut self, is_handshake: bool) {
+    pub(super) fn set_handshake(&mut self, is_handshake: bool) {
         self.is_handshake = is_handshake;
         self.set_heavy(is_handshake);
     }
 
     /// The first byte that is there to be read, which stays there; `None` at the end.
-    pub fn poll_first(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+    pub(super) fn poll_first(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         self.held.check(cx)?;
         let mut byte = [0];
         let mut buf = ReadBuf::new(&mut byte);

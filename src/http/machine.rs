@@ -6,21 +6,21 @@ use std::net::{IpAddr, Ipv6Addr};
 const ADDRESSES_MAX: usize = 64;
 
 /// What this machine calls itself, if that is a name at all.
-pub fn name() -> Option<String> {
+pub(crate) fn name() -> Option<String> {
     let name = rustix::system::uname().nodename().to_str().ok()?.to_ascii_lowercase();
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
     (is_name && !name.is_empty() && name != "localhost").then_some(name)
 }
 
 /// That name, and the one that mDNS gives it.
-pub fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     let Some(name) = name() else { return Vec::new() };
     let local = format!("{}.local", name.split('.').next().unwrap_or(&name));
     if local == name { vec![name] } else { vec![name, local] }
 }
 
 /// Its addresses on networks, as the kernel lists them; none where it does not.
-pub fn addresses() -> Vec<IpAddr> {
+pub(crate) fn addresses() -> Vec<IpAddr> {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let mut found = v4(&read("/proc/net/fib_trie"));
     found.extend(v6(&read("/proc/net/if_inet6")));

@@ -1,22 +1,22 @@
 //! The HTTP side that is not Redfish: listeners, TLS, who is asking, and the pages for operations.
 
 mod accept;
-pub mod auth;
-pub mod bodies;
-pub mod browser;
-pub mod collectors;
-pub mod connections;
-pub mod front;
+pub(crate) mod auth;
+pub(crate) mod bodies;
+pub(crate) mod browser;
+pub(crate) mod collectors;
+pub(crate) mod connections;
+pub(crate) mod front;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod guarded;
-pub mod machine;
-pub mod ops;
+pub(crate) mod machine;
+pub(crate) mod ops;
 mod paths;
-pub mod proxies;
-pub mod self_signed;
-pub mod server;
+pub(crate) mod proxies;
+pub(crate) mod self_signed;
+pub(crate) mod server;
 mod socket;
-pub mod tls;
-pub mod turns;
-pub mod worker_heartbeat;
+pub(crate) mod tls;
+pub(crate) mod turns;
+pub(crate) mod worker_heartbeat;

@@ -18,7 +18,7 @@ use crate::telemetry::Metrics;
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// What the pages show.
-pub struct Ops {
+pub(crate) struct Ops {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The large bodies on their way.
@@ -41,14 +41,14 @@ const NOT_WRITTEN: &str =
 
 impl Ops {
     /// What is not as it should be, in sentences.
-    pub fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let store = (!self.metrics.store_can_be_written()).then(|| NOT_WRITTEN.to_owned());
         store.into_iter().chain(self.config_notes.load().iter().cloned()).collect()
     }
 }
 
 /// Adds the pages.
-pub fn mount(config: &mut ServiceConfig, ops: &Data<Ops>) {
+pub(crate) fn mount(config: &mut ServiceConfig, ops: &Data<Ops>) {
     config.app_data(ops.clone());
     config.service(web::resource("/healthz").get(healthz));
     config.service(web::resource("/readyz").get(readyz));

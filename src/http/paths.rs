@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 /// This path in its one spelling.
-pub fn canonical(path: &str) -> Cow<'_, str> {
+pub(super) fn canonical(path: &str) -> Cow<'_, str> {
     if !path.contains("//") && !path.contains('%') {
         return Cow::Borrowed(path);
     }

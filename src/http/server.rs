@@ -110,7 +110,7 @@ fn explain(address: SocketAddr, error: &io::Error) -> BindError {
 }
 
 /// Takes over a listener that somebody else opened.
-pub fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
+pub(crate) fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
     let socket = Socket::from(listener);
     if !socket.is_listener()? {
         return Err(io::Error::other("it does not listen; a socket unit needs Accept=no"));

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const TURN_BYTES: usize = 2048;
 
 /// See the top of the file.
-pub struct Backpressured<S> {
+pub(super) struct Backpressured<S> {
     stream: S,
     /// What is left of this turn.
     left: usize,
@@ -27,7 +27,7 @@ pub struct Backpressured<S> {
 
 impl<S> Backpressured<S> {
     /// Restrains this connection.
-    pub fn new(stream: S) -> Backpressured<S> {
+    pub(super) fn new(stream: S) -> Backpressured<S> {
         Backpressured { stream, left: TURN_BYTES, blocked: false, put_off: false }
     }
 }

@@ -15,19 +15,19 @@ const EVERY: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// When each worker last wrote down the time; one entry for each worker and listener.
-pub struct WorkerHeartbeat {
+pub(crate) struct WorkerHeartbeat {
     clock: Clock,
     last: Mutex<HashMap<u64, Mono>>,
 }
 
 impl WorkerHeartbeat {
     /// Nobody has written down anything.
-    pub fn new(clock: Clock) -> Arc<WorkerHeartbeat> {
+    pub(crate) fn new(clock: Clock) -> Arc<WorkerHeartbeat> {
         Arc::new(WorkerHeartbeat { clock, last: Mutex::default() })
     }
 
     /// Writes down the time until this thread's runtime ends. To be called on the thread of a worker.
-    pub fn begin(self: &Arc<WorkerHeartbeat>) {
+    pub(crate) fn begin(self: &Arc<WorkerHeartbeat>) {
         let place = Place { number: serial(), worker_heartbeat: self.clone() };
         actix_web::rt::spawn(async move {
             loop {
@@ -38,7 +38,7 @@ impl WorkerHeartbeat {
     }
 
     /// How many wrote down the time lately.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let now = self.clock.now().mono;
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.values().filter(|at| now.since(**at) <= SILENCE).count()

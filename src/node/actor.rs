@@ -21,7 +21,7 @@ use crate::clock::{Clock, Mono};
 use crate::telemetry::{Metrics, NodeMeters};
 
 /// Requests that may wait for one node. Each is taken up within microseconds; a full mailbox means a flood.
-pub const MAILBOX: usize = 32;
+pub(crate) const MAILBOX: usize = 32;
 
 /// The longest operation on a device, logins and inner repetitions included. A driver ends by itself long before.
 const OPERATION_DEADLINE: Duration = Duration::from_secs(45);
@@ -40,12 +40,12 @@ pub struct NodeContext {
 }
 
 /// Who waits for an answer.
-pub type Answer = oneshot::Sender<Result<(), Refusal>>;
+pub(crate) type Answer = oneshot::Sender<Result<(), Refusal>>;
 
 /// What can be asked of a node's actor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub enum NodeMsg {
+pub(crate) enum NodeMsg {
     /// Change the power.
     Reset {
         /// How.
@@ -95,7 +95,7 @@ pub enum NodeMsg {
 }
 
 /// One node.
-pub struct NodeActor {
+pub(crate) struct NodeActor {
     fsm: Fsm,
     context: NodeContext,
     meters: NodeMeters,
@@ -117,7 +117,7 @@ pub struct NodeActor {
 
 impl NodeActor {
     /// The actor of a node; `guard` tells the fleet if it falls.
-    pub fn new(
+    pub(crate) fn new(
         fsm: Fsm,
         device: Box<dyn PowerDevice>,
         context: NodeContext,

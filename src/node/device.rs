@@ -22,14 +22,14 @@ pub type DeviceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeviceError
 
 /// A device that switches the power of one node. One owner, one call at a time (`&mut`).
 ///
-/// Every request that a call makes on the wire, logins included, passes the [`RequestGate`](super::pace::RequestGate)
+/// Every request that a call makes on the wire, logins included, passes the [`RequestGate`](super::rate_limit::RequestGate)
 /// that the device was made with. A call ends by itself within a bounded time.
 pub trait PowerDevice: Send {
     /// Reads the state, and what else comes at little extra cost (watts and energy where there is a meter).
     fn read(&mut self) -> DeviceFuture<'_, Observation>;
 
     /// Gives the device an order. `Ok` means only that the device took it: what became of it is for
-    /// [`read`](PowerDevice::read) to say. An order that is no [pulse](Order::is_pulse) is absolute, so it may be
+    /// [`read`](PowerDevice::read) to say. An order that is no [momentary](PowerAction::is_momentary) is absolute, so it may be
     /// repeated. Where the device sets the boot source ([`DeviceKind::applies_boot`]), an order after which the machine
     /// boots carries the override to use for that boot; without an override what was set before is cleared.
     fn order(&mut self, order: PowerAction, boot: BootOverride) -> DeviceFuture<'_, ()>;

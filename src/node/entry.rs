@@ -16,7 +16,7 @@ use super::view::{NodeView, ViewCell};
 use crate::clock::Mono;
 
 /// How much of what happened to a node is remembered: a month of a quiet node, a day of a busy one, some 40 KB.
-pub const HAPPENINGS_MAX: usize = 200;
+pub(crate) const HAPPENINGS_MAX: usize = 200;
 
 /// Where readers find a node.
 pub struct NodeEntry {

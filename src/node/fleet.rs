@@ -20,7 +20,7 @@ use crate::clock::Clock;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// All nodes by name.
-pub type Table = BTreeMap<NodeId, Arc<NodeEntry>>;
+pub(crate) type Table = BTreeMap<NodeId, Arc<NodeEntry>>;
 
 /// The readers' and clients' side of the fleet. Cheap to clone, usable from any thread.
 #[derive(Clone)]

@@ -3,22 +3,22 @@
 //! This room knows no HTTP, no bytes of any device protocol, no files and no configuration format. Everything outside
 //! speaks to it in the words of this file.
 
-pub mod actor;
+pub(crate) mod actor;
 mod boot;
-pub mod device;
-pub mod entry;
-pub mod event;
-pub mod fleet;
-pub mod fsm;
+pub(crate) mod device;
+pub(crate) mod entry;
+pub(crate) mod event;
+pub(crate) mod fleet;
+pub(crate) mod fsm;
 mod inventory;
-pub mod journal;
-pub mod power_history;
-pub mod rate_limit;
+pub(crate) mod journal;
+pub(crate) mod power_history;
+pub(crate) mod rate_limit;
 mod refusal;
-pub mod reload;
-pub mod supervisor;
-pub mod trust;
-pub mod view;
+pub(crate) mod reload;
+pub(crate) mod supervisor;
+pub(crate) mod trust;
+pub(crate) mod view;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -40,7 +40,7 @@ pub use refusal::Refusal;
 pub struct NodeId(Arc<str>);
 
 /// Longest node name. It is a part of URLs, metrics labels and file names, and longer names help nobody.
-pub const NODE_ID_LENGTH_MAX: usize = 64;
+pub(crate) const NODE_ID_LENGTH_MAX: usize = 64;
 
 /// Why a text cannot be the name of a node.
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::clock::Mono;
 
 /// Measurements kept of a node: half an hour at the usual 15 s between two polls, 3 KB.
-pub const MEASUREMENTS_MAX: usize = 120;
+pub(crate) const MEASUREMENTS_MAX: usize = 120;
 
 /// What was measured at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,11 @@ pub struct Measurement {
 
 /// The last measurements of one node, the oldest first. Nothing is allocated for one without a meter.
 #[derive(Debug, Default)]
-pub struct PowerHistory(ArcSwap<Vec<Measurement>>);
+pub(crate) struct PowerHistory(ArcSwap<Vec<Measurement>>);
 
 impl PowerHistory {
     /// The measurements as of now.
-    pub fn load(&self) -> Arc<Vec<Measurement>> {
+    pub(crate) fn load(&self) -> Arc<Vec<Measurement>> {
         self.0.load_full()
     }
 
@@ -45,7 +45,7 @@ impl PowerHistory {
 
 /// A thousandth of what was measured: watts of milliwatts, kilowatt hours of watt hours. `None` of what no node reaches in its
 /// life and what a `f64` might not hold to the last digit.
-pub fn thousandth(value: u64) -> Option<f64> {
+pub(crate) fn thousandth(value: u64) -> Option<f64> {
     u32::try_from(value).ok().map(|value| f64::from(value) / 1000.0)
 }
 

@@ -42,10 +42,10 @@ const PULSE_DEADLINE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// Makes the device of a node, again after each fall.
-pub type DeviceMaker<D> = Box<dyn Fn(&NodeId, &D) -> Box<dyn PowerDevice> + Send + Sync>;
+pub(crate) type DeviceMaker<D> = Box<dyn Fn(&NodeId, &D) -> Box<dyn PowerDevice> + Send + Sync>;
 
 /// Tells the keeper when the actor that holds it falls.
-pub struct DropGuard {
+pub(crate) struct DropGuard {
     node: NodeId,
     generation: u64,
     emit: Option<mpsc::UnboundedSender<Crashed>>,
@@ -59,7 +59,7 @@ struct Crashed {
 
 impl DropGuard {
     /// The actor ends as it should.
-    pub fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         self.emit = None;
     }
 }

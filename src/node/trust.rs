@@ -158,7 +158,7 @@ impl TrustBook for VolatileBook {
 }
 
 /// What a device is given to look up, and to extend, what is recorded of it.
-pub struct DeviceTrust {
+pub(crate) struct DeviceTrust {
     node: NodeId,
     device: Arc<str>,
     /// What nodes.yaml says of the device: a record that says otherwise is of another one.
@@ -170,7 +170,7 @@ pub struct DeviceTrust {
 impl DeviceTrust {
     /// The trust in the device of `node`, which is `device` in the operator's words. `named` holds what nodes.yaml says
     /// of its identity (a MAC address, a pinned certificate): a word of the operator goes over a record.
-    pub fn new(
+    pub(crate) fn new(
         node: NodeId,
         device: impl Into<Arc<str>>,
         named: Proven,
@@ -181,12 +181,12 @@ impl DeviceTrust {
     }
 
     /// The trust in a device of which nothing is on record, and nothing will be when this is dropped.
-    pub fn volatile(node: NodeId, clock: Clock) -> DeviceTrust {
+    pub(crate) fn volatile(node: NodeId, clock: Clock) -> DeviceTrust {
         DeviceTrust::new(node, "", Proven::default(), Arc::new(VolatileBook::default()), clock)
     }
 
     /// What is recorded of the device; `None` before the first contact.
-    pub fn known(&self) -> Option<Arc<TrustRecord>> {
+    pub(crate) fn known(&self) -> Option<Arc<TrustRecord>> {
         let fits = |named: &Proven, proven: &Proven| {
             // What it proved is no identity: only that is compared.
             named.and(&Proven { proof: named.proof, protocol: None, ..proven.clone() }).is_ok()
@@ -196,18 +196,18 @@ impl DeviceTrust {
     }
 
     /// What the device proved so far: nothing before the first contact.
-    pub fn proven(&self) -> Proven {
+    pub(crate) fn proven(&self) -> Proven {
         self.known().map(|record| record.proven.clone()).unwrap_or_default()
     }
 
     /// Whether all of this is on record already, so that relying on it needs no [`prove`](DeviceTrust::prove).
-    pub fn covers(&self, shown: &Proven) -> bool {
+    pub(crate) fn covers(&self, shown: &Proven) -> bool {
         self.known().is_some_and(|record| record.proven.and(shown).is_ok_and(|all| all == record.proven))
     }
 
     /// Takes in what a session showed. When this returns `Ok`, all of it is durable; an error when it is less than the
     /// device proved before, or when it cannot be made durable: then nothing may rely on the session.
-    pub async fn prove(&self, shown: &Proven) -> Result<Arc<TrustRecord>, DeviceError> {
+    pub(crate) async fn prove(&self, shown: &Proven) -> Result<Arc<TrustRecord>, DeviceError> {
         let known = self.known();
         let before = known.as_ref().map(|record| record.proven.clone()).unwrap_or_default();
         let proven = before.and(shown).map_err(|what| self.distrust(&what))?;
@@ -225,7 +225,7 @@ impl DeviceTrust {
     }
 
     /// The error of a device that proves less than before; `what` says how.
-    pub fn distrust(&self, what: &str) -> DeviceError {
+    pub(crate) fn distrust(&self, what: &str) -> DeviceError {
         let text = format!(
             "it proves less than before ({what}): something else may answer in its place; if the device was replaced or \
              set up again, run \"{}\"",
@@ -235,13 +235,13 @@ impl DeviceTrust {
     }
 
     /// What a person types to have the record forgotten.
-    pub fn command(&self) -> String {
+    pub(crate) fn command(&self) -> String {
         reset_command(&self.node)
     }
 }
 
 /// What a person types to have the record of a node's device forgotten.
-pub fn reset_command(node: &NodeId) -> String {
+pub(crate) fn reset_command(node: &NodeId) -> String {
     format!("plugfish trust {node} --reset")
 }
 

@@ -30,7 +30,7 @@ pub struct NodeView {
     /// What the device ever proved; `None` before the first contact, and after a person had it forgotten.
     pub trust: Option<Arc<TrustRecord>>,
     /// What was last confirmed; `None` before the first contact of the node's life, and after it only where what was confirmed is
-    /// older than [`Timings::fence_age_max`](super::Rules::fence_age_max).
+    /// older than [`Timings::fence_age_max`](super::Timings::fence_age_max).
     pub power: Option<Power>,
     /// When that was confirmed.
     pub seen_at: Option<Wall>,
@@ -141,4 +141,4 @@ impl NodeView {
 }
 
 /// Where the current picture of a node hangs.
-pub type ViewCell = ArcSwap<NodeView>;
+pub(crate) type ViewCell = ArcSwap<NodeView>;

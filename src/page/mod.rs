@@ -51,7 +51,7 @@ impl Asset {
 }
 
 /// What the page is made of.
-pub struct Page {
+pub(crate) struct Page {
     service: Data<Service>,
     ops: Data<Ops>,
     /// Names this process, so that a reader sees that its cursor is of another one.
@@ -61,7 +61,7 @@ pub struct Page {
 
 impl Page {
     /// The page of a service.
-    pub fn new(service: Data<Service>, ops: Data<Ops>) -> Page {
+    pub(crate) fn new(service: Data<Service>, ops: Data<Ops>) -> Page {
         let (wanted, none) = LOGIN_WANTED;
         let html = if service.access.wants_login() { HTML.into() } else { HTML.replace(wanted, none) };
         let assets = vec![
@@ -77,7 +77,7 @@ impl Page {
 }
 
 /// Adds the page.
-pub fn mount(config: &mut ServiceConfig, page: &Data<Page>) {
+pub(crate) fn mount(config: &mut ServiceConfig, page: &Data<Page>) {
     config.app_data(page.clone());
     for asset in &page.assets {
         config.service(reads(asset.path, web::to(file)));

@@ -104,7 +104,7 @@ struct Told {
 }
 
 /// The document for this caller, as JSON.
-pub fn document(service: &Service, notes: &[String], run: &str, caller: &Caller, query: &str) -> Vec<u8> {
+pub(super) fn document(service: &Service, notes: &[String], run: &str, caller: &Caller, query: &str) -> Vec<u8> {
     let now = service.clock.now();
     let after = after(query, run);
     let table = service.fleet.table();

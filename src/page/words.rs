@@ -8,7 +8,7 @@ use crate::node::{BootEnabled, Power};
 /// How a piece of news is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Tone {
+pub(super) enum Tone {
     /// Things go as somebody wanted them to go.
     Plain,
     /// Something that was not well is well again.
@@ -20,7 +20,7 @@ pub enum Tone {
 }
 
 /// What is told of a happening; nothing where another one says it already.
-pub fn tell(what: &EventKind) -> Option<(Tone, String)> {
+pub(super) fn tell(what: &EventKind) -> Option<(Tone, String)> {
     use Tone::{Bad, Good, Plain, Warn};
     let told = match what {
         EventKind::PowerChanged { from: None, to, .. } => (Plain, format!("first contact: the power is {}", name(*to))),

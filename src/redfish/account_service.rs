@@ -18,7 +18,7 @@ const THRESHOLD_MAX: u32 = 100;
 const LOCK_SECONDS_MAX: u32 = 86_400;
 
 /// `GET /redfish/v1/AccountService`.
-pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(resource(&seen.service.access.rules()))
 }
 
@@ -48,7 +48,7 @@ fn etag(rules: &AccessRules) -> String {
 }
 
 /// `PATCH /redfish/v1/AccountService`: when an account is locked.
-pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let access = &asked.seen.service.access;
         let seen = access.rules();

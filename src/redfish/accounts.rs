@@ -15,7 +15,7 @@ use crate::clock::Wall;
 use crate::http::auth::{AccountChange, AccountRefusal, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Privilege};
 
 /// `GET /redfish/v1/AccountService/Accounts`: those that the caller may look at.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let accounts = seen.service.access.accounts();
     let members = accounts.iter().map(|account| account.username.as_str()).filter(|name| may_read(seen, name));
     Ok(Resource::collection(ACCOUNTS, schema::MANAGER_ACCOUNT_COLLECTION, "Accounts", members.map(resource::account)))
@@ -59,17 +59,17 @@ fn etag(account: &AccountRecord, locked: bool) -> String {
 }
 
 /// Whether an `If-Match` header lets a resource with this ETag be changed.
-pub fn matches(if_match: Option<&str>, etag: &str) -> bool {
+pub(crate) fn matches(if_match: Option<&str>, etag: &str) -> bool {
     if_match.is_none_or(|tags| tags.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag))
 }
 
 /// `GET /redfish/v1/AccountService/Accounts/{id}`.
-pub fn account(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn account(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(resource(&*find(seen)?, seen))
 }
 
 /// `POST /redfish/v1/AccountService/Accounts`.
-pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn create(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let object = asked.body.object()?;
@@ -117,7 +117,7 @@ pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
 }
 
 /// `PATCH /redfish/v1/AccountService/Accounts/{id}`: everybody their own password, administrators the rest.
-pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let account = find(seen)?;
@@ -170,7 +170,7 @@ pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
 }
 
 /// `DELETE /redfish/v1/AccountService/Accounts/{id}`.
-pub fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let account = find(seen)?;

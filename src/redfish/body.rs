@@ -6,7 +6,7 @@ use super::message::{ErrorResponse, Message};
 
 /// What can be wrong with the value of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bad {
+pub(crate) enum Bad {
     /// Another JSON type is wanted.
     Type,
     /// It is none of the allowed values.
@@ -18,7 +18,7 @@ pub enum Bad {
 }
 
 /// The object of a PATCH or POST, read property by property against what the resource shows now.
-pub struct Body<'a> {
+pub(crate) struct Body<'a> {
     left: Vec<(&'a str, &'a Value)>,
     current: Option<&'a Map<String, Value>>,
     path: String,
@@ -32,7 +32,7 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// A body for a resource that shows `current`: a property that is there but is not taken is not writable, one that
     /// is not there is unknown.
-    pub fn of(object: &'a Map<String, Value>, current: &'a Map<String, Value>) -> Body<'a> {
+    pub(crate) fn of(object: &'a Map<String, Value>, current: &'a Map<String, Value>) -> Body<'a> {
         Body::at(object, Some(current), String::new())
     }
 
@@ -59,7 +59,7 @@ impl<'a> Body<'a> {
     }
 
     /// Takes the property `name` if it is there; what `read` says against its value is kept for [`Body::finish`].
-    pub fn take<T>(&mut self, name: &str, read: impl Fn(&Value) -> Result<T, Bad>) -> Option<T> {
+    pub(crate) fn take<T>(&mut self, name: &str, read: impl Fn(&Value) -> Result<T, Bad>) -> Option<T> {
         let value = self.pull(name)?;
         match read(value) {
             Ok(value) => Some(value),
@@ -72,7 +72,7 @@ impl<'a> Body<'a> {
     }
 
     /// Takes the text `name` if it is there, and never repeats it: it may be a password.
-    pub fn secret(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn secret(&mut self, name: &str) -> Option<String> {
         let value = text(self.pull(name)?);
         value.map_err(|bad| self.wrong(name, bad, "(hidden)")).ok()
     }
@@ -89,7 +89,7 @@ impl<'a> Body<'a> {
     }
 
     /// Reads the inner object `name` if it is there.
-    pub fn inner(&mut self, name: &str, read: impl FnOnce(&mut Body<'a>)) {
+    pub(crate) fn inner(&mut self, name: &str, read: impl FnOnce(&mut Body<'a>)) {
         let Some(value) = self.pull(name) else { return };
         let path = self.full(name);
         match value {
@@ -119,7 +119,7 @@ impl<'a> Body<'a> {
     }
 
     /// Everything was asked for: whatever is left is a problem.
-    pub fn finish(mut self) -> Result<(), ErrorResponse> {
+    pub(crate) fn finish(mut self) -> Result<(), ErrorResponse> {
         self.sort_out();
         self.problems.append(&mut self.strangers);
         self.refuse()
@@ -128,7 +128,7 @@ impl<'a> Body<'a> {
     /// The same for a PATCH, which may be done in part (DSP0266, "PATCH"): what cannot be written at all is left out and
     /// told with the answer, as long as there is something to do besides. A wrong value still stops everything: half of
     /// what belongs together would be worse than nothing.
-    pub fn finish_in_part(mut self, has_something_to_do: bool) -> Result<Vec<Message>, ErrorResponse> {
+    pub(crate) fn finish_in_part(mut self, has_something_to_do: bool) -> Result<Vec<Message>, ErrorResponse> {
         self.sort_out();
         if has_something_to_do && self.problems.is_empty() {
             return Ok(self.strangers);
@@ -148,7 +148,7 @@ impl<'a> Body<'a> {
 }
 
 /// One of `values`, by its name.
-pub fn choice<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str) -> impl Fn(&Value) -> Result<T, Bad> {
+pub(crate) fn choice<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str) -> impl Fn(&Value) -> Result<T, Bad> {
     move |value| {
         let text = value.as_str().ok_or(Bad::Type)?;
         values.iter().copied().find(|value| name(*value) == text).ok_or(Bad::NotInList)
@@ -156,17 +156,17 @@ pub fn choice<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str) -> impl F
 }
 
 /// A text.
-pub fn text(value: &Value) -> Result<String, Bad> {
+pub(crate) fn text(value: &Value) -> Result<String, Bad> {
     value.as_str().map(Into::into).ok_or(Bad::Type)
 }
 
 /// Yes or no.
-pub fn flag(value: &Value) -> Result<bool, Bad> {
+pub(crate) fn flag(value: &Value) -> Result<bool, Bad> {
     value.as_bool().ok_or(Bad::Type)
 }
 
 /// A whole number from `least` to `most`.
-pub fn number(least: u32, most: u32) -> impl Fn(&Value) -> Result<u32, Bad> {
+pub(crate) fn number(least: u32, most: u32) -> impl Fn(&Value) -> Result<u32, Bad> {
     move |value| {
         if !(value.is_u64() || value.is_i64()) {
             return Err(Bad::Type);
@@ -180,7 +180,7 @@ pub fn number(least: u32, most: u32) -> impl Fn(&Value) -> Result<u32, Bad> {
 const CLIP: usize = 128;
 
 /// A piece of a request, short enough to be repeated.
-pub fn clip(text: &str) -> String {
+pub(crate) fn clip(text: &str) -> String {
     if text.chars().count() <= CLIP {
         return text.into();
     }

@@ -27,13 +27,13 @@ use crate::node::view::NodeView;
 const KEPT_MAX: usize = 512;
 
 /// The type of almost every answer.
-pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The type of `$metadata`.
 const XML: HeaderValue = HeaderValue::from_static("application/xml;charset=utf-8");
 
 /// The version of OData that Redfish is built on, `4.0`.
-pub const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
+pub(crate) const ODATA_VERSION: HeaderName = HeaderName::from_static("odata-version");
 
 /// A document with its headers, ready to be sent.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ thread_local! {
 }
 
 /// What this view looks like under this path: kept, or made now.
-pub fn serve(
+pub(crate) fn serve(
     path: &str,
     view: &Arc<NodeView>,
     make: impl FnOnce() -> Result<CachedBody, ErrorResponse>,
@@ -139,19 +139,19 @@ impl CachedBody {
 }
 
 /// Whether the `If-None-Match` of these headers name this ETag.
-pub fn knows(headers: &HeaderMap, etag: &[u8]) -> bool {
+pub(crate) fn knows(headers: &HeaderMap, etag: &[u8]) -> bool {
     let tags = tags::sent(headers, &IF_NONE_MATCH);
     tags.is_some_and(|tags| tags.split(',').any(|tag| tag == "*" || tag.as_bytes() == etag))
 }
 
 /// A strong ETag of what is sent. Eight bytes are plenty where nobody gains by making two that are equal.
-pub fn digest(body: &[u8]) -> String {
+pub(crate) fn digest(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     format!("\"{}\"", hex::encode(digest.get(..8).unwrap_or_default()))
 }
 
 /// A response with the headers that every answer has.
-pub fn head(status: StatusCode) -> HttpResponseBuilder {
+pub(crate) fn head(status: StatusCode) -> HttpResponseBuilder {
     let mut builder = HttpResponse::build(status);
     builder.insert_header((ODATA_VERSION, HeaderValue::from_static("4.0")));
     builder.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
@@ -159,7 +159,7 @@ pub fn head(status: StatusCode) -> HttpResponseBuilder {
 }
 
 /// JSON as bytes.
-pub fn to_bytes(body: &Value) -> Bytes {
+pub(crate) fn to_bytes(body: &Value) -> Bytes {
     // A `Value` has only text keys, so this cannot fail.
     serde_json::to_vec(body).unwrap_or_default().into()
 }

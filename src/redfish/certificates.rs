@@ -30,7 +30,7 @@ fn uri(manager: &NodeId) -> String {
 
 /// `HTTPS.Certificates` of a manager's NetworkProtocol: a link where clients can replace the certificate. Without TLS
 /// there is none, and one from files is not for clients to replace, so it is not offered there.
-pub fn link_of(seen: &GetRequest<'_>, manager: &NodeId) -> Option<Value> {
+pub(crate) fn link_of(seen: &GetRequest<'_>, manager: &NodeId) -> Option<Value> {
     let certificate = seen.service.certificate.as_ref()?;
     certificate.is_replaceable().then(|| link(&collection_uri(manager)))
 }
@@ -40,7 +40,7 @@ fn in_use<'a>(seen: &GetRequest<'a>) -> Result<&'a Arc<Certificate>, ErrorRespon
 }
 
 /// `GET /redfish/v1/CertificateService`.
-pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let replace = in_use(seen)?.is_replaceable().then(|| {
         json!({
             "#CertificateService.ReplaceCertificate": {
@@ -59,7 +59,7 @@ pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/CertificateService/CertificateLocations`.
-pub fn locations(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn locations(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     in_use(seen)?;
     let table = seen.service.fleet.table();
     let certificates: Vec<Value> = seen.visible(&table).map(|node| link(&uri(&node.id))).collect();
@@ -72,7 +72,7 @@ pub fn locations(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates`.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     in_use(seen)?;
     let manager = &seen.node()?.id;
     let members = std::iter::once(uri(manager));
@@ -80,7 +80,7 @@ pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol/HTTPS/Certificates/{id}`.
-pub fn certificate(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn certificate(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let certificate = in_use(seen)?;
     let node = seen.node()?;
     if seen.id(1) == ID { Ok(resource(certificate, &node.id)) } else { Err(seen.not_found()) }
@@ -108,7 +108,7 @@ fn resource(certificate: &Certificate, manager: &NodeId) -> Resource {
 }
 
 /// `POST /redfish/v1/CertificateService/Actions/CertificateService.ReplaceCertificate`.
-pub fn replace(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn replace(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let certificate = in_use(seen)?.clone();

@@ -16,14 +16,14 @@ use crate::node::power_history::{Measurement, thousandth};
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Chassis`.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::chassis(&node.id));
     Ok(Resource::collection(CHASSIS, schema::CHASSIS_COLLECTION, "Chassis", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}`.
-pub fn chassis(view: &NodeView, _: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn chassis(view: &NodeView, _: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let uri = resource::chassis(&view.id);
     let measured = |part: &str| sensors::has_meter(view).then(|| link(&at(part, &[&view.id])));
     let properties = json!({
@@ -55,7 +55,7 @@ pub fn chassis(view: &NodeView, _: &GetRequest<'_>) -> Result<Resource, ErrorRes
 }
 
 /// `GET /redfish/v1/Chassis/{id}/EnvironmentMetrics`.
-pub fn environment_metrics(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn environment_metrics(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     metered(view, seen)?;
     let uri = at(ENVIRONMENT_METRICS, &[&view.id]);
     let (id, name) = ("EnvironmentMetrics", "Environment Metrics");
@@ -67,7 +67,7 @@ fn metered(view: &NodeView, seen: &GetRequest<'_>) -> Result<(), ErrorResponse> 
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Power`.
-pub fn power(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn power(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     metered(view, seen)?;
     let uri = at(POWER, &[&view.id]);
     let about = view.about.as_deref();

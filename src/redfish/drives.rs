@@ -9,7 +9,7 @@ use super::schema;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Chassis/{id}/Drives`.
-pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if view.inventory.drives.is_empty() {
         return Err(seen.not_found());
     }
@@ -18,7 +18,7 @@ pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, Er
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Drives/{index}`.
-pub fn drive(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn drive(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (index, drive) = seen.indexed(&view.inventory.drives)?;
     let properties = json!({
         "CapacityBytes": drive.capacity_bytes,

@@ -27,7 +27,7 @@ fn of(view: &NodeView, seen: &GetRequest<'_>) -> Result<(Vec<MacAddress>, Uris),
 }
 
 /// `GET .../EthernetInterfaces`.
-pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (macs, [all, one]) = of(view, seen)?;
     let members = (0..macs.len()).map(|index| at(one, &[&view.id, &index]));
     Ok(Resource::collection(
@@ -39,7 +39,7 @@ pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, Er
 }
 
 /// `GET .../EthernetInterfaces/{index}`.
-pub fn interface(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn interface(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (macs, [_, one]) = of(view, seen)?;
     let (index, mac) = seen.indexed(&macs)?;
     let properties = json!({

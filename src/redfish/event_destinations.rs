@@ -31,14 +31,14 @@ const SUSPEND: &str = "EventDestination.SuspendSubscription";
 const RESUME: &str = "EventDestination.ResumeSubscription";
 
 /// `GET /redfish/v1/EventService/Subscriptions`.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let ids = seen.service.events.ids();
     let members = ids.iter().filter(|id| find(seen, id).is_some()).map(|id| resource::subscription(id));
     Ok(Resource::collection(SUBSCRIPTIONS, schema::EVENT_DESTINATION_COLLECTION, "Event Subscriptions", members))
 }
 
 /// `GET /redfish/v1/EventService/Subscriptions/{id}`.
-pub fn destination(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn destination(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     match find(seen, seen.id(0)) {
         Some(SubscriberView::Delivery(subscription, failing)) => Ok(delivery(seen, &subscription, failing)),
         Some(SubscriberView::Stream(stream)) => Ok(open_stream(&stream)),
@@ -105,7 +105,7 @@ fn open_stream(stream: &Stream) -> Resource {
 }
 
 /// `POST /redfish/v1/EventService/Subscriptions`.
-pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn create(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;
         let object = asked.body.object()?;
@@ -222,7 +222,7 @@ fn condition(asked: &WriteRequest<'_>, subscription: &Subscription) -> Result<Op
 }
 
 /// `PATCH /redfish/v1/EventService/Subscriptions/{id}`.
-pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let SubscriberView::Delivery(subscription, failing) = own(&asked)? else {
             // A stream is what it was opened as.
@@ -244,7 +244,7 @@ pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
 }
 
 /// `DELETE /redfish/v1/EventService/Subscriptions/{id}`. A stream is closed by it.
-pub fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let at = match own(&asked)? {
             SubscriberView::Delivery(subscription, _) => condition(&asked, &subscription)?,
@@ -261,12 +261,12 @@ pub fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
 }
 
 /// `POST .../Actions/EventDestination.SuspendSubscription`: nothing is sent until it is resumed; what waits is forgotten.
-pub fn suspend(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn suspend(asked: WriteRequest<'_>) -> Pending<'_> {
     set_suspended(asked, SUSPEND, true)
 }
 
 /// `POST .../Actions/EventDestination.ResumeSubscription`: what happens from now on is sent.
-pub fn resume(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn resume(asked: WriteRequest<'_>) -> Pending<'_> {
     set_suspended(asked, RESUME, false)
 }
 

@@ -33,7 +33,7 @@ fn etag(seen: &GetRequest<'_>) -> String {
 }
 
 /// `GET /redfish/v1/EventService`.
-pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let settings = seen.service.events.settings();
     let properties = json!({
         "ServiceEnabled": true,
@@ -73,10 +73,10 @@ pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `Severities`.
-pub const SEVERITIES: [&str; 3] = ["OK", "Warning", "Critical"];
+pub(crate) const SEVERITIES: [&str; 3] = ["OK", "Warning", "Critical"];
 
 /// `PATCH /redfish/v1/EventService`.
-pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let events = &asked.seen.service.events;
         let (settings, current) = (events.settings(), service(&asked.seen)?);
@@ -99,7 +99,7 @@ pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
 
 /// `POST .../Actions/EventService.SubmitTestEvent`: an event with the parameters as its properties. Without any, it is the
 /// TestMessage of the ResourceEvent registry.
-pub fn submit_test_event(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn submit_test_event(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let now = asked.seen.service.clock.now().wall;
         let mut event = test_event(asked.body.object()?)?;
@@ -153,7 +153,7 @@ fn test_event(parameters: &Map<String, Value>) -> Result<Map<String, Value>, Err
 }
 
 /// `GET /redfish/v1/EventService/SSE`: events as they happen, until the client closes the connection.
-pub fn stream(seen: &GetRequest<'_>, request: &HttpRequest) -> Result<HttpResponse, ErrorResponse> {
+pub(crate) fn stream(seen: &GetRequest<'_>, request: &HttpRequest) -> Result<HttpResponse, ErrorResponse> {
     let mut response = head(StatusCode::OK);
     response.insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream;charset=utf-8")));
     let filter = filter(request.query_string())?;

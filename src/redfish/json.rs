@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::message::{ErrorResponse, Message};
 
 /// Reads a body. Deeper than serde_json's 128 levels is malformed.
-pub fn read(bytes: &[u8]) -> Result<Value, ErrorResponse> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Value, ErrorResponse> {
     let twice = RefCell::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = Strict { twice: &twice }.deserialize(&mut deserializer);

@@ -112,14 +112,14 @@ fn log(seen: &GetRequest<'_>) -> Result<Log, ErrorResponse> {
 }
 
 /// `GET .../LogServices`.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let logs = logs(seen)?;
     let uri = logs.first().map(|log| at(log.uris.services, &[&log.node])).unwrap_or_default();
     Ok(Resource::collection(&uri, schema::LOG_SERVICE_COLLECTION, "Log Services", logs.iter().map(Log::uri)))
 }
 
 /// `GET .../LogServices/{log}`.
-pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let log = log(seen)?;
     let own = matches!(log.entries, Entries::Own(..));
     let properties = json!({
@@ -135,7 +135,7 @@ pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET .../LogServices/{log}/Entries`, whole; the newest entry first.
-pub fn entries(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn entries(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let log = log(seen)?;
     let members: Vec<Value> = log.all().into_iter().map(|entry| Value::Object(entry.body)).collect();
     let collection =
@@ -144,6 +144,6 @@ pub fn entries(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET .../LogServices/{log}/Entries/{entry}`.
-pub fn entry(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn entry(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     log(seen)?.find(seen.id(2)).ok_or_else(|| seen.not_found())
 }

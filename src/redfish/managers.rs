@@ -11,14 +11,14 @@ use super::schema;
 use super::{GetRequest, Pending, Reply, WriteRequest};
 
 /// `GET /redfish/v1/Managers`.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::manager(&node.id));
     Ok(Resource::collection(MANAGERS, schema::MANAGER_COLLECTION, "Managers", members))
 }
 
 /// `GET /redfish/v1/Managers/{id}`.
-pub fn manager(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn manager(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let view = seen.node()?.view().clone();
     let about = view.about.as_deref();
     let uri = resource::manager(&view.id);
@@ -55,7 +55,7 @@ pub fn manager(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 const RESETS: [&str; 2] = ["ForceRestart", "GracefulRestart"];
 
 /// `POST /redfish/v1/Managers/{id}/Actions/Manager.Reset`.
-pub fn reset(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn reset(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         const ACTION: &str = "Manager.Reset";
         let node = asked.seen.node()?;

@@ -9,7 +9,7 @@ use super::schema;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Systems/{id}/Memory`.
-pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if view.inventory.memory.is_empty() {
         return Err(seen.not_found());
     }
@@ -19,7 +19,7 @@ pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, Er
 }
 
 /// `GET /redfish/v1/Systems/{id}/Memory/{index}`.
-pub fn memory(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn memory(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (index, module) = seen.indexed(&view.inventory.memory)?;
     let properties = json!({
         "MemoryType": "DRAM",

@@ -25,7 +25,7 @@ const TASK_EVENT: &str = include_str!("registries/TaskEvent.1.0.5.json");
 const OURS: &str = include_str!("registries/Plugfish.1.0.0.json");
 
 /// The registries as they are served.
-pub const REGISTRIES: &[&str] = &[BASE, RESOURCE_EVENT, TASK_EVENT, OURS];
+pub(crate) const REGISTRIES: &[&str] = &[BASE, RESOURCE_EVENT, TASK_EVENT, OURS];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -170,7 +170,7 @@ fn filled(text: &str, args: &[&str]) -> String {
 }
 
 /// The identifier of one of our own messages, for `Status.Conditions`.
-pub fn our_id(key: &str) -> String {
+pub(crate) fn our_id(key: &str) -> String {
     OUR_REGISTRY.id(key)
 }
 

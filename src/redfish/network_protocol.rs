@@ -8,7 +8,7 @@ use super::schema;
 use super::{GetRequest, certificates};
 
 /// `GET /redfish/v1/Managers/{id}/NetworkProtocol`.
-pub fn network_protocol(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn network_protocol(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let node = seen.node()?;
     let tls = seen.service.certificate.is_some();
     let port = |is_used: bool| is_used.then_some(seen.service.port);

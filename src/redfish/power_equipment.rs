@@ -21,7 +21,7 @@ fn pdu_id(view: &NodeView) -> Option<String> {
 }
 
 /// The outlet on which a node hangs.
-pub fn outlet_uri(view: &NodeView) -> Option<String> {
+pub(crate) fn outlet_uri(view: &NodeView) -> Option<String> {
     Some(at(OUTLET, &[&pdu_id(view)?, &view.id]))
 }
 
@@ -33,7 +33,7 @@ fn outlets(seen: &GetRequest<'_>) -> Vec<(String, Arc<NodeView>)> {
 }
 
 /// There is something to show here, if not to every caller: the root, which leads here, is the same for all.
-pub fn is_there(seen: &GetRequest<'_>) -> bool {
+pub(crate) fn is_there(seen: &GetRequest<'_>) -> bool {
     seen.service.fleet.table().values().any(|node| pdu_id(&node.view()).is_some())
 }
 
@@ -45,7 +45,7 @@ fn pdu_outlets(seen: &GetRequest<'_>) -> Result<Vec<Arc<NodeView>>, ErrorRespons
 }
 
 /// `GET /redfish/v1/PowerEquipment`.
-pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if !is_there(seen) {
         return Err(seen.not_found());
     }
@@ -54,7 +54,7 @@ pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs`.
-pub fn pdus(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn pdus(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let mut ids: Vec<String> = outlets(seen).into_iter().map(|(pdu, _)| pdu).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -66,7 +66,7 @@ pub fn pdus(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}`.
-pub fn pdu(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn pdu(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let outlets = pdu_outlets(seen)?;
     let about = outlets.first().and_then(|view| view.about.clone()).unwrap_or_default();
     let uri = at(PDU, &[&seen.id(0)]);
@@ -87,7 +87,7 @@ pub fn pdu(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets`: those on which a node of this service hangs.
-pub fn outlet_collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn outlet_collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let outlets = pdu_outlets(seen)?;
     let uri = at(OUTLETS, &[&seen.id(0)]);
     let members = outlets.iter().map(|view| at(OUTLET, &[&seen.id(0), &view.id]));
@@ -95,7 +95,7 @@ pub fn outlet_collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorRespons
 }
 
 /// `GET /redfish/v1/PowerEquipment/RackPDUs/{pdu}/Outlets/{id}`: an outlet is called like the node on it.
-pub fn outlet(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn outlet(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let view = seen.find_node(seen.id(1)).map(|node| node.view().clone());
     let view = view.filter(|view| pdu_id(view).as_deref() == Some(seen.id(0))).ok_or_else(|| seen.not_found())?;
     let supply = sensors::has_meter(&view).then(|| link(&super::power_subsystem::supply_uri(&view.id)));

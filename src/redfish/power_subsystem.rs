@@ -22,7 +22,7 @@ fn supplies_uri(node: &NodeId) -> String {
 }
 
 /// The power supply of a node.
-pub fn supply_uri(node: &NodeId) -> String {
+pub(crate) fn supply_uri(node: &NodeId) -> String {
     at(POWER_SUPPLY, &[node, &ID])
 }
 
@@ -32,7 +32,7 @@ fn check(view: &NodeView, seen: &GetRequest<'_>) -> Result<(), ErrorResponse> {
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem`.
-pub fn subsystem(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn subsystem(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let properties = json!({
         "PowerSupplies": link(&supplies_uri(&view.id)),
@@ -42,14 +42,14 @@ pub fn subsystem(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, Err
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies`.
-pub fn supplies(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn supplies(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let members = std::iter::once(supply_uri(&view.id));
     Ok(Resource::collection(&supplies_uri(&view.id), schema::POWER_SUPPLY_COLLECTION, "Power Supplies", members))
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies/0`.
-pub fn supply(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn supply(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let uri = supply_uri(&view.id);
     let outlets: Vec<_> = power_equipment::outlet_uri(view).iter().map(|uri| link(uri)).collect();
@@ -63,7 +63,7 @@ pub fn supply(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorR
 }
 
 /// `GET /redfish/v1/Chassis/{id}/PowerSubsystem/PowerSupplies/0/Metrics`.
-pub fn metrics(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn metrics(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let uri = at(POWER_SUPPLY_METRICS, &[&view.id, &ID]);
     let metrics =

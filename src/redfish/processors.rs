@@ -10,7 +10,7 @@ use crate::node::Architecture;
 use crate::node::view::NodeView;
 
 /// `GET /redfish/v1/Systems/{id}/Processors`.
-pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if view.inventory.processors.is_empty() {
         return Err(seen.not_found());
     }
@@ -20,7 +20,7 @@ pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, Er
 }
 
 /// `GET /redfish/v1/Systems/{id}/Processors/{index}`.
-pub fn processor(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn processor(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (index, processor) = seen.indexed(&view.inventory.processors)?;
     let (architecture, instruction_set) = match processor.architecture {
         Some(Architecture::X86_64) => (Some("x86"), Some("x86-64")),

@@ -54,13 +54,13 @@ fn find(seen: &GetRequest<'_>) -> Result<&'static Registry, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/Registries`.
-pub fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let members = ALL.iter().map(Registry::uri);
     Ok(Resource::collection(REGISTRIES, schema::MESSAGE_REGISTRY_FILE_COLLECTION, "Registry Files", members))
 }
 
 /// `GET /redfish/v1/Registries/{registry}`.
-pub fn file(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn file(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let registry = find(seen)?;
     let (language, full) = (registry.text("Language"), registry.full());
     let is_published = registry.text("OwningEntity") == "DMTF";
@@ -79,7 +79,7 @@ pub fn file(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/Registries/{registry}/{registry with its version}`: the registry itself.
-pub fn registry(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn registry(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let registry = find(seen)?;
     if seen.id(1) != registry.full() {
         return Err(seen.not_found());

@@ -14,7 +14,7 @@ use crate::node::view::{Condition, NodeView};
 use crate::node::{Health, NodeId, Power};
 
 /// The service root, as clients are told of it.
-pub const ROOT: &str = "/redfish/v1/";
+pub(crate) const ROOT: &str = "/redfish/v1/";
 
 // Every other URI, as the sitemap has it: `{}` stands for one part of any value.
 pub(super) const VERSIONS: &str = "/redfish";
@@ -132,37 +132,37 @@ pub(super) fn at(uri: &str, parts: &[&dyn Display]) -> String {
 const PART_CHARS: usize = 16;
 
 /// The system of a node.
-pub fn system(id: &NodeId) -> String {
+pub(crate) fn system(id: &NodeId) -> String {
     at(SYSTEM, &[id])
 }
 
 /// The manager of a node.
-pub fn manager(id: &NodeId) -> String {
+pub(crate) fn manager(id: &NodeId) -> String {
     at(MANAGER, &[id])
 }
 
 /// The chassis of a node.
-pub fn chassis(id: &NodeId) -> String {
+pub(crate) fn chassis(id: &NodeId) -> String {
     at(CHASSIS_OF_NODE, &[id])
 }
 
 /// A session.
-pub fn session(id: &str) -> String {
+pub(crate) fn session(id: &str) -> String {
     at(SESSION, &[&id])
 }
 
 /// A subscription to events.
-pub fn subscription(id: &str) -> String {
+pub(crate) fn subscription(id: &str) -> String {
     at(SUBSCRIPTION, &[&id])
 }
 
 /// The account with this name.
-pub fn account(name: &str) -> String {
+pub(crate) fn account(name: &str) -> String {
     at(ACCOUNT, &[&account_id(name)])
 }
 
 /// A role.
-pub fn role(role: Role) -> String {
+pub(crate) fn role(role: Role) -> String {
     at(ROLE, &[&role])
 }
 
@@ -251,7 +251,7 @@ fn odata_type(schema: &str) -> String {
 }
 
 /// A link.
-pub fn link(uri: &str) -> Value {
+pub(crate) fn link(uri: &str) -> Value {
     json!({ "@odata.id": uri })
 }
 
@@ -277,7 +277,7 @@ fn without_nulls(value: Value) -> Value {
 /// A machine that sleeps is shown as on, and `Status.State` of its system says that it sleeps. Redfish has `Paused` for it,
 /// but Ironic knows only on and off, and takes anything else for a machine in an unknown state. It keeps its memory and may
 /// wake up at any time, so that a cluster which was told `Off` would start what runs on it a second time.
-pub fn power_state(view: &NodeView) -> Value {
+pub(crate) fn power_state(view: &NodeView) -> Value {
     json!(view.power.map(|power| match power {
         Power::On | Power::Asleep => "On",
         Power::Off => "Off",
@@ -285,12 +285,12 @@ pub fn power_state(view: &NodeView) -> Value {
 }
 
 /// `Status` of what belongs to a node: enabled, as healthy as the node, and why not.
-pub fn status(view: &NodeView) -> Value {
+pub(crate) fn status(view: &NodeView) -> Value {
     status_in(view, "Enabled")
 }
 
 /// The same with another `State`.
-pub fn status_in(view: &NodeView, state: &str) -> Value {
+pub(crate) fn status_in(view: &NodeView, state: &str) -> Value {
     let mut status = json!({ "State": state, "Health": view.health.name(), "HealthRollup": view.health.name() });
     let condition = |condition: &Condition| {
         json!({
@@ -309,7 +309,7 @@ pub fn status_in(view: &NodeView, state: &str) -> Value {
 }
 
 /// `Status` of a part that is known to be there; nobody measures how well it is.
-pub fn present() -> Value {
+pub(crate) fn present() -> Value {
     json!({ "State": "Enabled", "Health": Health::OK.name() })
 }
 

@@ -10,12 +10,12 @@ use crate::account::Role;
 use crate::http::auth::Privilege;
 
 /// `GET /redfish/v1/AccountService/Roles`.
-pub fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(Resource::collection(ROLES, schema::ROLE_COLLECTION, "Roles", Role::ALL.into_iter().map(resource::role)))
 }
 
 /// `GET /redfish/v1/AccountService/Roles/{id}`.
-pub fn role(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn role(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let role: Role = seen.id(0).parse().map_err(|_| seen.not_found())?;
     let privileges: Vec<&str> = Privilege::of(role).iter().map(|privilege| privilege.name()).collect();
     let properties = json!({

@@ -12,7 +12,7 @@ use crate::node::view::NodeView;
 
 /// Something that is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Sensor {
+pub(crate) enum Sensor {
     /// The draw.
     Power,
     /// The energy since the node was first seen.
@@ -30,7 +30,7 @@ impl Sensor {
     }
 
     /// What it shows where its time is not shown with it; `None` while it is not known: old watts are not shown as new ones.
-    pub fn reading(self, view: &NodeView) -> Option<f64> {
+    pub(crate) fn reading(self, view: &NodeView) -> Option<f64> {
         let thousandths = match self {
             Sensor::Power => view.milliwatts,
             Sensor::Energy => view.energy_wh,
@@ -55,23 +55,23 @@ fn sensors(view: &NodeView) -> impl Iterator<Item = Sensor> {
 }
 
 /// The device of this node measures watts.
-pub fn has_meter(view: &NodeView) -> bool {
+pub(crate) fn has_meter(view: &NodeView) -> bool {
     view.about.as_ref().is_some_and(|about| about.meter)
 }
 
 /// The same resource with excerpts of what is measured, the draw as this property.
-pub fn show(resource: Resource, view: &NodeView, power: &str) -> Resource {
+pub(crate) fn show(resource: Resource, view: &NodeView, power: &str) -> Resource {
     let name = |sensor| if sensor == Sensor::Power { power } else { "EnergykWh" };
     sensors(view).fold(resource, |resource, sensor| resource.with(name(sensor), sensor.excerpt(view)))
 }
 
 /// The collection of the sensors of a node.
-pub fn collection_uri(node: &NodeId) -> String {
+pub(crate) fn collection_uri(node: &NodeId) -> String {
     at(SENSORS, &[node])
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Sensors`.
-pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     if !has_meter(view) {
         return Err(seen.not_found());
     }
@@ -80,7 +80,7 @@ pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, Er
 }
 
 /// `GET /redfish/v1/Chassis/{id}/Sensors/{sensor}`.
-pub fn sensor(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn sensor(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let sensor = sensors(view).find(|sensor| sensor.id() == seen.id(1)).ok_or_else(|| seen.not_found())?;
     let (kind, units, name) = match sensor {
         Sensor::Power => ("Power", "W", "Power of the node"),

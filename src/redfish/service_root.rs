@@ -16,7 +16,7 @@ use crate::redfish::message::ErrorResponse;
 const REDFISH_VERSION: &str = "1.20.0";
 
 /// `GET /redfish/v1/`.
-pub fn root(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn root(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let properties = json!({
         "RedfishVersion": REDFISH_VERSION,
         "UUID": seen.service.uuid.to_string(),
@@ -52,12 +52,12 @@ pub fn root(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish`.
-pub fn versions(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn versions(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     Ok(Document::Json(json!({ "v1": ROOT })))
 }
 
 /// `GET /redfish/v1/odata`: the OData service document.
-pub fn odata(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn odata(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let entry = |name: &str, url: &str| json!({ "name": name, "kind": "Singleton", "url": url });
     Ok(Document::Json(json!({
         "@odata.context": METADATA,
@@ -78,7 +78,7 @@ pub fn odata(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/$metadata`: which schemas the service uses (OData CSDL).
-pub fn metadata(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn metadata(_: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let mut text = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <edmx:Edmx xmlns:edmx=\"http://docs.oasis-open.org/odata/ns/edmx\" Version=\"4.0\">\n",

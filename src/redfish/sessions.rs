@@ -20,7 +20,7 @@ const TIMEOUT_SECONDS: (u32, u32) = (30, 86_400);
 const CONTEXT_BYTES_MAX: usize = 256;
 
 /// `GET /redfish/v1/SessionService`.
-pub fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(service_resource(&seen.service.access.rules()))
 }
 
@@ -37,7 +37,7 @@ fn service_resource(rules: &AccessRules) -> Resource {
 }
 
 /// `PATCH /redfish/v1/SessionService`: `SessionTimeout`.
-pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let access = &asked.seen.service.access;
         let seen = access.rules();
@@ -60,7 +60,7 @@ pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
 }
 
 /// `GET /redfish/v1/SessionService/Sessions`: those that the caller may look at.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let sessions = seen.service.access.sessions();
     let members =
         sessions.iter().filter(|session| may_see(seen, session)).map(|session| resource::session(&session.id));
@@ -91,12 +91,12 @@ fn body(session: &SessionRecord) -> Resource {
 }
 
 /// `GET /redfish/v1/SessionService/Sessions/{id}`: one's own with `ConfigureSelf`, anyone's with `ConfigureManager`.
-pub fn session(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn session(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     find(seen).map(|session| body(&session))
 }
 
 /// `POST /redfish/v1/SessionService/Sessions`: log in.
-pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn create(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let object = asked.body.object()?;
         for name in ["UserName", "Password"] {
@@ -135,7 +135,7 @@ pub fn create(asked: WriteRequest<'_>) -> Pending<'_> {
 
 /// `DELETE /redfish/v1/SessionService/Sessions/{id}`: log out. One's own with `ConfigureSelf`, anyone's with
 /// `ConfigureManager`.
-pub fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn delete(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let session = find(&asked.seen)?;
         let ended = asked.seen.service.access.end_session(&session, asked.seen.caller, asked.origin).await;

@@ -18,7 +18,7 @@ fn check(view: &NodeView, seen: &GetRequest<'_>) -> Result<(), ErrorResponse> {
 }
 
 /// `GET /redfish/v1/Systems/{id}/SimpleStorage`.
-pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     let members = std::iter::once(at(SIMPLE_STORAGE, &[&view.id, &ID]));
     Ok(Resource::collection(
@@ -30,7 +30,7 @@ pub fn collection(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, Er
 }
 
 /// `GET /redfish/v1/Systems/{id}/SimpleStorage/1`.
-pub fn storage(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn storage(view: &NodeView, seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     check(view, seen)?;
     if seen.id(1) != ID {
         return Err(seen.not_found());

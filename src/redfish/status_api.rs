@@ -13,7 +13,7 @@ use crate::node::view::{ConnectivityView, NodeView};
 use crate::recorder::Exchange;
 
 /// `GET /status`: every node.
-pub fn all(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn all(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let table = seen.service.fleet.table();
     let mut text = b"{\"nodes\":[".to_vec();
     for (index, entry) in seen.visible(&table).enumerate() {
@@ -28,7 +28,7 @@ pub fn all(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
 }
 
 /// `GET /status/{node}`: one of them.
-pub fn one(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn one(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     Ok(Document::Json(node_of(&seen.node()?.view(), seen)))
 }
 
@@ -87,7 +87,7 @@ fn link_word(link: &ConnectivityView) -> &'static str {
 }
 
 /// `GET /trace/{node}`: the last exchanges with the device of a node, the oldest first.
-pub fn trace(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn trace(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let view = seen.node()?.view().clone();
     let dispatch = |dispatch: &Exchange| {
         json!({
@@ -113,7 +113,7 @@ pub fn trace(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
 }
 
 /// `GET /trust/{node}`: what the device of a node ever proved, and has to prove from then on.
-pub fn trust(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
+pub(crate) fn trust(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
     let view = seen.node()?.view().clone();
     // A record of the device that the node had before binds the present one to nothing.
     let record = view.trust.as_deref().filter(|record| record.device == view.device);
@@ -135,7 +135,7 @@ pub fn trust(seen: &GetRequest<'_>) -> Result<Document, ErrorResponse> {
 }
 
 /// `DELETE /trust/{node}`: a person says that the device is another one, or was set up again.
-pub fn forget_trust(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn forget_trust(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let node = asked.seen.node()?;
         let by = asked.seen.caller.name.to_string();

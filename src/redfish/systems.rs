@@ -16,19 +16,19 @@ use crate::node::view::NodeView;
 use crate::node::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Inventory, Power, Refusal, ResetType};
 
 /// `GET /redfish/v1/Systems`.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let table = seen.service.fleet.table();
     let members = seen.visible(&table).map(|node| resource::system(&node.id));
     Ok(Resource::collection(SYSTEMS, schema::COMPUTER_SYSTEM_COLLECTION, "Computer Systems", members))
 }
 
 /// `GET /redfish/v1/Systems/{id}`.
-pub fn system(view: &NodeView, _: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn system(view: &NodeView, _: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(resource(view))
 }
 
 /// The system of a node.
-pub fn resource(view: &NodeView) -> Resource {
+pub(crate) fn resource(view: &NodeView) -> Resource {
     let uri = resource::system(&view.id);
     let inventory = &view.inventory;
     let uuid = inventory.uuid.or(view.about.as_ref().and_then(|about| about.uuid));
@@ -71,7 +71,7 @@ pub fn resource(view: &NodeView) -> Resource {
 }
 
 /// What may be asked of the power of a node now.
-pub fn reset_types(view: &NodeView) -> Vec<&'static str> {
+pub(crate) fn reset_types(view: &NodeView) -> Vec<&'static str> {
     view.resets.iter().map(|kind| kind.name()).collect()
 }
 
@@ -152,13 +152,13 @@ fn processor_summary(inventory: &Inventory) -> Option<Value> {
 }
 
 /// `POST /redfish/v1/Systems/{id}/Actions/ComputerSystem.Reset`.
-pub fn reset(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn reset(asked: WriteRequest<'_>) -> Pending<'_> {
     reset_by(asked, "ComputerSystem.Reset")
 }
 
 /// `POST /redfish/v1/Chassis/{id}/Actions/Chassis.Reset`: a chassis holds its one system and nothing else, so that this is the
 /// reset of the system.
-pub fn reset_chassis(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn reset_chassis(asked: WriteRequest<'_>) -> Pending<'_> {
     reset_by(asked, "Chassis.Reset")
 }
 
@@ -212,7 +212,7 @@ fn with_choice(mut fault: ErrorResponse, names: &[&str]) -> ErrorResponse {
 }
 
 /// `PATCH /redfish/v1/Systems/{id}`: any subset of the properties of `Boot`.
-pub fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
+pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let node = asked.seen.node()?;
         let numbers = accepted_numbers(asked.if_match);

@@ -7,7 +7,7 @@ use actix_web::http::header::{HeaderMap, HeaderName};
 const SUFFIXES: [&str; 6] = ["--gzip", ";gzip", "-gzip", "-br", "-zstd", "-deflate"];
 
 /// The tags of this header, all of its lines, each as we made it; `None` where it was not sent.
-pub fn sent(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+pub(super) fn sent(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut lines = headers.get_all(name).map(|line| line.to_str().unwrap_or("\"?\"")).peekable();
     lines.peek()?;
     let tags: Vec<String> = lines.flat_map(|line| line.split(',')).map(|tag| plain(tag.trim())).collect();

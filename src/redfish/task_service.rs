@@ -9,7 +9,7 @@ use super::resource::{self, Resource, TASK_SERVICE, TASKS, link};
 use super::schema;
 
 /// `GET /redfish/v1/TaskService`.
-pub fn service(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let properties = json!({
         "ServiceEnabled": true,
         "Status": resource::present(),
@@ -20,6 +20,6 @@ pub fn service(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/TaskService/Tasks`.
-pub fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     Ok(Resource::collection(TASKS, schema::TASK_COLLECTION, "Tasks", std::iter::empty()))
 }

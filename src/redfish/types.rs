@@ -51,7 +51,7 @@ pub struct Service {
 }
 
 /// A request as a reader sees it.
-pub struct GetRequest<'a> {
+pub(crate) struct GetRequest<'a> {
     /// What all handlers need.
     pub service: &'a Service,
     /// The path of the request.
@@ -64,43 +64,43 @@ pub struct GetRequest<'a> {
 
 impl<'a> GetRequest<'a> {
     /// A part of the path; empty when there is none.
-    pub fn id(&self, index: usize) -> &'a str {
+    pub(crate) fn id(&self, index: usize) -> &'a str {
         self.ids.get(index).copied().unwrap_or("")
     }
 
     /// 404 for this path.
-    pub fn not_found(&self) -> ErrorResponse {
+    pub(crate) fn not_found(&self) -> ErrorResponse {
         ErrorResponse::not_found(self.path)
     }
 
     /// Whether the caller is the account with this name, or has one of these privileges.
-    pub fn is_own_or(&self, account: &str, privileges: &[Privilege]) -> bool {
+    pub(crate) fn is_own_or(&self, account: &str, privileges: &[Privilege]) -> bool {
         self.caller.name.as_ref() == account || privileges.iter().any(|privilege| self.caller.may(*privilege))
     }
 
     /// The node that the path names. One that the caller does not see is not there for it.
-    pub fn node(&self) -> Result<Arc<NodeEntry>, ErrorResponse> {
+    pub(crate) fn node(&self) -> Result<Arc<NodeEntry>, ErrorResponse> {
         self.find_node(self.id(0)).ok_or_else(|| self.not_found())
     }
 
     /// The node of this name, if the caller sees it.
-    pub fn find_node(&self, id: &str) -> Option<Arc<NodeEntry>> {
+    pub(crate) fn find_node(&self, id: &str) -> Option<Arc<NodeEntry>> {
         if self.caller.sees(id) { self.service.fleet.find(id) } else { None }
     }
 
     /// The nodes of a table that the caller sees, in the order of their names.
-    pub fn visible<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t Arc<NodeEntry>> {
+    pub(crate) fn visible<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t Arc<NodeEntry>> {
         table.values().filter(|entry| self.caller.sees(entry.id.as_str()))
     }
 
     /// Why the caller may not have something that is there: 404 for one who sees only some nodes, so that it does not learn
     /// what else there is.
-    pub fn withheld(&self) -> ErrorResponse {
+    pub(crate) fn withheld(&self) -> ErrorResponse {
         if self.caller.scope.is_some() { self.not_found() } else { ErrorResponse::forbidden() }
     }
 
     /// The member of a list of a node that the path names by its index.
-    pub fn indexed<'l, T>(&self, list: &'l [T]) -> Result<(usize, &'l T), ErrorResponse> {
+    pub(crate) fn indexed<'l, T>(&self, list: &'l [T]) -> Result<(usize, &'l T), ErrorResponse> {
         let id = self.id(1);
         // `007` and `+7` are other URLs than `7`.
         let index = id.parse::<usize>().ok().filter(|index| index.to_string() == id);
@@ -109,7 +109,7 @@ impl<'a> GetRequest<'a> {
 }
 
 /// A request that changes something.
-pub struct WriteRequest<'a> {
+pub(crate) struct WriteRequest<'a> {
     /// Who asks for what.
     pub seen: GetRequest<'a>,
     /// What was sent.
@@ -121,11 +121,11 @@ pub struct WriteRequest<'a> {
 }
 
 /// The body of a request: a JSON object, or nothing at all.
-pub struct Payload(pub(super) Option<Map<String, Value>>);
+pub(crate) struct Payload(pub(super) Option<Map<String, Value>>);
 
 impl Payload {
     /// The object; an empty body counts as one without properties only where an action takes no parameter it must have.
-    pub fn object(&self) -> Result<&Map<String, Value>, ErrorResponse> {
+    pub(crate) fn object(&self) -> Result<&Map<String, Value>, ErrorResponse> {
         self.0.as_ref().ok_or_else(|| ErrorResponse::bad_request("MalformedJSON", &[]))
     }
 }
@@ -143,7 +143,7 @@ pub enum Document {
 }
 
 /// What comes of a request that changes something.
-pub enum Reply {
+pub(crate) enum Reply {
     /// 204.
     NoContent,
     /// 200 with the resource as it is now.
@@ -160,11 +160,11 @@ pub enum Reply {
 }
 
 /// A change under way.
-pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, ErrorResponse>> + 'a>>;
+pub(crate) type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, ErrorResponse>> + 'a>>;
 
 /// How a URL is read.
 #[derive(Clone, Copy)]
-pub enum Read {
+pub(crate) enum Read {
     /// Anything, made anew for each request.
     Any(fn(&GetRequest<'_>) -> Result<Document, ErrorResponse>),
     /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.

@@ -43,7 +43,7 @@ fn member_id(view: &NodeView, part: Part) -> String {
 }
 
 /// `GET /redfish/v1/UpdateService`.
-pub fn service(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn service(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let properties = json!({
         "Description": "Which firmware runs where. It is not updated here.",
         "Status": resource::present(),
@@ -53,7 +53,7 @@ pub fn service(_: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/UpdateService/FirmwareInventory`.
-pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let table = seen.service.fleet.table();
     let of = |view: &NodeView| -> Vec<String> {
         let known = Part::ALL.into_iter().filter(|part| part.version(view).is_some());
@@ -65,7 +65,7 @@ pub fn collection(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
 }
 
 /// `GET /redfish/v1/UpdateService/FirmwareInventory/{id}`.
-pub fn firmware(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
+pub(crate) fn firmware(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     let (node, part) = seen.id(0).rsplit_once('.').ok_or_else(|| seen.not_found())?;
     let part = Part::ALL.into_iter().find(|known| known.name() == part).ok_or_else(|| seen.not_found())?;
     let view = seen.find_node(node).map(|node| node.view().clone()).ok_or_else(|| seen.not_found())?;

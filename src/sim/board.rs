@@ -84,7 +84,7 @@ pub(super) fn as_ms<S: serde::Serializer>(at: &Mono, serializer: S) -> Result<S:
 
 /// A countdown rule: there is at most one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Countdown {
+pub(crate) struct Countdown {
     /// A name that was not used before on this outlet.
     pub id: u64,
     /// As asked for.
@@ -97,7 +97,7 @@ pub struct Countdown {
 
 /// A relay, and the computer behind it.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub(crate) struct Board {
     profile: Profile,
     load: Load,
     power_loss: PowerLoss,
@@ -124,7 +124,7 @@ pub struct Board {
 
 impl Board {
     /// A board that exists from `now` on.
-    pub fn new(seed: u64, on: bool, power_loss: PowerLoss, now: Now) -> Board {
+    pub(crate) fn new(seed: u64, on: bool, power_loss: PowerLoss, now: Now) -> Board {
         Board {
             profile: Profile::new(seed),
             load: Load::Computer,
@@ -146,7 +146,7 @@ impl Board {
     }
 
     /// Lets the time up to `now` pass: energy is counted and what was due then happens at its own time.
-    pub fn settle(&mut self, now: Now) {
+    pub(crate) fn settle(&mut self, now: Now) {
         while let Some((due, on, cause)) = self.next_due().filter(|(due, ..)| *due <= now.mono) {
             let late = now.mono.since(due);
             let then =
@@ -181,7 +181,7 @@ impl Board {
     }
 
     /// Moves the relay. Moving it to where it is is no change and leaves `on_time` alone.
-    pub fn switch(&mut self, on: bool, cause: Cause, now: Now) {
+    pub(crate) fn switch(&mut self, on: bool, cause: Cause, now: Now) {
         self.settle(now);
         self.put(on, cause, now);
     }
@@ -220,7 +220,7 @@ impl Board {
 
     /// Takes the power from the plug itself for this long: the relay falls, and what comes back is up to
     /// `default_states`. A countdown does not survive it.
-    pub fn lose_power(&mut self, outage: Duration, now: Now) {
+    pub(crate) fn lose_power(&mut self, outage: Duration, now: Now) {
         self.settle(now);
         let comes_back = match self.power_loss {
             PowerLoss::LastState => self.relay || self.power_back.is_some(),
@@ -234,7 +234,7 @@ impl Board {
     }
 
     /// The plug restarts and holds the relay: what its firmware counted begins anew.
-    pub fn restart(&mut self, now: Now) {
+    pub(crate) fn restart(&mut self, now: Now) {
         self.settle(now);
         self.countdown = None;
         self.count_on_time_from(now.mono);
@@ -243,19 +243,19 @@ impl Board {
     }
 
     /// Hangs something else on the outlet.
-    pub fn set_load(&mut self, load: Load, now: Now) {
+    pub(crate) fn set_load(&mut self, load: Load, now: Now) {
         self.settle(now);
         self.load = load;
         self.feed(now.mono);
     }
 
     /// Adds to all counters of energy, as if time had passed.
-    pub fn add_energy_wh(&mut self, wh: u64) {
+    pub(crate) fn add_energy_wh(&mut self, wh: u64) {
         self.meter.add_wh(wh);
     }
 
     /// Sets a countdown rule; `None` when there is one already.
-    pub fn add_countdown(&mut self, delay_s: u64, on: bool, now: Now) -> Option<Countdown> {
+    pub(crate) fn add_countdown(&mut self, delay_s: u64, on: bool, now: Now) -> Option<Countdown> {
         self.settle(now);
         if self.countdown.is_some() {
             return None;
@@ -267,58 +267,58 @@ impl Board {
     }
 
     /// Removes the countdown rule.
-    pub fn remove_countdown(&mut self) {
+    pub(crate) fn remove_countdown(&mut self) {
         self.countdown = None;
     }
 
     /// The countdown rule.
-    pub fn countdown(&self) -> Option<Countdown> {
+    pub(crate) fn countdown(&self) -> Option<Countdown> {
         self.countdown
     }
 
     /// The state of the relay.
-    pub fn relay(&self) -> bool {
+    pub(crate) fn relay(&self) -> bool {
         self.relay
     }
 
     /// How long the relay has been on; zero when it is off.
-    pub fn on_for(&self, now: Now) -> Duration {
+    pub(crate) fn on_for(&self, now: Now) -> Duration {
         if self.relay { now.mono.since(self.changed) + self.relay_head_start } else { Duration::ZERO }
     }
 
     /// What the computer really draws, without the lag of a meter.
-    pub fn draw_mw(&self, at: Mono) -> u64 {
+    pub(crate) fn draw_mw(&self, at: Mono) -> u64 {
         self.fed_since.map_or(0, |since| self.profile.draw_mw(at.since(since) + self.fed_head_start))
     }
 
     /// What a meter shows that lags behind a switch.
-    pub fn shown_mw(&self, lag: Duration, now: Now) -> u64 {
+    pub(crate) fn shown_mw(&self, lag: Duration, now: Now) -> u64 {
         let fresh = self.history.len() > 1 && now.mono.since(self.changed) < lag;
         if fresh { self.before_change_mw } else { self.draw_mw(now.mono) }
     }
 
     /// The counters of energy.
-    pub fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Meter {
         &self.meter
     }
 
     /// How often the relay was switched on since the start.
-    pub fn power_ons(&self) -> u64 {
+    pub(crate) fn power_ons(&self) -> u64 {
         self.power_ons
     }
 
     /// All changes of the relay, oldest first; the first tells the state at the start.
-    pub fn history(&self) -> &[RelayChange] {
+    pub(crate) fn history(&self) -> &[RelayChange] {
         &self.history
     }
 
     /// `default_states`.
-    pub fn power_loss(&self) -> PowerLoss {
+    pub(crate) fn power_loss(&self) -> PowerLoss {
         self.power_loss
     }
 
     /// Sets `default_states`.
-    pub fn set_power_loss(&mut self, to: PowerLoss) {
+    pub(crate) fn set_power_loss(&mut self, to: PowerLoss) {
         self.power_loss = to;
     }
 }

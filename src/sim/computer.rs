@@ -26,7 +26,7 @@ pub(super) struct Profile {
 
 impl Profile {
     /// A small computer: 9 to 45 W when idle, two to three times as much while it boots.
-    pub fn new(seed: u64) -> Profile {
+    pub(super) fn new(seed: u64) -> Profile {
         let idle_mw = 9_000 + dice(seed, 0) % 36_000;
         let boot_mw = idle_mw * (20 + dice(seed, 1) % 8) / 10;
         let boot_ms = 18_000 + dice(seed, 2) % 9_000;
@@ -34,7 +34,7 @@ impl Profile {
     }
 
     /// The draw this long after power came: a ramp, booting, then idle, with a little noise.
-    pub fn draw_mw(&self, on_for: Duration) -> u64 {
+    pub(super) fn draw_mw(&self, on_for: Duration) -> u64 {
         let t = ms(on_for);
         let smooth = if t < RAMP_MS {
             self.boot_mw * t / RAMP_MS
@@ -52,7 +52,7 @@ impl Profile {
 
     /// The energy used in this time since power came, in microjoules (mW times ms). The noise, zero on average, is
     /// left out.
-    pub fn energy_uj(&self, on_for: Duration) -> u64 {
+    pub(super) fn energy_uj(&self, on_for: Duration) -> u64 {
         let t = ms(on_for);
         let ramp = t.min(RAMP_MS);
         let boot = t.min(self.boot_ms).saturating_sub(RAMP_MS);

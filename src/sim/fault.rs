@@ -259,7 +259,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub fn connection() -> Seen {
+    pub(super) fn connection() -> Seen {
         Seen { path: String::new(), kind: Kind::Other, methods: Vec::new() }
     }
 }
@@ -273,12 +273,12 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub fn new(seed: u64) -> Faults {
+    pub(super) fn new(seed: u64) -> Faults {
         Faults { rules: Vec::new(), seed, turns: 0 }
     }
 
     /// Adds a rule behind the others. `false`: there are too many.
-    pub fn add(&mut self, fault: Fault) -> bool {
+    pub(super) fn add(&mut self, fault: Fault) -> bool {
         let room = self.rules.len() < RULES_MAX;
         if room {
             self.rules.push(fault);
@@ -286,16 +286,16 @@ impl Faults {
         room
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.rules.clear();
     }
 
-    pub fn rules(&self) -> &[Fault] {
+    pub(super) fn rules(&self) -> &[Fault] {
         &self.rules
     }
 
     /// The first rule that is about this, used up by one.
-    pub fn pick(&mut self, stage: Stage, seen: &Seen) -> Option<Action> {
+    pub(super) fn pick(&mut self, stage: Stage, seen: &Seen) -> Option<Action> {
         let (seed, turns) = (self.seed, &mut self.turns);
         let hit = self.rules.iter_mut().find(|rule| {
             let about = concerns(rule, stage, seen) && rule.times != Some(0);

@@ -45,18 +45,18 @@ pub(super) struct Request {
 
 impl Request {
     /// The target without its query.
-    pub fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
     /// The value of a parameter of the query, as it stands there.
-    pub fn query(&self, name: &str) -> Option<&str> {
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
         let (_, query) = self.target.split_once('?')?;
         query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// The value of a header, its name in any case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
@@ -89,28 +89,28 @@ pub(super) struct Response {
 }
 
 impl Response {
-    pub fn json(value: &serde_json::Value) -> Response {
+    pub(super) fn json(value: &serde_json::Value) -> Response {
         Response::bytes(200, "application/json;charset=UTF-8", value.to_string().into_bytes())
     }
 
-    pub fn bytes(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
+    pub(super) fn bytes(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
         Response { status, content_type, headers: Vec::new(), body, server: "SHIP 2.0".into(), chunked: false }
     }
 
     /// A status with the sort of page that small web servers send along.
-    pub fn page(status: u16) -> Response {
+    pub(super) fn page(status: u16) -> Response {
         let reason = reason(status);
         let body = format!("<html><head><title>{status} {reason}</title></head><body>{reason}</body></html>\n");
         Response::bytes(status, "text/html", body.into_bytes())
     }
 
-    pub fn with_header(mut self, name: &'static str, value: String) -> Response {
+    pub(super) fn with_header(mut self, name: &'static str, value: String) -> Response {
         self.headers.push((name, value));
         self
     }
 
     /// The answer on the wire.
-    pub fn encode(&self, close: bool) -> Vec<u8> {
+    pub(super) fn encode(&self, close: bool) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\nServer: {}\r\n", self.status, reason(self.status), self.server);
         if self.chunked {
             head.push_str("Transfer-Encoding: chunked\r\n");
@@ -240,14 +240,14 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: impl Pipe + 'static, clock: Clock) -> Wire {
+    pub(super) fn new(stream: impl Pipe + 'static, clock: Clock) -> Wire {
         // An answer is one small write; waiting for more to send would only delay it.
         let _ = stream.socket().set_nodelay(true);
         Wire { stream: Box::new(stream), clock, buffer: Vec::new() }
     }
 
     /// The next request.
-    pub async fn next(&mut self) -> Incoming {
+    pub(super) async fn next(&mut self) -> Incoming {
         let clock = self.clock.clone();
         while self.buffer.is_empty() {
             match clock.limit(IDLE_MAX, self.read_some()).await {
@@ -290,7 +290,7 @@ impl Wire {
     }
 
     /// Writes bytes as they are.
-    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.clock.limit(WRITE_TIME_MAX, self.stream.write_all(bytes)).await {
             Some(done) => done,
             None => Err(io::ErrorKind::TimedOut.into()),
@@ -298,12 +298,12 @@ impl Wire {
     }
 
     /// Ends the connection in order, which over TLS is more than to drop it.
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         let _ = self.clock.limit(WRITE_TIME_MAX, self.stream.shutdown()).await;
     }
 
     /// Says nothing more until the client gives up.
-    pub async fn hang(&mut self) {
+    pub(super) async fn hang(&mut self) {
         let clock = self.clock.clone();
         let until_closed = async {
             while self.read_some().await {
@@ -314,7 +314,7 @@ impl Wire {
     }
 
     /// Ends the connection with a reset instead of an orderly close.
-    pub fn reset(self) {
+    pub(super) fn reset(self) {
         let _ = socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Reach {
 }
 
 impl Link {
-    pub fn reach(&self, now: Mono) -> Reach {
+    pub(super) fn reach(&self, now: Mono) -> Reach {
         let outage = self.outage.filter(|outage| now < outage.until);
         let asleep = self.asleep.filter(|sleep| sleep.wakes.is_none_or(|wakes| now < wakes));
         let away = self.offline || outage.is_some_and(|outage| !outage.silent);
@@ -71,39 +71,39 @@ impl Link {
     }
 
     /// Plans an outage.
-    pub fn plan(&mut self, outage: Outage) {
+    pub(super) fn plan(&mut self, outage: Outage) {
         self.planned = Some(outage);
     }
 
     /// Begins the planned outage if its time has come, and returns it.
-    pub fn begin_planned(&mut self, now: Mono) -> Option<Outage> {
+    pub(super) fn begin_planned(&mut self, now: Mono) -> Option<Outage> {
         let outage = self.planned.take_if(|outage| outage.from <= now)?;
         self.outage = Some(outage);
         self.cut();
         Some(outage)
     }
 
-    pub fn set_offline(&mut self, offline: bool) {
+    pub(super) fn set_offline(&mut self, offline: bool) {
         self.offline = offline;
         if offline {
             self.cut();
         }
     }
 
-    pub fn set_refusing(&mut self, refusing: bool) {
+    pub(super) fn set_refusing(&mut self, refusing: bool) {
         self.refusing = refusing;
         if refusing {
             self.cut();
         }
     }
 
-    pub fn sleep(&mut self, wake_delay: Duration) {
+    pub(super) fn sleep(&mut self, wake_delay: Duration) {
         self.asleep = Some(Sleep { wake_delay, wakes: None });
         self.cut();
     }
 
     /// Somebody looked for the plug. `true` if that wakes it.
-    pub fn probed(&mut self, now: Mono) -> bool {
+    pub(super) fn probed(&mut self, now: Mono) -> bool {
         match &mut self.asleep {
             Some(sleep) if sleep.wakes.is_none() => {
                 sleep.wakes = Some(now + sleep.wake_delay);
@@ -114,7 +114,7 @@ impl Link {
     }
 
     /// Ends all connections that there are.
-    pub fn cut(&mut self) {
+    pub(super) fn cut(&mut self) {
         self.cuts += 1;
     }
 }

@@ -15,7 +15,7 @@ const UJ_PER_MWH: u64 = 3_600_000;
 
 /// The counters.
 #[derive(Clone, Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     since_restart_uj: u64,
     today_uj: u64,
     month_uj: u64,
@@ -25,7 +25,7 @@ pub struct Meter {
 
 impl Meter {
     /// A meter that has counted this much in the month before today.
-    pub fn new(month_wh: u64) -> Meter {
+    pub(crate) fn new(month_wh: u64) -> Meter {
         Meter {
             since_restart_uj: 0,
             today_uj: 0,
@@ -75,42 +75,43 @@ impl Meter {
     }
 
     /// Since the plug's last restart, in microjoules.
-    pub fn since_restart_uj(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn since_restart_uj(&self) -> u64 {
         self.since_restart_uj
     }
 
     /// Since the plug's last restart, in milliwatt-hours.
-    pub fn since_restart_mwh(&self) -> u64 {
+    pub(crate) fn since_restart_mwh(&self) -> u64 {
         self.since_restart_uj / UJ_PER_MWH
     }
 
     /// Today, in milliwatt-hours.
-    pub fn today_mwh(&self) -> u64 {
+    pub(crate) fn today_mwh(&self) -> u64 {
         self.today_uj / UJ_PER_MWH
     }
 
     /// This month, in milliwatt-hours.
-    pub fn month_mwh(&self) -> u64 {
+    pub(crate) fn month_mwh(&self) -> u64 {
         self.month_uj / UJ_PER_MWH
     }
 
     /// Today, in whole watt-hours.
-    pub fn today_wh(&self) -> u64 {
+    pub(crate) fn today_wh(&self) -> u64 {
         self.today_uj / UJ_PER_WH
     }
 
     /// This month, in whole watt-hours.
-    pub fn month_wh(&self) -> u64 {
+    pub(crate) fn month_wh(&self) -> u64 {
         self.month_uj / UJ_PER_WH
     }
 
     /// For how many minutes the relay was on today.
-    pub fn today_minutes(&self) -> u64 {
+    pub(crate) fn today_minutes(&self) -> u64 {
         self.today_on.as_secs() / 60
     }
 
     /// For how many minutes the relay was on this month.
-    pub fn month_minutes(&self) -> u64 {
+    pub(crate) fn month_minutes(&self) -> u64 {
         self.month_on.as_secs() / 60
     }
 }

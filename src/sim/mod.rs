@@ -18,13 +18,13 @@
 //! # }
 //! ```
 
-pub mod amt;
-pub mod board;
-pub mod config;
-pub mod fault;
-pub mod meter;
-pub mod plug;
-pub mod request_log;
+pub(crate) mod amt;
+pub(crate) mod board;
+pub(crate) mod config;
+pub(crate) mod fault;
+pub(crate) mod meter;
+pub(crate) mod plug;
+pub(crate) mod request_log;
 pub mod run;
 
 mod computer;
@@ -47,21 +47,21 @@ use tokio::task::JoinSet;
 
 pub use amt::boot::BootSource;
 pub use amt::config::{AMT_PORT, AMT_TLS_PORT, Consent, ControlMode, MachineConfig, MachineQuirks, Profile, Timings};
-pub use amt::machine::{Boot, Machine, MachineDescription};
+pub use amt::machine::Machine;
 pub use amt::power::{BootCause, Power};
-pub use board::{Cause, Load, PowerLoss, RelayChange};
+pub use board::{Cause, Load, PowerLoss};
 pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks, RackConfig, Variant};
 pub use fault::{Action, Choke, Fault, Forgery, Kind, Selector, WsmanFault};
-pub use plug::{OutletDescription, Plug, PlugDescription};
-pub use request_log::Counters;
-pub use run::{MachineKind, SimOptions, run};
+pub use plug::Plug;
+pub(crate) use plug::PlugDescription;
+pub use run::{SimOptions, run};
 
 use crate::clock::Clock;
 
 /// The UDP port of discovery.
-pub const DISCOVERY_PORT: u16 = 20002;
+pub(crate) const DISCOVERY_PORT: u16 = 20002;
 /// The most plugs in a rack, and the most machines: each takes sockets, and a run of `demo` is meant for one computer.
-pub const PLUGS_MAX: usize = 1000;
+pub(crate) const PLUGS_MAX: usize = 1000;
 
 /// Why a rack cannot start, or a plug cannot move.
 #[derive(Debug, Error)]

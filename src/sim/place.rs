@@ -25,7 +25,7 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub fn ip(&self) -> Ipv4Addr {
+    pub(super) fn ip(&self) -> Ipv4Addr {
         match self.tcp_address {
             SocketAddr::V4(address) => *address.ip(),
             SocketAddr::V6(_) => Ipv4Addr::LOCALHOST,

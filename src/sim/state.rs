@@ -43,7 +43,7 @@ pub(super) struct State {
 
 impl State {
     /// Lets everything happen that was due.
-    pub fn settle(&mut self, now: Now) {
+    pub(super) fn settle(&mut self, now: Now) {
         if let Some(outage) = self.link.begin_planned(now.mono) {
             let late = i64::try_from(now.mono.since(outage.from).as_millis()).unwrap_or(0);
             let then = Now { mono: outage.from, wall: Wall(now.wall.0.saturating_sub(late)) };
@@ -60,7 +60,7 @@ impl State {
     }
 
     /// A connection was taken. What goes wrong with it, if anything.
-    pub fn connected(&mut self, now: Now) -> Option<Action> {
+    pub(super) fn connected(&mut self, now: Now) -> Option<Action> {
         self.book.connected();
         let choke =
             self.choke.filter(|choke| choke.connections_max.is_some_and(|max| self.book.connections_open > max.into()));
@@ -74,7 +74,7 @@ impl State {
     }
 
     /// A request is there. Returns its number in the book, and whether the plug chokes on it.
-    pub fn arrived(&mut self, seen: &Seen, now: Now) -> (u64, bool) {
+    pub(super) fn arrived(&mut self, seen: &Seen, now: Now) -> (u64, bool) {
         let number = self.book.arrived(now.mono, seen);
         let Some(choke) = self.choke else { return (number, false) };
         self.recent.push_back(now.mono);
@@ -89,7 +89,7 @@ impl State {
     }
 
     /// Restarts now.
-    pub fn restart(&mut self, offline: Duration, keeps_relay: bool, silent: bool, now: Now) {
+    pub(super) fn restart(&mut self, offline: Duration, keeps_relay: bool, silent: bool, now: Now) {
         self.plan(now.mono, offline, keeps_relay, silent);
         self.settle(now);
     }
@@ -105,7 +105,7 @@ impl State {
     }
 
     /// What the HTTP server of a plug turns away before the protocol sees it.
-    pub fn turned_away(&self, request: &mut Request) -> Option<Response> {
+    pub(super) fn turned_away(&self, request: &mut Request) -> Option<Response> {
         let quirks = &self.config.quirks;
         if quirks.page_for_empty_header && request.headers.iter().any(|(_, value)| value.is_empty()) {
             return Some(Response::page(200));
@@ -120,12 +120,12 @@ impl State {
     }
 
     /// Opens a request.
-    pub fn open(&mut self, request: &Request, now: Now) -> Opened {
+    pub(super) fn open(&mut self, request: &Request, now: Now) -> Opened {
         tapo::open(&mut self.desk(now), request)
     }
 
     /// Acts on an opened request, and seals the answer.
-    pub fn act(&mut self, call: &Call, ignore_write: bool, forgery: Option<Forgery>, now: Now) -> Response {
+    pub(super) fn act(&mut self, call: &Call, ignore_write: bool, forgery: Option<Forgery>, now: Now) -> Response {
         let login = tapo::login_device(&mut self.desk(now), call);
         let answer = login.unwrap_or_else(|| {
             let mut firmware = Firmware {
@@ -150,7 +150,7 @@ impl State {
     }
 
     /// A datagram came to the discovery port. The answer, if it deserves one.
-    pub fn probed(&mut self, datagram: &[u8], now: Now) -> Option<Vec<u8>> {
+    pub(super) fn probed(&mut self, datagram: &[u8], now: Now) -> Option<Vec<u8>> {
         if !self.link.reach(now.mono).discovers {
             return None;
         }
@@ -165,11 +165,11 @@ impl State {
         Some(answer(&announcement, serial))
     }
 
-    pub fn udp_address(&self) -> Option<SocketAddr> {
+    pub(super) fn udp_address(&self) -> Option<SocketAddr> {
         self.udp.as_ref()?.local_addr().ok()
     }
 
-    pub fn describe(&self, name: &str, now: Now) -> PlugDescription {
+    pub(super) fn describe(&self, name: &str, now: Now) -> PlugDescription {
         let strip = self.facts.model.is_strip();
         let outlets = self.boards.iter().enumerate().map(|(index, board)| OutletDescription {
             position: index + 1,

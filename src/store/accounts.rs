@@ -11,7 +11,7 @@ use crate::account::{ACCOUNTS_MAX, AccessRules, AccountBook, AccountRecord, SESS
 use crate::durable::{SettingsStore, WriteFuture};
 
 /// Sessions that are kept: all that may be open at once. Above it the one that was used the longest time ago goes.
-pub const SESSIONS_KEPT_MAX: usize = ACCOUNTS_MAX * SESSIONS_MAX;
+pub(super) const SESSIONS_KEPT_MAX: usize = ACCOUNTS_MAX * SESSIONS_MAX;
 
 /// The name of the value with the rules about logins.
 const RULES: &str = "access";

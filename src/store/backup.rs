@@ -19,11 +19,11 @@ use crate::clock::Wall;
 use crate::files;
 
 /// Largest `state.json` that is read. 10,000 nodes make 8 MiB.
-pub const SIZE_MAX: u64 = 128 * 1024 * 1024;
+pub(crate) const SIZE_MAX: u64 = 128 * 1024 * 1024;
 
 /// A backup that was read.
 #[derive(Debug)]
-pub struct Backup {
+pub(super) struct Backup {
     /// When it was written.
     pub written: Wall,
     /// It was written because the database could not be: nothing newer is anywhere.
@@ -36,7 +36,7 @@ pub struct Backup {
 
 /// Why a backup cannot be used.
 #[derive(Debug, Error)]
-pub enum BackupError {
+pub(super) enum BackupError {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Read(#[from] io::Error),
@@ -75,7 +75,7 @@ struct RecordText {
 }
 
 /// The state as a JSON value, for `plugfish export`.
-pub fn export(state: &State, now: Wall) -> Result<serde_json::Value, RecordError> {
+pub(super) fn export(state: &State, now: Wall) -> Result<serde_json::Value, RecordError> {
     let body = |error: serde_json::Error| RecordError::Body(error.to_string());
     let records = serde_json::to_value(records_of(state)?).map_err(body)?;
     serde_json::to_value(Document {
@@ -90,7 +90,7 @@ pub fn export(state: &State, now: Wall) -> Result<serde_json::Value, RecordError
 }
 
 /// The state as the text of `state.json`.
-pub fn encode(state: &State, now: Wall, instead_of_database: bool) -> Result<String, RecordError> {
+pub(super) fn encode(state: &State, now: Wall, instead_of_database: bool) -> Result<String, RecordError> {
     let body = |error: serde_json::Error| RecordError::Body(error.to_string());
     let records = serde_json::value::to_raw_value(&records_of(state)?).map_err(body)?;
     let crc32 = Some(checksum(&records));
@@ -120,7 +120,7 @@ fn checksum(records: &RawValue) -> String {
 }
 
 /// Reads the text of a backup. Records that are not understood are left out and named.
-pub fn decode(text: &str) -> Result<Backup, BackupError> {
+pub(super) fn decode(text: &str) -> Result<Backup, BackupError> {
     /// The format comes first: a newer one may have changed all the rest.
     #[derive(Deserialize)]
     struct Format {
@@ -158,7 +158,7 @@ pub fn decode(text: &str) -> Result<Backup, BackupError> {
 }
 
 /// Reads a backup file; `None` when there is none.
-pub fn read(path: &Path) -> Result<Option<Backup>, BackupError> {
+pub(super) fn read(path: &Path) -> Result<Option<Backup>, BackupError> {
     let file = match files::open_own(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -173,7 +173,7 @@ pub fn read(path: &Path) -> Result<Option<Backup>, BackupError> {
 }
 
 /// Puts `text` in the place of the file at `path`, so that after a power cut the old or the new one is there, whole.
-pub fn write_atomic(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_atomic(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
     // A disk that does not answer, for tests: a pipe without a writer.
     #[cfg(test)]

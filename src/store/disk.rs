@@ -24,7 +24,7 @@ type Job = Box<dyn FnOnce(&mut Option<Tree>) + Send>;
 
 /// Why a piece of work has no result.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Stopped {
+pub(super) enum Stopped {
     /// It panicked.
     #[error("it fell over: {0}")]
     Panicked(String),
@@ -37,7 +37,7 @@ pub enum Stopped {
 }
 
 /// The thread that touches the disk.
-pub struct Disk {
+pub(super) struct Disk {
     jobs: Option<SyncSender<Job>>,
     /// How many of these threads there are, those left behind included.
     alive: Arc<AtomicUsize>,
@@ -45,13 +45,13 @@ pub struct Disk {
 
 impl Disk {
     /// Starts the thread.
-    pub fn start() -> Disk {
+    pub(super) fn start() -> Disk {
         let alive = Arc::new(AtomicUsize::new(0));
         Disk { jobs: spawn(&alive), alive }
     }
 
     /// Runs `batch` on the thread and waits for its result for at most `limit`.
-    pub fn run<T: Send + 'static>(
+    pub(super) fn run<T: Send + 'static>(
         &mut self,
         limit: Duration,
         batch: impl FnOnce(&mut Option<Tree>) -> T + Send + 'static,
@@ -81,7 +81,7 @@ impl Disk {
     }
 
     /// Leaves the thread behind with its database, which it closes when it can, and starts a new one.
-    pub fn replace(&mut self) {
+    pub(super) fn replace(&mut self) {
         self.jobs = None;
         if self.alive.load(Ordering::Relaxed) <= LEFT_BEHIND_MAX {
             self.jobs = spawn(&self.alive);

@@ -19,7 +19,7 @@ use crate::clock::{Clock, Mono};
 use crate::durable::WriteError;
 
 /// How long opening and rewriting the database may take, or writing the whole of `state.json`.
-pub const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long closing may take; sled may hang there.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ const REOPEN_TRIES: u32 = 5;
 const BATCH_MAX: usize = 400;
 
 /// See the top of the file.
-pub struct Durable {
+pub(super) struct Durable {
     clock: Clock,
     disk: Disk,
     state_dir: StateDir,
@@ -64,18 +64,24 @@ struct Trouble {
 impl Durable {
     /// Takes over an open database, which is in the hands of `disk` and holds what is in the
     /// `manifest`. A write may take as long as `write_limit`.
-    pub fn new(clock: Clock, disk: Disk, state_dir: StateDir, manifest: Manifest, write_limit: Duration) -> Durable {
+    pub(super) fn new(
+        clock: Clock,
+        disk: Disk,
+        state_dir: StateDir,
+        manifest: Manifest,
+        write_limit: Duration,
+    ) -> Durable {
         Durable { clock, disk, state_dir, manifest, trouble: None, backup_missing: false, write_limit }
     }
 
     /// When to come back although there is nothing to write: the database is to be opened again.
-    pub fn retry_at(&self) -> Option<Mono> {
+    pub(super) fn retry_at(&self) -> Option<Mono> {
         self.trouble.as_ref().map(|trouble| trouble.retry_at)
     }
 
     /// Writes a plan. With `sync` it survives a power cut when this returns `Ok`. `whole` is the state with the plan in
     /// it, asked for when the database fails.
-    pub fn write(
+    pub(super) fn write(
         &mut self,
         revision: u64,
         plan: &Plan,
@@ -107,7 +113,7 @@ impl Durable {
     }
 
     /// Opens the database again if it failed and it is time.
-    pub fn retry(&mut self, whole: &dyn Fn() -> State) -> Result<(), WriteError> {
+    pub(super) fn retry(&mut self, whole: &dyn Fn() -> State) -> Result<(), WriteError> {
         match self.trouble {
             Some(_) => self.write(0, &Plan::new(), false, whole),
             None => Ok(()),
@@ -152,7 +158,7 @@ impl Durable {
     }
 
     /// Writes the whole state to `state.json`.
-    pub fn back_up(&mut self, state: &State) -> Result<(), WriteError> {
+    pub(super) fn back_up(&mut self, state: &State) -> Result<(), WriteError> {
         self.save(state).map_err(|failure| self.backup_failed(failure.why))
     }
 
@@ -179,12 +185,12 @@ impl Durable {
     }
 
     /// Whether the backup was not where it was put, at the last write.
-    pub fn backup_missing(&self) -> bool {
+    pub(super) fn backup_missing(&self) -> bool {
         self.backup_missing
     }
 
     /// Closes the database.
-    pub fn close(mut self) {
+    pub(super) fn close(mut self) {
         let closed = self.disk.run(CLOSE_DEADLINE, |tree| tree.take().map_or(Ok(()), Tree::close));
         match closed {
             Ok(Ok(())) => {}
@@ -194,7 +200,7 @@ impl Durable {
     }
 
     /// Makes the database, which has the keys `present`, hold exactly `state`.
-    pub fn rewrite(&mut self, state: &State, present: Vec<Vec<u8>>) -> Result<(), WriteError> {
+    pub(super) fn rewrite(&mut self, state: &State, present: Vec<Vec<u8>>) -> Result<(), WriteError> {
         let parts = parts_of_rewrite(state, present, &mut self.manifest);
         self.write_parts(OPEN_DEADLINE, parts, true).map_err(|failure| self.failed(failure.why))
     }

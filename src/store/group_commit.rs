@@ -9,7 +9,7 @@ use crate::durable::WriteError;
 const REVISION_STEP: u64 = 2;
 
 /// A write that was planned and has not ended.
-pub struct GroupCommit {
+pub(super) struct GroupCommit {
     waiting: Vec<PendingWrite>,
     write_behind: Vec<Key>,
     /// The revision that it makes.
@@ -20,7 +20,7 @@ pub struct GroupCommit {
 
 impl GroupCommit {
     /// Plans a write of these.
-    pub fn begin(write_queue: &WriteQueue, waiting: Vec<PendingWrite>, write_behind: Vec<Key>) -> GroupCommit {
+    pub(super) fn begin(write_queue: &WriteQueue, waiting: Vec<PendingWrite>, write_behind: Vec<Key>) -> GroupCommit {
         let state = &mut write_queue.lock().state;
         let mut plan: Plan = write_behind.iter().map(|key| (key.clone(), state.get(key).cloned())).collect();
         for waiting in &waiting {
@@ -34,17 +34,17 @@ impl GroupCommit {
     }
 
     /// The name for metrics of the first change that somebody waits for.
-    pub fn kind(&self) -> Option<&'static str> {
+    pub(super) fn kind(&self) -> Option<&'static str> {
         self.waiting.first().map(|first| first.change.kind())
     }
 
     /// Whether the backup is to follow at once.
-    pub fn wants_backup(&self) -> bool {
+    pub(super) fn wants_backup(&self) -> bool {
         self.waiting.iter().any(|waiting| waiting.change.wants_backup())
     }
 
     /// It ended: what is durable becomes visible, and whoever waits is told.
-    pub fn end(self, write_queue: &WriteQueue, result: &Result<(), WriteError>) {
+    pub(super) fn end(self, write_queue: &WriteQueue, result: &Result<(), WriteError>) {
         match result {
             Ok(()) => self.adopt(&mut write_queue.lock().state),
             Err(_) => write_queue.mark_again(self.write_behind),

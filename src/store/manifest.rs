@@ -11,7 +11,7 @@ use super::record::{FORMAT, Key, ManifestRecord};
 
 /// See the top of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Manifest {
+pub(super) struct Manifest {
     /// The records and the revisions that wrote them.
     revisions: BTreeMap<Key, u64>,
     sum: u64,
@@ -19,21 +19,21 @@ pub struct Manifest {
 
 impl Manifest {
     /// A record was written.
-    pub fn put(&mut self, key: &Key, revision: u64) {
+    pub(super) fn put(&mut self, key: &Key, revision: u64) {
         self.remove(key);
         self.revisions.insert(key.clone(), revision);
         self.sum = self.sum.wrapping_add(trace(key, revision));
     }
 
     /// A record is gone. Says whether it was there.
-    pub fn remove(&mut self, key: &Key) -> bool {
+    pub(super) fn remove(&mut self, key: &Key) -> bool {
         let Some(revision) = self.revisions.remove(key) else { return false };
         self.sum = self.sum.wrapping_sub(trace(key, revision));
         true
     }
 
     /// The manifest of exactly these records.
-    pub fn record(&self) -> ManifestRecord {
+    pub(super) fn record(&self) -> ManifestRecord {
         ManifestRecord { format: FORMAT, count: self.revisions.len() as u64, sum: self.sum }
     }
 }

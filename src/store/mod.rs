@@ -25,7 +25,7 @@ mod reconcile;
 mod record;
 mod state;
 mod state_dir;
-pub mod test_store;
+pub(crate) mod test_store;
 mod tree;
 mod write_queue;
 mod writer;
@@ -44,8 +44,8 @@ use tokio::sync::oneshot;
 use tracing::warn;
 use uuid::Uuid;
 
-pub use self::backup::SIZE_MAX as STATE_BYTES_MAX;
-pub use self::open::{OpenReport, Outcome};
+pub(crate) use self::backup::SIZE_MAX as STATE_BYTES_MAX;
+pub(crate) use self::open::OpenReport;
 use self::record::{BODY_LENGTH_MAX, Content, FORMAT, Key};
 use self::state::{Change, Entry, State};
 use self::write_queue::{PendingWrite, Timing, Weight, WriteQueue};
@@ -98,7 +98,7 @@ pub enum StoreError {
 
 /// What the `state.json` in a state directory says of devices, for a program that logs in to them beside a daemon; nothing
 /// where there is no such file. An error when it is there and cannot be read.
-pub fn trust_on_record(dir: &Path) -> Result<VolatileBook, StoreError> {
+pub(crate) fn trust_on_record(dir: &Path) -> Result<VolatileBook, StoreError> {
     let accounts = VolatileBook::default();
     let unusable = |error: backup::BackupError| StoreError::Unusable { dir: dir.into(), why: error.to_string() };
     let backup = backup::read(&dir.join("state.json")).map_err(unusable)?;

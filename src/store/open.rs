@@ -63,7 +63,7 @@ impl fmt::Display for OpenReport {
 }
 
 /// Opens the directory and starts the writer. What comes back last says that the writer has ended.
-pub fn open(
+pub(super) fn open(
     dir: &Path,
     clock: &Clock,
     metrics: Arc<Metrics>,

@@ -25,7 +25,7 @@ const NAME_SHOWN_MAX: usize = 80;
 
 /// What was read from the database.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// The records that are whole.
     pub entries: BTreeMap<Key, Entry>,
     /// The manifest and its revision.
@@ -36,7 +36,7 @@ pub struct Found {
 
 /// The state to start with.
 #[derive(Debug, PartialEq)]
-pub struct Recovered {
+pub(super) struct Recovered {
     /// It.
     pub state: State,
     /// The database has to be written anew from it.
@@ -47,7 +47,7 @@ pub struct Recovered {
 
 impl Found {
     /// Reads the records of a database.
-    pub fn from_pairs(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Found {
+    pub(super) fn from_pairs(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Found {
         let mut found = Found::default();
         for (key_bytes, bytes) in pairs {
             // The whole key: what is cut is for people alone.
@@ -71,7 +71,7 @@ impl Found {
     }
 
     /// The format of a database that a newer plugfish wrote.
-    pub fn newer_format(&self) -> Option<u32> {
+    pub(super) fn newer_format(&self) -> Option<u32> {
         self.manifest.map(|(_, manifest)| manifest.format).filter(|format| *format > FORMAT)
     }
 
@@ -81,7 +81,7 @@ impl Found {
     }
 
     /// The records as they are.
-    pub fn manifest(&self) -> Manifest {
+    pub(super) fn manifest(&self) -> Manifest {
         self.entries.iter().map(|(key, entry)| (key, entry.revision)).collect()
     }
 
@@ -107,7 +107,7 @@ impl Found {
 }
 
 /// Applies the rules above.
-pub fn reconcile(found: Found, backup: Option<Backup>) -> Recovered {
+pub(super) fn reconcile(found: Found, backup: Option<Backup>) -> Recovered {
     let mut notes = found.faults();
     let whole = notes.is_empty();
     let revision = found.revision();

@@ -17,7 +17,7 @@ use crate::node::journal::{BootRecord, Intent, SeenRecord};
 use crate::node::trust::TrustRecord;
 
 /// The layout of records and of the whole state directory. A directory with a higher number is not touched.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The version byte of a record, the same as long as the header above stays.
 const RECORD_VERSION: u8 = 1;
@@ -27,11 +27,11 @@ const HEADER_LENGTH: usize = 17;
 
 /// Longest body. The largest real one is under 2 KiB; a leaf of the database holds 16 values, and above 32 KiB it would
 /// spill into files of its own, which nothing syncs.
-pub const BODY_LENGTH_MAX: usize = 16 * 1024;
+pub(super) const BODY_LENGTH_MAX: usize = 16 * 1024;
 
 /// What a record is about. As text, and on the disk: `node/node-1`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
+pub(super) enum Key {
     /// What was commanded of a node: its intent and its boot override.
     Node(NodeId),
     /// What was last seen of a node.
@@ -84,7 +84,7 @@ impl FromStr for Key {
 
 /// What was commanded of a node. It stays when the intent is done, so that an older backup cannot bring the intent back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commanded {
+pub(super) struct Commanded {
     /// The command that is not finished.
     pub intent: Option<Intent>,
     /// The boot override.
@@ -93,7 +93,7 @@ pub struct Commanded {
 
 /// What the database holds: what is missing or old is noticed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManifestRecord {
+pub(super) struct ManifestRecord {
     /// [`FORMAT`] of the writer.
     pub format: u32,
     /// Records beside this one.
@@ -104,7 +104,7 @@ pub struct ManifestRecord {
 
 /// The body of a record.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Content {
+pub(super) enum Content {
     /// Under [`Key::Node`].
     Node(Commanded),
     /// Under [`Key::Seen`].
@@ -123,7 +123,7 @@ pub enum Content {
 
 /// Why a record is not used.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum RecordError {
+pub(super) enum RecordError {
     /// Not a key of ours.
     #[error("{0:?} is no key of this store")]
     Key(String),
@@ -146,7 +146,7 @@ pub enum RecordError {
 
 impl Content {
     /// The body as JSON.
-    pub fn to_value(&self) -> Result<serde_json::Value, RecordError> {
+    pub(super) fn to_value(&self) -> Result<serde_json::Value, RecordError> {
         match self {
             Content::Node(body) => serde_json::to_value(body),
             Content::Seen(body) => serde_json::to_value(body),
@@ -160,7 +160,7 @@ impl Content {
     }
 
     /// The content that belongs under `key`, from JSON.
-    pub fn from_slice(key: &Key, body: &[u8]) -> Result<Content, RecordError> {
+    pub(super) fn from_slice(key: &Key, body: &[u8]) -> Result<Content, RecordError> {
         match key {
             Key::Node(_) => serde_json::from_slice(body).map(Content::Node),
             Key::Seen(_) => serde_json::from_slice(body).map(Content::Seen),
@@ -175,7 +175,7 @@ impl Content {
 }
 
 /// The bytes of a record that was written as a part of this revision.
-pub fn encode(key: &Key, revision: u64, content: &Content) -> Result<Vec<u8>, RecordError> {
+pub(super) fn encode(key: &Key, revision: u64, content: &Content) -> Result<Vec<u8>, RecordError> {
     let body = content.to_value()?.to_string().into_bytes();
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_LENGTH_MAX);
     let length = length.ok_or(RecordError::Long(body.len()))?;
@@ -189,7 +189,7 @@ pub fn encode(key: &Key, revision: u64, content: &Content) -> Result<Vec<u8>, Re
 }
 
 /// The revision and the content of a record, if it is whole.
-pub fn decode(key: &Key, bytes: &[u8]) -> Result<(u64, Content), RecordError> {
+pub(super) fn decode(key: &Key, bytes: &[u8]) -> Result<(u64, Content), RecordError> {
     let (version, rest) = bytes.split_first().ok_or(RecordError::Short)?;
     if *version != RECORD_VERSION {
         return Err(RecordError::Version(*version));

@@ -14,7 +14,7 @@ use crate::node::trust::TrustRecord;
 
 /// A record in memory.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The revision that wrote it last; of two copies of a record the higher one is the newer.
     pub revision: u64,
     /// What it says.
@@ -23,7 +23,7 @@ pub struct Entry {
 
 /// Everything that is kept, without the manifest, which is made at each write.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
+pub(super) struct State {
     /// The revision of the last write. Grows by one with each, also with one that fails.
     pub revision: u64,
     /// The records.
@@ -31,11 +31,11 @@ pub struct State {
 }
 
 /// What a write would do: the new content of keys, `None` where the record goes away.
-pub type Plan = BTreeMap<Key, Option<Content>>;
+pub(super) type Plan = BTreeMap<Key, Option<Content>>;
 
 /// A change that somebody waits for.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub(super) enum Change {
     /// A new intent of a node in the place of the one before.
     Intent(NodeId, Intent),
     /// A new boot override of a node.
@@ -60,7 +60,7 @@ pub enum Change {
 
 impl Change {
     /// The name for metrics.
-    pub fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Change::Intent(..) => "intent",
             Change::Boot(..) => "boot",
@@ -74,7 +74,7 @@ impl Change {
     }
 
     /// Whether the backup is to follow at once: what was deleted, or an old password, must not come back from it.
-    pub fn wants_backup(&self) -> bool {
+    pub(super) fn wants_backup(&self) -> bool {
         use Change::{DeleteAccount, DeleteValue, PutAccount, Replace, Trust};
         matches!(self, PutAccount(_) | DeleteAccount(_) | DeleteValue(_) | Replace(_) | Trust(_, None))
     }
@@ -82,12 +82,12 @@ impl Change {
 
 impl State {
     /// The content under a key.
-    pub fn get(&self, key: &Key) -> Option<&Content> {
+    pub(super) fn get(&self, key: &Key) -> Option<&Content> {
         self.entries.get(key).map(|entry| &entry.content)
     }
 
     /// What was commanded of a node.
-    pub fn commanded(&self, node: &NodeId) -> Commanded {
+    pub(super) fn commanded(&self, node: &NodeId) -> Commanded {
         match self.get(&Key::Node(node.clone())) {
             Some(Content::Node(commanded)) => commanded.clone(),
             _ => Commanded::default(),
@@ -95,7 +95,7 @@ impl State {
     }
 
     /// What was last seen of a node.
-    pub fn seen(&self, node: &NodeId) -> Option<&SeenRecord> {
+    pub(super) fn seen(&self, node: &NodeId) -> Option<&SeenRecord> {
         match self.get(&Key::Seen(node.clone())) {
             Some(Content::Seen(seen)) => Some(seen),
             _ => None,
@@ -103,13 +103,13 @@ impl State {
     }
 
     /// All that is known of a node.
-    pub fn node(&self, node: &NodeId) -> NodeRecord {
+    pub(super) fn node(&self, node: &NodeId) -> NodeRecord {
         let Commanded { intent, boot } = self.commanded(node);
         NodeRecord { intent, boot, seen: self.seen(node).cloned(), trust: self.trust(node) }
     }
 
     /// What the device of a node ever proved.
-    pub fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
+    pub(super) fn trust(&self, node: &NodeId) -> Option<Arc<TrustRecord>> {
         match self.get(&Key::Trust(node.clone())) {
             Some(Content::Trust(trust)) => Some(trust.clone()),
             _ => None,
@@ -117,7 +117,7 @@ impl State {
     }
 
     /// The accounts in the order of their names.
-    pub fn accounts(&self) -> Vec<AccountRecord> {
+    pub(super) fn accounts(&self) -> Vec<AccountRecord> {
         let account = |entry: &Entry| match &entry.content {
             Content::Account(account) => Some(account.clone()),
             _ => None,
@@ -126,12 +126,12 @@ impl State {
     }
 
     /// The sessions.
-    pub fn sessions(&self) -> Vec<SessionRecord> {
+    pub(super) fn sessions(&self) -> Vec<SessionRecord> {
         self.entries.values().filter_map(session_of).cloned().collect()
     }
 
     /// A small value of the service.
-    pub fn value(&self, name: &str) -> Option<serde_json::Value> {
+    pub(super) fn value(&self, name: &str) -> Option<serde_json::Value> {
         match self.get(&Key::Value(name.into())) {
             Some(Content::Value(value)) => Some(value.clone()),
             _ => None,
@@ -139,7 +139,7 @@ impl State {
     }
 
     /// The small values whose names begin with this.
-    pub fn values(&self, prefix: &str) -> Vec<(String, serde_json::Value)> {
+    pub(super) fn values(&self, prefix: &str) -> Vec<(String, serde_json::Value)> {
         let from = self.entries.range(Key::Value(prefix.into())..);
         let values = from.map_while(|(key, entry)| match (key, &entry.content) {
             (Key::Value(name), Content::Value(value)) if name.starts_with(prefix) => {
@@ -151,7 +151,7 @@ impl State {
     }
 
     /// Adds to `plan` what `change` does to the state, seen after what `plan` does already.
-    pub fn plan(&self, change: &Change, plan: &mut Plan) {
+    pub(super) fn plan(&self, change: &Change, plan: &mut Plan) {
         match change {
             Change::Intent(node, intent) => {
                 let mut commanded = self.planned(node, plan);
@@ -197,7 +197,7 @@ impl State {
     }
 
     /// Makes a plan true.
-    pub fn adopt(&mut self, plan: Plan, revision: u64) {
+    pub(super) fn adopt(&mut self, plan: Plan, revision: u64) {
         for (key, content) in plan {
             match content {
                 Some(content) => self.entries.insert(key, Entry { revision, content }),

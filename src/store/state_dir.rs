@@ -23,7 +23,7 @@ const FORMAT_BYTES_MAX: usize = 32;
 
 /// The state directory, held by this process. All clones are one hold.
 #[derive(Clone, Debug)]
-pub struct StateDir {
+pub(super) struct StateDir {
     dir: PathBuf,
     /// Its lock is ours as long as it is open.
     lock: Arc<File>,
@@ -31,7 +31,7 @@ pub struct StateDir {
 
 /// Whether a database may be put aside to get a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quarantine {
+pub(super) enum Quarantine {
     /// No: what is in it is nowhere else.
     Never,
     /// When it cannot be opened otherwise.
@@ -42,7 +42,7 @@ pub enum Quarantine {
 
 /// What was done to get a database open.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
+pub(super) struct Recovery {
     /// What happened, in words.
     pub notes: Vec<String>,
     /// Where the damaged database is now.
@@ -51,7 +51,7 @@ pub struct Recovery {
 
 impl StateDir {
     /// Takes the directory for this process. It is made when there is none.
-    pub fn take(dir: &Path, now: Wall) -> Result<StateDir, StoreError> {
+    pub(super) fn take(dir: &Path, now: Wall) -> Result<StateDir, StoreError> {
         let refused = |error: io::Error| StoreError::Unusable { why: explain(dir, &error), dir: dir.into() };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused)?;
         // In a volume that belongs to root and is merely writable for us, this is refused; the files in it have their own
@@ -80,17 +80,17 @@ impl StateDir {
     }
 
     /// The directory.
-    pub fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Where the backup is.
-    pub fn backup(&self) -> PathBuf {
+    pub(super) fn backup(&self) -> PathBuf {
         self.dir.join("state.json")
     }
 
     /// Where the database is.
-    pub fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.dir.join("sled")
     }
 
@@ -112,17 +112,17 @@ impl StateDir {
     }
 
     /// Whether a store was opened here before.
-    pub fn was_used(&self) -> bool {
+    pub(super) fn was_used(&self) -> bool {
         self.format_path().exists()
     }
 
     /// The format of an older directory, which has to be upgraded.
-    pub fn older_format(&self) -> Option<u32> {
+    pub(super) fn older_format(&self) -> Option<u32> {
         self.format().filter(|found| *found < FORMAT)
     }
 
     /// Keeps the backup of an older format under a name of its own. Returns that name.
-    pub fn keep_backup_of(&self, format: u32) -> io::Result<Option<PathBuf>> {
+    pub(super) fn keep_backup_of(&self, format: u32) -> io::Result<Option<PathBuf>> {
         let kept = self.dir.join(format!("state.before-format-{FORMAT}-from-{format}.json"));
         let bytes_max = usize::try_from(SIZE_MAX).unwrap_or(usize::MAX);
         match files::read_own(&self.backup(), bytes_max) {
@@ -136,7 +136,7 @@ impl StateDir {
     }
 
     /// Marks the directory as one of this format.
-    pub fn write_format(&self) -> io::Result<()> {
+    pub(super) fn write_format(&self) -> io::Result<()> {
         match self.format() {
             Some(FORMAT) => Ok(()),
             _ => super::backup::write_atomic(&self.format_path(), &format!("{FORMAT}\n")),
@@ -144,12 +144,12 @@ impl StateDir {
     }
 
     /// Writes and syncs a small file, which a disk that works does in no time.
-    pub fn try_disk(&self) -> io::Result<()> {
+    pub(super) fn try_disk(&self) -> io::Result<()> {
         super::backup::write_atomic(&self.format_path(), &format!("{FORMAT}\n"))
     }
 
     /// Makes sure that the directory is still there and still ours: somebody may have removed it while we run.
-    pub fn hold(&mut self) -> io::Result<()> {
+    pub(super) fn hold(&mut self) -> io::Result<()> {
         let path = self.dir.join("lock");
         let ours = self.lock.metadata()?;
         if fs::metadata(&path).is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino())) {
@@ -164,7 +164,7 @@ impl StateDir {
 
     /// Opens the database, with what helps against the usual damage: without its snapshot files; else put aside, and in
     /// its place its copy, when it only forgets, or a new one.
-    pub fn open_database(&self, aside: Quarantine, now: Wall) -> Result<(Tree, Pairs, Recovery), TreeError> {
+    pub(super) fn open_database(&self, aside: Quarantine, now: Wall) -> Result<(Tree, Pairs, Recovery), TreeError> {
         let path = self.database();
         let system = |error| TreeError::system(&self.dir, &error);
         let mut recovery = Recovery::default();

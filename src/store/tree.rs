@@ -30,7 +30,7 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// sled's unit of writing. The database keeps four or five of them: 0.5 MiB on the card instead of the 2.4 MiB of
 /// sled's own 512 KiB, at the same speed, and a torn end costs 128 KiB of records at most. Values must stay far below a
 /// quarter of it. It cannot be changed for a database that exists.
-pub const SEGMENT_BYTES: usize = 128 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 128 * 1024;
 
 /// How often sled writes by itself, and syncs.
 const FLUSH_EVERY_MS: u64 = 500;
@@ -41,23 +41,23 @@ const OPENED: &[u8] = b"opened";
 
 /// How often a lock is tried for, and the pause between: together half a second, which is longer than a process takes to
 /// end, or sled to close a database, unless one of them hangs.
-pub const LOCK_TRIES: u32 = 100;
-pub const LOCK_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const LOCK_TRIES: u32 = 100;
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The same for a database that was closed just now by ourselves: sled syncs once more before it lets go, and a slow disk
 /// takes seconds for that. Ten seconds, which leaves time for the rest of an opening.
 const CLOSED_TRIES: u32 = 2000;
 
 /// Keys and values, as they are on the disk.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Writes of one batch: the new value of a key, or `None` where it goes away.
-pub type TreeBatch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub(super) type TreeBatch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// Why the database could not be opened, read or written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{why}")]
-pub struct TreeError {
+pub(super) struct TreeError {
     /// What to do about it.
     pub fault: Fault,
     /// What happened, in words.
@@ -66,7 +66,7 @@ pub struct TreeError {
 
 /// What is wrong with a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// The system refused: no space, no right, an input/output error. The files may be all right.
     System,
     /// The files are damaged or gone, or sled has fallen over them.
@@ -79,7 +79,7 @@ pub enum Fault {
 
 impl TreeError {
     /// A failure that the system has reported.
-    pub fn system(path: &Path, error: &io::Error) -> TreeError {
+    pub(super) fn system(path: &Path, error: &io::Error) -> TreeError {
         TreeError { fault: Fault::System, why: format!("{}: {error}", path.display()) }
     }
 
@@ -109,7 +109,7 @@ impl TreeError {
 }
 
 /// An open database.
-pub struct Tree {
+pub(super) struct Tree {
     db: sled::Db,
     /// A second handle of sled's file, for fsync.
     file: File,
@@ -122,7 +122,7 @@ pub struct Tree {
 
 impl Tree {
     /// Opens the database in `dir`, or makes one, and reads all of it.
-    pub fn open(dir: &Path) -> Result<(Tree, Pairs), TreeError> {
+    pub(super) fn open(dir: &Path) -> Result<(Tree, Pairs), TreeError> {
         guarded(|| Tree::open_unguarded(dir))
     }
 
@@ -149,7 +149,7 @@ impl Tree {
 
     /// Writes a batch. A batch is found whole or not at all after a crash; it survives the crash of this process after
     /// [`FLUSH_EVERY_MS`], and everything only after [`sync`](Tree::sync).
-    pub fn write(&self, batch: TreeBatch) -> Result<(), TreeError> {
+    pub(super) fn write(&self, batch: TreeBatch) -> Result<(), TreeError> {
         guarded(|| {
             self.check_file()?;
             let mut writes = sled::Batch::default();
@@ -164,7 +164,7 @@ impl Tree {
     }
 
     /// Makes all that was written survive a power cut. `flush` hands it to the kernel, the fsync is ours.
-    pub fn sync(&self) -> Result<(), TreeError> {
+    pub(super) fn sync(&self) -> Result<(), TreeError> {
         guarded(|| {
             self.db.flush().map_err(TreeError::from_sled)?;
             self.file.sync_all().map_err(|error| TreeError::system(&self.path, &error))?;
@@ -174,7 +174,7 @@ impl Tree {
     }
 
     /// Closes the database. Never panics; may hang when a thread of sled has died.
-    pub fn close(self) -> Result<(), TreeError> {
+    pub(super) fn close(self) -> Result<(), TreeError> {
         let synced = self.sync();
         guarded(|| {
             drop(self);
@@ -242,7 +242,7 @@ fn start_twice(dir: &Path) -> Result<(sled::Db, Pairs), TreeError> {
 }
 
 /// Where the copy of a database is that [forgets](Fault::Forgets).
-pub fn copy_of(dir: &Path) -> PathBuf {
+pub(super) fn copy_of(dir: &Path) -> PathBuf {
     dir.with_extension("copy")
 }
 
@@ -269,7 +269,7 @@ fn guarded<T>(batch: impl FnOnce() -> Result<T, TreeError>) -> Result<T, TreeErr
 }
 
 /// What a panic said.
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("no reason given").chars().take(200).collect()
 }
@@ -296,7 +296,7 @@ fn close_to_others(dir: &Path) -> io::Result<()> {
 
 /// Deletes sled's snapshot files: when one is damaged, the database cannot be opened, and without it sled reads its log
 /// instead. Returns how many there were.
-pub fn delete_snapshots(dir: &Path) -> usize {
+pub(super) fn delete_snapshots(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let snapshots = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("snap."));
     snapshots.filter(|entry| fs::remove_file(entry.path()).is_ok()).count()

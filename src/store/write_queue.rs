@@ -15,7 +15,7 @@ use crate::durable::WriteError;
 
 /// Changes that may wait for the disk. One per node of a large fleet; more of them means that the disk has stopped, and
 /// then it is better to say so than to let people wait.
-pub const WAITING_MAX: usize = 16 * 1024;
+pub(super) const WAITING_MAX: usize = 16 * 1024;
 
 /// Changes in one write. They share its fsync; a bound keeps the first of them from waiting long.
 const TOGETHER_MAX: usize = 512;
@@ -25,7 +25,7 @@ const WRITE_BEHIND_MAX: usize = 4096;
 
 /// When things are written that nobody waits for, and how long a write may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Timing {
+pub(super) struct Timing {
     /// A record whose content has changed.
     pub changed: Duration,
     /// A record in which only times and sums have moved.
@@ -57,7 +57,7 @@ impl Default for Timing {
 
 /// How much a change matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
+pub(super) enum Weight {
     /// The content is another one.
     Changed,
     /// Only times and sums have moved.
@@ -65,7 +65,7 @@ pub enum Weight {
 }
 
 /// A change and whoever waits for it.
-pub struct PendingWrite {
+pub(super) struct PendingWrite {
     /// The change.
     pub change: Change,
     /// Told how it ended; dropped when the store closes before.
@@ -74,7 +74,7 @@ pub struct PendingWrite {
 
 /// What the writer is to do now.
 #[derive(Default)]
-pub struct Batch {
+pub(super) struct Batch {
     /// Changes somebody waits for.
     pub waiting: Vec<PendingWrite>,
     /// Records that have changed.
@@ -86,7 +86,7 @@ pub struct Batch {
 }
 
 /// See the top of the file.
-pub struct WriteQueue {
+pub(super) struct WriteQueue {
     clock: Clock,
     timing: Timing,
     inner: Mutex<Inner>,
@@ -94,7 +94,7 @@ pub struct WriteQueue {
 }
 
 #[derive(Default)]
-pub struct Inner {
+pub(super) struct Inner {
     /// The state that readers see.
     pub state: State,
     waiting: VecDeque<PendingWrite>,
@@ -110,17 +110,17 @@ pub struct Inner {
 
 impl WriteQueue {
     /// An inbox over this state.
-    pub fn new(clock: Clock, timing: Timing, state: State) -> WriteQueue {
+    pub(super) fn new(clock: Clock, timing: Timing, state: State) -> WriteQueue {
         WriteQueue { clock, timing, inner: Mutex::new(Inner { state, ..Inner::default() }), wake: Condvar::new() }
     }
 
     /// The state, for a moment: nobody does more under this lock than copy a record.
-    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a change wait for the disk; it is dropped when too many wait or the store closes.
-    pub fn put(&self, waiting: PendingWrite) {
+    pub(super) fn put(&self, waiting: PendingWrite) {
         let mut inner = self.lock();
         if inner.waiting.len() < WAITING_MAX && !inner.closing {
             inner.waiting.push_back(waiting);
@@ -129,7 +129,7 @@ impl WriteQueue {
     }
 
     /// Changes the state in memory now; `edit` says which record has changed and how much.
-    pub fn edit(&self, edit: impl FnOnce(&mut State) -> Option<(Key, Weight)>) {
+    pub(super) fn edit(&self, edit: impl FnOnce(&mut State) -> Option<(Key, Weight)>) {
         let mut inner = self.lock();
         if let Some((key, weight)) = edit(&mut inner.state) {
             self.mark(&mut inner, key, weight);
@@ -137,7 +137,7 @@ impl WriteQueue {
     }
 
     /// Lets a record be written again, because the last try failed.
-    pub fn mark_again(&self, keys: Vec<Key>) {
+    pub(super) fn mark_again(&self, keys: Vec<Key>) {
         let mut inner = self.lock();
         for key in keys {
             self.mark(&mut inner, key, Weight::Changed);
@@ -160,36 +160,36 @@ impl WriteQueue {
     }
 
     /// Lets everything that has changed be written with the next change somebody waits for.
-    pub fn flush(&self) {
+    pub(super) fn flush(&self) {
         let mut inner = self.lock();
         inner.flush = true;
     }
 
     /// Lets `state.json` be written after this time at the latest.
-    pub fn want_backup(&self, within: Duration) {
+    pub(super) fn want_backup(&self, within: Duration) {
         lower(&mut self.lock().backup_due, self.clock.now().mono + within);
     }
 
     /// How long a backup may wait after a change.
-    pub fn backup_pause(&self) -> Duration {
+    pub(super) fn backup_pause(&self) -> Duration {
         self.timing.backup_changed
     }
 
     /// Ends the writer: it writes what there is first.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.lock().closing = true;
         self.wake.notify_one();
     }
 
     /// The writer has ended: whoever still waits is told so by the end of their sender.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let mut inner = self.lock();
         inner.closing = true;
         inner.waiting.clear();
     }
 
     /// Waits until there is something to do, or until `latest`. `write_behind_after` is when the next lazy write may come.
-    pub fn take(&self, write_behind_after: Mono, latest: Option<Mono>) -> Batch {
+    pub(super) fn take(&self, write_behind_after: Mono, latest: Option<Mono>) -> Batch {
         let mut inner = self.lock();
         loop {
             let now = self.clock.now().mono;
@@ -204,7 +204,7 @@ impl WriteQueue {
     }
 
     /// The same without waiting: what there is to do now, or when there will be something.
-    pub fn look(&self, write_behind_after: Mono) -> Result<Batch, Option<Mono>> {
+    pub(super) fn look(&self, write_behind_after: Mono) -> Result<Batch, Option<Mono>> {
         self.lock().due(write_behind_after, None, self.clock.now().mono)
     }
 }

@@ -16,7 +16,7 @@ use crate::clock::{Clock, Mono};
 use crate::telemetry::Metrics;
 
 /// See the top of the file.
-pub struct Writer {
+pub(super) struct Writer {
     /// Where the work comes from.
     pub write_queue: Arc<WriteQueue>,
     /// Where it goes.
@@ -31,7 +31,7 @@ pub struct Writer {
 
 impl Writer {
     /// Works until the inbox is closed; then writes what is left, closes the database, and says so to `done`.
-    pub fn run(mut self, done: SyncSender<()>) {
+    pub(super) fn run(mut self, done: SyncSender<()>) {
         let mut write_behind_after = Mono::START;
         loop {
             let batch = self.write_queue.take(write_behind_after, self.durable.retry_at());

@@ -52,15 +52,15 @@ impl Nodes {
         self.all().entry(node.into()).or_default().clone()
     }
 
-    pub fn device(&self, node: &str, seconds: &Seconds) -> DeviceMetrics {
+    pub(super) fn device(&self, node: &str, seconds: &Seconds) -> DeviceMetrics {
         DeviceMetrics { counts: self.counts(node), seconds: seconds.clone() }
     }
 
-    pub fn node(&self, node: &str, seconds: &Seconds) -> NodeMeters {
+    pub(super) fn node(&self, node: &str, seconds: &Seconds) -> NodeMeters {
         NodeMeters { counts: self.counts(node), seconds: seconds.clone() }
     }
 
-    pub fn forget(&self, node: &str) {
+    pub(super) fn forget(&self, node: &str) {
         self.all().remove(node);
     }
 }

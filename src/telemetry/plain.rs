@@ -4,7 +4,7 @@
 //! are named, has no `info`, no units, and no end.
 
 /// The same metrics in the older format.
-pub fn plain(open_metrics: &str) -> String {
+pub(super) fn plain(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     // HELP comes before TYPE, and has the name that only TYPE tells.
     let mut help = "";

@@ -4,13 +4,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::clock::Clock;
-use plugfish::driver::tapo::{TapoConfig, TapoProtocol};
-use plugfish::driver::{DriverConfig, Drivers};
-use plugfish::node::trust::VolatileBook;
-use plugfish::node::{BootOverride, NodeId, PowerAction};
-use plugfish::sim::Plug;
-use plugfish::telemetry::Metrics;
+use plugfish::testing::clock::Clock;
+use plugfish::testing::driver::tapo::{TapoConfig, TapoProtocol};
+use plugfish::testing::driver::{DriverConfig, Drivers};
+use plugfish::testing::node::trust::VolatileBook;
+use plugfish::testing::node::{BootOverride, NodeId, PowerAction};
+use plugfish::testing::sim::Plug;
+use plugfish::testing::telemetry::Metrics;
 
 use crate::program::{Daemon, configure, rack, until};
 use crate::rig::{DWELL, Rig, klap};

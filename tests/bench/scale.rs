@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use plugfish::sim::{Model, PlugConfig, Rack, RackConfig, Variant};
+use plugfish::testing::sim::{Model, PlugConfig, Rack, RackConfig, Variant};
 
 use crate::program::{log, proc_status, spawn};
 use crate::runtime;
@@ -168,7 +168,7 @@ pub fn rack(plugs: usize, first: usize) -> Vec<Figure> {
     let mut config = RackConfig::new(1);
     config.plugs = (first..first + plugs).map(plug).collect();
     runtime.block_on(async {
-        plugfish::http::server::raise_file_limit();
+        plugfish::testing::http::server::raise_file_limit();
         let rack = Rack::start(config).await.unwrap();
         for plug in rack.plugs() {
             println!("{}", plug.address());

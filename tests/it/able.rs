@@ -6,28 +6,28 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::web::Data;
-use plugfish::clock::{Clock, Wall};
-use plugfish::http::auth::Authenticator;
-use plugfish::http::connections::{CONNECTIONS_MAX, Connections};
-use plugfish::http::front::Front;
-use plugfish::http::server::{self, Door};
-use plugfish::http::turns::Turns;
-use plugfish::node::actor::NodeContext;
-use plugfish::node::device::{
+use plugfish::testing::clock::{Clock, Wall};
+use plugfish::testing::http::auth::Authenticator;
+use plugfish::testing::http::connections::{CONNECTIONS_MAX, Connections};
+use plugfish::testing::http::front::Front;
+use plugfish::testing::http::server::{self, Door};
+use plugfish::testing::http::turns::Turns;
+use plugfish::testing::node::actor::NodeContext;
+use plugfish::testing::node::device::{
     Capabilities, DeviceFuture, DeviceIdentity, DeviceKind, LogEntry, Observation, PowerDevice, ScanResult,
 };
-use plugfish::node::event::EventBus;
-use plugfish::node::journal::Journal;
-use plugfish::node::reload::NodeSetup;
-use plugfish::node::supervisor::Supervisor;
-use plugfish::node::{
+use plugfish::testing::node::event::EventBus;
+use plugfish::testing::node::journal::Journal;
+use plugfish::testing::node::reload::NodeSetup;
+use plugfish::testing::node::supervisor::Supervisor;
+use plugfish::testing::node::{
     Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Power,
     PowerAction, Processor,
 };
-use plugfish::redfish::events::Events;
-use plugfish::redfish::{Service, dispatch};
-use plugfish::store::Store;
-use plugfish::telemetry::Metrics;
+use plugfish::testing::redfish::events::Events;
+use plugfish::testing::redfish::{Service, dispatch};
+use plugfish::testing::store::Store;
+use plugfish::testing::telemetry::Metrics;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -196,7 +196,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
             let events = EventBus::new();
             let around = NodeContext { clock: clock.clone(), journal, events, metrics: metrics.clone() };
             let mut keeper = Supervisor::new(around, move |_, ()| Box::new(Fake(pc.clone())));
-            let timings = plugfish::node::Timings {
+            let timings = plugfish::testing::node::Timings {
                 poll_interval: POLL,
                 off_dwell: DWELL,
                 command_deadline: Duration::from_secs(30),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use plugfish::clock::Clock;
+use plugfish::testing::clock::Clock;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 

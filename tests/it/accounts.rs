@@ -1,9 +1,9 @@
 //! Accounts, roles, passwords and sessions over the real service: who may do what, what outlives a restart, and what
 //! guesses lead to.
 
-use plugfish::account::Role;
-use plugfish::http::auth::Privilege;
-use plugfish::redfish::SITEMAP;
+use plugfish::testing::account::Role;
+use plugfish::testing::http::auth::Privilege;
+use plugfish::testing::redfish::SITEMAP;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -6,18 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::clock::Clock;
-use plugfish::driver::Drivers;
-use plugfish::node::device::{FailureClass, PowerDevice};
-use plugfish::node::trust::VolatileBook;
-use plugfish::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction};
-use plugfish::sim::Power as Computer;
-use plugfish::sim::fault::WsmanFault;
-use plugfish::sim::{
+use plugfish::testing::clock::Clock;
+use plugfish::testing::driver::Drivers;
+use plugfish::testing::node::device::{FailureClass, PowerDevice};
+use plugfish::testing::node::trust::VolatileBook;
+use plugfish::testing::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction};
+use plugfish::testing::sim::Power as Computer;
+use plugfish::testing::sim::fault::WsmanFault;
+use plugfish::testing::sim::{
     Action, BootSource, Consent, ControlMode, Fault, Kind, Machine, MachineConfig, MachineQuirks, Profile, Selector,
     Timings,
 };
-use plugfish::telemetry::Metrics;
+use plugfish::testing::telemetry::Metrics;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -43,10 +43,10 @@ fn device(machine: &Machine) -> Box<dyn PowerDevice> {
         .open(&"n".parse().unwrap(), &driver_of(machine))
 }
 
-async fn alone(config: MachineConfig) -> (plugfish::sim::Rack, Arc<Machine>, Box<dyn PowerDevice>) {
-    let mut rack = plugfish::sim::RackConfig::new(7);
+async fn alone(config: MachineConfig) -> (plugfish::testing::sim::Rack, Arc<Machine>, Box<dyn PowerDevice>) {
+    let mut rack = plugfish::testing::sim::RackConfig::new(7);
     rack.machines.push(config);
-    let rack = plugfish::sim::Rack::start(rack).await.unwrap();
+    let rack = plugfish::testing::sim::Rack::start(rack).await.unwrap();
     let machine = rack.machines()[0].clone();
     let device = device(&machine);
     (rack, machine, device)

@@ -4,15 +4,15 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use plugfish::clock::Clock;
-use plugfish::driver::amt::AmtConfig;
-use plugfish::driver::http::Tls;
-use plugfish::driver::{DriverConfig, Drivers};
-use plugfish::node::device::{DeviceError, FailureClass, PowerDevice};
-use plugfish::node::trust::{Proof, TrustBook, TrustRecord, VolatileBook};
-use plugfish::node::{BootOverride, Power, PowerAction};
-use plugfish::sim::{Machine, MachineConfig, Profile, Rack, RackConfig};
-use plugfish::telemetry::Metrics;
+use plugfish::testing::clock::Clock;
+use plugfish::testing::driver::amt::AmtConfig;
+use plugfish::testing::driver::http::Tls;
+use plugfish::testing::driver::{DriverConfig, Drivers};
+use plugfish::testing::node::device::{DeviceError, FailureClass, PowerDevice};
+use plugfish::testing::node::trust::{Proof, TrustBook, TrustRecord, VolatileBook};
+use plugfish::testing::node::{BootOverride, Power, PowerAction};
+use plugfish::testing::sim::{Machine, MachineConfig, Profile, Rack, RackConfig};
+use plugfish::testing::telemetry::Metrics;
 
 /// A machine that looks like any other at this address, but for the certificate that it makes for itself.
 fn machine(last: u8, tls: bool) -> MachineConfig {

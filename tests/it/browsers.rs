@@ -13,7 +13,7 @@ use crate::program::{Daemon, configure, log, rack, until};
 const RESET: &str = "/redfish/v1/Systems/n/Actions/ComputerSystem.Reset";
 
 /// A daemon whose `server` section has these keys as well, on one plug that is on.
-async fn daemon(rack: &plugfish::sim::Rack, keys: &str) -> (Daemon, tempfile::TempDir) {
+async fn daemon(rack: &plugfish::testing::sim::Rack, keys: &str) -> (Daemon, tempfile::TempDir) {
     let dir = configure(rack);
     let file = dir.path().join("nodes.yaml");
     let text = std::fs::read_to_string(&file).unwrap().replace("server: {", &format!("server: {{ {keys}"));
@@ -175,7 +175,7 @@ async fn probes_are_answered_and_devices_reached_while_two_addresses_hold_all_co
         }
         held.push(stream);
     }
-    let clock = plugfish::clock::Clock::system();
+    let clock = plugfish::testing::clock::Clock::system();
     for _ in 0..10 {
         let start = clock.mono();
         // A connection of its own each time, as probes have it.

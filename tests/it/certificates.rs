@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugfish::config::TlsConfig;
+use plugfish::testing::config::TlsConfig;
 use reqwest::tls::{TlsInfo, Version};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};

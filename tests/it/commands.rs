@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};
 
-use plugfish::sim::{
+use plugfish::testing::sim::{
     AMT_PORT, AMT_TLS_PORT, MachineConfig, MachineQuirks, Model, PlugConfig, Profile, Rack, RackConfig, Variant,
 };
 
@@ -251,7 +251,7 @@ async fn discover_finds_both_kinds_and_its_entries_pass_the_probe() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_needs_no_password_and_no_trust() {
-    let tls = Some(plugfish::config::TlsConfig::SelfSigned);
+    let tls = Some(plugfish::testing::config::TlsConfig::SelfSigned);
     let mut rig = Rig::over(tls, [], [], |_| {}).await;
     let url = rig.url("");
     let health = || {

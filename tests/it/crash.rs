@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use plugfish::clock::Clock;
+use plugfish::testing::clock::Clock;
 use reqwest::{Client, StatusCode};
 
 use crate::program::{Daemon, configure, log, rack, spawn, until};

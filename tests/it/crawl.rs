@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plugfish::sim::{Model, Variant};
+use plugfish::testing::sim::{Model, Variant};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 

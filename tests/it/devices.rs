@@ -1,6 +1,6 @@
 //! Every kind of plug through the whole thing: first state, off, on, cycle with its dwell, a pressed button, watts.
 
-use plugfish::sim::{Model, Variant};
+use plugfish::testing::sim::{Model, Variant};
 use reqwest::StatusCode;
 
 use crate::rig::{DWELL, Rig, plug};

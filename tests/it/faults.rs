@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugfish::sim::{Action, Choke, Fault, Model, Selector, Variant};
+use plugfish::testing::sim::{Action, Choke, Fault, Model, Selector, Variant};
 use reqwest::StatusCode;
 
 use crate::rig::{Rig, klap, plug};
@@ -137,7 +137,7 @@ async fn a_plug_that_is_away_keeps_its_last_state_and_refuses_commands_by_name()
 async fn a_wrong_password_is_said_and_left_alone() {
     let rig = Rig::start([klap("n")]).await;
     rig.all_seen().await;
-    rig.plug("n").set_account(plugfish::sim::Account::new("owner@example.com", "something else"));
+    rig.plug("n").set_account(plugfish::testing::sim::Account::new("owner@example.com", "something else"));
     rig.plug("n").forget_session();
     rig.until(10, || async { rig.system("n").await["Status"]["Health"] == "Critical" }).await;
     let words = rig.system("n").await["Status"]["Conditions"][0]["Message"].as_str().unwrap().to_owned();

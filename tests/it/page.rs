@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use plugfish::config::TlsConfig;
-use plugfish::sim::{Model, Variant};
+use plugfish::testing::config::TlsConfig;
+use plugfish::testing::sim::{Model, Variant};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -163,7 +163,7 @@ async fn the_document_says_what_is_known_and_costs_the_devices_nothing() {
 #[tokio::test]
 async fn a_reader_with_a_cursor_gets_what_is_new() {
     // Polled so seldom that a node stays untouched.
-    let slow = |plan: &mut plugfish::daemon::NodePlan| {
+    let slow = |plan: &mut plugfish::testing::daemon::NodePlan| {
         if plan.spec.id.as_str() == "slow" {
             plan.spec.timings.poll_interval = std::time::Duration::from_secs(600);
         }

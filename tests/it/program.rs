@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::sim::{Plug, PlugConfig, Rack, RackConfig};
+use plugfish::testing::sim::{Plug, PlugConfig, Rack, RackConfig};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 

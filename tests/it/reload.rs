@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use plugfish::sim::{Rack, RackConfig};
+use plugfish::testing::sim::{Rack, RackConfig};
 use reqwest::{Client, StatusCode};
 
 use crate::program::{Daemon, configure, log, rack, spawn, until};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugfish::sim::{Action, Fault, Kind, Selector};
+use plugfish::testing::sim::{Action, Fault, Kind, Selector};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 

@@ -1,8 +1,8 @@
 //! What plugs are beside switches (power equipment, sensors, supplies), what is left out where it would not be true, and
 //! the registries.
 
-use plugfish::node::{BootMode, BootTarget};
-use plugfish::sim::{MachineConfig, Model, Profile, Variant};
+use plugfish::testing::node::{BootMode, BootTarget};
+use plugfish::testing::sim::{MachineConfig, Model, Profile, Variant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -225,7 +225,7 @@ async fn the_reset_of_a_chassis_is_that_of_its_system() {
 
 #[tokio::test]
 async fn what_a_plug_does_after_a_power_loss_is_read_and_cannot_be_set() {
-    use plugfish::sim::PowerLoss;
+    use plugfish::testing::sim::PowerLoss;
     let rig = Rig::settled([klap("n")]).await;
     let policy = async || rig.system("n").await["PowerRestorePolicy"].clone();
     assert_eq!(policy().await, "LastState");

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use plugfish::account::Role;
-use plugfish::redfish::SITEMAP;
-use plugfish::sim::{MachineConfig, Model, Profile, Variant};
+use plugfish::testing::account::Role;
+use plugfish::testing::redfish::SITEMAP;
+use plugfish::testing::sim::{MachineConfig, Model, Profile, Variant};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 

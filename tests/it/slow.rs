@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use plugfish::clock::Clock;
-use plugfish::sim::{Action, Fault, Selector};
+use plugfish::testing::clock::Clock;
+use plugfish::testing::sim::{Action, Fault, Selector};
 use reqwest::StatusCode;
 use serde_json::json;
 

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use plugfish::clock::{Clock, Wall};
-use plugfish::sim::{Action, Choke, Fault, Model, Selector, Variant};
+use plugfish::testing::clock::{Clock, Wall};
+use plugfish::testing::sim::{Action, Choke, Fault, Model, Selector, Variant};
 use reqwest::StatusCode;
 
 use crate::rig::{Rig, plug};

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use plugfish::clock::Clock;
-use plugfish::sim::{Action, Fault, Selector};
+use plugfish::testing::clock::Clock;
+use plugfish::testing::sim::{Action, Fault, Selector};
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

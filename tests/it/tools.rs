@@ -164,7 +164,7 @@ fn what_sushy_tools_had_becomes_nodes_yaml_that_passes_the_check() {
     let (first, note) = said.split_once('\n').unwrap();
     assert_eq!((code, first), (Some(0), "./nodes.yaml: 3 nodes, nothing wrong with it"), "{err}");
     assert!(note.is_empty() || note.contains("AMT over plain HTTP"), "{note}");
-    let config = plugfish::config::load(&path("nodes.yaml")).unwrap().config;
+    let config = plugfish::testing::config::load(&path("nodes.yaml")).unwrap().config;
     let ids: Vec<&str> = config.nodes.iter().map(|node| node.id.as_str()).collect();
     assert_eq!(ids, ["node-1", "c7a5fdbd-cdaf-9455-926a-d65c16db1809", "node-3"], "the URLs stay");
     assert_eq!(config.nodes[1].inventory.nics.len(), 1);
@@ -295,7 +295,7 @@ fn what_the_page_for_clients_shows_can_be_typed_and_leads_somewhere() {
         let rest = &page[at..];
         let path = &rest[..rest.find(|c| !is_path(c)).unwrap_or(rest.len())];
         let path = format!("/{}", path.trim_end_matches(['.', '/']).replace("{{plug}}", "node-4"));
-        assert!(plugfish::redfish::route(&path).is_some(), "{path}");
+        assert!(plugfish::testing::redfish::route(&path).is_some(), "{path}");
         paths += 1;
     }
     assert!(paths > 8, "{paths}");

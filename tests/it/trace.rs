@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plugfish::daemon::NodePlan;
-use plugfish::driver::DriverConfig;
-use plugfish::sim::{MachineConfig, Model, Profile, Variant};
+use plugfish::testing::daemon::NodePlan;
+use plugfish::testing::driver::DriverConfig;
+use plugfish::testing::sim::{MachineConfig, Model, Profile, Variant};
 use regex_lite::Regex;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! What a device proved is wanted from then on, over restarts, whatever answers in its place; and a person gets through
 //! with another one in one command.
 
-use plugfish::driver::DriverConfig;
-use plugfish::sim::{Action, Binding, Fault, Forgery, Model, Selector, Variant};
+use plugfish::testing::driver::DriverConfig;
+use plugfish::testing::sim::{Action, Binding, Fault, Forgery, Model, Selector, Variant};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ const COMMAND: &str = "plugfish trust n --reset";
 
 /// A plug that is on and seen, of which nodes.yaml says no MAC address.
 async fn seen(variant: Variant) -> Rig {
-    let no_mac = |node: &mut plugfish::daemon::NodePlan| {
+    let no_mac = |node: &mut plugfish::testing::daemon::NodePlan| {
         if let DriverConfig::Tapo(config) = &mut node.device {
             config.mac = None;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugfish::node::{Power, Refusal, ResetType};
+use plugfish::testing::node::{Power, Refusal, ResetType};
 
 use super::laws::{FOUND, SETTLED, asked_at, end_of, restarts};
 use super::report::What;

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::clock::Clock;
-use plugfish::node::device::{
+use plugfish::testing::clock::Clock;
+use plugfish::testing::node::device::{
     Capabilities, DeviceError, DeviceFuture, FailureClass, Observation, PowerDevice, ScanResult,
 };
-use plugfish::node::fsm::Op;
-use plugfish::node::rate_limit::RequestGate;
-use plugfish::node::{BootOverride, BootTarget, PowerAction};
+use plugfish::testing::node::fsm::Op;
+use plugfish::testing::node::rate_limit::RequestGate;
+use plugfish::testing::node::{BootOverride, BootTarget, PowerAction};
 
 use super::hardware::{Make, Wire};
 use super::world::World;

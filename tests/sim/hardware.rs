@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use plugfish::node::device::FailureClass;
-use plugfish::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction};
+use plugfish::testing::node::device::FailureClass;
+use plugfish::testing::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

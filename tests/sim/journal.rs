@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::clock::Clock;
-use plugfish::durable::{WriteError, WriteFuture};
-use plugfish::node::NodeId;
-use plugfish::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
-use plugfish::node::trust::{TrustBook, TrustRecord};
-use plugfish::store::Store;
-use plugfish::store::test_store::TestStore;
+use plugfish::testing::clock::Clock;
+use plugfish::testing::durable::{WriteError, WriteFuture};
+use plugfish::testing::node::NodeId;
+use plugfish::testing::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
+use plugfish::testing::node::trust::{TrustBook, TrustRecord};
+use plugfish::testing::store::Store;
+use plugfish::testing::store::test_store::TestStore;
 use serde::Serialize;
 use tokio::sync::Notify;
 

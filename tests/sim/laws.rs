@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use plugfish::clock::Wall;
-use plugfish::node::device::FailureClass;
-use plugfish::node::fsm::Op;
-use plugfish::node::journal::{Intent, NodeRecord, SeenRecord, Stage};
-use plugfish::node::rate_limit::RateLimit;
-use plugfish::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction, ResetType};
+use plugfish::testing::clock::Wall;
+use plugfish::testing::node::device::FailureClass;
+use plugfish::testing::node::fsm::Op;
+use plugfish::testing::node::journal::{Intent, NodeRecord, SeenRecord, Stage};
+use plugfish::testing::node::rate_limit::RateLimit;
+use plugfish::testing::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction, ResetType};
 
 use super::answers::still_promised;
 use super::hardware::Make;

@@ -129,7 +129,7 @@ fn fixed_seeds() {
 /// As many fresh seeds as `PLUGFISH_SIM_SEEDS` says.
 #[test]
 fn fresh_seeds() {
-    let first = u64::from_le_bytes(plugfish::clock::secret_bytes::<8>()) >> 24;
+    let first = u64::from_le_bytes(plugfish::testing::clock::secret_bytes::<8>()) >> 24;
     if let Some(more) = seeds_asked_for().checked_sub(1) {
         side_by_side(first..=first + more);
     }

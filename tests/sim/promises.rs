@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::node::event::{Event, EventKind};
-use plugfish::node::journal::Stage;
-use plugfish::node::view::NodeView;
-use plugfish::node::{BootEnabled, Power, PowerAction, ResetType};
+use plugfish::testing::node::event::{Event, EventKind};
+use plugfish::testing::node::journal::Stage;
+use plugfish::testing::node::view::NodeView;
+use plugfish::testing::node::{BootEnabled, Power, PowerAction, ResetType};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::answers::still_promised;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use plugfish::node::device::FailureClass;
-use plugfish::node::event::EventKind;
-use plugfish::node::{Power, ResetType};
+use plugfish::testing::node::device::FailureClass;
+use plugfish::testing::node::event::EventKind;
+use plugfish::testing::node::{Power, ResetType};
 
 use super::hardware::{Fault, Wire};
 use super::world::State;

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::clock::Clock;
-use plugfish::node::actor::NodeContext;
-use plugfish::node::device::{DeviceKind, PowerDevice};
-use plugfish::node::event::EventBus;
-use plugfish::node::rate_limit::RequestGate;
-use plugfish::node::reload::NodeSetup;
-use plugfish::node::supervisor::Supervisor;
-use plugfish::node::{BootTarget, Inventory, NodeId, NodeSpec, Timings};
-use plugfish::telemetry::Metrics;
+use plugfish::testing::clock::Clock;
+use plugfish::testing::node::actor::NodeContext;
+use plugfish::testing::node::device::{DeviceKind, PowerDevice};
+use plugfish::testing::node::event::EventBus;
+use plugfish::testing::node::rate_limit::RequestGate;
+use plugfish::testing::node::reload::NodeSetup;
+use plugfish::testing::node::supervisor::Supervisor;
+use plugfish::testing::node::{BootTarget, Inventory, NodeId, NodeSpec, Timings};
+use plugfish::testing::telemetry::Metrics;
 use rand::RngExt;
 
 use super::answers::FENCED;
@@ -32,7 +32,7 @@ const CALM: Duration = Duration::from_secs(72 + 33 + 150 + 30);
 const HELD: Duration = Duration::from_secs(31 * 60);
 
 /// What an engine is like: as the AMT driver says it.
-static ENGINE: DeviceKind = plugfish::driver::amt::KIND;
+static ENGINE: DeviceKind = plugfish::testing::driver::amt::KIND;
 
 /// What a run came to.
 pub struct Outcome {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::node::entry::NodeEntry;
-use plugfish::node::{BootEnabled, BootPatch, BootTarget, Power, ResetType};
+use plugfish::testing::node::entry::NodeEntry;
+use plugfish::testing::node::{BootEnabled, BootPatch, BootTarget, Power, ResetType};
 use rand::RngExt;
 
 use super::hardware::{Fault, Make};
@@ -187,7 +187,7 @@ fn press(state: &mut State, node: usize) {
     state.trace(node, What::Outside(if cut { "a power cut" } else { "a press" }, power));
 }
 
-fn entry(world: &World, node: usize) -> Option<(plugfish::node::fleet::Fleet, Arc<NodeEntry>)> {
+fn entry(world: &World, node: usize) -> Option<(plugfish::testing::node::fleet::Fleet, Arc<NodeEntry>)> {
     let state = world.lock();
     let fleet = state.fleet.clone()?;
     let entry = fleet.find(state.nodes[node].id.as_str())?;

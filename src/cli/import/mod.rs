@@ -34,7 +34,7 @@ const STATE: &[&str] =
     &["name", "power_state", "last_updated", "pending_power", "boot_device", "boot_mode", "boot_image", "secure_boot"];
 
 /// `plugfish import`.
-pub fn import(options: &Import) -> Result<()> {
+pub(super) fn import(options: &Import) -> Result<()> {
     let ImportSource::Sushy = options.source;
     let file = &options.file;
     let read = || -> io::Result<String> {

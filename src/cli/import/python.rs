@@ -14,7 +14,7 @@ const VALUES_MAX: usize = 100_000;
 
 /// A literal.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Literal {
+pub(super) enum Literal {
     /// `None`.
     None,
     /// `True` or `False`.
@@ -33,7 +33,7 @@ pub enum Literal {
 
 impl Literal {
     /// The text of a string.
-    pub fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Literal::Text(text) => Some(text),
             _ => None,
@@ -43,7 +43,7 @@ impl Literal {
 
 /// A statement of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Statement {
+pub(super) enum Statement {
     /// `NAME = literal`; without a name a literal that stands alone.
     Constant {
         /// The name; empty for a literal that stands alone.
@@ -61,7 +61,7 @@ pub enum Statement {
 }
 
 /// Reads a whole file.
-pub fn statements(text: &str) -> Vec<Statement> {
+pub(super) fn statements(text: &str) -> Vec<Statement> {
     let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
     let mut reader = Reader { text, chars: text.char_indices().peekable(), ends, values_left: VALUES_MAX };
     let mut found = Vec::new();

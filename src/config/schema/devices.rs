@@ -10,7 +10,7 @@ use super::{Mac, Secret};
 /// A TP-Link Tapo smart plug, or one outlet of a strip.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Tapo {
+pub(crate) struct Tapo {
     /// Host or host:port; an IPv6 address with a port is written `[2001:db8::11]:80`.
     #[schemars(length(min = 1), extend("examples" = ["192.0.2.11"]))]
     pub address: String,
@@ -37,7 +37,7 @@ pub struct Tapo {
 /// A protocol of Tapo plugs.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum TapoProtocol {
+pub(crate) enum TapoProtocol {
     /// securePassthrough: the plug proves nothing.
     Passthrough,
     /// KLAP: the plug proves that it knows the account.
@@ -49,7 +49,7 @@ pub enum TapoProtocol {
 /// Intel AMT.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Amt {
+pub(crate) struct Amt {
     /// Host or host:port.
     #[schemars(length(min = 1))]
     pub address: String,
@@ -66,7 +66,7 @@ pub struct Amt {
 /// How a connection to Intel AMT is protected.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum AmtTls {
+pub(crate) enum AmtTls {
     /// One of the usual ways.
     Word(AmtTlsWord),
     /// By the fingerprint of the machine's certificate.
@@ -76,7 +76,7 @@ pub enum AmtTls {
 /// The usual ways to protect a connection to Intel AMT.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum AmtTlsWord {
+pub(crate) enum AmtTlsWord {
     /// Not at all (port 16992).
     Off,
     /// By a certificate that is signed by somebody known (port 16993).
@@ -88,7 +88,7 @@ pub enum AmtTlsWord {
 /// The fingerprint of a certificate.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AmtPin {
+pub(crate) struct AmtPin {
     /// `sha256:` and 64 hex digits.
     #[schemars(regex(pattern = "^sha256:[0-9A-Fa-f]{64}$"))]
     pub pin: String,

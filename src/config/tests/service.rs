@@ -50,7 +50,7 @@ fn a_file_that_is_no_configuration_is_told_of() {
     );
     Fake::default().check(&["the file cannot be read: no such file"]);
     Fake::default()
-        .file("nodes.yaml", vec![b' '; FILE_BYTES_MAX + 1])
+        .file("nodes.yaml", vec![b' '; crate::config::load::FILE_BYTES_MAX + 1])
         .check(&["the file is larger than 16 MiB; is it the right one?"]);
     Fake::default()
         .file("nodes.yaml", b"a: 1\nb: \xff\n")

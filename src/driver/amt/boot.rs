@@ -15,10 +15,10 @@ use crate::node::device::FailureClass;
 use crate::node::{BootOverride, BootTarget};
 
 /// What the machine can do about boots.
-pub const CAPABILITIES: &str = "AMT_BootCapabilities";
+pub(super) const CAPABILITIES: &str = "AMT_BootCapabilities";
 
 /// The settings of the next boot.
-pub const SETTINGS: &str = "AMT_BootSettingData";
+pub(super) const SETTINGS: &str = "AMT_BootSettingData";
 
 const CONFIG: &str = "CIM_BootConfigSetting";
 const SERVICE: &str = "CIM_BootService";
@@ -88,7 +88,7 @@ const PARAMETER_URI: u16 = 1;
 const PARAMETER_SYNC_ROOT: u16 = 20;
 
 /// The boot targets that a machine has, from its AMT_BootCapabilities; `https` when its firmware setup allows boots over HTTPS.
-pub fn targets(capabilities: &Instance, https: bool) -> Vec<BootTarget> {
+pub(super) fn targets(capabilities: &Instance, https: bool) -> Vec<BootTarget> {
     let can = |name| capabilities.boolean(name).unwrap_or(false);
     let has = |target: &BootTarget| match target {
         BootTarget::None => true,
@@ -102,13 +102,13 @@ pub fn targets(capabilities: &Instance, https: bool) -> Vec<BootTarget> {
 }
 
 /// The firmware knows boots over HTTPS at all.
-pub fn has_recovery(capabilities: &Instance) -> bool {
+pub(super) fn has_recovery(capabilities: &Instance) -> bool {
     capabilities.boolean("ForceUEFIHTTPSBoot").unwrap_or(false)
 }
 
 /// What one override means for AMT.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// CIM_BootSourceSetting, without its prefix.
     source: Option<&'static str>,
     setup: bool,
@@ -118,7 +118,7 @@ pub struct Plan {
 
 impl Plan {
     /// The plan for an override, if it makes sense.
-    pub fn of(boot: &BootOverride) -> Result<Plan, Fault> {
+    pub(super) fn of(boot: &BootOverride) -> Result<Plan, Fault> {
         let source = |name| Plan { source: Some(name), ..Plan::default() };
         Ok(match boot.in_force() {
             BootTarget::None => Plan::default(),
@@ -187,7 +187,7 @@ fn is_set(settings: &Instance) -> bool {
 }
 
 /// Sets the source of the next boot. What fails in the middle leaves something behind: [`clear`] it then.
-pub async fn apply(ws: &mut WsMan, plan: &Plan) -> Result<(), Fault> {
+pub(super) async fn apply(ws: &mut WsMan, plan: &Plan) -> Result<(), Fault> {
     let read = ws.get(OP, SETTINGS, &[]).await?;
     if plan.parameters.is_some() {
         if read.boolean("UEFIHTTPSBootEnabled") == Some(false) {
@@ -210,7 +210,7 @@ pub async fn apply(ws: &mut WsMan, plan: &Plan) -> Result<(), Fault> {
 
 /// Takes back whatever is set. `Ok(Some(_))` is what the machine refused of it: without consent it lets nobody write,
 /// and then nobody can have set anything.
-pub async fn clear(ws: &mut WsMan) -> Result<Option<Fault>, Fault> {
+pub(super) async fn clear(ws: &mut WsMan) -> Result<Option<Fault>, Fault> {
     let settings = match ws.get(OP, SETTINGS, &[]).await {
         Ok(settings) => settings,
         Err(fault) if fault.is_absence() => return Ok(None),

@@ -50,7 +50,7 @@ const UNDERSTAND_MAX: Duration = Duration::from_secs(5);
 
 /// The times by which the connection lives. One set but in tests.
 #[derive(Clone, Copy, Debug)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// For requests.
     pub deadlines: Deadlines,
     /// Pauses before a request is repeated; as many repeats as there are pauses.
@@ -62,7 +62,7 @@ pub struct Timing {
 impl Timing {
     /// What real machines need. 10 s is what other clients wait for an answer; an engine that has to wake up first is slow
     /// to connect, and answers the repeat.
-    pub const MACHINE: Timing = Timing {
+    pub(crate) const MACHINE: Timing = Timing {
         deadlines: Deadlines { connect: Duration::from_secs(5), exchange: Duration::from_secs(10) },
         pauses: [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)],
         call: Duration::from_secs(15),
@@ -71,7 +71,7 @@ impl Timing {
 
 /// Whether a request may be sent again when nobody knows what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
+pub(crate) enum Repeat {
     /// Reading, and writing the same again.
     Safe,
     /// Reading by a caller that asks again later and has other things to ask first. It is sent again only on a new
@@ -90,7 +90,7 @@ struct Login {
 }
 
 /// The connection to one machine.
-pub struct WsMan {
+pub(crate) struct WsMan {
     config: AmtConfig,
     pub(super) context: DeviceContext,
     timing: Timing,
@@ -106,32 +106,33 @@ pub struct WsMan {
 
 impl WsMan {
     /// A connection; nothing is sent yet.
-    pub fn new(config: AmtConfig, context: DeviceContext) -> WsMan {
+    pub(crate) fn new(config: AmtConfig, context: DeviceContext) -> WsMan {
         WsMan::with_timing(config, context, Timing::MACHINE)
     }
 
     /// The same with other times, for tests.
-    pub fn with_timing(config: AmtConfig, context: DeviceContext, timing: Timing) -> WsMan {
+    pub(crate) fn with_timing(config: AmtConfig, context: DeviceContext, timing: Timing) -> WsMan {
         WsMan { config, context, timing, client: None, login: None, open: None, realm: None, server: None, messages: 0 }
     }
 
-    /// The realm that the machine's last challenge named. It is the machine's own until it is set up anew.
-    pub fn realm(&self) -> Option<&str> {
+    /// The realm that the machine's last challenge named: it stays until the machine is provisioned again.
+    #[cfg(test)]
+    pub(crate) fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
     }
 
     /// The last `Server` header.
-    pub fn server(&self) -> Option<&str> {
+    pub(crate) fn server(&self) -> Option<&str> {
         self.server.as_deref()
     }
 
     /// The version in it: `16.1.25.2124`. Some firmware says none.
-    pub fn server_version(&self) -> Option<&str> {
+    pub(crate) fn server_version(&self) -> Option<&str> {
         self.server.as_deref().and_then(version_in)
     }
 
     /// The certificate that the machine showed, where it is not for an authority to judge.
-    pub fn certificate(&self) -> Option<Certificate> {
+    pub(crate) fn certificate(&self) -> Option<Certificate> {
         self.client.as_ref().and_then(|(_, client)| client.certificate())
     }
 
@@ -146,7 +147,7 @@ impl WsMan {
 
     /// What the machine has shown of itself, this UUID included. Digest proves us to the machine and not the machine to us, so
     /// that in the clear it has proved nothing.
-    pub fn shown(&self, uuid: Option<Uuid>) -> Proven {
+    pub(crate) fn shown(&self, uuid: Option<Uuid>) -> Proven {
         let certificate = self.certificate().filter(|certificate| certificate.proved);
         let (is_proved, (rank, name)) = match self.config.tls {
             Tls::Off => (false, PLAIN),
@@ -164,7 +165,7 @@ impl WsMan {
     }
 
     /// Whether nodes.yaml names another machine than the one with this UUID.
-    pub fn names_another(&self, uuid: Option<Uuid>) -> bool {
+    pub(crate) fn names_another(&self, uuid: Option<Uuid>) -> bool {
         self.config.uuid.is_some_and(|named| uuid.is_some_and(|uuid| uuid != named))
     }
 
@@ -173,25 +174,30 @@ impl WsMan {
     }
 
     /// The gate, the meters and the clock that it was made with.
-    pub fn context(&self) -> &DeviceContext {
+    pub(crate) fn context(&self) -> &DeviceContext {
         &self.context
     }
 
     /// Drops the connection and the login.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.client = None;
         self.login = None;
         self.open = None;
     }
 
     /// Reads one instance; without selectors the only one. `op` is what the meters call it.
-    pub async fn get(&mut self, op: &'static str, class: &str, selectors: &[(&str, &str)]) -> Result<Instance, Fault> {
+    pub(crate) async fn get(
+        &mut self,
+        op: &'static str,
+        class: &str,
+        selectors: &[(&str, &str)],
+    ) -> Result<Instance, Fault> {
         let envelope = self.request(class, selectors).get();
         self.call(op, "Get", Repeat::Safe, envelope, wsman::instance).await
     }
 
     /// Reads the only instance of a class, once.
-    pub async fn get_once(&mut self, op: &'static str, class: &str) -> Result<Instance, Fault> {
+    pub(crate) async fn get_once(&mut self, op: &'static str, class: &str) -> Result<Instance, Fault> {
         let envelope = self.request(class, &[]).get();
         let instance = self.call(op, "Get", Repeat::Later, envelope, wsman::instance).await?;
         let is_other =
@@ -200,7 +206,7 @@ impl WsMan {
     }
 
     /// Writes an instance whole, usually one that was read and changed.
-    pub async fn put(
+    pub(crate) async fn put(
         &mut self,
         op: &'static str,
         instance: &Instance,
@@ -211,7 +217,7 @@ impl WsMan {
     }
 
     /// Calls a method, whatever it returns.
-    pub async fn invoke(
+    pub(crate) async fn invoke(
         &mut self,
         op: &'static str,
         class: &str,
@@ -372,7 +378,7 @@ pub(super) struct RetryBudget {
 
 impl RetryBudget {
     /// Waits before a repeat; false when there is to be none.
-    pub async fn rest(&mut self, clock: &Clock) -> bool {
+    pub(super) async fn rest(&mut self, clock: &Clock) -> bool {
         let pause = self.pauses.next().filter(|_| clock.now().mono < self.until);
         if let Some(pause) = pause {
             clock.sleep(clock.jitter(pause, PAUSE_SWING)).await;

@@ -31,12 +31,12 @@ pub(super) struct Open {
 
 impl WsMan {
     /// Reads all instances of a class, those of its children included.
-    pub async fn enumerate(&mut self, op: &'static str, class: &str) -> Result<Vec<Instance>, Fault> {
+    pub(crate) async fn enumerate(&mut self, op: &'static str, class: &str) -> Result<Vec<Instance>, Fault> {
         self.enumerate_with(op, class, Repeat::Safe).await
     }
 
     /// The same. What came before a Pull failed for good is returned: a part is better than nothing.
-    pub async fn enumerate_with(
+    pub(crate) async fn enumerate_with(
         &mut self,
         op: &'static str,
         class: &str,

@@ -57,7 +57,7 @@ const PIECES: [Piece; 5] = [Piece::Boot, Piece::Control, Piece::Consent, Piece::
 
 /// What is known of a machine so far. What it does not say stays `None`.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(super) struct Facts {
     /// `16.1.25.1424`.
     pub firmware: Option<String>,
     /// Of the wired port.
@@ -75,12 +75,12 @@ pub struct Facts {
 
 impl Facts {
     /// Asks everything anew at the next reading. What is known stays until then.
-    pub fn ask_anew(&mut self) {
+    pub(super) fn ask_anew(&mut self) {
         self.asked = None;
     }
 
     /// Asks for what is open, as far as there is time for it.
-    pub async fn learn(&mut self, ws: &mut WsMan) {
+    pub(super) async fn learn(&mut self, ws: &mut WsMan) {
         let clock = ws.context().clock.clone();
         let begun = clock.now().mono;
         if self.asked.is_none_or(|asked| begun.since(asked) >= ASKED_ANEW_AFTER) {
@@ -159,7 +159,7 @@ impl Facts {
     }
 
     /// How it was set up, in words.
-    pub const fn setup(&self) -> Option<&'static str> {
+    pub(super) const fn setup(&self) -> Option<&'static str> {
         match self.control_mode {
             Some(0) => Some("not set up"),
             Some(1) => Some("client control mode"),
@@ -169,7 +169,7 @@ impl Facts {
     }
 
     /// What an operator should know of it.
-    pub fn notices(&self) -> impl Iterator<Item = Notice> {
+    pub(super) fn notices(&self) -> impl Iterator<Item = Notice> {
         let consent = match (self.control_mode == Some(1), self.consent_for_all) {
             (true, _) => Some("AMT is in client control mode"),
             (false, true) => Some("AMT is set to require user consent for everything"),
@@ -233,7 +233,7 @@ enum Source {
 
 /// Which machine it is: asked at each reading, since another one may answer at the address.
 #[derive(Debug, Default)]
-pub struct Identity {
+pub(super) struct Identity {
     /// The place that had an answer last, which is asked first.
     source: Option<Source>,
     /// No place has an answer.
@@ -242,12 +242,12 @@ pub struct Identity {
 
 impl Identity {
     /// Looks for it again where there was none.
-    pub fn ask_anew(&mut self) {
+    pub(super) fn ask_anew(&mut self) {
         self.silent = false;
     }
 
     /// The UUID; `None` when the machine does not tell. One that told before and does not now is not believed.
-    pub async fn ask(&mut self, ws: &mut WsMan) -> Result<Option<Uuid>, Fault> {
+    pub(super) async fn ask(&mut self, ws: &mut WsMan) -> Result<Option<Uuid>, Fault> {
         if self.silent {
             return Ok(None);
         }

@@ -67,7 +67,7 @@ const STORAGE: u32 = 15;
 const WIRELESS: u32 = 3;
 
 /// Everything that these instances tell.
-pub fn assemble(found: &[Instance]) -> Inventory {
+pub(super) fn assemble(found: &[Instance]) -> Inventory {
     let names = Names::read(found);
     let (memory, memory_gib) = memory(found);
     Inventory {
@@ -87,7 +87,7 @@ pub fn assemble(found: &[Instance]) -> Inventory {
 }
 
 /// Whether the instances of `class` would add to what these tell: some classes only stand in for others.
-pub fn is_wanted(class: &str, found: &[Instance]) -> bool {
+pub(super) fn is_wanted(class: &str, found: &[Instance]) -> bool {
     match class {
         "CIM_Card" | "CIM_BIOSFeature" => !Names::read(found).are_complete(),
         "CIM_PhysicalPackage" => first(found, "CIM_MediaAccessDevice").is_some(),
@@ -96,7 +96,7 @@ pub fn is_wanted(class: &str, found: &[Instance]) -> bool {
 }
 
 /// The UUID of a machine from `PlatformGUID`, whose first three fields have their little end first.
-pub fn platform_uuid(guid: &str) -> Option<Uuid> {
+pub(super) fn platform_uuid(guid: &str) -> Option<Uuid> {
     let mut raw = [0; 16];
     hex::decode_to_slice(guid.replace('-', ""), &mut raw).ok()?;
     let uuid = Uuid::from_bytes_le(raw);

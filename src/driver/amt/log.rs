@@ -20,12 +20,12 @@ const NO_TIME: u32 = u32::MAX;
 const ID_BYTES: usize = 8;
 
 /// The entries of the event log, the newest first.
-pub fn event_entries(records: &[Vec<u8>]) -> Arc<[LogEntry]> {
+pub(super) fn event_entries(records: &[Vec<u8>]) -> Arc<[LogEntry]> {
     entries(records, |record| Some(Event::read(record)?.entry()))
 }
 
 /// The entries of the audit log, the newest first. The machine has the oldest first.
-pub fn audit_entries(records: &[Vec<u8>]) -> Arc<[LogEntry]> {
+pub(super) fn audit_entries(records: &[Vec<u8>]) -> Arc<[LogEntry]> {
     let newest_first: Vec<Vec<u8>> = records.iter().rev().cloned().collect();
     entries(&newest_first, |record| Some(Audit::read(record)?.entry()))
 }

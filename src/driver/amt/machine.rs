@@ -41,7 +41,7 @@ pub(super) struct Times {
 
 impl Times {
     /// What real machines need.
-    pub const MACHINE: Times = Times {
+    pub(super) const MACHINE: Times = Times {
         silence: Duration::from_secs(15),
         silence_pause: Duration::from_secs(1),
         transition_window: Duration::from_secs(30),
@@ -75,7 +75,7 @@ const CLEAR_MAX: Duration = Duration::from_secs(6);
 const UNCERTAIN_BOOT: Duration = Duration::from_secs(180);
 
 /// One AMT machine.
-pub struct AmtMachine {
+pub(crate) struct AmtMachine {
     ws: WsMan,
     times: Times,
     protocol: &'static str,
@@ -111,7 +111,7 @@ pub struct AmtMachine {
 
 impl AmtMachine {
     /// A machine that has not been talked to.
-    pub fn new(config: &AmtConfig, context: DeviceContext) -> AmtMachine {
+    pub(crate) fn new(config: &AmtConfig, context: DeviceContext) -> AmtMachine {
         AmtMachine::with_times(config.tls, WsMan::new(config.clone(), context), Times::MACHINE)
     }
 

@@ -6,20 +6,20 @@
 //! `scan` (reading them); `machine` (what the core sees).
 
 mod boot;
-pub mod connection;
+pub(crate) mod connection;
 mod enumeration;
 mod facts;
-pub mod fault;
+pub(crate) mod fault;
 mod inventory;
 mod log;
 mod machine;
 mod power;
-pub mod probe;
+pub(crate) mod probe;
 mod redact;
 mod scan;
-pub mod status_codes;
-pub mod wsman;
-pub mod xml;
+pub(crate) mod status_codes;
+pub(crate) mod wsman;
+pub(crate) mod xml;
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -28,17 +28,17 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-pub use self::machine::AmtMachine;
+pub(crate) use self::machine::AmtMachine;
 use super::http::Tls;
 use crate::node::device::DeviceKind;
 use crate::node::trust::Proven;
 use crate::node::{BootTarget, PowerAction};
 
 /// TCP port of WS-Management over plain HTTP.
-pub const PLAIN_PORT: u16 = 16992;
+pub(crate) const PLAIN_PORT: u16 = 16992;
 
 /// TCP port of WS-Management over TLS.
-pub const TLS_PORT: u16 = 16993;
+pub(crate) const TLS_PORT: u16 = 16993;
 
 /// What is known of all AMT machines: the machine follows within seconds, graceful orders take longer, and the engine is
 /// silent for a while whenever the power changes or it sleeps.

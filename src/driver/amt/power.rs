@@ -6,13 +6,13 @@ use crate::node::device::{DeviceError, FailureClass};
 use crate::node::{Power, PowerAction};
 
 /// The class that tells the state.
-pub const STATE_CLASS: &str = "CIM_AssociatedPowerManagementService";
+pub(super) const STATE_CLASS: &str = "CIM_AssociatedPowerManagementService";
 
 /// The class that takes requests.
-pub const REQUEST_CLASS: &str = "CIM_PowerManagementService";
+pub(super) const REQUEST_CLASS: &str = "CIM_PowerManagementService";
 
 /// Its method.
-pub const REQUEST_METHOD: &str = "RequestPowerStateChange";
+pub(super) const REQUEST_METHOD: &str = "RequestPowerStateChange";
 
 /// The orders, in the order in which they are listed.
 const ORDERS: [PowerAction; 7] = [
@@ -26,7 +26,7 @@ const ORDERS: [PowerAction; 7] = [
 ];
 
 /// The number of an order.
-pub const fn number_of(order: PowerAction) -> u32 {
+pub(super) const fn number_of(order: PowerAction) -> u32 {
     match order {
         PowerAction::On => 2,
         PowerAction::Cycle => 5,
@@ -40,7 +40,7 @@ pub const fn number_of(order: PowerAction) -> u32 {
 
 /// What a PowerState means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// The machine rests in this state.
     At(Power),
     /// It is on its way from one state to another.
@@ -51,7 +51,7 @@ pub enum State {
 
 impl State {
     /// What a number means.
-    pub const fn of(number: u32) -> State {
+    pub(super) const fn of(number: u32) -> State {
         match number {
             2 => State::At(Power::On),
             3 | 4 => State::At(Power::Asleep),
@@ -63,7 +63,7 @@ impl State {
     }
 
     /// The state, if it is one to rest in.
-    pub const fn power(self) -> Option<Power> {
+    pub(super) const fn power(self) -> Option<Power> {
         match self {
             State::At(power) => Some(power),
             State::Between | State::Unknown => None,
@@ -73,7 +73,7 @@ impl State {
 
 /// What a machine says about its power.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PowerReading {
+pub(super) struct PowerReading {
     /// `PowerState`.
     pub number: u32,
     /// `RequestedPowerState`: the number of the last request that was taken.
@@ -84,7 +84,7 @@ pub struct PowerReading {
 
 impl PowerReading {
     /// Reads an instance; `None` when it does not tell the state.
-    pub fn of(instance: &Instance) -> Option<PowerReading> {
+    pub(super) fn of(instance: &Instance) -> Option<PowerReading> {
         const LIST: &str = "AvailableRequestedPowerStates";
         let listed: Vec<u32> = instance.list(LIST).filter_map(|text| text.parse().ok()).collect();
         let offered = || ORDERS.into_iter().filter(|order| listed.contains(&number_of(*order))).collect();
@@ -96,12 +96,12 @@ impl PowerReading {
     }
 
     /// What its number means.
-    pub const fn state(&self) -> State {
+    pub(super) const fn state(&self) -> State {
         State::of(self.number)
     }
 
     /// Why this order cannot be given now; `None` when it can, as far as the machine tells.
-    pub fn obstacle(&self, order: PowerAction) -> Option<String> {
+    pub(super) fn obstacle(&self, order: PowerAction) -> Option<String> {
         if self.state() == State::Between {
             return Some(format!("it is between two states (PowerState {}), and takes no order", self.number));
         }
@@ -123,13 +123,13 @@ impl PowerReading {
     }
 
     /// This reading, made after a request for this order, shows that it was taken, which `before` did not.
-    pub fn shows_taken(&self, order: PowerAction, before: &PowerReading) -> bool {
+    pub(super) fn shows_taken(&self, order: PowerAction, before: &PowerReading) -> bool {
         let number = Some(number_of(order));
         self.requested == number && before.requested != number
     }
 
     /// What to make of a failed request for this order, made after this reading.
-    pub fn explain(&self, order: PowerAction, fault: Fault) -> DeviceError {
+    pub(super) fn explain(&self, order: PowerAction, fault: Fault) -> DeviceError {
         let Kind::Returned(value) = fault.kind else { return fault.into() };
         let mut text = format!("it did not take \"{}\": {fault}", order.name());
         // The firmware's answer to anything that does not fit: the state says more than the number.
@@ -148,7 +148,7 @@ impl PowerReading {
 }
 
 /// Whether a ReturnValue of a CIM_ method tells of something that passes.
-pub const fn class_of(return_value: u32) -> FailureClass {
+pub(super) const fn class_of(return_value: u32) -> FailureClass {
     match return_value {
         // Not in this state, timed out, in use, invalid transition, busy.
         2 | 3 | 6 | 4097 | 4099 => FailureClass::NotReady,
@@ -157,7 +157,7 @@ pub const fn class_of(return_value: u32) -> FailureClass {
 }
 
 /// Whether a ReturnValue of a CIM_ method means that the machine does it.
-pub const fn is_taken(return_value: u32) -> bool {
+pub(super) const fn is_taken(return_value: u32) -> bool {
     // 4096: it does it as a job.
     matches!(return_value, 0 | 4096)
 }

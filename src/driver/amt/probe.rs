@@ -13,7 +13,7 @@ use crate::driver::http::{Certificate, Tls};
 
 /// What a machine says without a login.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// `16.1.25`.
     pub version: Option<String>,
     /// The Digest realm: the machine's own until it is set up anew.
@@ -25,7 +25,7 @@ pub struct Found {
 }
 
 /// Asks once. `port` when it is not the usual one.
-pub async fn probe(
+pub(crate) async fn probe(
     host: &str,
     port: Option<u16>,
     tls: Tls,

@@ -149,7 +149,7 @@ struct Reading {
 
 /// What is known of a machine's inside, and what is due.
 #[derive(Default)]
-pub struct Scan {
+pub(super) struct Scan {
     /// What is left of the round that has begun.
     round: VecDeque<ScanStep>,
     /// When a part is to be read again; one that is not listed is due.
@@ -177,12 +177,12 @@ pub struct Scan {
 
 impl Scan {
     /// Everything is still to be looked at.
-    pub fn new() -> Scan {
+    pub(super) fn new() -> Scan {
         Scan::default()
     }
 
     /// A new session, or firmware of another version: everything again, also what the machine did not have before.
-    pub fn note_session(&mut self) {
+    pub(super) fn note_session(&mut self) {
         self.begin_anew();
         self.fresh_until.clear();
         self.absent.clear();
@@ -190,18 +190,18 @@ impl Scan {
 
     /// The machine was off or asleep and is on since `now`. What the BIOS tells the engine is fresh after a boot, so
     /// everything again when that has ended.
-    pub fn note_power_on(&mut self, now: Mono) {
+    pub(super) fn note_power_on(&mut self, now: Mono) {
         self.begin_anew();
         self.fresh_until = Part::ALL.into_iter().map(|part| (part, now + BOOT_TIME)).collect();
     }
 
     /// The machine was read, so the login is good.
-    pub fn note_reading(&mut self) {
+    pub(super) fn note_reading(&mut self) {
         self.doubts_login = false;
     }
 
     /// What an operator should know of it.
-    pub fn notice(&self) -> Option<Notice> {
+    pub(super) fn notice(&self) -> Option<Notice> {
         let (_, why) = self.left_out.first_key_value()?;
         let classes: Vec<&str> = self.left_out.keys().map(|step| step.class()).collect();
         let text =
@@ -218,7 +218,7 @@ impl Scan {
     }
 
     /// Whether there is something to look at.
-    pub fn due(&self, now: Mono) -> bool {
+    pub(super) fn due(&self, now: Mono) -> bool {
         !self.doubts_login && (!self.round.is_empty() || Part::ALL.into_iter().any(|part| self.is_due(part, now)))
     }
 
@@ -229,7 +229,7 @@ impl Scan {
 
     /// Looks into one corner: one class, usually one to three requests. One that fails waits until all others were looked
     /// at; after a few failures the round goes on without it.
-    pub async fn step(&mut self, wire: &mut WsMan) -> Result<ScanResult, Fault> {
+    pub(super) async fn step(&mut self, wire: &mut WsMan) -> Result<ScanResult, Fault> {
         if let Some(dropped) = self.looking.take() {
             self.count_failure(dropped);
             if self.round.front() == Some(&dropped) {

@@ -96,7 +96,7 @@ impl fmt::Display for FaultCode {
 }
 
 /// The ReturnValue of a CIM_ method in words.
-pub fn cim_return_value(value: u32) -> &'static str {
+pub(crate) fn cim_return_value(value: u32) -> &'static str {
     match value {
         0 => "accepted",
         1 => "not supported",
@@ -115,7 +115,7 @@ pub fn cim_return_value(value: u32) -> &'static str {
 }
 
 /// The ReturnValue (PT_STATUS) of an AMT_ or IPS_ method in words.
-pub fn pt_status(value: u32) -> &'static str {
+pub(crate) fn pt_status(value: u32) -> &'static str {
     match value {
         0 => "accepted",
         0x1 => "internal error",
@@ -140,7 +140,7 @@ pub fn pt_status(value: u32) -> &'static str {
 }
 
 /// The ReturnValue of a method of this class in words, with the number.
-pub fn return_value(class: &str, value: u32) -> String {
+pub(crate) fn return_value(class: &str, value: u32) -> String {
     let words = if class.starts_with("CIM_") { cim_return_value(value) } else { pt_status(value) };
     format!("{words} (ReturnValue {value})")
 }

@@ -32,14 +32,14 @@ const CHARACTERS_MAX: u32 = 99_999;
 const REASON_CHARACTERS_MAX: usize = 200;
 
 /// The body of an Identify request, with its envelope: it has no header.
-pub fn identify() -> String {
+pub(crate) fn identify() -> String {
     format!(
         "{DECLARATION}<s:Envelope xmlns:s=\"{SOAP}\"><s:Header/><s:Body><i:Identify xmlns:i=\"{IDENTITY}\"/></s:Body></s:Envelope>"
     )
 }
 
 /// The URI of a class: the prefix that its name begins with, and its name.
-pub fn class_uri(class: &str) -> String {
+pub(crate) fn class_uri(class: &str) -> String {
     let schema = match class.split('_').next() {
         Some("AMT") => "http://intel.com/wbem/wscim/1/amt-schema/1/",
         Some("IPS") => "http://intel.com/wbem/wscim/1/ips-schema/1/",
@@ -189,7 +189,7 @@ fn said(reason: &str) -> String {
 
 /// What one Pull brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pulled {
+pub(crate) struct Pulled {
     /// The instances.
     pub items: Vec<Instance>,
     /// Where to go on; `None` at the end of the sequence.
@@ -198,7 +198,7 @@ pub struct Pulled {
 
 /// What a method returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
+pub(crate) struct Output {
     /// 0 means that the machine has accepted, not that it is done.
     pub return_value: u32,
     /// All values of the output.
@@ -207,7 +207,7 @@ pub struct Output {
 
 /// What Identify says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// `Intel(r)`.
     pub vendor: Option<String>,
     /// `AMT 16.1.25`.
@@ -242,7 +242,7 @@ fn read_fault(fault: Node<'_, '_>) -> SoapFault {
 }
 
 /// The fault in a reply, if there is one. For answers with a status that tells of a failure.
-pub fn fault(reply: &[u8]) -> Option<SoapFault> {
+pub(crate) fn fault(reply: &[u8]) -> Option<SoapFault> {
     match in_body(reply, |_| Ok(())) {
         Err(ReplyError::Fault(fault)) => Some(fault),
         _ => None,
@@ -250,7 +250,7 @@ pub fn fault(reply: &[u8]) -> Option<SoapFault> {
 }
 
 /// The instance that Get and Put return. Some firmware returns nothing for a Put.
-pub fn instance(reply: &[u8]) -> Result<Instance, ReplyError> {
+pub(crate) fn instance(reply: &[u8]) -> Result<Instance, ReplyError> {
     in_body(reply, |body| match body.first_element_child() {
         Some(instance) => Ok(Instance::read(instance)),
         None => Err(ReplyError::Lacks("an instance")),
@@ -258,17 +258,17 @@ pub fn instance(reply: &[u8]) -> Result<Instance, ReplyError> {
 }
 
 /// A reply that need not hold anything: Put, Release.
-pub fn done(reply: &[u8]) -> Result<(), ReplyError> {
+pub(crate) fn done(reply: &[u8]) -> Result<(), ReplyError> {
     in_body(reply, |_| Ok(()))
 }
 
 /// What the beginning of an enumeration brought: a context, and instances where the machine sends some at once.
-pub fn enumerated(reply: &[u8]) -> Result<Pulled, ReplyError> {
+pub(crate) fn enumerated(reply: &[u8]) -> Result<Pulled, ReplyError> {
     sequence(reply, "EnumerateResponse")
 }
 
 /// The instances of a Pull.
-pub fn pulled(reply: &[u8]) -> Result<Pulled, ReplyError> {
+pub(crate) fn pulled(reply: &[u8]) -> Result<Pulled, ReplyError> {
     sequence(reply, "PullResponse")
 }
 
@@ -304,7 +304,7 @@ fn context_in(response: Node<'_, '_>) -> Option<String> {
 }
 
 /// The output of a method.
-pub fn output(reply: &[u8], method: &str) -> Result<Output, ReplyError> {
+pub(crate) fn output(reply: &[u8], method: &str) -> Result<Output, ReplyError> {
     in_body(reply, |body| {
         let output = body.first_element_child().filter(|output| {
             let name = output.tag_name().name();
@@ -322,7 +322,7 @@ pub fn output(reply: &[u8], method: &str) -> Result<Output, ReplyError> {
 }
 
 /// What Identify says.
-pub fn identity(reply: &[u8]) -> Result<Identity, ReplyError> {
+pub(crate) fn identity(reply: &[u8]) -> Result<Identity, ReplyError> {
     in_body(reply, |body| {
         let response = child(body, IDENTITY, "IdentifyResponse").ok_or(ReplyError::Lacks("an IdentifyResponse"))?;
         let text = |name| child(response, IDENTITY, name).map(text_of).filter(|text| !text.is_empty());

@@ -12,25 +12,25 @@ use roxmltree::{Document, Node, ParsingOptions};
 use thiserror::Error;
 
 /// Longest answer that is read. The largest honest ones, 390 log records in one answer, have about 40 KB.
-pub const XML_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const XML_BYTES_MAX: usize = 1024 * 1024;
 
 /// Deepest nesting. Honest answers have 8 levels: envelope, body, response, items, instance, reference, selectors, selector.
-pub const XML_DEPTH_MAX: usize = 32;
+pub(crate) const XML_DEPTH_MAX: usize = 32;
 
 /// Most elements and texts. A pull of 999 instances, more than any machine has, stays below.
-pub const XML_NODES_MAX: u32 = 100_000;
+pub(crate) const XML_NODES_MAX: u32 = 100_000;
 
 /// Longest tag. Honest envelopes declare a dozen namespaces in some 800 bytes.
-pub const XML_TAG_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const XML_TAG_BYTES_MAX: usize = 8 * 1024;
 
 /// Most attributes and namespaces of one tag. Each is compared with all others of its tag.
-pub const XML_ATTRIBUTES_MAX: usize = 64;
+pub(crate) const XML_ATTRIBUTES_MAX: usize = 64;
 
 /// Most namespaces that an element and those around it declare together. Each name is looked up among them.
-pub const XML_SCOPE_MAX: usize = 64;
+pub(crate) const XML_SCOPE_MAX: usize = 64;
 
 /// Most declarations of namespaces in all. The parser keeps those that differ in a sorted list.
-pub const XML_NAMESPACES_MAX: usize = 20_000;
+pub(crate) const XML_NAMESPACES_MAX: usize = 20_000;
 
 /// Namespace of `Datetime` and `Interval`.
 pub(super) const COMMON: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";

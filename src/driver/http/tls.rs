@@ -38,7 +38,7 @@ pub enum Tls {
 
 /// The certificate that a device showed at a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Certificate {
+pub(crate) struct Certificate {
     /// Its SHA-256 fingerprint.
     pub fingerprint: [u8; 32],
     /// The device showed that it has the key, which a copy of the certificate cannot.
@@ -50,7 +50,7 @@ pub struct Certificate {
 pub(super) struct Seen(Arc<Mutex<Option<Certificate>>>);
 
 impl Seen {
-    pub fn get(&self) -> Option<Certificate> {
+    pub(super) fn get(&self) -> Option<Certificate> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -44,7 +44,12 @@ const TAKEOVERS_MAX: usize = 360;
 impl Connection {
     /// Begins a call: waits until no other outlet of the strip is being served. `tries` is how often the call may
     /// send its request when an answer is lost.
-    pub async fn begin(&self, context: DeviceContext, op: &'static str, tries: u32) -> Result<Call<'_>, DeviceError> {
+    pub(super) async fn begin(
+        &self,
+        context: DeviceContext,
+        op: &'static str,
+        tries: u32,
+    ) -> Result<Call<'_>, DeviceError> {
         let refused = |error: &HttpError| DeviceError::new(FailureClass::Refused, error.to_string());
         let http = self.http.as_ref().map_err(refused)?.clone();
         let mut state = self.state.lock().await;
@@ -88,12 +93,12 @@ fn no_session() -> Fault {
 
 impl Call<'_> {
     /// The times.
-    pub fn timing(&self) -> &Timing {
+    pub(super) fn timing(&self) -> &Timing {
         &self.connection.timing
     }
 
     /// Now.
-    pub fn now(&self) -> Mono {
+    pub(super) fn now(&self) -> Mono {
         self.clock().now().mono
     }
 
@@ -102,17 +107,17 @@ impl Call<'_> {
     }
 
     /// What the plug said of itself.
-    pub fn plug(&mut self) -> &mut DeviceCache {
+    pub(super) fn plug(&mut self) -> &mut DeviceCache {
         &mut self.state.plug
     }
 
     /// The variant in use.
-    pub fn protocol(&self) -> Option<&'static str> {
+    pub(super) fn protocol(&self) -> Option<&'static str> {
         self.session.as_ref().map(Session::protocol)
     }
 
     /// The node that the call is for.
-    pub fn node(&self) -> &NodeId {
+    pub(super) fn node(&self) -> &NodeId {
         &self.wire.context.node
     }
 
@@ -122,7 +127,7 @@ impl Call<'_> {
     }
 
     /// Sends a request, after a login if there is no session.
-    pub async fn exchange(&mut self, request: &Value) -> Result<Value, Fault> {
+    pub(super) async fn exchange(&mut self, request: &Value) -> Result<Value, Fault> {
         self.log_in().await?;
         match self.session.as_mut() {
             Some(session) => session.exchange(&mut self.wire, request).await,
@@ -131,7 +136,7 @@ impl Call<'_> {
     }
 
     /// Logs in if there is no session.
-    pub async fn log_in(&mut self) -> Result<(), Fault> {
+    pub(super) async fn log_in(&mut self) -> Result<(), Fault> {
         if self.session.is_some() {
             return Ok(());
         }
@@ -165,13 +170,13 @@ impl Call<'_> {
     }
 
     /// Whether it still has to be seen, in this session, that this is the node's plug.
-    pub fn needs_vouching(&self) -> bool {
+    pub(super) fn needs_vouching(&self) -> bool {
         let shown = self.session.as_ref().and_then(|session| session.shown.as_ref());
         !shown.is_some_and(|shown| self.wire.context.trust.covers(shown))
     }
 
     /// Takes in who the plug says it is, and puts on record what it proved. After this the session may be relied on.
-    pub async fn verify_identity(
+    pub(super) async fn verify_identity(
         &mut self,
         info: &DeviceInfo,
         device_id: Option<String>,
@@ -196,29 +201,29 @@ impl Call<'_> {
     }
 
     /// Takes in which outlet of the strip is the node's.
-    pub async fn vouch_outlet(&mut self, device_id: &str) -> Result<Arc<TrustRecord>, Fault> {
+    pub(super) async fn vouch_outlet(&mut self, device_id: &str) -> Result<Arc<TrustRecord>, Fault> {
         let shown = self.session.as_ref().and_then(|session| session.shown.clone()).ok_or_else(no_session)?;
         let shown = Proven { device_id: Some(device_id.to_owned()), ..shown };
         Ok(self.wire.context.trust.prove(&shown).await?)
     }
 
     /// How the answers of the session are proved.
-    pub fn proof(&self) -> Proof {
+    pub(super) fn proof(&self) -> Proof {
         self.session.as_ref().map(Session::proof).unwrap_or_default()
     }
 
     /// The session cannot be used after this call: a question that concerns itself alone was not answered in it.
-    pub fn spoil(&mut self) {
+    pub(super) fn spoil(&mut self) {
         self.spoiled = true;
     }
 
     /// Ends the call well: the session is kept for the next.
-    pub fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.state.session = self.session.take().filter(|_| !self.spoiled);
     }
 
     /// Does what can be done about a failure. `Ok`: try again. `Err`: the call is over.
-    pub async fn recover(&mut self, fault: Fault) -> Result<(), DeviceError> {
+    pub(super) async fn recover(&mut self, fault: Fault) -> Result<(), DeviceError> {
         let fault = self.at_its_place(fault);
         self.wire.context.exchange_log.remark(&fault.text);
         let over = fault.keeps_session() || self.now() >= self.budget.give_up;
@@ -359,7 +364,7 @@ impl Call<'_> {
     }
 
     /// What is odd but no failure.
-    pub fn notices(&mut self) -> Vec<Notice> {
+    pub(super) fn notices(&mut self) -> Vec<Notice> {
         let now = self.now();
         forget_before(&mut self.state.takeovers, now, TAKEOVER_WINDOW);
         let mut notices = Vec::new();

@@ -47,7 +47,7 @@ pub(super) struct Timing {
 
 impl Timing {
     /// What real plugs need.
-    pub const PLUG: Timing = Timing {
+    pub(super) const PLUG: Timing = Timing {
         deadlines: Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_secs(5) },
         wake: Duration::from_millis(1500),
         rest: Duration::from_secs(1),
@@ -140,7 +140,7 @@ pub(super) struct DeviceCache {
 
 impl Connection {
     /// A connection over which nothing was sent yet.
-    pub fn new(config: &TapoConfig, gate: Arc<RequestGate>, plugs: &Plugs) -> Connection {
+    pub(super) fn new(config: &TapoConfig, gate: Arc<RequestGate>, plugs: &Plugs) -> Connection {
         let place = Endpoint { host: config.host.clone(), port: config.port.unwrap_or(HTTP_PORT) };
         Connection {
             account: config.account(),
@@ -172,7 +172,7 @@ impl Connection {
     }
 
     /// Whether `config` means this plug and account.
-    pub fn serves(&self, config: &TapoConfig) -> bool {
+    pub(super) fn serves(&self, config: &TapoConfig) -> bool {
         let same_mac = self.mac.get().zip(config.mac.as_ref()).is_none_or(|(ours, theirs)| ours == theirs);
         let same_place =
             (&self.host, self.port, self.discovery_port) == (&config.host, config.port, config.discovery_port);
@@ -181,7 +181,7 @@ impl Connection {
     }
 
     /// One more of a strip's outlets uses it: its configuration may be the first that says the MAC address.
-    pub fn join(&self, config: &TapoConfig, trust: &Arc<DeviceTrust>) {
+    pub(super) fn join(&self, config: &TapoConfig, trust: &Arc<DeviceTrust>) {
         if let Some(mac) = config.mac {
             let _ = self.mac.set(mac);
         }
@@ -191,7 +191,7 @@ impl Connection {
     }
 
     /// What a login must keep to: the strictest of what those who use the plug know of it.
-    pub fn rules(&self, trust: &Arc<DeviceTrust>, learned: bool) -> Rules {
+    pub(super) fn rules(&self, trust: &Arc<DeviceTrust>, learned: bool) -> Rules {
         let trusts = self.trusts.lock().unwrap_or_else(PoisonError::into_inner);
         let all: Vec<Proven> = trusts.iter().filter_map(Weak::upgrade).map(|trust| trust.proven()).collect();
         let rank = |proven: &Proven| proven.protocol.as_ref().map_or(0, |protocol| protocol.rank);
@@ -208,7 +208,7 @@ impl Connection {
     }
 
     /// The next call logs in anew.
-    pub fn forget(&self) {
+    pub(super) fn forget(&self) {
         self.forget.store(true, Ordering::Relaxed);
     }
 }

@@ -39,7 +39,7 @@ QwIDAQAB
 
 /// A plug that answered, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Where it is: `ip` if it says so, else where its answer came from.
     pub address: IpAddr,
     /// Where its answer came from.
@@ -121,7 +121,7 @@ pub(super) fn parse(datagram: &[u8], sender: IpAddr) -> Option<Found> {
 /// Asks `targets` (unicast or broadcast) and returns every plug that answered within `wait`, each once.
 ///
 /// An error only when nothing at all could be sent.
-pub async fn discover(clock: &Clock, targets: &[SocketAddr], wait: Duration) -> io::Result<Vec<Found>> {
+pub(crate) async fn discover(clock: &Clock, targets: &[SocketAddr], wait: Duration) -> io::Result<Vec<Found>> {
     search(clock, targets, wait, |_| false).await
 }
 

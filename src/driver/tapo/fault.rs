@@ -60,22 +60,22 @@ pub(super) enum Kind {
 
 impl Fault {
     /// A failure of this kind.
-    pub fn new(kind: Kind, text: impl Into<String>) -> Fault {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Fault {
         Fault { kind, text: text.into() }
     }
 
     /// An answer that makes no sense.
-    pub fn garbled(text: impl Into<String>) -> Fault {
+    pub(super) fn garbled(text: impl Into<String>) -> Fault {
         Fault::new(Kind::InvalidResponse, text)
     }
 
     /// Whether the session can be used after this: only if the plug answered in it as it should.
-    pub const fn keeps_session(&self) -> bool {
+    pub(super) const fn keeps_session(&self) -> bool {
         matches!(self.kind, Kind::Code(_) | Kind::Refused)
     }
 
     /// For the core.
-    pub fn into_device_error(self) -> DeviceError {
+    pub(super) fn into_device_error(self) -> DeviceError {
         let class = match self.kind {
             Kind::Unreachable | Kind::WrongDevice => FailureClass::Unreachable,
             Kind::Unanswered | Kind::LoginUnconfirmed => FailureClass::Timeout,

@@ -32,7 +32,7 @@ pub(super) enum Version {
 
 impl Version {
     /// What `DeviceIdentity` calls it.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Version::V1 => "KLAP v1",
             Version::V2 => "KLAP v2",
@@ -199,7 +199,7 @@ fn spoken_otherwise(reply: &Reply) -> Result<Greeting, Fault> {
 
 impl Hello {
     /// Sends `handshake2`: proves to the plug that we know the account too.
-    pub async fn confirm(self, wire: &mut Wire) -> Result<Session, Fault> {
+    pub(super) async fn confirm(self, wire: &mut Wire) -> Result<Session, Fault> {
         let Hello { local, remote, cookie, known } = self;
         let proof = known.version.our_proof(&local, &remote, &known.account);
         let send = async |wire: &mut Wire| {
@@ -244,12 +244,12 @@ pub(super) struct Session {
 
 impl Session {
     /// The session's life as the plug says it.
-    pub fn timeout(&self) -> Option<std::time::Duration> {
+    pub(super) fn timeout(&self) -> Option<std::time::Duration> {
         self.cookie.as_ref().and_then(|cookie| cookie.timeout)
     }
 
     /// How what is answered in this session is proved.
-    pub const fn proof(&self) -> Proof {
+    pub(super) const fn proof(&self) -> Proof {
         match (self.unbound, self.signs) {
             (true, _) => Proof::Claimed,
             (false, Some(true)) => Proof::Answer,
@@ -279,12 +279,12 @@ impl Session {
     }
 
     /// Goes back in the numbers of requests.
-    pub fn go_back(&mut self, numbers: i32) {
+    pub(super) fn go_back(&mut self, numbers: i32) {
         self.cipher.seq = self.cipher.seq.wrapping_sub(numbers);
     }
 
     /// Sends a request and returns the JSON of the answer.
-    pub async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
+    pub(super) async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
         let (seq, body) = self.cipher.seal(request.to_string().as_bytes());
         let path = format!("/app/request?seq={seq}");
         let body = (Content::Bytes, body);

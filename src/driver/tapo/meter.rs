@@ -48,7 +48,7 @@ pub(super) struct Measured {
 
 impl Profile {
     /// A plug with these components.
-    pub fn new(components: Components) -> Profile {
+    pub(super) fn new(components: Components) -> Profile {
         Profile {
             strip: components.strip,
             meter: components.meter,
@@ -60,19 +60,19 @@ impl Profile {
     }
 
     /// Whether the plug may know this method.
-    pub fn supports(&self, method: &str) -> bool {
+    pub(super) fn supports(&self, method: &str) -> bool {
         !self.unsupported.contains(method)
     }
 
     /// Remembers what a failure of `method` says of it: an unknown method is not asked for again.
-    pub fn note(&mut self, method: &'static str, fault: &Fault) {
+    pub(super) fn note(&mut self, method: &'static str, fault: &Fault) {
         if is_unsupported(fault) {
             self.unsupported.insert(method);
         }
     }
 
     /// The questions about power of one reading: at most two. `usage_due`: today's energy is to be read again.
-    pub fn questions(&self, usage_due: bool) -> Vec<&'static str> {
+    pub(super) fn questions(&self, usage_due: bool) -> Vec<&'static str> {
         if !self.meter {
             return Vec::new();
         }
@@ -89,7 +89,7 @@ impl Profile {
     }
 
     /// Reads the answers to [`questions`](Profile::questions), and learns from them.
-    pub fn measured(&mut self, answers: Vec<(&'static str, Result<Value, Fault>)>) -> Measured {
+    pub(super) fn measured(&mut self, answers: Vec<(&'static str, Result<Value, Fault>)>) -> Measured {
         let mut measured = Measured::default();
         for (method, answer) in answers {
             measured.usage |= method == GET_ENERGY_USAGE;

@@ -15,7 +15,7 @@ const UNSPECIFIC: i64 = -1001;
 
 impl Call<'_> {
     /// Asks the plug, or the outlet `child`, and returns the `result`.
-    pub async fn ask(&mut self, child: Option<&str>, method: &str, request: &Value) -> Result<Value, Fault> {
+    pub(super) async fn ask(&mut self, child: Option<&str>, method: &str, request: &Value) -> Result<Value, Fault> {
         let mut answer = self.answer(child, request).await?;
         if error_code(&answer) == UNSPECIFIC {
             answer = self.answer(child, request).await?;
@@ -25,7 +25,7 @@ impl Call<'_> {
 
     /// Asks for all of `methods`, in one request if the plug bears it. The first `needed` are what the caller cannot do
     /// without. The others concern themselves alone: what they fail with is their answer.
-    pub async fn ask_all(
+    pub(super) async fn ask_all(
         &mut self,
         child: Option<&str>,
         methods: &[&'static str],

@@ -7,7 +7,7 @@
 mod call;
 mod cipher;
 mod connection;
-pub mod discovery;
+pub(crate) mod discovery;
 mod fault;
 mod klap;
 mod meter;
@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::connection::{Connection, Timing};
-pub use self::plug::TapoPlug;
+pub(crate) use self::plug::TapoPlug;
 use self::search::Searches;
 use super::DeviceContext;
 use super::http::{HttpClient, HttpError};
@@ -42,7 +42,7 @@ use crate::node::MacAddress;
 use crate::node::trust::Protocol;
 
 /// UDP port on which plugs answer discovery.
-pub const DISCOVERY_PORT: u16 = 20002;
+pub(crate) const DISCOVERY_PORT: u16 = 20002;
 
 /// A protocol of plugs, the one that proves least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -175,7 +175,7 @@ impl Plugs {
     }
 
     /// Makes a plug. The gate of `context` is that of its address, whatever account is used there.
-    pub fn open(&self, config: &TapoConfig, context: DeviceContext) -> TapoPlug {
+    pub(super) fn open(&self, config: &TapoConfig, context: DeviceContext) -> TapoPlug {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() == connections.capacity() {
             // Before it grows: those that nobody uses any more.

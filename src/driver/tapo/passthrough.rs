@@ -30,7 +30,7 @@ pub(super) enum Form {
 
 impl Form {
     /// The one to try when this one was refused.
-    pub const fn other(self) -> Form {
+    pub(super) const fn other(self) -> Form {
         match self {
             Form::V1 => Form::V2,
             Form::V2 => Form::V1,
@@ -131,7 +131,7 @@ impl Keys {
 
 impl Hello {
     /// Sends the account in this form. `Ok(None)`: refused, which may be the form's fault; a new handshake is needed.
-    pub async fn log_in(self, wire: &mut Wire, account: &Account, form: Form) -> Result<Option<Session>, Fault> {
+    pub(super) async fn log_in(self, wire: &mut Wire, account: &Account, form: Form) -> Result<Option<Session>, Fault> {
         let mut session = Session { cookie: self.cookie, keys: self.keys, token: Zeroizing::default() };
         let answer = session.send(wire, "login_device", &login_request(account, form)).await?;
         match error_code(&answer) {
@@ -172,12 +172,12 @@ pub(super) struct Session {
 
 impl Session {
     /// The session's life as the plug says it.
-    pub fn timeout(&self) -> Option<std::time::Duration> {
+    pub(super) fn timeout(&self) -> Option<std::time::Duration> {
         self.cookie.as_ref().and_then(|cookie| cookie.timeout)
     }
 
     /// Sends a request and returns the JSON of the answer.
-    pub async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
+    pub(super) async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
         self.send(wire, "securePassthrough", request).await
     }
 

@@ -28,7 +28,7 @@ const READ_TRIES: u32 = 3;
 const SET_TRIES: u32 = 3;
 
 /// One plug, or one outlet of a strip.
-pub struct TapoPlug {
+pub(crate) struct TapoPlug {
     connection: Arc<Connection>,
     context: DeviceContext,
     outlet: Option<u8>,

@@ -55,7 +55,7 @@ pub(super) struct Seen {
 impl Searches {
     /// Probes the plug where it was, which also wakes it, and then everywhere if its MAC address is known. Gives the
     /// plug time to wake up. `None` when it did not answer.
-    pub async fn seek(&self, context: &DeviceContext, lost: &Lost<'_>, timing: &Timing) -> Option<Seen> {
+    pub(super) async fn seek(&self, context: &DeviceContext, lost: &Lost<'_>, timing: &Timing) -> Option<Seen> {
         let address = resolve(&context.clock, lost.host, lost.port, timing).await;
         if let (Some(address), false) = (address, lost.elsewhere) {
             let woken = context.clock.now().mono + timing.wake;

@@ -167,7 +167,7 @@ pub(super) struct DeviceInfo {
 
 impl DeviceInfo {
     /// Reads an answer of `get_device_info`, or an entry of a list.
-    pub fn read(result: &Value) -> DeviceInfo {
+    pub(super) fn read(result: &Value) -> DeviceInfo {
         let text = |key| result.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let power = result.get("device_on").and_then(truth).map(|on| if on { Power::On } else { Power::Off });
         let on_for = whole(result, "on_time").filter(|_| power == Some(Power::On));

@@ -37,7 +37,7 @@ pub(super) struct Secrets {
 
 impl Secrets {
     /// From the credential with PBKDF2. Takes milliseconds; not for the async threads.
-    pub fn derive(credential: &[u8], salt: &[u8], iterations: u32) -> Secrets {
+    pub(super) fn derive(credential: &[u8], salt: &[u8], iterations: u32) -> Secrets {
         let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
         pbkdf2::pbkdf2_hmac::<Sha256>(credential, salt, iterations, bytes.as_mut_slice());
         let (w0, w1) = bytes.split_at(SECRET_BYTES / 2);
@@ -73,7 +73,7 @@ pub(super) struct Proved {
 
 impl Proved {
     /// Whether the other side knows the password.
-    pub fn confirmed_by(&self, theirs: &[u8]) -> bool {
+    pub(super) fn confirmed_by(&self, theirs: &[u8]) -> bool {
         self.expected.ct_eq(theirs).into()
     }
 }

@@ -111,7 +111,7 @@ impl Terms {
     }
 
     /// What to suppose of a plug that does not say.
-    pub fn usual() -> Terms {
+    pub(super) fn usual() -> Terms {
         Terms::read(&Value::Null)
     }
 
@@ -331,7 +331,7 @@ impl Session {
     }
 
     /// How what is answered in this session is proved.
-    pub const fn proof(&self) -> Proof {
+    pub(super) const fn proof(&self) -> Proof {
         if self.unbound { Proof::Claimed } else { Proof::Answer }
     }
 
@@ -361,7 +361,7 @@ impl Session {
     }
 
     /// Sends a request and returns the JSON of the answer.
-    pub async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
+    pub(super) async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
         let sealed = self.seal(request.to_string().as_bytes());
         let (seq, body) = sealed.ok_or_else(|| Fault::garbled("the request cannot be encrypted"))?;
         let path = format!("/stok={}/ds", self.stok.as_str());

@@ -47,7 +47,7 @@ pub(super) struct Rules {
 #[cfg(any(test, fuzzing))]
 impl Rules {
     /// The rules of a plug of which nothing is known, and that may be anything.
-    pub fn of_first_contact(clock: crate::clock::Clock) -> Rules {
+    pub(super) fn of_first_contact(clock: crate::clock::Clock) -> Rules {
         let node = crate::node::NodeId::try_from("n".to_owned()).unwrap_or_else(|error| unreachable!("{error}"));
         Rules {
             protocols: TapoProtocol::ALL.to_vec(),
@@ -86,7 +86,7 @@ impl Rules {
     }
 
     /// Whether a login that any host can make may be used.
-    pub fn allow_factory(&self) -> Result<(), Fault> {
+    pub(super) fn allow_factory(&self) -> Result<(), Fault> {
         if self.proof > Proof::Claimed {
             return Err(self.trust.distrust("it offers a factory login, and before it proved the account").into());
         }
@@ -99,7 +99,7 @@ impl Rules {
     }
 
     /// Whether what says that it has this MAC address may be the plug.
-    pub fn is_own(&self, mac: Option<MacAddress>) -> Result<(), Fault> {
+    pub(super) fn is_own(&self, mac: Option<MacAddress>) -> Result<(), Fault> {
         match (self.mac, self.shown_mac, mac) {
             (Some(ours), _, Some(theirs)) if ours != theirs => {
                 Err(Fault::new(Kind::WrongDevice, format!("another plug ({theirs}) answers, not {ours}")))
@@ -170,12 +170,12 @@ impl Session {
     }
 
     /// Whether it is better to log in anew.
-    pub fn is_old(&self, now: Mono) -> bool {
+    pub(super) fn is_old(&self, now: Mono) -> bool {
         now >= self.expires
     }
 
     /// What `DeviceIdentity` calls the variant.
-    pub const fn protocol(&self) -> &'static str {
+    pub(super) const fn protocol(&self) -> &'static str {
         match &self.variant {
             Variant::Klap(session) => session.version.name(),
             Variant::Passthrough(_) => "securePassthrough",
@@ -184,7 +184,7 @@ impl Session {
     }
 
     /// The plug took a factory login: it is not bound to the account.
-    pub const fn unbound(&self) -> bool {
+    pub(super) const fn unbound(&self) -> bool {
         match &self.variant {
             Variant::Klap(session) => session.unbound,
             Variant::Tpap(session) => session.unbound,
@@ -193,7 +193,7 @@ impl Session {
     }
 
     /// How what is answered in it is proved.
-    pub const fn proof(&self) -> Proof {
+    pub(super) const fn proof(&self) -> Proof {
         match &self.variant {
             Variant::Klap(session) => session.proof(),
             Variant::Tpap(session) => session.proof(),
@@ -202,7 +202,7 @@ impl Session {
     }
 
     /// What it proves of the protocol; nothing when any host could have made the login.
-    pub fn proven(&self) -> Option<Protocol> {
+    pub(super) fn proven(&self) -> Option<Protocol> {
         let protocol = match &self.variant {
             _ if self.unbound() => return None,
             Variant::Klap(_) => TapoProtocol::Klap,
@@ -213,7 +213,7 @@ impl Session {
     }
 
     /// Whether it is worth going on with it after an answer that did not come.
-    pub const fn may_live(&self) -> bool {
+    pub(super) const fn may_live(&self) -> bool {
         self.unsure < UNSURE_MAX
     }
 
@@ -221,7 +221,7 @@ impl Session {
     ///
     /// After an answer that did not come the plug may still wait for the number of that request, or for the next one: the
     /// likelier one is sent, and the other one when the plug refuses it.
-    pub async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
+    pub(super) async fn exchange(&mut self, wire: &mut Wire, request: &Value) -> Result<Value, Fault> {
         let open = self.unsure > 0 && (self.took || self.go_back(1));
         let mut answer = self.send(wire, request).await;
         let refused = matches!(&answer, Err(fault) if matches!(fault.kind, Kind::SessionGone { .. }));

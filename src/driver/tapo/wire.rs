@@ -62,12 +62,12 @@ pub(super) struct Reply {
 
 impl Reply {
     /// The body as JSON, whatever Content-Type says.
-    pub fn json(&self) -> Option<Value> {
+    pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 
     /// The fault that the status stands for on a request of a session; `None` for 200.
-    pub fn session_fault(&self) -> Option<Fault> {
+    pub(super) fn session_fault(&self) -> Option<Fault> {
         let status = self.status;
         let (kind, what) = match status {
             200 => return None,
@@ -91,7 +91,7 @@ pub(super) struct Cookie {
 
 impl Cookie {
     /// Reads a `Set-Cookie` such as `TP_SESSIONID=AB12;TIMEOUT=86400`, or `SESSIONID=...`.
-    pub fn parse(text: &str) -> Option<Cookie> {
+    pub(super) fn parse(text: &str) -> Option<Cookie> {
         let mut parts = text.split(';').filter_map(|part| part.trim().split_once('='));
         let (_, id) = parts.clone().find(|(name, id)| COOKIE_NAMES.contains(name) && !id.is_empty())?;
         let seconds = parts.find(|(name, _)| name.eq_ignore_ascii_case("TIMEOUT")).map(|(_, seconds)| seconds.parse());
@@ -117,12 +117,12 @@ pub(super) struct Wire {
 
 impl Wire {
     /// A way for one call.
-    pub fn new(http: Arc<HttpClient>, context: DeviceContext, place: Endpoint, op: &'static str) -> Wire {
+    pub(super) fn new(http: Arc<HttpClient>, context: DeviceContext, place: Endpoint, op: &'static str) -> Wire {
         Wire { http, context, place, op, clear: None, sent: 0 }
     }
 
     /// Sends one request and returns the answer, whatever its status. `port` when it is not the plug's usual one.
-    pub async fn post(
+    pub(super) async fn post(
         &mut self,
         step: &'static str,
         port: Option<u16>,

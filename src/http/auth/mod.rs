@@ -32,12 +32,12 @@ use tokio::sync::watch;
 use crate::account::{AccessRules, AccountBook, AccountRecord, NodeScope, Role};
 use crate::clock::{Clock, Mono, secret_bytes};
 use crate::telemetry::Metrics;
-pub use accounts::{AccountChange, AccountRefusal};
+pub(crate) use accounts::{AccountChange, AccountRefusal};
 use audit::{Audit, Failure};
-pub use pass::Pass;
-pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, hash_password};
-pub use scopes::Configured;
-pub use sessions::NewSession;
+pub(crate) use pass::Pass;
+pub use password::hash_password;
+pub(crate) use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
+pub(crate) use scopes::Configured;
 pub(in crate::http) use throttle::source;
 use throttle::{Lockout, Throttle};
 
@@ -51,7 +51,7 @@ const VERDICTS_MAX: usize = 256;
 const CHECK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How a login is asked for (RFC 7617): names and passwords in UTF-8.
-pub const CHALLENGE: &str = "Basic realm=\"plugfish\", charset=\"UTF-8\"";
+pub(crate) const CHALLENGE: &str = "Basic realm=\"plugfish\", charset=\"UTF-8\"";
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use crate::clock::secret_bytes;
 
 /// `AccountService.MinPasswordLength`: fewer characters are guessed.
-pub const PASSWORD_CHARS_MIN: usize = 8;
+pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
 
 /// `AccountService.MaxPasswordLength`: what clients may set.
-pub const PASSWORD_CHARS_MAX: usize = 128;
+pub(crate) const PASSWORD_CHARS_MAX: usize = 128;
 
 /// Longest password that is compared: nodes.yaml may have set a longer one than clients may, and hashing more is work
 /// for nothing.

@@ -7,7 +7,7 @@ use super::{Authenticator, read, write};
 use crate::account::{AccountRecord, NodeScope};
 
 /// The accounts that nodes.yaml names, and what each is limited to.
-pub type Configured = HashMap<String, Option<NodeScope>>;
+pub(crate) type Configured = HashMap<String, Option<NodeScope>>;
 
 impl Authenticator {
     /// Takes over what nodes.yaml says. It holds from the next request on, for sessions and remembered passwords too. An

@@ -89,7 +89,7 @@ impl Authenticator {
         self.check(Some(token.as_bytes()), None, None).await
     }
 
-    async fn session(&self, password: &str) -> Result<NewSession, AuthError> {
+    async fn session(&self, password: &str) -> Result<super::sessions::NewSession, AuthError> {
         self.log_in("admin", password.to_owned().into(), None, None).await
     }
 }

@@ -129,7 +129,7 @@ pub(super) fn offers(capabilities: Option<&Capabilities>, order: PowerAction) ->
 
 impl Command {
     /// A command that was just accepted.
-    pub fn accepted(
+    pub(super) fn accepted(
         intent: Intent,
         now: Mono,
         limit: Duration,
@@ -161,7 +161,12 @@ impl Command {
     }
 
     /// A command that another process accepted: read the device first, then do what is missing, once.
-    pub fn restored(intent: Intent, timings: &Timings, now: Now, capabilities: Option<&Capabilities>) -> Command {
+    pub(super) fn restored(
+        intent: Intent,
+        timings: &Timings,
+        now: Now,
+        capabilities: Option<&Capabilities>,
+    ) -> Command {
         let left = timings.command_deadline.saturating_sub(now.wall.since(intent.accepted));
         let mut command = Command::accepted(intent, now.mono, left, true, capabilities);
         if command.intent.reset == ResetType::Nmi && command.intent.stage == Stage::Restoring {
@@ -171,17 +176,17 @@ impl Command {
     }
 
     /// The state in which the current leg ends.
-    pub fn want(&self) -> Power {
+    pub(super) fn want(&self) -> Power {
         self.order.leads_to()
     }
 
     /// Its last try failed and the next one is waiting.
-    pub fn is_retrying(&self) -> bool {
+    pub(super) fn is_retrying(&self) -> bool {
         self.failures > 0
     }
 
     /// It ends where `reset` asks to go, so that one is done with it.
-    pub fn serves(&self, reset: ResetType, capabilities: Option<&Capabilities>) -> bool {
+    pub(super) fn serves(&self, reset: ResetType, capabilities: Option<&Capabilities>) -> bool {
         if self.failing.is_some() || turns_on(self.intent.reset) != turns_on(reset) {
             return false;
         }
@@ -192,7 +197,7 @@ impl Command {
 
     /// What was acknowledged with it and would be lost if it ended here, apart from the state in which it ends: a cut of the
     /// power that was not seen, a restart that the device did not take.
-    pub fn pending(&self) -> Option<ResetType> {
+    pub(super) fn pending(&self) -> Option<ResetType> {
         let first = self.intent.first.unwrap_or(self.intent.reset);
         if turns_on(first) || first == ResetType::Nmi {
             return None;
@@ -209,44 +214,44 @@ impl Command {
 
     /// An interrupt would take the place of what it still has to do. A system that hangs while it shuts down is what
     /// interrupts are for.
-    pub fn keeps_interrupts_out(&self) -> bool {
+    pub(super) fn keeps_interrupts_out(&self) -> bool {
         let polite = self.intent.reset == ResetType::GracefulShutdown && self.intent.first.is_none();
         self.must_restore_power() || !polite && self.pending().is_some()
     }
 
     /// It turns the node on once another command is done: also if that one cannot be done.
-    pub fn only_turns_on(&self) -> bool {
+    pub(super) fn only_turns_on(&self) -> bool {
         turns_on(self.intent.reset) && self.intent.first.is_some()
     }
 
     /// It does this one first, and not what was written down of it.
-    pub fn do_first(&mut self, first: Option<ResetType>, capabilities: Option<&Capabilities>) {
+    pub(super) fn do_first(&mut self, first: Option<ResetType>, capabilities: Option<&Capabilities>) {
         self.intent.first = first;
         (self.order, self.then_on) = legs(self.intent.reset, first, capabilities);
         self.must_read = true;
     }
 
     /// What readers see of it.
-    pub fn view(&self) -> CommandView {
+    pub(super) fn view(&self) -> CommandView {
         CommandView { reset: self.intent.reset, by: self.intent.by.clone(), accepted: self.intent.accepted }
     }
 
     /// What to say of it while it is overdue.
-    pub fn overdue_words(&self) -> Option<String> {
+    pub(super) fn overdue_words(&self) -> Option<String> {
         self.overdue.then(|| match &self.failing {
             Some(why) => format!("{why}, once it can be reached"),
             None => format!("{} is late, and will be completed: the power was cut for it", self.in_words()),
         })
     }
 
-    pub fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         let Intent { reset, first, by, accepted, .. } = &self.intent;
         let first = first.map_or_else(String::new, |first| format!(", after the {first} in whose place it is"));
         format!("{reset}, asked for by {by} at {accepted}{first},")
     }
 
     /// It may have cut the power and ends with the power on: it is completed whatever the deadline says.
-    pub fn must_restore_power(&self) -> bool {
+    pub(super) fn must_restore_power(&self) -> bool {
         // An interrupt goes to a node that was seen on, and its record says only that it may have been sent.
         let interrupts = (self.intent.stage, self.order) == (Stage::Restoring, PowerAction::Nmi);
         self.may_have_cut() && self.intent.reset != ResetType::ForceOff && !interrupts
@@ -257,14 +262,14 @@ impl Command {
     }
 
     /// It fails, and turns the node on again in any case.
-    pub fn restore(&mut self, why: &str) {
+    pub(super) fn restore(&mut self, why: &str) {
         self.failing = Some(format!("{why}; the node is left on"));
         (self.order, self.then_on) = (PowerAction::On, false);
         (self.must_read, self.taken) = (true, None);
     }
 
     /// What it needs next. `dwell_until`: the earliest moment for an On.
-    pub fn next(&self, kind: &DeviceKind, dwell_until: Option<Mono>, now: Mono) -> Next {
+    pub(super) fn next(&self, kind: &DeviceKind, dwell_until: Option<Mono>, now: Mono) -> Next {
         if now >= self.deadline && !self.overdue {
             return match (self.must_restore_power(), self.order) {
                 (false, _) => Next::GiveUp,
@@ -323,7 +328,7 @@ impl Command {
     }
 
     /// A try failed: look at the device before the next one.
-    pub fn failed_once(&mut self, now: Mono, not_before: Option<Mono>) {
+    pub(super) fn failed_once(&mut self, now: Mono, not_before: Option<Mono>) {
         let pause = if self.overdue {
             OWED_RETRY_AFTER
         } else {
@@ -337,7 +342,7 @@ impl Command {
     }
 
     /// A reading did not say in which state the node is.
-    pub fn between_states(&mut self, now: Mono) {
+    pub(super) fn between_states(&mut self, now: Mono) {
         match self.taken.as_mut() {
             Some((_, readings)) => *readings += 1,
             None => self.obstacle = Some("it is between two states".into()),
@@ -349,7 +354,7 @@ impl Command {
 
     /// The first look at the node before an order that depends on its state: what the order has to be, or why there
     /// can be none.
-    pub fn fit(&mut self, power: Power, capabilities: Option<&Capabilities>) -> Result<(), String> {
+    pub(super) fn fit(&mut self, power: Power, capabilities: Option<&Capabilities>) -> Result<(), String> {
         if self.taken.is_some()
             || matches!(self.order, PowerAction::On | PowerAction::Off)
             || power == self.want() && !self.order.is_momentary()

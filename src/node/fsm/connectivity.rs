@@ -10,11 +10,11 @@ use crate::node::view::ConnectivityView;
 use crate::node::{Health, NodeSpec, Refusal};
 
 /// Failures in a row after which `Status.Health` falls to `Warning`: one or two are ordinary Wi-Fi.
-pub const WARN_FAILURES: u32 = 3;
+pub(super) const WARN_FAILURES: u32 = 3;
 
 /// Failures in a row after which the breaker opens. With the pauses between them (1, 2, 4, 8 s) this is about 15 s of
 /// silence, longer than any hiccup and short enough that a client learns of it within one of its own time-outs.
-pub const BREAKER_FAILURES: u32 = 5;
+pub(super) const BREAKER_FAILURES: u32 = 5;
 
 /// The first pause after a failure; it doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const BUSY_REST: Duration = Duration::from_secs(5);
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 /// How long a refused login is left alone: plugs lock themselves after some wrong ones, and each try prolongs it.
-pub const LOGIN_HOLD: Duration = Duration::from_secs(30 * 60);
+pub(super) const LOGIN_HOLD: Duration = Duration::from_secs(30 * 60);
 
 /// A person's command may try a refused login again, but not more often than this: a client that repeats its command
 /// in a loop is no person.
@@ -63,12 +63,12 @@ struct Hold {
 
 impl Connectivity {
     /// When a failing device is tried again; `None` while it is well.
-    pub fn retry_at(&self) -> Option<Mono> {
+    pub(super) fn retry_at(&self) -> Option<Mono> {
         self.retry_at
     }
 
     /// Forgets the pauses: someone wants it tried now.
-    pub fn try_now(&mut self, now: Mono) {
+    pub(super) fn try_now(&mut self, now: Mono) {
         self.hold = None;
         if self.retry_at.is_some() {
             self.retry_at = Some(now);
@@ -76,14 +76,14 @@ impl Connectivity {
     }
 
     /// The device answered. True when it had been given up.
-    pub fn succeeded(&mut self) -> bool {
+    pub(super) fn succeeded(&mut self) -> bool {
         let was_lost = self.open || self.hold.is_some();
         *self = Connectivity::default();
         was_lost
     }
 
     /// The device failed. What is to be told of it, if anything.
-    pub fn failed(&mut self, error: &DeviceError, moment: Moment, kind: &DeviceKind) -> Option<EventKind> {
+    pub(super) fn failed(&mut self, error: &DeviceError, moment: Moment, kind: &DeviceKind) -> Option<EventKind> {
         let Now { mono, wall } = moment.now;
         self.error = Some(error.clone());
         let (silent_since, _) = *self.away_since.get_or_insert((mono, wall));
@@ -124,7 +124,7 @@ impl Connectivity {
     }
 
     /// Why a new command is refused now, if it is.
-    pub fn refusal(&self, spec: &NodeSpec, now: Mono) -> Option<Refusal> {
+    pub(super) fn refusal(&self, spec: &NodeSpec, now: Mono) -> Option<Refusal> {
         /// `Retry-After` has whole seconds, and zero would be an invitation to hammer.
         const SOONEST: Duration = Duration::from_secs(1);
         let (node, device) = (spec.id.clone(), spec.device.clone());
@@ -144,7 +144,7 @@ impl Connectivity {
     }
 
     /// What is wrong with the connection, in words: the name of the message, its severity, the text, and since when.
-    pub fn trouble(&self, device: &str, kind: &DeviceKind) -> Option<(&'static str, Health, String, Wall)> {
+    pub(super) fn trouble(&self, device: &str, kind: &DeviceKind) -> Option<(&'static str, Health, String, Wall)> {
         let (error, (_, since)) = (self.error.as_ref()?, self.away_since?);
         if let Some(hold) = &self.hold {
             let text =
@@ -166,7 +166,7 @@ impl Connectivity {
     }
 
     /// What readers see of it.
-    pub fn view(&self) -> ConnectivityView {
+    pub(super) fn view(&self) -> ConnectivityView {
         ConnectivityView {
             failures: self.failures,
             last_error: self.error.as_ref().map(|error| error.text.clone()),

@@ -58,7 +58,7 @@ const AFTER_CHANGE_LOOK: Duration = Duration::from_secs(5);
 const STUDY_RETRY: Duration = Duration::from_secs(120);
 
 /// Spread of the poll times of nodes that were started together: a tenth, so that a rack does not poll in step.
-pub const POLL_JITTER: f64 = 0.1;
+pub(crate) const POLL_JITTER: f64 = 0.1;
 
 /// The moment of a step: the time, and one draw of chance for whatever the step spreads.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ pub struct Moment {
 }
 
 /// Names the one who waits for an answer.
-pub type Ticket = u64;
+pub(crate) type Ticket = u64;
 
 /// What happened.
 #[derive(Clone, Debug)]

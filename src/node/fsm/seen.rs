@@ -51,7 +51,7 @@ const ON_TIME_SLACK: Duration = Duration::from_secs(5);
 impl Seen {
     /// What another process saw. If it was off then, `off_dwell` goes on from there; a clock that jumped costs at most
     /// one dwell more.
-    pub fn restored(record: SeenRecord, now: Now, spec: &NodeSpec) -> Seen {
+    pub(super) fn restored(record: SeenRecord, now: Now, spec: &NodeSpec) -> Seen {
         let off_for = now.wall.since(record.since).min(spec.timings.off_dwell);
         Seen {
             power: record.power,
@@ -73,7 +73,13 @@ impl Seen {
     }
 
     /// What this reading says, together with what is kept from before.
-    pub fn renewed(before: Option<Seen>, observation: Observation, power: Power, device: &Arc<str>, now: Now) -> Seen {
+    pub(super) fn renewed(
+        before: Option<Seen>,
+        observation: Observation,
+        power: Power,
+        device: &Arc<str>,
+        now: Now,
+    ) -> Seen {
         let changed = before.as_ref().is_none_or(|seen| seen.power != power);
         let went_off = before.as_ref().is_some_and(|seen| seen.power != Power::Off);
         let off_since = match (&before, power) {
@@ -118,7 +124,7 @@ impl Seen {
     }
 
     /// What is drawn now, as far as it was measured lately and in the present state.
-    pub fn draws(&self, poll_interval: Duration) -> Option<u64> {
+    pub(super) fn draws(&self, poll_interval: Duration) -> Option<u64> {
         let recent = |measured: &Measured| {
             self.mono.is_some_and(|seen| seen.since(measured.mono) <= poll_interval.saturating_mul(DRAW_POLLS))
         };
@@ -127,13 +133,13 @@ impl Seen {
 
     /// The last measurement and when it was made, also if the power changed since: but what a machine drew is not said of
     /// one that is off.
-    pub fn last_measured(&self) -> Option<(u64, Wall, Mono)> {
+    pub(super) fn last_measured(&self) -> Option<(u64, Wall, Mono)> {
         let measured = self.measured.filter(|measured| measured.holds || self.power != Power::Off)?;
         Some((measured.milliwatts, measured.at, measured.mono))
     }
 
     /// The load was on at the last look and is on now, but not for as long as lies between.
-    pub fn was_cycled(&self, observation: &Observation, now: Now) -> bool {
+    pub(super) fn was_cycled(&self, observation: &Observation, now: Now) -> bool {
         let (Some(seen), Some(on_before), Some(on_now)) = (self.mono, self.on_for, observation.on_for) else {
             return false;
         };
@@ -141,7 +147,7 @@ impl Seen {
         self.power == Power::On && on_now + ON_TIME_SLACK < between.min(on_before + between)
     }
 
-    pub fn record(&self) -> SeenRecord {
+    pub(super) fn record(&self) -> SeenRecord {
         SeenRecord {
             power: self.power,
             at: self.at,
@@ -227,27 +233,27 @@ impl OutstandingActions {
     }
 
     /// When an order to `power` was sent.
-    pub fn to(mut self, power: Power) -> Option<Mono> {
+    pub(super) fn to(mut self, power: Power) -> Option<Mono> {
         *self.side(power)
     }
 
-    pub fn any(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         self.on.or(self.off).is_some()
     }
 
-    pub fn sent(&mut self, power: Power, now: Mono) {
+    pub(super) fn sent(&mut self, power: Power, now: Mono) {
         *self.side(power) = Some(now);
     }
 
     /// The device took that one, and so is done with the others.
-    pub fn taken(&mut self, power: Power) {
+    pub(super) fn taken(&mut self, power: Power) {
         let mut only = OutstandingActions::default();
         *only.side(power) = *self.side(power);
         *self = only;
     }
 
     /// A reading that was begun at `started` says this.
-    pub fn seen(&mut self, power: Power, started: Mono) {
+    pub(super) fn seen(&mut self, power: Power, started: Mono) {
         let alive = |at: &Mono| started < *at + ORDER_LIFE;
         (self.on, self.off) = (self.on.filter(alive), self.off.filter(alive));
         if power != Power::Asleep {

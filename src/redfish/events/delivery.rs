@@ -61,7 +61,7 @@ enum Outcome {
 }
 
 /// Sends what comes through the queue, until it is closed.
-pub async fn deliver(events: Arc<Events>, id: String, queue: Arc<Queue>) {
+pub(crate) async fn deliver(events: Arc<Events>, id: String, queue: Arc<Queue>) {
     let mut client = None;
     while let Some(next) = queue.next().await {
         let outcome = deliver_one(&events, &id, &next, &mut client).await;

@@ -11,7 +11,7 @@ const METADATA: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))];
 
 /// Whether an address is of this machine, of its link, of a group, or of a cloud's metadata.
-pub fn is_local(address: IpAddr) -> bool {
+pub(crate) fn is_local(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let is_near = match address {
         IpAddr::V4(address) => address.is_link_local() || address.is_broadcast() || address.octets().starts_with(&[0]),
@@ -25,7 +25,7 @@ pub fn is_local(address: IpAddr) -> bool {
 }
 
 /// Whether a destination says of itself that it is [local](is_local). Other names may still lead there.
-pub fn names_local(url: &Url) -> bool {
+pub(crate) fn names_local(url: &Url) -> bool {
     match host_address(url) {
         Some(address) => is_local(address),
         None => {
@@ -40,7 +40,7 @@ fn host_address(url: &Url) -> Option<IpAddr> {
 }
 
 /// Looks up names, and leaves out what is [local](is_local).
-pub struct OnlyOutside;
+pub(crate) struct OnlyOutside;
 
 impl Resolve for OnlyOutside {
     fn resolve(&self, name: Name) -> Resolving {
@@ -56,7 +56,7 @@ impl Resolve for OnlyOutside {
 }
 
 /// Why nothing is sent there.
-pub const LOCAL: &str =
+pub(crate) const LOCAL: &str =
     "the destination is an address of this machine or its link, which only an Administrator may use";
 
 #[cfg(test)]

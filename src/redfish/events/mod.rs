@@ -3,13 +3,13 @@
 //!
 //! It knows where subscriptions are kept only as a [`SettingsStore`].
 
-pub mod delivery;
-pub mod destination;
-pub mod queue;
+pub(crate) mod delivery;
+pub(crate) mod destination;
+pub(crate) mod queue;
 mod readings;
-pub mod record;
-pub mod stream;
-pub mod subscription;
+pub(crate) mod record;
+pub(crate) mod stream;
+pub(crate) mod subscription;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ use crate::http::auth::Authenticator;
 use crate::node::NodeId;
 use crate::node::event::Event;
 use crate::telemetry::Metrics;
-pub use readings::SubscriberMetrics;
+pub(crate) use readings::SubscriberMetrics;
 
 use queue::Queue;
 use record::Record;

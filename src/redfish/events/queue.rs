@@ -9,11 +9,11 @@ use super::record::Record;
 
 /// Events that wait for one subscriber: an outage of a large rack, or a day of a small one. They share their records, so
 /// this is a few kilobytes for each subscriber.
-pub const QUEUE_MAX: usize = 512;
+pub(crate) const QUEUE_MAX: usize = 512;
 
 /// See the top of the file.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     inner: Mutex<Inner>,
     wake: Notify,
 }
@@ -27,7 +27,7 @@ struct Inner {
 
 /// The next event for a subscriber.
 #[derive(Debug)]
-pub struct Next {
+pub(crate) struct Next {
     /// It.
     pub record: Arc<Record>,
     /// How many before it were dropped.
@@ -40,7 +40,7 @@ impl Queue {
     }
 
     /// Adds an event; false if the oldest had to go for it.
-    pub fn push(&self, record: Arc<Record>) -> bool {
+    pub(crate) fn push(&self, record: Arc<Record>) -> bool {
         let mut inner = self.lock();
         let is_full = inner.records.len() >= QUEUE_MAX;
         if is_full {
@@ -53,12 +53,12 @@ impl Queue {
     }
 
     /// Says that events from before this queue are missing.
-    pub fn lose(&self, count: u64) {
+    pub(crate) fn lose(&self, count: u64) {
         self.lock().lost += count;
     }
 
     /// Takes the oldest event, when there is one; `None` when the queue is closed. For one reader.
-    pub async fn next(&self) -> Option<Next> {
+    pub(crate) async fn next(&self) -> Option<Next> {
         loop {
             {
                 let mut inner = self.lock();
@@ -74,19 +74,19 @@ impl Queue {
     }
 
     /// How many wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.lock().records.len()
     }
 
     /// Forgets what waits.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut inner = self.lock();
         inner.records.clear();
         inner.lost = 0;
     }
 
     /// Ends it for its reader, and forgets what waits.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.clear();
         self.lock().closed = true;
         self.wake.notify_one();

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use super::{Events, Want};
 
 /// The subscribers of this hub.
-pub struct SubscriberMetrics(pub Arc<Events>);
+pub(crate) struct SubscriberMetrics(pub Arc<Events>);
 
 impl fmt::Debug for SubscriberMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

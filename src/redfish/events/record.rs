@@ -10,16 +10,17 @@ use crate::redfish::message::Message;
 use crate::redfish::resource;
 
 /// `EventFormatTypes`: the only way in which events are written here.
-pub const FORMAT: &str = "Event";
+pub(crate) const FORMAT: &str = "Event";
 
 /// `RegistryPrefixes`: the registries that the messages are from.
-pub const REGISTRIES: [&str; 2] = ["Plugfish", "ResourceEvent"];
+pub(crate) const REGISTRIES: [&str; 2] = ["Plugfish", "ResourceEvent"];
 
 /// `ResourceTypes`: what events are about.
-pub const RESOURCE_TYPES: [&str; 3] = ["ComputerSystem", "EventService", "Manager"];
+pub(crate) const RESOURCE_TYPES: [&str; 3] = ["ComputerSystem", "EventService", "Manager"];
 
 /// `EventType`, which came before registries; some clients still select by it.
-pub const EVENT_TYPES: [&str; 5] = ["Alert", "ResourceAdded", "ResourceRemoved", "ResourceUpdated", "StatusChange"];
+pub(crate) const EVENT_TYPES: [&str; 5] =
+    ["Alert", "ResourceAdded", "ResourceRemoved", "ResourceUpdated", "StatusChange"];
 
 /// Something to be told.
 pub struct News {
@@ -89,7 +90,7 @@ fn facts(message: &str, resource_type: &str, origin: &str) -> Value {
 }
 
 /// The body of one event (schema Event). `lost` events are missing before it, which is told along with it.
-pub fn payload(record: &Record, lost: u64, context: Option<&str>) -> Value {
+pub(crate) fn payload(record: &Record, lost: u64, context: Option<&str>) -> Value {
     let mut records = Vec::new();
     if lost > 0 {
         let words = format!("{lost} events before this one were dropped");
@@ -119,7 +120,7 @@ pub fn payload(record: &Record, lost: u64, context: Option<&str>) -> Value {
 }
 
 /// What is to be told of a happening.
-pub fn news(event: &Event) -> Vec<News> {
+pub(crate) fn news(event: &Event) -> Vec<News> {
     let node = &event.node;
     let system = resource::system(node);
     let standard = |key: &str, args: &[&str], event_type| about_system(node, Message::event(key, args), event_type);

@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 use super::LookUp;
 
 /// `ProtocolFeaturesSupported.ExpandQuery.MaxLevels`: from the root to the parts of a system, and one to spare.
-pub const LEVELS_MAX: usize = 4;
+pub(crate) const LEVELS_MAX: usize = 4;
 
 /// Resources that one answer may hold besides the one that was asked for: about 2 MB. The links beyond stay links.
 const RESOURCES_MAX: usize = 1000;
 
 /// Which links, and how deep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expand {
+pub(super) struct Expand {
     inside_links: bool,
     elsewhere: bool,
     /// `$levels`, as it was sent.
@@ -21,7 +21,7 @@ pub struct Expand {
 
 impl Expand {
     /// `.`, `*` or `~`, with `($levels=2)` behind it or without. The error says what to do about it.
-    pub fn parse(text: &str) -> Result<Expand, String> {
+    pub(super) fn parse(text: &str) -> Result<Expand, String> {
         let wrong = || "Send one of '.', '*' and '~', with '($levels=1)' behind it or without.".to_owned();
         let (inside_links, elsewhere) = match text.chars().next() {
             Some('*') => (true, true),
@@ -42,13 +42,13 @@ impl Expand {
     }
 
     /// The members of a collection will be whole.
-    pub fn reaches_members(self) -> bool {
+    pub(super) fn reaches_members(self) -> bool {
         self.elsewhere
     }
 
     /// Puts resources in the places of links. Level by level, so that what is near comes before what is far when there is
     /// too much of it.
-    pub fn apply(self, body: &mut Map<String, Value>, look_up: LookUp<'_>) {
+    pub(super) fn apply(self, body: &mut Map<String, Value>, look_up: LookUp<'_>) {
         let own = body.get("@odata.id").and_then(Value::as_str).unwrap_or("").to_owned();
         let mut left = RESOURCES_MAX;
         let mut level: Vec<(Vec<String>, &mut Map<String, Value>)> = vec![(vec![own], body)];

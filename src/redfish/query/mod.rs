@@ -4,7 +4,7 @@
 //! They work in the order that the specification gives: `$filter`, `$skip`, `$top`, then `$expand`, then `$select`.
 
 mod expand;
-pub mod filter;
+pub(crate) mod filter;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -15,7 +15,7 @@ use super::body::clip;
 use super::message::{ErrorResponse, Message};
 use super::resource::Resource;
 use expand::Expand;
-pub use expand::LEVELS_MAX;
+pub(crate) use expand::LEVELS_MAX;
 use filter::Filter;
 use select::Select;
 
@@ -24,7 +24,7 @@ use select::Select;
 const WHOLE_MEMBERS_MAX: usize = 100;
 
 /// Finds the resource of a URI for whoever asks; `None` where there is none, or not for them.
-pub type LookUp<'a> = &'a dyn Fn(&str) -> Option<Resource>;
+pub(crate) type LookUp<'a> = &'a dyn Fn(&str) -> Option<Resource>;
 
 /// What a request asks for with its query.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// A tree of wanted properties; one without branches is wanted whole.
 #[derive(Debug, Default)]
-pub struct Select(BTreeMap<String, Select>);
+pub(super) struct Select(BTreeMap<String, Select>);
 
 /// Deepest property that can be named; the deepest one of the schemas used here is at four.
 const DEPTH_MAX: usize = 16;
@@ -16,7 +16,7 @@ const ALWAYS: [&str; 4] = ["@odata.id", "@odata.type", "@odata.context", "@odata
 
 impl Select {
     /// `Name,Status/State`. The error says what to do about it.
-    pub fn parse(text: &str) -> Result<Select, String> {
+    pub(super) fn parse(text: &str) -> Result<Select, String> {
         let mut select = Select::default();
         for path in text.split(',') {
             let parts: Vec<&str> = path.trim().split('/').collect();
@@ -43,7 +43,7 @@ impl Select {
 
     /// Leaves the selected properties, and what a resource always says. Members that are whole resources are looked
     /// through in the same way, so that `Name` is the name of the collection and of each of them.
-    pub fn apply(&self, body: &mut Map<String, Value>) {
+    pub(super) fn apply(&self, body: &mut Map<String, Value>) {
         let members = body.get_mut("Members").filter(|_| !self.0.contains_key("Members")).map(Value::take);
         let envelope: Vec<(String, Value)> = body
             .iter()
@@ -87,7 +87,7 @@ impl Select {
 }
 
 /// What a property, or an annotation, can be called.
-pub fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '.' | '#' | '-');
     !text.is_empty() && text.chars().all(is_fit)
 }

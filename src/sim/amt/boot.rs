@@ -117,7 +117,7 @@ pub(super) struct Override {
 
 impl Override {
     /// Nothing set. `recovery`: the firmware has One-Click Recovery.
-    pub fn new(recovery: bool) -> Override {
+    pub(super) fn new(recovery: bool) -> Override {
         let more = if recovery { SETTINGS_16 } else { &[] };
         let mut settings: Vec<_> =
             SETTINGS.iter().chain(more).map(|(name, shape, value)| (*name, *shape, (*value).to_owned())).collect();
@@ -126,7 +126,7 @@ impl Override {
     }
 
     /// All settings in the order of their names; BIOSLastStatus, a pair, is not among them.
-    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.settings.iter().map(|(name, _, value)| (*name, value.as_str()))
     }
 
@@ -139,17 +139,17 @@ impl Override {
     }
 
     /// The short name of the source that is ordered.
-    pub fn order(&self) -> Option<&str> {
+    pub(super) fn order(&self) -> Option<&str> {
         self.order.as_deref()
     }
 
     /// Whether the role says that the next boot takes it.
-    pub fn is_next(&self) -> bool {
+    pub(super) fn is_next(&self) -> bool {
         self.next
     }
 
     /// The sources there are, with their StructuredBootString.
-    pub fn sources(&self) -> Vec<(&'static str, &'static str)> {
+    pub(super) fn sources(&self) -> Vec<(&'static str, &'static str)> {
         let mut sources = vec![
             ("Force Hard-drive Boot", "CIM:Hard-Disk:1"),
             ("Force PXE Boot", "CIM:Network:1"),
@@ -162,12 +162,12 @@ impl Override {
     }
 
     /// Whether these settings ask for anything, which needs consent where consent is needed.
-    pub fn asks_for_something(fields: &[(String, String)]) -> bool {
+    pub(super) fn asks_for_something(fields: &[(String, String)]) -> bool {
         fields.iter().any(|(_, value)| value == "true")
     }
 
     /// Put of the settings.
-    pub fn put(&mut self, fields: &[(String, String)], takes_read_only: bool) -> Result<(), Refused> {
+    pub(super) fn put(&mut self, fields: &[(String, String)], takes_read_only: bool) -> Result<(), Refused> {
         let mut settings = self.settings.clone();
         for (name, value) in fields {
             if name == "BIOSLastStatus" && !takes_read_only {
@@ -207,7 +207,7 @@ impl Override {
     }
 
     /// ChangeBootOrder with the InstanceID of the first source, or without any. The ReturnValue.
-    pub fn change_order(&mut self, source: Option<&str>) -> u32 {
+    pub(super) fn change_order(&mut self, source: Option<&str>) -> u32 {
         let Some(id) = source else {
             self.order = None;
             return 0;
@@ -230,7 +230,7 @@ impl Override {
     }
 
     /// SetBootConfigRole. The ReturnValue.
-    pub fn set_role(&mut self, config: &str, role: &str) -> u32 {
+    pub(super) fn set_role(&mut self, config: &str, role: &str) -> u32 {
         match (config, role) {
             (CONFIG, NEXT_SINGLE_USE) => self.next = true,
             (CONFIG, NOT_NEXT) => self.next = false,
@@ -240,7 +240,7 @@ impl Override {
     }
 
     /// A boot takes what is set: the source, BootMediaIndex, and the names of the settings that were true.
-    pub fn consume(&mut self) -> (BootSource, u16, Vec<&'static str>) {
+    pub(super) fn consume(&mut self) -> (BootSource, u16, Vec<&'static str>) {
         if !self.next {
             return (BootSource::Normal, 0, Vec::new());
         }
@@ -265,7 +265,7 @@ impl Override {
     }
 
     /// Forgets all that was set.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Override { service: self.service, ..Override::new(self.recovery) };
     }
 

@@ -21,7 +21,7 @@ pub(super) enum Given {
 
 impl Given {
     /// `IPS_OptInService.OptInState`.
-    pub fn number(self) -> u8 {
+    pub(super) fn number(self) -> u8 {
         match self {
             Given::Not => 0,
             Given::Shown { .. } => 2,
@@ -29,19 +29,19 @@ impl Given {
         }
     }
 
-    pub fn settle(&mut self, now: Mono) {
+    pub(super) fn settle(&mut self, now: Mono) {
         if matches!(self, Given::Shown { until, .. } if *until <= now) {
             *self = Given::Not;
         }
     }
 
-    pub fn start(&mut self, now: Mono) {
+    pub(super) fn start(&mut self, now: Mono) {
         let code = u32::from_be_bytes(secret_bytes::<4>()) % 900_000 + 100_000;
         *self = Given::Shown { code, until: now + DISPLAY };
     }
 
     /// The digits on the screen.
-    pub fn code(self) -> Option<u32> {
+    pub(super) fn code(self) -> Option<u32> {
         match self {
             Given::Shown { code, .. } => Some(code),
             _ => None,
@@ -49,7 +49,7 @@ impl Given {
     }
 
     /// Whether these were the digits.
-    pub fn receive(&mut self, said: u32) -> bool {
+    pub(super) fn receive(&mut self, said: u32) -> bool {
         let right = self.code() == Some(said);
         if right {
             *self = Given::Received;
@@ -58,7 +58,7 @@ impl Given {
     }
 
     /// Whether there was anything to cancel.
-    pub fn cancel(&mut self) -> bool {
+    pub(super) fn cancel(&mut self) -> bool {
         std::mem::take(self) != Given::Not
     }
 }

@@ -39,21 +39,21 @@ pub(super) struct Contexts {
 }
 
 impl Contexts {
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.open.len()
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.open.clear();
     }
 
     /// Forgets those that nobody went on with.
-    pub fn settle(&mut self, now: Mono) {
+    pub(super) fn settle(&mut self, now: Mono) {
         self.open.retain(|_, context| now.since(context.made) < CONTEXT_LIFE);
     }
 
     /// Begins one, and gives its name. `None`: there are too many.
-    pub fn begin(&mut self, class: &str, mode: &str, all: Vec<Instance>, now: Mono) -> Option<String> {
+    pub(super) fn begin(&mut self, class: &str, mode: &str, all: Vec<Instance>, now: Mono) -> Option<String> {
         if self.open.len() >= CONTEXTS_MAX {
             return None;
         }
@@ -65,7 +65,7 @@ impl Contexts {
     }
 
     /// The next part: at most as many as asked for and as `page` allows. `None`: there is no such enumeration.
-    pub fn pull(
+    pub(super) fn pull(
         &mut self,
         name: &str,
         class: &str,
@@ -88,7 +88,7 @@ impl Contexts {
     }
 
     /// Ends one early. `false`: there is none of this name.
-    pub fn release(&mut self, name: &str) -> bool {
+    pub(super) fn release(&mut self, name: &str) -> bool {
         self.open.remove(name).is_some()
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct Door {
 
 impl Door {
     /// The challenge of a 401, with a new nonce.
-    pub fn challenge(&mut self, rules: &Rules<'_>, stale: bool, now: Mono) -> String {
+    pub(super) fn challenge(&mut self, rules: &Rules<'_>, stale: bool, now: Mono) -> String {
         if self.nonces.len() >= NONCES_MAX {
             self.nonces.pop_front();
         }
@@ -81,16 +81,16 @@ impl Door {
     }
 
     /// Forgets all nonces.
-    pub fn forget_nonces(&mut self) {
+    pub(super) fn forget_nonces(&mut self) {
         self.nonces.clear();
     }
 
     /// Lifts a lock.
-    pub fn unlock(&mut self) {
+    pub(super) fn unlock(&mut self) {
         (self.wrong, self.locked_until) = (0, None);
     }
 
-    pub fn check(&mut self, rules: &Rules<'_>, knock: &AuthRequest<'_>, now: Mono) -> Verdict {
+    pub(super) fn check(&mut self, rules: &Rules<'_>, knock: &AuthRequest<'_>, now: Mono) -> Verdict {
         if self.locked_until.is_some_and(|until| now < until) {
             return Verdict::Locked;
         }

@@ -90,7 +90,7 @@ const AMT16: Parts = Parts {
 };
 
 impl Hardware {
-    pub fn new(config: &MachineConfig, seed: u64) -> Hardware {
+    pub(super) fn new(config: &MachineConfig, seed: u64) -> Hardware {
         let own = dice_named(seed, &config.name);
         let word = |turn: u64| dice(own, 100 + turn).to_be_bytes();
         let mut uuid = [0; 16];
@@ -106,7 +106,7 @@ impl Hardware {
     }
 
     /// The UUID as SMBIOS has it: the first three fields with their little end first.
-    pub fn uuid_raw(&self) -> [u8; 16] {
+    pub(super) fn uuid_raw(&self) -> [u8; 16] {
         let [a, b, c, d, e, f, g, h, rest @ ..] = self.uuid;
         let mut raw = [0; 16];
         raw.iter_mut().zip([d, c, b, a, f, e, h, g].into_iter().chain(rest)).for_each(|(to, from)| *to = from);
@@ -114,12 +114,12 @@ impl Hardware {
     }
 
     /// `8c-04-ba-00-00-01`.
-    pub fn mac_dashed(&self) -> String {
+    pub(super) fn mac_dashed(&self) -> String {
         self.mac.map(|byte| format!("{byte:02x}")).join("-")
     }
 
     /// The maker, the model and the serial number.
-    pub fn names(&self) -> (&'static str, &'static str, &str) {
+    pub(super) fn names(&self) -> (&'static str, &'static str, &str) {
         let parts = self.parts();
         (parts.manufacturer, parts.model, &self.serial)
     }
@@ -231,7 +231,7 @@ impl Hardware {
     }
 
     /// The instances of a class of the inventory, those of its subclasses too. `None`: it is no such class.
-    pub fn instances(&self, class: &str) -> Option<Vec<Instance>> {
+    pub(super) fn instances(&self, class: &str) -> Option<Vec<Instance>> {
         let parts = self.parts();
         Some(match class {
             "CIM_Chassis" => vec![self.chassis()],

@@ -31,15 +31,15 @@ pub(super) struct Logs {
 
 impl Logs {
     /// Event records, newest first.
-    pub fn events(&self) -> &VecDeque<[u8; 21]> {
+    pub(super) fn events(&self) -> &VecDeque<[u8; 21]> {
         &self.events
     }
 
-    pub fn audit(&self) -> &VecDeque<Vec<u8>> {
+    pub(super) fn audit(&self) -> &VecDeque<Vec<u8>> {
         &self.audit
     }
 
-    pub fn clear_events(&mut self) {
+    pub(super) fn clear_events(&mut self) {
         self.events.clear();
     }
 
@@ -56,7 +56,7 @@ impl Logs {
     }
 
     /// What an event of the computer leaves in the event log.
-    pub fn happened(&mut self, time: u32, event: Event) {
+    pub(super) fn happened(&mut self, time: u32, event: Event) {
         match event {
             Event::Boot(_) => {
                 self.add(time, 15, 2, INFORMATION, BIOS, [0x40, 1]);
@@ -69,17 +69,17 @@ impl Logs {
     }
 
     /// The BIOS setup was entered.
-    pub fn in_setup(&mut self, time: u32) {
+    pub(super) fn in_setup(&mut self, time: u32) {
         self.add(time, 15, 2, INFORMATION, BIOS, [0x40, 5]);
     }
 
     /// Wrong logins.
-    pub fn wrong_logins(&mut self, time: u32, count: u8) {
+    pub(super) fn wrong_logins(&mut self, time: u32, count: u8) {
         self.add(time, 6, 5, NON_CRITICAL, ENGINE, [0xff, count]);
     }
 
     /// What a client did, in the audit log: `key` is 100 times the application plus the event.
-    pub fn audit_by(&mut self, time: u32, key: u16, user: &str) {
+    pub(super) fn audit_by(&mut self, time: u32, key: u16, user: &str) {
         let length = u8::try_from(user.len()).unwrap_or(u8::MAX);
         let name = user.as_bytes().get(..usize::from(length)).unwrap_or_default();
         let address = b"127.0.0.1";
@@ -100,7 +100,7 @@ impl Logs {
     }
 
     /// The key of an accepted power request.
-    pub fn power_key(request: u16) -> u16 {
+    pub(super) fn power_key(request: u16) -> u16 {
         match request {
             2 => 1700,
             5 => 1702,

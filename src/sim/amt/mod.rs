@@ -4,10 +4,10 @@
 //! Written from the description of the wire alone; it names nothing of `driver`. `machine` is the handle that a rack
 //! gives out, `serve` the sockets, `state` all that a machine is, and the others are its parts.
 
-pub mod boot;
-pub mod config;
-pub mod machine;
-pub mod power;
+pub(crate) mod boot;
+pub(crate) mod config;
+pub(crate) mod machine;
+pub(crate) mod power;
 
 mod classes;
 mod consent;

@@ -90,35 +90,35 @@ pub(super) struct Computer {
 }
 
 impl Computer {
-    pub fn new(on: bool, lms: bool, timings: Timings) -> Computer {
+    pub(super) fn new(on: bool, lms: bool, timings: Timings) -> Computer {
         let power = if on { Power::On } else { Power::SoftOff };
         Computer { power, os: on, lms, timings, requested: power.number(), in_setup: false, steps: Vec::new() }
     }
 
-    pub fn power(&self) -> Power {
+    pub(super) fn power(&self) -> Power {
         self.power
     }
 
     /// Whether the operating system runs.
-    pub fn os(&self) -> bool {
+    pub(super) fn os(&self) -> bool {
         self.os && self.power == Power::On
     }
 
-    pub fn set_lms(&mut self, lms: bool) {
+    pub(super) fn set_lms(&mut self, lms: bool) {
         self.lms = lms;
     }
 
-    pub fn set_timings(&mut self, timings: Timings) {
+    pub(super) fn set_timings(&mut self, timings: Timings) {
         self.timings = timings;
     }
 
     /// The number of the last accepted request.
-    pub fn requested(&self) -> u16 {
+    pub(super) fn requested(&self) -> u16 {
         self.requested
     }
 
     /// What a client may ask for now.
-    pub fn available(&self) -> Vec<u16> {
+    pub(super) fn available(&self) -> Vec<u16> {
         match self.power {
             Power::On if self.os() && self.lms => vec![10, 8, 5, 11, 4, 7, 14, 12],
             Power::On => vec![10, 8, 5, 11],
@@ -128,17 +128,17 @@ impl Computer {
     }
 
     /// Whether an earlier request, or POST, is still under way.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         self.steps.iter().any(|(_, what)| *what != What::OsUp)
     }
 
     /// When something happens next.
-    pub fn due(&self) -> Option<Mono> {
+    pub(super) fn due(&self) -> Option<Mono> {
         self.steps.first().map(|(due, _)| *due)
     }
 
     /// A client asks for a change. `None`: refused. The events are those that happen at once.
-    pub fn request(&mut self, number: u16, now: Mono) -> Option<Vec<Event>> {
+    pub(super) fn request(&mut self, number: u16, now: Mono) -> Option<Vec<Event>> {
         if self.is_busy() || !self.available().contains(&number) {
             return None;
         }
@@ -164,7 +164,7 @@ impl Computer {
     }
 
     /// A short press: wakes or starts the computer; tells a running system to shut down, and ends one that is not there.
-    pub fn press(&mut self, now: Mono) {
+    pub(super) fn press(&mut self, now: Mono) {
         let what = match self.power {
             Power::On if self.os() => {
                 self.steps.retain(|(_, what)| *what != What::OsUp);
@@ -179,7 +179,7 @@ impl Computer {
     }
 
     /// Puts the computer into a state at once, whatever was under way.
-    pub fn set(&mut self, power: Power, cause: BootCause, now: Mono) {
+    pub(super) fn set(&mut self, power: Power, cause: BootCause, now: Mono) {
         self.steps.clear();
         if power != self.power {
             self.plan(
@@ -194,7 +194,7 @@ impl Computer {
     }
 
     /// The operating system restarts the computer. Nothing happens when it does not run.
-    pub fn reboot_os(&mut self, now: Mono) {
+    pub(super) fn reboot_os(&mut self, now: Mono) {
         if self.os() {
             self.steps.clear();
             self.plan(now, What::Boot(BootCause::Os));
@@ -202,13 +202,13 @@ impl Computer {
     }
 
     /// The operating system crashes or starts to run.
-    pub fn set_os(&mut self, running: bool) {
+    pub(super) fn set_os(&mut self, running: bool) {
         self.steps.retain(|(_, what)| *what != What::OsUp);
         self.os = running;
     }
 
     /// This boot ends in the BIOS setup: no operating system comes up.
-    pub fn stay_in_setup(&mut self) {
+    pub(super) fn stay_in_setup(&mut self) {
         self.in_setup = true;
     }
 
@@ -218,7 +218,7 @@ impl Computer {
     }
 
     /// Lets the next thing happen that was due, and tells when and what. `None`: nothing is due.
-    pub fn settle(&mut self, now: Mono) -> Option<(Mono, Event)> {
+    pub(super) fn settle(&mut self, now: Mono) -> Option<(Mono, Event)> {
         while self.due().is_some_and(|due| due <= now) {
             let (due, what) = self.steps.remove(0);
             let event = match what {

@@ -30,26 +30,26 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub fn new(class: &'static str) -> Instance {
+    pub(super) fn new(class: &'static str) -> Instance {
         Instance { class, fields: Vec::new() }
     }
 
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Instance {
+    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Instance {
         self.fields.push((name, Val::Text(value.to_string())));
         self
     }
 
-    pub fn val(mut self, name: &'static str, value: Val) -> Instance {
+    pub(super) fn val(mut self, name: &'static str, value: Val) -> Instance {
         self.fields.push((name, value));
         self
     }
 
-    pub fn list<T: ToString>(self, name: &'static str, values: &[T]) -> Instance {
+    pub(super) fn list<T: ToString>(self, name: &'static str, values: &[T]) -> Instance {
         self.val(name, Val::List(values.iter().map(ToString::to_string).collect()))
     }
 
     /// Gives a property another value, where it has it; `None` leaves it out.
-    pub fn change(&mut self, name: &str, value: Option<Val>) {
+    pub(super) fn change(&mut self, name: &str, value: Option<Val>) {
         match value {
             Some(value) => {
                 self.fields.iter_mut().filter(|(key, _)| *key == name).for_each(|(_, own)| *own = value.clone())
@@ -59,7 +59,7 @@ impl Instance {
     }
 
     /// The plain text of a property.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| *key == name).and_then(|(_, value)| match value {
             Val::Text(text) => Some(text.as_str()),
             _ => None,
@@ -67,7 +67,7 @@ impl Instance {
     }
 
     /// The reference to it: by the properties that are keys in the classes in question.
-    pub fn epr(&self) -> Epr {
+    pub(super) fn epr(&self) -> Epr {
         const KEYS: [&str; 8] = [
             "InstanceID",
             "CreationClassName",
@@ -112,7 +112,7 @@ const FIRST_CLASS: u8 = b'h';
 
 impl Prefixes {
     /// Those of most firmware. `classes` are those in the answer; the same one twice does no harm.
-    pub fn usual(classes: &[&str]) -> Prefixes {
+    pub(super) fn usual(classes: &[&str]) -> Prefixes {
         let mut all: Vec<String> = Vec::new();
         for class in classes {
             if !all.iter().any(|known| known == class) {
@@ -131,7 +131,7 @@ impl Prefixes {
     }
 
     /// Those of the quirk.
-    pub fn other() -> Prefixes {
+    pub(super) fn other() -> Prefixes {
         Prefixes {
             soap: "SOAP-ENV",
             addressing: "wsa",
@@ -160,12 +160,12 @@ impl Prefixes {
     }
 
     /// An instance.
-    pub fn instance(&self, instance: &Instance) -> String {
+    pub(super) fn instance(&self, instance: &Instance) -> String {
         self.element(instance.class, instance.class, &instance.fields)
     }
 
     /// The output of a method.
-    pub fn output(&self, class: &str, method: &str, fields: &[(&'static str, Val)]) -> String {
+    pub(super) fn output(&self, class: &str, method: &str, fields: &[(&'static str, Val)]) -> String {
         self.element(class, &format!("{method}_OUTPUT"), fields)
     }
 
@@ -218,7 +218,7 @@ impl Prefixes {
     }
 
     /// One item of an enumeration, in the mode that was asked for.
-    pub fn item(&self, mode: &str, instance: &Instance) -> String {
+    pub(super) fn item(&self, mode: &str, instance: &Instance) -> String {
         let (a, w) = (self.addressing, self.wsman);
         let epr = || format!("<{a}:EndpointReference>{}</{a}:EndpointReference>", self.epr_inside(&instance.epr()));
         match mode {
@@ -229,7 +229,7 @@ impl Prefixes {
     }
 
     /// The body of an EnumerateResponse.
-    pub fn enumerate(&self, context: &str) -> String {
+    pub(super) fn enumerate(&self, context: &str) -> String {
         let e = self.enumeration;
         format!(
             "<{e}:EnumerateResponse><{e}:EnumerationContext>{context}</{e}:EnumerationContext></{e}:EnumerateResponse>"
@@ -237,7 +237,7 @@ impl Prefixes {
     }
 
     /// The body of a PullResponse; `more` is the context when there is more.
-    pub fn pull(&self, more: Option<&str>, items: &str) -> String {
+    pub(super) fn pull(&self, more: Option<&str>, items: &str) -> String {
         let e = self.enumeration;
         let context =
             more.map(|id| format!("<{e}:EnumerationContext>{id}</{e}:EnumerationContext>")).unwrap_or_default();
@@ -246,7 +246,7 @@ impl Prefixes {
     }
 
     /// An answer around a body. `serial` is counted on by the machine.
-    pub fn envelope(&self, call: Option<&Call>, serial: u64, body: &str) -> String {
+    pub(super) fn envelope(&self, call: Option<&Call>, serial: u64, body: &str) -> String {
         let Prefixes { soap: s, addressing: a, wsman: w, .. } = self;
         let relates = call.map(|call| call.message_id.as_str()).unwrap_or_default();
         let mut header = format!(
@@ -266,7 +266,7 @@ impl Prefixes {
     }
 
     /// The answer to Identify, which has an empty header.
-    pub fn identified(&self, version: &str) -> String {
+    pub(super) fn identified(&self, version: &str) -> String {
         let body = format!(
             "<i:IdentifyResponse xmlns:i=\"{}\"><i:ProtocolVersion>{}</i:ProtocolVersion><i:ProductVendor>Intel(r)\
              </i:ProductVendor><i:ProductVersion>AMT {version}</i:ProductVersion><i:SecurityProfiles>\
@@ -288,7 +288,7 @@ impl Prefixes {
     }
 
     /// A fault.
-    pub fn fault(&self, call: Option<&Call>, serial: u64, fault: &Refusal) -> String {
+    pub(super) fn fault(&self, call: Option<&Call>, serial: u64, fault: &Refusal) -> String {
         let Prefixes { soap: s, addressing: a, .. } = self;
         let relates = call.map(|call| call.message_id.as_str()).unwrap_or_default();
         let header = format!(
@@ -324,7 +324,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub fn new(subcode: &str, reason: &str) -> Refusal {
+    pub(super) fn new(subcode: &str, reason: &str) -> Refusal {
         Refusal { subcode: subcode.to_owned(), reason: reason.to_owned() }
     }
 }

@@ -4,14 +4,14 @@ use roxmltree::{Document, ParsingOptions};
 
 /// The namespaces, with the letters under which the protocol's descriptions know them.
 pub(super) mod ns {
-    pub const SOAP: &str = "http://www.w3.org/2003/05/soap-envelope";
-    pub const ADDRESSING: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
-    pub const WSMAN: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd";
-    pub const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration";
-    pub const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
-    pub const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
-    pub const COMMON: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";
-    pub const IDENTITY: &str = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
+    pub(crate) const SOAP: &str = "http://www.w3.org/2003/05/soap-envelope";
+    pub(crate) const ADDRESSING: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
+    pub(crate) const WSMAN: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd";
+    pub(crate) const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration";
+    pub(crate) const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
+    pub(crate) const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
+    pub(crate) const COMMON: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";
+    pub(crate) const IDENTITY: &str = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
 }
 
 /// The most nodes in a request; the longest real one, a Put of boot settings, has about a hundred.
@@ -33,17 +33,17 @@ pub(super) struct Elem {
 
 impl Elem {
     /// The first child of this local name, whatever its namespace.
-    pub fn child(&self, name: &str) -> Option<&Elem> {
+    pub(super) fn child(&self, name: &str) -> Option<&Elem> {
         self.children.iter().find(|child| child.name == name)
     }
 
     /// The text of a child.
-    pub fn text_of(&self, name: &str) -> Option<&str> {
+    pub(super) fn text_of(&self, name: &str) -> Option<&str> {
         self.child(name).map(|child| child.text.as_str())
     }
 
     /// The value of a selector in an endpoint reference.
-    pub fn selector(&self, name: &str) -> Option<&str> {
+    pub(super) fn selector(&self, name: &str) -> Option<&str> {
         let set = self.child("ReferenceParameters")?.child("SelectorSet")?;
         selectors(set).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
@@ -71,7 +71,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Operation::Identify => "Identify",
             Operation::Get => "Get",

@@ -61,7 +61,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(
+    pub(super) fn new(
         config: MachineConfig,
         seed: u64,
         tcp: SocketAddr,
@@ -104,7 +104,7 @@ impl State {
     }
 
     /// Lets everything happen that was due.
-    pub fn settle(&mut self, now: Now) {
+    pub(super) fn settle(&mut self, now: Now) {
         while let Some((at, event)) = self.computer.settle(now.mono) {
             self.happened(event, at, now);
         }
@@ -117,7 +117,7 @@ impl State {
     }
 
     /// Something happened to the computer at a moment that may have passed.
-    pub fn happened(&mut self, event: Event, at: Mono, now: Now) {
+    pub(super) fn happened(&mut self, event: Event, at: Mono, now: Now) {
         let time = self.engine_time(now);
         self.logs.happened(time, event);
         if let Event::Boot(cause) = event {
@@ -146,7 +146,7 @@ impl State {
     }
 
     /// What the sockets are to do.
-    pub fn reach(&self, now: Mono) -> Reach {
+    pub(super) fn reach(&self, now: Mono) -> Reach {
         let mut reach = self.link.reach(now);
         let falls_asleep = self.falls_asleep().filter(|_| self.waking.is_none());
         reach.silent |= self.is_asleep(now);
@@ -166,7 +166,7 @@ impl State {
     }
 
     /// A packet came. Whether the engine was asleep and is waking up now, so that nothing is answered.
-    pub fn knocked(&mut self, now: Mono) -> bool {
+    pub(super) fn knocked(&mut self, now: Mono) -> bool {
         let asleep = self.is_asleep(now);
         if asleep {
             self.waking = self.waking.or(Some(now + self.config.timings.me_wake));
@@ -177,7 +177,7 @@ impl State {
     }
 
     /// The engine restarts; with the computer if that does not keep its power.
-    pub fn restart(&mut self, offline: Duration, keeps_power: bool, now: Now) {
+    pub(super) fn restart(&mut self, offline: Duration, keeps_power: bool, now: Now) {
         if !keeps_power {
             self.cut_mains(now);
             self.return_mains(now);
@@ -186,7 +186,7 @@ impl State {
         self.away(now.mono, offline, false);
     }
 
-    pub fn cut_mains(&mut self, now: Now) {
+    pub(super) fn cut_mains(&mut self, now: Now) {
         if self.mains {
             self.was_on = self.computer.power() == Power::On;
             self.mains = false;
@@ -199,7 +199,7 @@ impl State {
         }
     }
 
-    pub fn return_mains(&mut self, now: Now) {
+    pub(super) fn return_mains(&mut self, now: Now) {
         if !self.mains {
             self.mains = true;
             self.link.set_offline(false);
@@ -218,26 +218,26 @@ impl State {
         }
     }
 
-    pub fn has_mains(&self) -> bool {
+    pub(super) fn has_mains(&self) -> bool {
         self.mains
     }
 
     /// Whether the firmware has One-Click Recovery.
-    pub fn recovery(&self) -> bool {
+    pub(super) fn recovery(&self) -> bool {
         self.config.major() >= 16
     }
 
-    pub fn realm(&self) -> String {
+    pub(super) fn realm(&self) -> String {
         format!("Digest:{}", self.hardware.realm)
     }
 
     /// The clock of the engine in seconds since 1970.
-    pub fn engine_time(&self, now: Now) -> u32 {
+    pub(super) fn engine_time(&self, now: Now) -> u32 {
         u32::try_from(now.wall.0.div_euclid(1000) + self.clock_ahead_s).unwrap_or(0)
     }
 
     /// Moves the clock of the engine.
-    pub fn move_clock(&mut self, by_s: i64) {
+    pub(super) fn move_clock(&mut self, by_s: i64) {
         self.clock_ahead_s += by_s;
     }
 
@@ -259,7 +259,7 @@ impl State {
     }
 
     /// Looks at the credentials of a request, and writes down what came of it.
-    pub fn check(&mut self, knock: &AuthRequest<'_>, now: Now) -> Verdict {
+    pub(super) fn check(&mut self, knock: &AuthRequest<'_>, now: Now) -> Verdict {
         let verdict = self.with_door(|digest_auth, rules| digest_auth.check(rules, knock, now.mono));
         match verdict {
             Verdict::Open { first } => self.book.logins += u64::from(first),
@@ -276,7 +276,7 @@ impl State {
         verdict
     }
 
-    pub fn challenge(&mut self, stale: bool, now: Now) -> String {
+    pub(super) fn challenge(&mut self, stale: bool, now: Now) -> String {
         self.with_door(|digest_auth, rules| digest_auth.challenge(rules, stale, now.mono))
     }
 
@@ -286,7 +286,7 @@ impl State {
     }
 
     /// An answer of the engine as text: 200 or 400.
-    pub fn perform(&mut self, call: &Call, idle: bool, now: Now) -> (u16, String) {
+    pub(super) fn perform(&mut self, call: &Call, idle: bool, now: Now) -> (u16, String) {
         self.serial += 1;
         if call.operation == Operation::Identify {
             return (200, self.prefixes(&[]).identified(&self.config.version));
@@ -298,13 +298,13 @@ impl State {
     }
 
     /// A fault as text.
-    pub fn refuse(&mut self, call: Option<&Call>, subcode: &str) -> String {
+    pub(super) fn refuse(&mut self, call: Option<&Call>, subcode: &str) -> String {
         self.serial += 1;
         self.prefixes(&[]).fault(call, self.serial, &Refusal::new(subcode, "The service cannot do this"))
     }
 
     /// An answer with this ReturnValue to a method, whatever it was. `None`: the request is no call of a method.
-    pub fn returns(&mut self, call: &Call, number: i64) -> Option<String> {
+    pub(super) fn returns(&mut self, call: &Call, number: i64) -> Option<String> {
         let Operation::Invoke(method) = &call.operation else { return None };
         self.serial += 1;
         let fields = methods::value(u32::try_from(number).unwrap_or(u32::MAX));
@@ -404,7 +404,7 @@ impl State {
     }
 
     /// Refuses where the person at the machine must have consented and has not.
-    pub fn needs_consent(&self) -> Result<(), Refusal> {
+    pub(super) fn needs_consent(&self) -> Result<(), Refusal> {
         let needed = self.config.mode == ControlMode::Client || self.config.consent == Consent::All;
         if needed && self.consent != Given::Received {
             return Err(Refusal::new("AccessDenied", "The sender was not authorized to access the resource."));
@@ -413,7 +413,7 @@ impl State {
     }
 
     /// Consent was taken back, and what it allowed with it.
-    pub fn consent_lost(&mut self) {
+    pub(super) fn consent_lost(&mut self) {
         self.boot.clear();
     }
 }

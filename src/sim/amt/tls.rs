@@ -28,7 +28,7 @@ pub(in crate::sim) struct Certificate {
 
 impl Certificate {
     /// For a machine of this name. What stands in it fits no address, as with most real machines.
-    pub fn new(name: &str) -> Result<Certificate, Unmade> {
+    pub(crate) fn new(name: &str) -> Result<Certificate, Unmade> {
         let made = rcgen::generate_simple_self_signed(vec![format!("{name}.example.com")])?;
         let der = made.cert.der().clone();
         let fingerprint = hex::encode(Sha256::digest(&der));

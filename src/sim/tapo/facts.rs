@@ -50,7 +50,7 @@ pub(in crate::sim) struct Facts {
 }
 
 impl Facts {
-    pub fn new(config: &PlugConfig, seed: u64, ip: Ipv4Addr) -> Facts {
+    pub(crate) fn new(config: &PlugConfig, seed: u64, ip: Ipv4Addr) -> Facts {
         let seed = dice_named(seed, &config.name);
         let [.., a, b, c] = dice(seed, 0).to_be_bytes();
         let [x, y, z] = MAC_BLOCK;
@@ -66,12 +66,12 @@ impl Facts {
     }
 
     /// `AA-BB-CC-DD-EE-FF`.
-    pub fn mac_dashed(&self) -> String {
+    pub(crate) fn mac_dashed(&self) -> String {
         self.mac.map(|byte| format!("{byte:02X}")).join("-")
     }
 
     /// The `device_id` of an outlet of a strip.
-    pub fn child_id(&self, index: usize) -> String {
+    pub(crate) fn child_id(&self, index: usize) -> String {
         format!("{}{index:02}", self.device_id)
     }
 
@@ -84,7 +84,7 @@ impl Facts {
     }
 
     /// Whether the firmware has `get_emeter_data`: the P110 from 1.3.1 on, the P304M not yet in 1.0.3.
-    pub fn has_emeter_data(&self) -> bool {
+    pub(crate) fn has_emeter_data(&self) -> bool {
         match self.model {
             Model::P110 => self.version() >= (1, 3, 1),
             Model::P304M => self.is_recent(),
@@ -93,17 +93,17 @@ impl Facts {
     }
 
     /// Firmware of the time of TPAP, which counts in milliwatt-hours too. The P100's numbers do not tell.
-    pub fn is_recent(&self) -> bool {
+    pub(crate) fn is_recent(&self) -> bool {
         self.model != Model::P100 && self.version() >= (1, 4, 0)
     }
 
     /// Whether there is an automatic switch-off: on meters, and on the P300 from 1.0.15 on.
-    pub fn has_auto_off(&self) -> bool {
+    pub(crate) fn has_auto_off(&self) -> bool {
         self.model.has_meter() || (self.model == Model::P300 && self.version() >= (1, 0, 15))
     }
 
     /// What `get_device_info` says of the device and of its outlets alike.
-    pub fn common(&self) -> Value {
+    pub(crate) fn common(&self) -> Value {
         let strip = self.model.is_strip();
         json!({
             "avatar": if strip { "" } else { "plug" },
@@ -122,7 +122,7 @@ impl Facts {
     }
 
     /// What only the device itself says: its network and its place.
-    pub fn own(&self) -> Value {
+    pub(crate) fn own(&self) -> Value {
         json!({
             "device_id": self.device_id,
             "ip": self.ip.to_string(),
@@ -138,7 +138,7 @@ impl Facts {
     }
 
     /// `component_list` of the device, or of an outlet of a strip.
-    pub fn components(&self, outlet: bool) -> Value {
+    pub(crate) fn components(&self, outlet: bool) -> Value {
         let only = |list: &'static [(&str, u8)], when: bool| if when { list } else { &[] };
         let model = self.model;
         let parts = [

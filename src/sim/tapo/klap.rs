@@ -24,7 +24,7 @@ enum Stage {
 }
 
 impl Session {
-    pub fn is_live(&self, now: Mono) -> bool {
+    pub(super) fn is_live(&self, now: Mono) -> bool {
         matches!(self.stage, Stage::Open { .. }) && now < self.expires
     }
 }
@@ -40,7 +40,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub fn new(local: &[u8], remote: &[u8], auth_hash: &[u8]) -> Keys {
+    pub(super) fn new(local: &[u8], remote: &[u8], auth_hash: &[u8]) -> Keys {
         let derive = |label: &[u8]| sha256(&[label, local, remote, auth_hash]);
         let iv = derive(b"iv");
         let last = iv.last_chunk::<4>().copied().unwrap_or_default();
@@ -59,7 +59,7 @@ impl Keys {
     }
 
     /// Signature and cipher text.
-    pub fn seal(&self, seq: i32, text: &[u8]) -> Vec<u8> {
+    pub(super) fn seal(&self, seq: i32, text: &[u8]) -> Vec<u8> {
         let sealed = cbc_encrypt(&self.key, &self.iv(seq), text);
         let mut body = sha256(&[&self.signing, &seq.to_be_bytes(), &sealed]).to_vec();
         body.extend_from_slice(&sealed);
@@ -67,7 +67,7 @@ impl Keys {
     }
 
     /// The text in a body, its signature checked.
-    pub fn unseal(&self, seq: i32, body: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn unseal(&self, seq: i32, body: &[u8]) -> Option<Vec<u8>> {
         let (signature, sealed) = body.split_first_chunk::<32>()?;
         let expected = sha256(&[&self.signing, &seq.to_be_bytes(), sealed]);
         if !same(signature, &expected) {
@@ -84,7 +84,7 @@ pub(in crate::sim) struct Seal {
 }
 
 impl Seal {
-    pub fn close(&self, text: &[u8]) -> Response {
+    pub(crate) fn close(&self, text: &[u8]) -> Response {
         Response::bytes(200, "application/octet-stream", self.keys.seal(self.seq, text))
     }
 }

@@ -40,7 +40,7 @@ pub(in crate::sim) struct Firmware<'a> {
 
 impl Firmware<'_> {
     /// Answers one request to the device itself.
-    pub fn call(&mut self, request: &Value) -> Value {
+    pub(crate) fn call(&mut self, request: &Value) -> Value {
         self.answer(None, request, 0)
     }
 

@@ -39,19 +39,19 @@ const METHODS_MAX: usize = 64;
 /// `error_code`s that more than one place gives.
 pub(super) mod code {
     /// This variant is not spoken here.
-    pub const WRONG_VARIANT: i64 = 1003;
+    pub(crate) const WRONG_VARIANT: i64 = 1003;
     /// The session is gone (passthrough).
-    pub const SESSION_TIMEOUT: i64 = 9999;
+    pub(crate) const SESSION_TIMEOUT: i64 = 9999;
     /// Unknown method.
-    pub const UNKNOWN_METHOD: i64 = -1002;
+    pub(crate) const UNKNOWN_METHOD: i64 = -1002;
     /// No JSON.
-    pub const JSON_DECODE: i64 = -1003;
+    pub(crate) const JSON_DECODE: i64 = -1003;
     /// A part of a batch did not fit.
-    pub const JSON_ENCODE: i64 = -1004;
+    pub(crate) const JSON_ENCODE: i64 = -1004;
     /// The cipher text does not open.
-    pub const AES_DECODE: i64 = -1005;
+    pub(crate) const AES_DECODE: i64 = -1005;
     /// Wrong parameters.
-    pub const PARAMS: i64 = -1008;
+    pub(crate) const PARAMS: i64 = -1008;
 }
 
 /// What a plug remembers of logins.
@@ -73,17 +73,17 @@ enum Session {
 
 impl Door {
     /// Drops the session, as a restart does.
-    pub fn forget_session(&mut self) {
+    pub(super) fn forget_session(&mut self) {
         self.session = None;
     }
 
     /// Lifts the lock.
-    pub fn unlock(&mut self) {
+    pub(super) fn unlock(&mut self) {
         (self.failures, self.locked_until) = (0, None);
     }
 
     /// Whether somebody is logged in.
-    pub fn is_logged_in(&self, now: Mono) -> bool {
+    pub(super) fn is_logged_in(&self, now: Mono) -> bool {
         match &self.session {
             None => false,
             Some(Session::Klap(session)) => session.is_live(now),
@@ -142,7 +142,7 @@ pub(super) enum Seal {
 }
 
 impl Seal {
-    pub fn close(&self, answer: &Value) -> Response {
+    pub(super) fn close(&self, answer: &Value) -> Response {
         let text = answer.to_string();
         match self {
             Seal::Klap(seal) => seal.close(text.as_bytes()),
@@ -154,7 +154,7 @@ impl Seal {
 
 impl Seal {
     /// What a rogue makes of the answer.
-    pub fn forge(&self, mut answer: Value, forgery: Forgery) -> Response {
+    pub(super) fn forge(&self, mut answer: Value, forgery: Forgery) -> Response {
         let lies: &[(&str, Value)] = match forgery {
             Forgery::Replay | Forgery::Clear => &[("device_on", json!(false))],
             Forgery::OtherDevice => &[("device_id", json!("0".repeat(40))), ("mac", json!("02-00-5E-00-00-99"))],

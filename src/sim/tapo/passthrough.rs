@@ -35,7 +35,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn is_live(&self, now: Mono) -> bool {
+    pub(super) fn is_live(&self, now: Mono) -> bool {
         self.token.is_some() && now < self.expires
     }
 }
@@ -50,7 +50,7 @@ pub(in crate::sim) struct Seal {
 }
 
 impl Seal {
-    pub fn close(&self, answer: &Value) -> Response {
+    pub(crate) fn close(&self, answer: &Value) -> Response {
         let text = answer.to_string();
         let sealed = if self.plain { text } else { seal(&self.key, &self.iv, text.as_bytes()) };
         Response::json(&json!({"error_code": 0, "result": {"response": sealed}}))

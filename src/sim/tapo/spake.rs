@@ -33,7 +33,7 @@ pub(super) struct Outcome {
 
 impl Registration {
     /// From the credential string, by PBKDF2-HMAC-SHA256 to 80 bytes: two numbers of 40 bytes, each modulo the order.
-    pub fn new(credential: &[u8], salt: &[u8], iterations: u32) -> Registration {
+    pub(super) fn new(credential: &[u8], salt: &[u8], iterations: u32) -> Registration {
         let stretched: [u8; 80] = pbkdf2(credential, salt, iterations);
         let (first, second) = stretched.split_at(40);
         let (w0, w1) = (reduce_wide(first), reduce_wide(second));
@@ -41,12 +41,12 @@ impl Registration {
     }
 
     /// Y = y*G + w0*N, uncompressed.
-    pub fn share(&self, y: &Scalar) -> Vec<u8> {
+    pub(super) fn share(&self, y: &Scalar) -> Vec<u8> {
         encode(&(ProjectivePoint::GENERATOR * y + constant(&N) * self.w0))
     }
 
     /// What follows from the prover's X. `None` when X is no point of the curve or leads to the identity.
-    pub fn finish(
+    pub(super) fn finish(
         &self,
         y: &Scalar,
         x_share: &[u8],

@@ -43,7 +43,7 @@ enum Stage {
 }
 
 impl Session {
-    pub fn is_live(&self, now: Mono) -> bool {
+    pub(super) fn is_live(&self, now: Mono) -> bool {
         matches!(self.stage, Stage::Open { .. }) && now < self.expires
     }
 }
@@ -56,7 +56,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub fn new(shared: &[u8]) -> Keys {
+    pub(super) fn new(shared: &[u8]) -> Keys {
         Keys {
             key: hkdf(shared, Some(b"tp-kdf-salt-aes128-key"), b"tp-kdf-info-aes128-key"),
             nonce: hkdf(shared, Some(b"tp-kdf-salt-aes128-iv"), b"tp-kdf-info-aes128-iv"),
@@ -70,13 +70,13 @@ impl Keys {
         nonce
     }
 
-    pub fn seal(&self, seq: u32, text: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seal(&self, seq: u32, text: &[u8]) -> Option<Vec<u8>> {
         let mut frame = seq.to_be_bytes().to_vec();
         frame.extend_from_slice(&ccm_encrypt(&self.key, &self.nonce(seq), text)?);
         Some(frame)
     }
 
-    pub fn unseal(&self, frame: &[u8]) -> Option<(u32, Vec<u8>)> {
+    pub(super) fn unseal(&self, frame: &[u8]) -> Option<(u32, Vec<u8>)> {
         let (seq, sealed) = frame.split_first_chunk::<4>()?;
         let seq = u32::from_be_bytes(*seq);
         Some((seq, ccm_decrypt(&self.key, &self.nonce(seq), sealed)?))
@@ -90,7 +90,7 @@ pub(in crate::sim) struct Seal {
 }
 
 impl Seal {
-    pub fn close(&self, text: &[u8]) -> Response {
+    pub(crate) fn close(&self, text: &[u8]) -> Response {
         match self.keys.seal(self.seq, text) {
             Some(frame) => Response::bytes(200, "application/octet-stream", frame),
             None => Response::page(500),

@@ -7,7 +7,7 @@ use crate::account::NAME_CHARS_MAX;
 use crate::durable::SettingsStore;
 use crate::node::journal::Journal;
 use crate::node::trust::{Proof, Proven, TrustBook, TrustRecord};
-use crate::store::Outcome;
+use crate::store::open::Outcome;
 
 #[test]
 fn what_was_recorded_is_there_after_a_restart() {

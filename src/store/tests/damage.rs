@@ -7,14 +7,14 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::node::journal::{Journal, NodeRecord};
-use crate::store::Outcome;
+use crate::store::open::Outcome;
 use crate::store::state_dir::{Quarantine, StateDir};
 use crate::store::tree::SEGMENT_BYTES;
 
-pub const NODES: usize = 150;
+pub(super) const NODES: usize = 150;
 
 /// A closed store with [`NODES`] nodes, each with an intent, a boot override and an observation.
-pub fn template() -> tempfile::TempDir {
+pub(super) fn template() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     wait(store.put_account(account("admin"))).unwrap();
@@ -36,7 +36,7 @@ pub fn template() -> tempfile::TempDir {
     dir
 }
 
-pub fn copy(template: &Path) -> tempfile::TempDir {
+pub(super) fn copy(template: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     let mut paths = vec![PathBuf::new()];
     while let Some(path) = paths.pop() {
@@ -58,14 +58,14 @@ pub fn copy(template: &Path) -> tempfile::TempDir {
 
 /// What a store turned out to hold.
 #[derive(Debug)]
-pub struct Survey {
+pub(super) struct Survey {
     /// Nodes with everything.
     pub nodes: usize,
     pub report: OpenReport,
 }
 
 /// Opens the damaged store, checks the promises that hold for any damage, and counts what is left.
-pub fn survey(dir: &Path, what: &str) -> Survey {
+pub(super) fn survey(dir: &Path, what: &str) -> Survey {
     let (store, report) = open(dir);
     let mut nodes = 0;
     for n in 0..NODES {
@@ -96,7 +96,7 @@ pub fn survey(dir: &Path, what: &str) -> Survey {
     Survey { nodes, report }
 }
 
-pub fn overwrite(path: &Path, at: u64, length: usize) {
+pub(super) fn overwrite(path: &Path, at: u64, length: usize) {
     let file = OpenOptions::new().write(true).open(path).unwrap();
     let noise: Vec<u8> = (0..length).map(|n| (n * 31 + at as usize) as u8 ^ 0x5a).collect();
     file.write_all_at(&noise, at).unwrap();

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use super::*;
 use crate::node::journal::Journal;
-use crate::store::{Outcome, StoreError};
+use crate::store::StoreError;
+use crate::store::open::Outcome;
 
 fn refusal(dir: &Path) -> StoreError {
     match Store::open(dir, Clock::system(), Metrics::new()) {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use plugfish::driver::digest::{Challenge, Claim, authorization};
+use plugfish::testing::driver::digest::{Challenge, Claim, authorization};
 
 fuzz_target!(|headers: &str| {
     let Ok(challenge) = Challenge::parse(headers.lines()) else { return };

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| plugfish::http::fuzz::credentials(bytes));
+fuzz_target!(|bytes: &[u8]| plugfish::testing::http::fuzz::credentials(bytes));

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| plugfish::cli::fuzz::sushy(text));
+fuzz_target!(|text: &str| plugfish::testing::cli::fuzz::sushy(text));

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| plugfish::driver::amt::fuzz::records(bytes));
+fuzz_target!(|bytes: &[u8]| plugfish::testing::driver::amt::fuzz::records(bytes));

@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use plugfish::config::{Environment, load_in, needs_restart};
+use plugfish::testing::config::{Environment, load_in, needs_restart};
 
 const FILE: &str = "/etc/plugfish/nodes.yaml";
 const SECRET: &str = "quite secret";

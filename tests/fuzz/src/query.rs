@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use plugfish::redfish::query::filter::Filter;
-use plugfish::redfish::query::{Query, first_page};
-use plugfish::redfish::resource::Resource;
+use plugfish::testing::redfish::query::filter::Filter;
+use plugfish::testing::redfish::query::{Query, first_page};
+use plugfish::testing::redfish::resource::Resource;
 use serde_json::{Value, json};
 
 const BOXES: usize = 5;

@@ -6,7 +6,7 @@ mod odd;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
-fuzz_target!(|bytes: &[u8]| plugfish::store::fuzz::kept(bytes));
+fuzz_target!(|bytes: &[u8]| plugfish::testing::store::fuzz::kept(bytes));
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     odd::mutate(data, size, max_size, seed, 1)

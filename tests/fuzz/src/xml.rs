@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use plugfish::driver::amt::fuzz;
-use plugfish::driver::amt::wsman::{self, Request};
+use plugfish::testing::driver::amt::fuzz;
+use plugfish::testing::driver::amt::wsman::{self, Request};
 
 fuzz_target!(|reply: &[u8]| {
     let start = Instant::now();

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use plugfish::sim::{Cause, Model, PlugConfig, Rack, RackConfig, SimOptions, Variant};
+use plugfish::testing::sim::{Cause, Model, PlugConfig, Rack, RackConfig, SimOptions, Variant};
 use serde_json::{Value, json};
 
 use super::raw::{Answer, Client, Http};
@@ -135,7 +135,7 @@ async fn options_make_a_rack_that_runs_until_it_is_told_to_stop() {
         tell.send(described.iter().map(|plug| plug.address).collect()).unwrap();
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let run = plugfish::sim::run(options, announce, async { stopped.await.unwrap() });
+    let run = plugfish::testing::sim::run(options, announce, async { stopped.await.unwrap() });
     let look = async {
         let addresses = told.await.unwrap();
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use plugfish::sim::{Binding, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
+use plugfish::testing::sim::{Binding, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 

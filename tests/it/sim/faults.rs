@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::clock::Clock;
-use plugfish::sim::{Action, Choke, Fault, Kind, Load, Model, Plug, Rack, Selector, Variant};
+use plugfish::testing::clock::Clock;
+use plugfish::testing::sim::{Action, Choke, Fault, Kind, Load, Model, Plug, Rack, Selector, Variant};
 use serde_json::json;
 
 use super::raw::{Broken, Client, Failure, Http};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugfish::sim::{Binding, Model, PlugConfig, Variant};
+use plugfish::testing::sim::{Binding, Model, PlugConfig, Variant};
 
 use super::raw::{Client, Failure, Http, Session, klap_handshake1, klap_hash, klap_proof};
 use super::{EMAIL, PASSWORD, config, rack};

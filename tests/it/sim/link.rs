@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use plugfish::sim::{
+use plugfish::testing::sim::{
     Action, Cause, Fault, Model, Plug, PlugConfig, PowerLoss, Rack, RackConfig, RackError, Selector, Variant,
 };
 use serde_json::json;

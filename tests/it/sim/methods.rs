@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use plugfish::clock::{Clock, Wall};
-use plugfish::sim::{Cause, Model, Plug, PlugConfig, PowerLoss, Quirks, Rack, RackConfig, Variant};
+use plugfish::testing::clock::{Clock, Wall};
+use plugfish::testing::sim::{Cause, Model, Plug, PlugConfig, PowerLoss, Quirks, Rack, RackConfig, Variant};
 use serde_json::{Value, json};
 
 use super::raw::Client;

@@ -14,7 +14,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use plugfish::sim::{Account, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
+use plugfish::testing::sim::{Account, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 
 pub const EMAIL: &str = "Test.User@Example.com";
 pub const PASSWORD: &str = "Pa55-word!";

@@ -1,6 +1,6 @@
 //! securePassthrough as the simulated plug demands it.
 
-use plugfish::sim::{LoginVersion, Model, PlugConfig, Quirks, Variant};
+use plugfish::testing::sim::{LoginVersion, Model, PlugConfig, Quirks, Variant};
 use serde_json::json;
 
 use super::raw::{Client, Failure, Http, Session, passthrough_handshake, passthrough_login};

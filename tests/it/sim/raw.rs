@@ -17,7 +17,7 @@ use p256::elliptic_curve::bigint::U256;
 use p256::elliptic_curve::ops::Reduce;
 use p256::elliptic_curve::sec1::{FromSec1Point, ToSec1Point};
 use p256::{AffinePoint, ProjectivePoint, Scalar, Sec1Point};
-use plugfish::sim::Variant;
+use plugfish::testing::sim::Variant;
 use rsa::pkcs8::EncodePublicKey;
 use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
 use serde_json::{Value, json};
@@ -434,7 +434,7 @@ async fn tpap_login(http: &mut Http, password: &str) -> Result<Session, Failure>
     let rounds = u32::try_from(registered["iterations"].as_u64().unwrap()).unwrap();
     let stretched: [u8; 80] = pbkdf2::pbkdf2_hmac_array::<Sha256, 80>(credential.as_bytes(), &of("dev_salt"), rounds);
     let (w0, w1) = (number(&stretched[..40]), number(&stretched[40..]));
-    let x = <Scalar as Reduce<U256>>::reduce(&U256::from_be_slice(&plugfish::clock::secret_bytes::<32>()));
+    let x = <Scalar as Reduce<U256>>::reduce(&U256::from_be_slice(&plugfish::testing::clock::secret_bytes::<32>()));
     let share = ProjectivePoint::GENERATOR * x + m * w0;
     let dev_share = of("dev_share");
     let base = point(&dev_share) - n * w0;

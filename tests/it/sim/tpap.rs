@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use plugfish::sim::{Lost, Model, PlugConfig, Quirks, Variant};
+use plugfish::testing::sim::{Lost, Model, PlugConfig, Quirks, Variant};
 use serde_json::{Value, json};
 
 use super::raw::{Client, Failure, Http, Session, tpap_register, tpap_step};
 use super::{EMAIL, PASSWORD, config, rack};
 
-async fn login(plug: &plugfish::sim::Plug, password: &str) -> Result<Client, Failure> {
+async fn login(plug: &plugfish::testing::sim::Plug, password: &str) -> Result<Client, Failure> {
     Client::login(plug.address(), Variant::Tpap, EMAIL, password).await
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP server of the simulated plugs: what it takes, what it refuses, and its oddities.
 
-use plugfish::sim::{Model, PlugConfig, Quirks, Variant};
+use plugfish::testing::sim::{Model, PlugConfig, Quirks, Variant};
 use serde_json::json;
 
 use super::raw::{Broken, Client, Http};

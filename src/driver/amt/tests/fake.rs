@@ -10,11 +10,11 @@ use md5::{Digest, Md5};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub const REALM: &str = "Digest:727734D63A1FC0423736E48DA554E462";
+pub(crate) const REALM: &str = "Digest:727734D63A1FC0423736E48DA554E462";
 
 /// What goes wrong with a request, in its turn. `Fine` is none.
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     Fine,
     /// Nothing is said; the connection stays open.
     Silence,
@@ -40,7 +40,7 @@ pub enum Trouble {
 
 /// One request as the machine saw it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Which connection it came on, counted from 1.
     pub connection: u32,
     pub head: String,
@@ -49,21 +49,21 @@ pub struct Seen {
 
 impl Seen {
     /// A parameter of `Authorization`.
-    pub fn login(&self, name: &str) -> Option<String> {
+    pub(crate) fn login(&self, name: &str) -> Option<String> {
         let line = self.head.lines().find(|line| line.starts_with("Authorization: Digest "))?;
         let at = line.split([' ', ',']).find_map(|part| part.strip_prefix(name)?.strip_prefix('='))?;
         Some(at.trim_matches('"').to_owned())
     }
 
     /// The last part of the action: `Get`, `Pull`, `RequestPowerStateChange`; `Identify`.
-    pub fn action(&self) -> String {
+    pub(crate) fn action(&self) -> String {
         let action = self.body.split("Action>").nth(1).unwrap_or("/Identify<");
         action.split('<').next().unwrap().rsplit('/').next().unwrap().to_owned()
     }
 }
 
 /// What the machine is and does.
-pub struct Machine {
+pub(crate) struct Machine {
     pub server: &'static str,
     pub password: &'static str,
     pub realm: &'static str,
@@ -84,7 +84,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(answers: &[(&'static str, String)]) -> Machine {
+    pub(crate) fn new(answers: &[(&'static str, String)]) -> Machine {
         Machine {
             server: "Intel(R) Active Management Technology 12.0.67",
             password: "P@ssw0rd",
@@ -129,7 +129,7 @@ impl Machine {
         right
     }
 
-    pub fn challenge(&mut self, stale: bool) -> Vec<u8> {
+    pub(crate) fn challenge(&mut self, stale: bool) -> Vec<u8> {
         self.nonces += 1;
         self.used = 0;
         let (realm, nonce, qop, server) = (self.realm, self.nonce(), self.qop, self.server);
@@ -175,13 +175,13 @@ impl Machine {
     }
 }
 
-pub struct Fake {
+pub(crate) struct Fake {
     pub port: u16,
     machine: Arc<Mutex<Machine>>,
 }
 
 impl Fake {
-    pub async fn start(machine: Machine) -> Fake {
+    pub(crate) async fn start(machine: Machine) -> Fake {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let machine = Arc::new(Mutex::new(machine));
@@ -199,16 +199,16 @@ impl Fake {
         Fake { port, machine }
     }
 
-    pub fn machine(&self) -> MutexGuard<'_, Machine> {
+    pub(crate) fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap()
     }
 
-    pub fn trouble(&self, troubles: &[Trouble]) {
+    pub(crate) fn trouble(&self, troubles: &[Trouble]) {
         self.machine().troubles.extend(troubles.iter().cloned());
     }
 
     /// The actions that came, in their order.
-    pub fn actions(&self) -> Vec<String> {
+    pub(crate) fn actions(&self) -> Vec<String> {
         self.machine().seen.iter().map(Seen::action).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The connection against a scripted machine on a real socket, in real time with short settings.
 
 mod broken;
-pub mod fake;
+pub(super) mod fake;
 mod logins;
 mod probing;
 mod sequences;
@@ -24,7 +24,7 @@ use crate::node::device::FailureClass;
 use crate::telemetry::Metrics;
 
 /// For machines that answer: long enough for busy cores.
-pub fn quick() -> Timing {
+pub(super) fn quick() -> Timing {
     Timing {
         deadlines: Deadlines { connect: Duration::from_secs(5), exchange: Duration::from_secs(5) },
         pauses: [Duration::from_millis(5), Duration::from_millis(10), Duration::from_millis(20)],
@@ -33,21 +33,21 @@ pub fn quick() -> Timing {
 }
 
 /// For machines that do not.
-pub fn hasty() -> Timing {
+pub(super) fn hasty() -> Timing {
     let exchange = Duration::from_millis(500);
     Timing { deadlines: Deadlines { exchange, ..quick().deadlines }, ..quick() }
 }
 
 /// What fits a machine with this trouble.
-pub fn timing_for(trouble: &Trouble) -> Timing {
+pub(super) fn timing_for(trouble: &Trouble) -> Timing {
     if matches!(trouble, Trouble::Silence) { hasty() } else { quick() }
 }
 
-pub fn context(metrics: &Arc<Metrics>) -> DeviceContext {
+pub(super) fn context(metrics: &Arc<Metrics>) -> DeviceContext {
     crate::driver::tests::context("node-1", no_pace(), metrics)
 }
 
-pub fn config(port: u16, password: &str) -> AmtConfig {
+pub(super) fn config(port: u16, password: &str) -> AmtConfig {
     let password = SecretString::from(password);
     AmtConfig {
         host: "127.0.0.1".into(),
@@ -60,45 +60,45 @@ pub fn config(port: u16, password: &str) -> AmtConfig {
 }
 
 /// A machine with these answers, and a connection to it.
-pub async fn rig(answers: &[(&'static str, String)]) -> (Fake, WsMan) {
+pub(super) async fn rig(answers: &[(&'static str, String)]) -> (Fake, WsMan) {
     rig_with(answers, quick()).await
 }
 
-pub async fn rig_with(answers: &[(&'static str, String)], timing: Timing) -> (Fake, WsMan) {
+pub(super) async fn rig_with(answers: &[(&'static str, String)], timing: Timing) -> (Fake, WsMan) {
     let fake = Fake::start(Machine::new(answers)).await;
     let wsman = WsMan::with_timing(config(fake.port, "P@ssw0rd"), context(&Metrics::new()), timing);
     (fake, wsman)
 }
 
 /// The usual: a machine that is on.
-pub async fn machine() -> (Fake, WsMan) {
+pub(super) async fn machine() -> (Fake, WsMan) {
     machine_with(quick()).await
 }
 
-pub async fn machine_with(timing: Timing) -> (Fake, WsMan) {
+pub(super) async fn machine_with(timing: Timing) -> (Fake, WsMan) {
     rig_with(&[("/Get<", fixture("get-power")), ("RequestPowerStateChange", accepted())], timing).await
 }
 
-pub fn fixture(name: &str) -> String {
+pub(super) fn fixture(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/amt/reply-{name}.xml"));
     std::fs::read_to_string(path).unwrap()
 }
 
-pub fn accepted() -> String {
+pub(super) fn accepted() -> String {
     fixture("invoke-power").replace("ReturnValue>2<", "ReturnValue>0<")
 }
 
-pub fn fault(subcode: &str) -> String {
+pub(super) fn fault(subcode: &str) -> String {
     fixture("fault-absent").replace("b:DestinationUnreachable", subcode)
 }
 
-pub async fn read(wsman: &mut WsMan) -> Result<(), Fault> {
+pub(super) async fn read(wsman: &mut WsMan) -> Result<(), Fault> {
     let power = wsman.get("read", "CIM_AssociatedPowerManagementService", &[]).await?;
     assert_eq!(power.number::<u8>("PowerState"), Some(2));
     Ok(())
 }
 
-pub async fn reset(wsman: &mut WsMan) -> Result<u32, Fault> {
+pub(super) async fn reset(wsman: &mut WsMan) -> Result<u32, Fault> {
     let parameters = [("PowerState", 10.into())];
     let class = "CIM_PowerManagementService";
     let output = wsman.invoke("set", class, "RequestPowerStateChange", &parameters, Repeat::Never).await?;

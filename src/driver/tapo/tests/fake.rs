@@ -14,7 +14,7 @@ use crate::clock::{Clock, Mono, Wall};
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Nothing is done and nothing is said; the connection stays open.
     Silence,
     /// The request is not even heard, so its number is not taken; the connection is closed. By path only.
@@ -39,7 +39,7 @@ pub enum Trouble {
 
 /// One request as the plug saw it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub at: Mono,
     /// The lines before the body.
     pub head: String,
@@ -51,7 +51,7 @@ pub struct Seen {
 
 impl Seen {
     /// `handshake1`, `get_device_info`, `multipleRequest(get_device_info,get_emeter_data)`.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.inner.as_ref().map_or_else(|| self.path.trim_start_matches("/app/").to_owned(), method_name)
     }
 }
@@ -71,7 +71,7 @@ fn method_name(inner: &Value) -> String {
 }
 
 /// What the plug is and does.
-pub struct Plug {
+pub(crate) struct Plug {
     pub speech: Speech,
     pub on: bool,
     /// Answers to methods beside those that the fake knows: `result` of each.
@@ -96,7 +96,7 @@ pub struct Plug {
 
 impl Plug {
     /// A plain P100 that is off.
-    pub fn new(speech: Speech) -> Plug {
+    pub(crate) fn new(speech: Speech) -> Plug {
         let mac = "AA-BB-CC-DD-EE-01";
         let info = json!({
             "device_id": "80220001", "model": "P100(EU)", "type": "SMART.TAPOPLUG", "mac": mac, "hw_ver": "1.0",
@@ -122,14 +122,14 @@ impl Plug {
     }
 
     /// With a meter: these are the answers to its methods.
-    pub fn metered(mut self, answers: &[(&'static str, Value)]) -> Plug {
+    pub(crate) fn metered(mut self, answers: &[(&'static str, Value)]) -> Plug {
         self.answers = vec![("component_nego", components(&["device", "energy_monitoring"]))];
         self.answers.extend_from_slice(answers);
         self
     }
 
     /// A strip, with outlets at these positions in this order of the list.
-    pub fn strip(mut self, positions: &[u64], more: &[&str]) -> Plug {
+    pub(crate) fn strip(mut self, positions: &[u64], more: &[&str]) -> Plug {
         self.answers = vec![("component_nego", components(&[&["child_device", "control_child"], more].concat()))];
         let outlet = |position: &u64| {
             json!({ "device_id": format!("80220001{position:02}"), "position": position, "device_on": false,
@@ -214,25 +214,25 @@ impl Plug {
     }
 }
 
-pub fn components(ids: &[&str]) -> Value {
+pub(super) fn components(ids: &[&str]) -> Value {
     let list: Vec<Value> = ids.iter().map(|id| json!({ "id": id, "ver_code": 2 })).collect();
     json!({ "component_list": list })
 }
 
 /// A plug that listens.
 #[derive(Clone)]
-pub struct FakePlug {
+pub(crate) struct FakePlug {
     pub port: u16,
     plug: Arc<Mutex<Plug>>,
     clock: Clock,
 }
 
 impl FakePlug {
-    pub async fn start(plug: Plug) -> FakePlug {
+    pub(crate) async fn start(plug: Plug) -> FakePlug {
         FakePlug::listen(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), plug)
     }
 
-    pub fn listen(listener: TcpListener, plug: Plug) -> FakePlug {
+    pub(crate) fn listen(listener: TcpListener, plug: Plug) -> FakePlug {
         let port = listener.local_addr().unwrap().port();
         // Real time, and chance that can be repeated.
         let clock = Clock::simulated(7, Wall(0));
@@ -255,17 +255,17 @@ impl FakePlug {
         fake
     }
 
-    pub fn plug(&self) -> MutexGuard<'_, Plug> {
+    pub(crate) fn plug(&self) -> MutexGuard<'_, Plug> {
         self.plug.lock().unwrap()
     }
 
     /// The names of the requests since the last look.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         std::mem::take(&mut self.plug().seen).iter().map(Seen::name).collect()
     }
 
     /// Puts `trouble` before the next `times` requests that start with `on`.
-    pub fn trouble(&self, on: &'static str, times: u32, trouble: Trouble) {
+    pub(crate) fn trouble(&self, on: &'static str, times: u32, trouble: Trouble) {
         self.plug().troubles.push_back((on, times, trouble));
     }
 

@@ -26,7 +26,7 @@ use super::connection::Timing;
 use super::{Plugs, TapoConfig, TapoPlug, TapoProtocol};
 use crate::driver::DeviceContext;
 use crate::driver::http::Deadlines;
-pub use crate::driver::tests::{context, no_pace};
+pub(crate) use crate::driver::tests::{context, no_pace};
 use crate::node::device::{DeviceError, FailureClass, Notice, Observation, PowerDevice};
 use crate::node::rate_limit::RateLimit;
 use crate::node::trust::DeviceTrust;
@@ -34,12 +34,12 @@ use crate::node::{BootOverride, Power, PowerAction};
 use crate::telemetry::Metrics;
 
 /// The vectors of the protocol page.
-pub fn vectors() -> serde_json::Value {
+pub(super) fn vectors() -> serde_json::Value {
     serde_json::from_str(include_str!("../../../../tests/fixtures/driver/tapo.json")).unwrap()
 }
 
 /// Short enough for tests, long enough for two busy cores.
-pub fn quick() -> Timing {
+pub(super) fn quick() -> Timing {
     Timing {
         deadlines: Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_secs(2) },
         wake: Duration::from_millis(100),
@@ -52,7 +52,7 @@ pub fn quick() -> Timing {
     }
 }
 
-pub fn config(port: u16) -> TapoConfig {
+pub(super) fn config(port: u16) -> TapoConfig {
     TapoConfig {
         host: "127.0.0.1".into(),
         port: Some(port),
@@ -68,7 +68,7 @@ pub fn config(port: u16) -> TapoConfig {
 }
 
 /// A scripted plug and a driver for it.
-pub struct Bench {
+pub(super) struct Bench {
     pub fake: FakePlug,
     pub device: TapoPlug,
     pub metrics: Arc<Metrics>,
@@ -78,11 +78,11 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub async fn new(plug: Plug) -> Bench {
+    pub(super) async fn new(plug: Plug) -> Bench {
         Bench::with(plug, |_, _| {}).await
     }
 
-    pub async fn with(plug: Plug, change: impl FnOnce(&mut TapoConfig, &mut Timing)) -> Bench {
+    pub(super) async fn with(plug: Plug, change: impl FnOnce(&mut TapoConfig, &mut Timing)) -> Bench {
         let fake = FakePlug::start(plug).await;
         let (mut config, mut timing) = (config(fake.port), quick());
         change(&mut config, &mut timing);
@@ -93,49 +93,49 @@ impl Bench {
     }
 
     /// Nothing is left but what is on record.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.plugs = Plugs::new(quick());
         self.device = self.plugs.open(&self.config, self.context.clone());
     }
 
     /// What is on record of the plug.
-    pub fn trust(&self) -> &DeviceTrust {
+    pub(super) fn trust(&self) -> &DeviceTrust {
         &self.context.trust
     }
 
     /// As [`Bench::new`], for tests that wait for a deadline.
-    pub async fn impatient(plug: Plug) -> Bench {
+    pub(super) async fn impatient(plug: Plug) -> Bench {
         Bench::with(plug, |_, timing| timing.deadlines.exchange = Duration::from_millis(500)).await
     }
 
     /// Logged in and read once; the requests so far are forgotten.
-    pub async fn warm(plug: Plug) -> Bench {
+    pub(super) async fn warm(plug: Plug) -> Bench {
         let mut bench = Bench::new(plug).await;
         bench.read().await.unwrap();
         bench.fake.names();
         bench
     }
 
-    pub async fn read(&mut self) -> Result<Observation, DeviceError> {
+    pub(super) async fn read(&mut self) -> Result<Observation, DeviceError> {
         self.device.read().await
     }
 
-    pub async fn set(&mut self, power: Power) -> Result<(), DeviceError> {
+    pub(super) async fn set(&mut self, power: Power) -> Result<(), DeviceError> {
         let order = if power == Power::On { PowerAction::On } else { PowerAction::Off };
         self.device.order(order, BootOverride::default()).await
     }
 
-    pub fn on(&self) -> bool {
+    pub(super) fn on(&self) -> bool {
         self.fake.plug().on
     }
 }
 
-pub fn notice<'a>(observation: &'a Observation, key: &str) -> Option<&'a Notice> {
+pub(super) fn notice<'a>(observation: &'a Observation, key: &str) -> Option<&'a Notice> {
     observation.notices.iter().find(|notice| notice.key == key)
 }
 
 #[track_caller]
-pub fn assert_fails<T: std::fmt::Debug>(result: Result<T, DeviceError>, class: FailureClass, words: &str) {
+pub(super) fn assert_fails<T: std::fmt::Debug>(result: Result<T, DeviceError>, class: FailureClass, words: &str) {
     let error = result.unwrap_err();
     assert_eq!(error.class, class, "{error}");
     assert!(error.text.contains(words), "{:?} is not in {:?}", words, error.text);

@@ -9,14 +9,14 @@ use super::tpap_side::TpapSide;
 use crate::driver::tapo::cipher::{open, seal, sha1, sha256};
 
 /// The account that the fake plugs are bound to.
-pub const USER: &str = "Test.User@Example.com";
-pub const PASSWORD: &str = "Pa55-word!";
+pub(super) const USER: &str = "Test.User@Example.com";
+pub(super) const PASSWORD: &str = "Pa55-word!";
 
 /// Status, session id, body.
-pub type Answer = (u16, Option<String>, Vec<u8>);
+pub(super) type Answer = (u16, Option<String>, Vec<u8>);
 
 /// What a request turned out to be.
-pub enum Heard {
+pub(crate) enum Heard {
     /// A method, in the session.
     Request(Value),
     /// A readable step of a login.
@@ -28,7 +28,7 @@ pub enum Heard {
 }
 
 /// Which variant a plug speaks.
-pub enum Speech {
+pub(crate) enum Speech {
     Klap(KlapSide),
     Passthrough(PassthroughSide),
     Tpap(Box<TpapSide>),
@@ -39,7 +39,7 @@ pub enum Speech {
 }
 
 #[derive(Default)]
-pub struct KlapSide {
+pub(crate) struct KlapSide {
     pub v1: bool,
     /// The account it knows.
     pub account: (String, String),
@@ -61,7 +61,7 @@ struct KlapKeys {
 }
 
 #[derive(Default)]
-pub struct PassthroughSide {
+pub(crate) struct PassthroughSide {
     /// Takes `password2` only.
     pub form2: bool,
     /// Sends the inner answers in clear.
@@ -76,30 +76,30 @@ pub struct PassthroughSide {
     pub logins: u32,
 }
 
-pub fn klap() -> Speech {
+pub(super) fn klap() -> Speech {
     Speech::Klap(KlapSide { account: (USER.into(), PASSWORD.into()), ..KlapSide::default() })
 }
 
-pub fn klap_with(change: impl FnOnce(&mut KlapSide)) -> Speech {
+pub(super) fn klap_with(change: impl FnOnce(&mut KlapSide)) -> Speech {
     let mut side = KlapSide { account: (USER.into(), PASSWORD.into()), ..KlapSide::default() };
     change(&mut side);
     Speech::Klap(side)
 }
 
-pub fn passthrough(change: impl FnOnce(&mut PassthroughSide)) -> Speech {
+pub(super) fn passthrough(change: impl FnOnce(&mut PassthroughSide)) -> Speech {
     let mut side = PassthroughSide::default();
     change(&mut side);
     Speech::Passthrough(side)
 }
 
-pub fn tpap(change: impl FnOnce(&mut TpapSide)) -> Speech {
+pub(super) fn tpap(change: impl FnOnce(&mut TpapSide)) -> Speech {
     let mut side = TpapSide::new();
     change(&mut side);
     Speech::Tpap(Box::new(side))
 }
 
 impl Speech {
-    pub fn hear(&mut self, path: &str, head: &str, body: &[u8]) -> Heard {
+    pub(crate) fn hear(&mut self, path: &str, head: &str, body: &[u8]) -> Heard {
         match self {
             Speech::Klap(side) => side.hear(path, head, body),
             Speech::Passthrough(side) => side.hear(path, head, body),
@@ -108,7 +108,7 @@ impl Speech {
         }
     }
 
-    pub fn log_in(&mut self, heard: &Heard, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn log_in(&mut self, heard: &Heard, path: &str, body: &[u8]) -> Answer {
         match (self, heard) {
             (Speech::Klap(side), Heard::Handshake) => side.handshake(path, body),
             (Speech::Klap(side), Heard::Login(_)) if path == "/" && side.knows_tpap => {
@@ -127,7 +127,7 @@ impl Speech {
     }
 
     /// An answer in the session.
-    pub fn say(&mut self, answer: &Value) -> Answer {
+    pub(crate) fn say(&mut self, answer: &Value) -> Answer {
         match self {
             Speech::Klap(side) => side.say(answer),
             Speech::Passthrough(side) => side.say(answer),
@@ -137,7 +137,7 @@ impl Speech {
     }
 
     /// Another client logs in.
-    pub fn take_session(&mut self) {
+    pub(crate) fn take_session(&mut self) {
         match self {
             Speech::Klap(side) => side.keys = None,
             Speech::Passthrough(side) => side.token = None,
@@ -147,7 +147,7 @@ impl Speech {
     }
 
     /// How a request without a session is answered.
-    pub fn refuse(&self) -> Answer {
+    pub(crate) fn refuse(&self) -> Answer {
         match self {
             Speech::Passthrough(_) => text(json!({ "error_code": 9999 })),
             Speech::Tpap(_) => text(json!({ "error_code": -2402 })),
@@ -155,7 +155,7 @@ impl Speech {
         }
     }
 
-    pub fn logins(&self) -> u32 {
+    pub(crate) fn logins(&self) -> u32 {
         match self {
             Speech::Klap(side) => side.logins,
             Speech::Passthrough(side) => side.logins,
@@ -165,11 +165,11 @@ impl Speech {
     }
 }
 
-pub fn text(answer: Value) -> Answer {
+pub(super) fn text(answer: Value) -> Answer {
     (200, None, answer.to_string().into_bytes())
 }
 
-pub fn json_or(body: &[u8], other: Heard) -> Heard {
+pub(super) fn json_or(body: &[u8], other: Heard) -> Heard {
     serde_json::from_slice(body).map_or(other, Heard::Login)
 }
 

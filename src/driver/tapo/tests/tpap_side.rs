@@ -17,7 +17,7 @@ use super::speech::{Answer, Heard, PASSWORD, json_or, text};
 use crate::driver::tapo::cipher::sha1;
 use crate::driver::tapo::spake::scalar;
 
-pub struct TpapSide {
+pub(crate) struct TpapSide {
     pub password: String,
     /// Overrides fields of the answer to `discover`.
     pub discover: Value,
@@ -79,7 +79,7 @@ const M: &str = "02886e2f97ace46e55ba9dd7242579f2993b64e16ef3dcab95afd497333d8fa
 const N: &str = "03d8bbd6c639c62937b04d997f38c3770719c629d7014d49a24b4f98baa1292b49";
 
 impl TpapSide {
-    pub fn new() -> TpapSide {
+    pub(crate) fn new() -> TpapSide {
         TpapSide {
             password: PASSWORD.into(),
             discover: json!({}),
@@ -93,11 +93,11 @@ impl TpapSide {
         }
     }
 
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.session = None;
     }
 
-    pub fn hear(&mut self, path: &str, body: &[u8]) -> Heard {
+    pub(crate) fn hear(&mut self, path: &str, body: &[u8]) -> Heard {
         if !path.starts_with("/stok=") {
             return json_or(body, Heard::Handshake);
         }
@@ -112,7 +112,7 @@ impl TpapSide {
         Heard::Request(serde_json::from_slice(&cipher.decrypt(&nonce.into(), &body[4..]).unwrap()).unwrap())
     }
 
-    pub fn say(&self, answer: &Value) -> Answer {
+    pub(crate) fn say(&self, answer: &Value) -> Answer {
         let session = self.session.as_ref().unwrap();
         let seq = session.heard.to_be_bytes();
         let nonce: [u8; 12] = [&session.base[..8], &seq].concat().try_into().unwrap();
@@ -121,7 +121,7 @@ impl TpapSide {
         (200, None, [seq.as_slice(), &sealed].concat())
     }
 
-    pub fn log_in(&mut self, login: &Value) -> Answer {
+    pub(crate) fn log_in(&mut self, login: &Value) -> Answer {
         if self.locked {
             return text(json!({ "error_code": -2101 }));
         }

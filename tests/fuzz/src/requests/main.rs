@@ -18,7 +18,7 @@ use actix_web::http::{Method, Uri};
 use actix_web::web::Data;
 use actix_web::{App, test};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use plugfish::redfish::dispatch;
+use plugfish::testing::redfish::dispatch;
 use serde_json::Value;
 use world::World;
 

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use plugfish::sim::{BootCause, BootSource, Consent, ControlMode, Machine, MachineConfig, Profile, Timings};
+use plugfish::testing::sim::{BootCause, BootSource, Consent, ControlMode, Machine, MachineConfig, Profile, Timings};
 
 use super::raw::{Client, epr};
 use super::{open, start, until};

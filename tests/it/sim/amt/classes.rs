@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use plugfish::sim::{MachineConfig, MachineQuirks, Profile};
+use plugfish::testing::sim::{MachineConfig, MachineQuirks, Profile};
 
 use super::raw::{ENUMERATION, TRANSFER, envelope, uri};
 use super::{config, open, start, until};

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use plugfish::sim::{Action, Fault, Kind, Power, Profile, Rack, RackConfig, Selector, SimOptions, WsmanFault};
+use plugfish::testing::sim::{Action, Fault, Kind, Power, Profile, Rack, RackConfig, Selector, SimOptions, WsmanFault};
 use roxmltree::Document;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::sim::{Machine, MachineConfig, MachineQuirks, Profile};
+use plugfish::testing::sim::{Machine, MachineConfig, MachineQuirks, Profile};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};

@@ -10,7 +10,7 @@ mod raw;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plugfish::sim::{Machine, MachineConfig, Profile, Rack, RackConfig, Timings};
+use plugfish::testing::sim::{Machine, MachineConfig, Profile, Rack, RackConfig, Timings};
 
 use raw::Client;
 

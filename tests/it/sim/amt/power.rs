@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugfish::sim::{BootCause, BootSource, MachineConfig, MachineQuirks, Power, PowerLoss, Profile, Timings};
+use plugfish::testing::sim::{BootCause, BootSource, MachineConfig, MachineQuirks, Power, PowerLoss, Profile, Timings};
 
 use super::raw::{Broken, Client};
 use super::{config, open, start, until};

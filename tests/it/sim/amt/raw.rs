@@ -91,7 +91,7 @@ impl Client {
         Client {
             address,
             username: "admin".into(),
-            password: plugfish::sim::MachineConfig::PASSWORD.into(),
+            password: plugfish::testing::sim::MachineConfig::PASSWORD.into(),
             patience: ANSWER_MAX,
             challenge: None,
             nc: 0,
