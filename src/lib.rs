@@ -164,6 +164,10 @@
 //!   the number of accounts.
 //! - **Events reach this machine and its link only for an Administrator**, by number and by name: an allow-list would have to be
 //!   maintained.
+//! - **Logins and changes by clients are events for those who name them**: a subscription or a stream that selects nothing hears
+//!   of nodes only, since every request of Ironic would be in it. They go to Administrators of all nodes, and are not replayed:
+//!   a flood of wrong logins would push out what happened to the nodes. There is no security LogService: the schema has one
+//!   below a Manager only, and a Manager here is the BMC of one node. The service's own log keeps all of it.
 //! - **A login is logged by name only where there is an account of that name**, since people type passwords into the wrong field.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client adds to a subscription are never shown; the state directory holds them unencrypted.
