@@ -10,6 +10,7 @@ const ENGINE: DeviceKind = DeviceKind {
     boot_targets: &[BootTarget::None],
     boot_modes: &[],
     is_outlet: false,
+    sets_power_restore: false,
     applies_boot: true,
     orders: &[Cycle, Reset, GracefulOff, GracefulReset, Nmi],
     reads_before_action: true,
