@@ -267,7 +267,7 @@ pub trait AccountBook: Send + Sync {
     /// All sessions.
     fn sessions(&self) -> Vec<SessionRecord>;
 
-    /// Remembers a session; reaches the disk when it suits, or when somebody [waits](AccountBook::flush_session) for it.
+    /// Remembers a session; reaches the disk when it suits, or when a caller [waits](AccountBook::flush_session) for it.
     fn put_session(&self, session: SessionRecord);
 
     /// Forgets a session; the same.

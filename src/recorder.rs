@@ -1,6 +1,6 @@
 //! The flight recorder: the last exchanges with each device, for bug reports.
 //!
-//! A leaf that knows times and texts. The drivers write, in words in which they have left out every secret; whoever may see
+//! A leaf that knows times and texts. The drivers write, in words in which they have left out every secret; which accounts may see
 //! it reads. A tape is small and does not grow: see [`EXCHANGES_MAX`] and [`TEXT_BYTES_MAX`].
 
 use std::collections::{HashMap, VecDeque};
@@ -132,7 +132,7 @@ impl FlightRecorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The tape of a node's device. It outlives the device: one that is built anew goes on with it.
+    /// The tape of a node's device. It outlives the device: one that is restarted goes on with it.
     pub fn exchange_log(&self, node: &str) -> Arc<ExchangeLog> {
         self.lock().entry(node.to_owned()).or_default().clone()
     }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "tidy/paths.rs"]
 mod paths;
+#[path = "tidy/words.rs"]
+mod words;
 
 /// Lines of a source file. Above this it is more than one thing.
 const LINES_MAX: usize = 500;
@@ -190,6 +192,20 @@ fn without_tests(text: &str) -> &str {
 fn every_path_leads_where_it_may() {
     let wrong: Vec<String> = files("src").iter().flat_map(|(file, text)| misplaced(file, text)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn words_are_those_of_the_field() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = Path::new("tests/tidy/words.rs");
+    let code = files("src").into_iter().chain(files("tests")).filter(|(file, _)| Path::new(file) != own);
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.chain(["README.md", "CHANGELOG.md", "nodes.yaml"].map(|page| root.join(page)));
+    let pages = pages.filter(|page| page.extension().is_some_and(|kind| kind == "md" || kind == "yaml"));
+    let pages = pages.map(|page| (page.display().to_string(), fs::read_to_string(&page).unwrap()));
+    let wrong: Vec<String> = code.chain(pages).flat_map(|(file, text)| words::wrong(&file, &text)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(words::wrong("src/node/mod.rs", concat!("/// No", "body sees it.\nstruct Keeper;")).len(), 2);
 }
 
 #[test]

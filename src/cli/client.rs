@@ -60,7 +60,7 @@ pub async fn power(options: &Power) -> Result<()> {
     check_offered(&before, node, RESETS, &word(options.action), reset)?;
     let path = format!("/redfish/v1/Systems/{node}/Actions/ComputerSystem.Reset");
     daemon.ask(Method::POST, &path, Some(json!({ "ResetType": reset }))).await?;
-    // Nobody can see what an interrupt did.
+    // No one can see what an interrupt did.
     if options.no_wait || options.action == PowerAction::Nmi {
         return say(options.remote.output, &before, format!("{node}: {reset} accepted"));
     }

@@ -34,7 +34,7 @@ const AT_ONCE: usize = 64;
 /// takes longer and is found at the second run.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// The times for a machine that has accepted a connection: no repeats, since nobody waits for this one machine.
+/// The times for a machine that has accepted a connection: no repeats, since no caller waits for this one machine.
 const PROBE: Timing = Timing {
     deadlines: Deadlines { connect: CONNECT, exchange: Duration::from_secs(5) },
     pauses: [Duration::from_millis(100); 3],

@@ -1,4 +1,4 @@
-//! What commands print: text to stdout, tables that fit a terminal, colours where somebody sees them.
+//! What commands print: text to stdout, tables that fit a terminal, colours where someone sees them.
 
 use std::io::{IsTerminal, Write};
 
@@ -30,7 +30,7 @@ pub fn at_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// Whether somebody sees colours, and wants them.
+/// Whether someone sees colours, and wants them.
 pub fn in_colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     at_terminal() && !unwanted && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -13,7 +13,7 @@ use crate::text;
 /// A daemon on the LAN answers in milliseconds; this is for one that is stuck.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long a stream of events may be read. It is begun anew after that.
+/// How long a stream of events may be read. It is begun again after that.
 const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// There is nothing at a path of the daemon.

@@ -56,7 +56,7 @@ pub(super) fn restore(options: &Restore) -> Result<()> {
     for what in left_out {
         remark(&format!("left out: {what}"));
     }
-    print(&format!("{}: restored from {from}; everybody logs in again\n", dir.display()));
+    print(&format!("{}: restored from {from}; all clients log in again\n", dir.display()));
     Ok(())
 }
 

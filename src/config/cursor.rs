@@ -1,4 +1,4 @@
-//! Reading a tree without stopping at the first mistake: every problem is written down with its place, and whoever reads
+//! Reading a tree without stopping at the first mistake: every problem is written down with its place, and a function that reads
 //! on gets [`ErrorReported`] in the place of the value. Which keys there are is not known here.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::suggest::suggest;
 use super::tree::{Spot, Tree, Value};
 
-/// Most problems that are told of one file. Nobody reads more of them, and a wrong line in a generator repeats itself.
+/// Most problems that are told of one file. No one reads more of them, and a wrong line in a generator repeats itself.
 pub(super) const PROBLEMS_MAX: usize = 1000;
 
 /// There is no value, and the reason is already among the problems.
@@ -61,7 +61,7 @@ impl<'s> Diagnostics<'s> {
             path: spot.to_string(),
             line: spot.line,
             text:
-                "is a secret in a file that everybody on this machine can read: take that right away (chmod 600), or \
+                "is a secret in a file that every user of this machine can read: take that right away (chmod 600), or \
                    write { file: PATH } or { env: NAME } instead of the secret"
                     .into(),
         });
@@ -239,7 +239,7 @@ pub(super) struct Keys<'a> {
     /// Where the group is.
     pub at: Cursor<'a>,
     entries: &'a [(String, Tree)],
-    /// Keys that were meant by unknown ones: nobody has to be told that they are missing.
+    /// Keys that were meant by unknown ones: no one has to be told that they are missing.
     meant: Vec<&'static str>,
 }
 

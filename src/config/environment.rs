@@ -15,7 +15,7 @@ pub trait Environment {
     /// What a file holds. Of one that is larger than `bytes_max`, one byte more than that.
     fn read(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>>;
 
-    /// Whether everybody on this machine may read the file.
+    /// Whether every user of this machine may read the file.
     fn everybody_reads(&self, path: &Path) -> bool;
 }
 

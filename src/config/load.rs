@@ -65,7 +65,7 @@ pub fn load_in(path: &Path, around: &dyn Environment) -> Result<Loaded, ConfigPr
     }
 }
 
-/// A service without nodes runs, so that a package can be installed before there are any; nobody means it to stay so.
+/// A service without nodes runs, so that a package can be installed before there are any; no one means it to stay so.
 fn no_node(config: &Config) -> Option<Problem> {
     let text = "has no node in it; add one: - { id: node-1, tapo: { address: 192.0.2.11 } }";
     config.nodes.is_empty().then(|| Problem { path: "nodes".into(), line: None, text: text.into() })

@@ -43,7 +43,7 @@ pub(crate) use self::schema::schema;
 use crate::account::{MetricsAccess, NodeScope, Role};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Timings};
 
-/// Where the configuration is looked for when nobody says where it is.
+/// Where the configuration is looked for when no one says where it is.
 pub(crate) const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
 
 /// A configuration in which nothing is wrong.
@@ -201,7 +201,7 @@ pub enum TapoProtocol {
 pub enum AmtTls {
     /// Not at all.
     Off,
-    /// By a certificate that is signed by somebody whom the system trusts.
+    /// By a certificate that is signed by someone whom the system trusts.
     Verify,
     /// By the certificate with this SHA-256 fingerprint.
     Pin([u8; 32]),

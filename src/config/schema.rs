@@ -51,7 +51,7 @@ pub(crate) struct Server {
     /// Whether clients have to log in. `none` needs loopback addresses or allow_insecure.
     #[schemars(extend("default" = "required"))]
     pub auth: Option<Auth>,
-    /// Allows `auth: none` on addresses that other machines can reach: everybody there can switch the nodes.
+    /// Allows `auth: none` on addresses that other machines can reach: every client there can switch the nodes.
     #[schemars(extend("default" = false))]
     pub allow_insecure: Option<bool>,
     /// Who may read /metrics.
@@ -105,7 +105,7 @@ pub(crate) struct SelfSignedNames {
 pub(crate) enum Auth {
     /// With HTTP Basic or a Redfish session.
     Required,
-    /// Everybody may do everything.
+    /// Every client may do everything.
     None,
 }
 
@@ -113,11 +113,11 @@ pub(crate) enum Auth {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Metrics {
-    /// Everybody.
+    /// Everyone.
     Public,
-    /// Whoever may log in.
+    /// Each account.
     Authenticated,
-    /// Nobody.
+    /// No one.
     Off,
 }
 

@@ -101,7 +101,7 @@ fn server(at: &Cursor<'_>) -> Read<ServerConfig> {
         (check::reachable_from_outside(&addresses), &auth, &allow_insecure)
     {
         let text = format!(
-            "must be required while {address} can be reached from other machines: everybody there could switch the \
+            "must be required while {address} can be reached from other machines: every client there could switch the \
              nodes; if that is wanted, set allow_insecure: true"
         );
         return Err(keys.problem("auth", text));
@@ -228,7 +228,7 @@ fn account(
     let roles = Role::ALL.map(|role| (role.name(), role));
     let role = keys.optional("role", |at| at.word(&roles));
     let scope = keys.optional("nodes", |at| scope(at, node_ids));
-    // Whoever writes a single account means the one that may do everything; `role` is for those that may do less.
+    // A single account is meant to be the one that may do everything; `role` is for those that may do less.
     let role = role?.unwrap_or(Role::Administrator);
     Ok(AccountSeed { username: username?, password: password?, role, scope: scope? })
 }

@@ -22,7 +22,7 @@ pub(super) const OFF_DWELL: RangeInclusive<Duration> = Duration::from_secs(1)..=
 pub(super) const FENCE_AGE_MAX: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(24 * 3600);
 
 /// How long a command may take. A login and one repeated request take some seconds, so under 10 s a slow plug would
-/// never be switched; after half an hour nobody expects the command to be carried out any more.
+/// never be switched; after half an hour no one expects the command to be carried out any more.
 pub(super) const COMMAND_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(1800);
 
 /// Longest name of a machine's part: it is shown in tables.

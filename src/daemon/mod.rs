@@ -227,7 +227,7 @@ impl Running {
     pub async fn liveness_failure(&mut self) -> Option<String> {
         let silent = self.keeper.silent().await;
         if let Some(first) = silent.first() {
-            return Some(format!("{} actors are silent and are not built anew, that of {first} first", silent.len()));
+            return Some(format!("{} actors are silent and are not restarted, that of {first} first", silent.len()));
         }
         let Workers { pulse, beats } = &self.workers;
         let turning = pulse.count();

@@ -1,5 +1,5 @@
 //! What systemd is told: ready, reloading, stopping, the state in one sentence, and the beat that keeps its watchdog
-//! quiet while the fleet is alive (sd_notify(3)). Without systemd nobody is told anything.
+//! quiet while the fleet is alive (sd_notify(3)). Without systemd no one is told anything.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -67,10 +67,7 @@ impl Notify {
         self.next = self.clock.now().mono + self.every;
         match running.liveness_failure().await {
             Some(liveness_failure) => {
-                tracing::error!(
-                    event = "watchdog_not_fed",
-                    "{liveness_failure}; systemd is to start this service anew"
-                );
+                tracing::error!(event = "watchdog_not_fed", "{liveness_failure}; systemd is to restart this service");
                 self.send(&format!("STATUS={liveness_failure}"));
                 return;
             }

@@ -98,11 +98,11 @@ struct Source {
 /// answer must hold up neither the actors nor the end of the process.
 enum Files {
     Here(Watch),
-    Away(Errand),
+    Away(PendingLook),
 }
 
 /// A look at the files under way.
-struct Errand {
+struct PendingLook {
     back: oneshot::Receiver<(Watch, Option<Result<Config>>)>,
     since: Mono,
     /// It was said that it takes too long.
@@ -115,7 +115,7 @@ impl Files {
         let Files::Here(watch) = self else { return Ok(false) };
         let (tell, back) = oneshot::channel();
         let (mut watch, path) = (std::mem::take(watch), path.to_owned());
-        *self = Files::Away(Errand { back, since: now, told: false });
+        *self = Files::Away(PendingLook { back, since: now, told: false });
         std::thread::Builder::new().name("plugfish-config".into()).spawn(move || {
             let wanted = watch.look() || must;
             let loaded = wanted.then(|| {

@@ -115,7 +115,7 @@ pub enum HttpError {
     #[error("the connection was closed before the answer was whole: {0}")]
     Closed(String),
     /// The same before the answer began, on a connection that was kept from the request before: most likely it had been
-    /// closed in the meantime, and the request was never read. Nobody can tell.
+    /// closed in the meantime, and the request was never read. It cannot be told.
     #[error("the connection was closed before the answer began: {0}")]
     Gone(String),
     /// What came is no HTTP.

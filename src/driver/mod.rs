@@ -79,7 +79,7 @@ pub struct Drivers {
     gates: Gates,
 }
 
-/// The gates of devices by their address: a device that is closed while a request is under way, and opened anew, has the
+/// The gates of devices by their address: a device that is closed while a request is under way, and reopened, has the
 /// same gate as before; and so has one that is taken out and put back in between, however often.
 #[derive(Default)]
 struct Gates(Mutex<HashMap<String, Arc<RequestGate>>>);
@@ -91,7 +91,7 @@ impl Gates {
             return gate.clone();
         }
         if gates.len() == gates.capacity() {
-            // Before it grows: those that nobody uses any more.
+            // Before it grows: those that no one uses any more.
             gates.retain(|_, gate| Arc::strong_count(gate) > 1);
         }
         let gate = new();

@@ -71,7 +71,7 @@ async fn asks_one_thing_at_a_time(config: impl Fn(u16, &str) -> DriverConfig) {
     });
     let (mut first, _) = listener.accept().await.unwrap();
     assert!(first.read(&mut [0; 64]).await.unwrap() > 0);
-    // The first one has no answer yet: for a tenth of the time in which it gives up, nobody else comes.
+    // The first one has no answer yet: for a tenth of the time in which it gives up, no one else comes.
     let second = tokio::time::timeout(Duration::from_millis(400), listener.accept()).await;
     assert!(second.is_err(), "two requests at once");
     reads.iter().for_each(|read| read.abort());

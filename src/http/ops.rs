@@ -14,7 +14,7 @@ use super::turns::Turns;
 use crate::account::{MetricsAccess, NodeScope};
 use crate::telemetry::Metrics;
 
-/// Prometheus names it when it wants this format; whoever names nothing gets the older one.
+/// Prometheus names it when it wants this format; a client that names none gets the older one.
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// What the pages show.

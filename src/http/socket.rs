@@ -35,7 +35,7 @@ impl<S> Backpressured<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Backpressured<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.blocked {
-            // Whoever waits for the write is woken by it.
+            // It wakes the task that waits for the write.
             self.put_off = true;
             return Poll::Pending;
         }

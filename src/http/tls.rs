@@ -1,6 +1,6 @@
 //! The certificate of the service: read from files or made by itself, and replaceable while serving.
 //!
-//! Files that nodes.yaml names belong to whoever maintains them (certbot, cert-manager, a person): they are read, again
+//! Files that nodes.yaml names belong to their maintainer (certbot, cert-manager, a person): they are read, again
 //! when they change, and never written, so a client cannot replace what they say. The certificate that the service made by itself
 //! can be replaced by a client; the new one is kept in the state directory and serves from then on, after restarts too.
 
@@ -168,7 +168,7 @@ impl Certificate {
         self.home.is_some()
     }
 
-    /// Puts another one in its place: a chain and its key as PEM. It is on the disk before anybody sees it. Blocks.
+    /// Puts another one in its place: a chain and its key as PEM. It is on the disk before it is served. Blocks.
     pub fn replace(&self, pem: &str) -> Result<(), ReplaceError> {
         let home = self.home.as_ref().ok_or(ReplaceError::FromFiles)?;
         let text = Path::new("");

@@ -21,7 +21,7 @@ pub(crate) struct WorkerHeartbeat {
 }
 
 impl WorkerHeartbeat {
-    /// Nobody has written down anything.
+    /// No one has written down anything.
     pub(crate) fn new(clock: Clock) -> Arc<WorkerHeartbeat> {
         Arc::new(WorkerHeartbeat { clock, last: Mutex::default() })
     }

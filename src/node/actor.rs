@@ -1,7 +1,7 @@
 //! The shell around one machine: runs its effects, owns its device, makes its clock tick.
 //!
 //! It decides nothing. One operation on the device and one write to the journal are under way at a time; whatever ends
-//! is fed back into the machine, and after every step the new view is out before anybody is answered.
+//! is fed back into the machine, and after every step the new view is out before any caller is answered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ pub(crate) enum NodeMsg {
     },
     /// Drop the device's session and read it now.
     ResetSession,
-    /// Say that you are alive. Whoever will never do anything again by himself does not answer.
+    /// Answer as a sign of life. An actor that nothing will wake again does not answer.
     Ping {
         /// Whom to tell.
         answer: oneshot::Sender<()>,
@@ -169,7 +169,7 @@ impl NodeActor {
             && let Some(done) = self.stopped.take()
         {
             self.guard.disarm();
-            // Nobody may be waiting any more, which is no reason to stay.
+            // The caller may be gone, which is no reason to stay.
             let _ = done.send(());
             ctx.stop();
         }
@@ -335,7 +335,7 @@ impl Handler<NodeMsg> for NodeActor {
             NodeMsg::Ping { answer } => {
                 // An operation and a write end by themselves, and wake the machine when they do.
                 if self.wake.is_some() || self.device.is_none() || self.saving {
-                    // Whoever asked may have stopped waiting.
+                    // The caller may have stopped waiting.
                     let _ = answer.send(());
                 }
             }

@@ -17,7 +17,7 @@ use super::{BootMode, BootOverride, BootTarget, Health, Inventory, MacAddress, P
 use crate::clock::Wall;
 
 /// What a call to a device returns. Dropping it before its end is allowed at any time: the device forgets its session
-/// then, since nobody knows what the other side has seen, and logs in again at the next call.
+/// then, since it is not known what the other side has seen, and logs in again at the next call.
 pub type DeviceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeviceError>> + Send + 'a>>;
 
 /// A device that switches the power of one node. One owner, one call at a time (`&mut`).
@@ -110,7 +110,7 @@ pub struct Capabilities {
 /// What a device said at one reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// The state; `None` while the device is between two states, or says what nobody understands.
+    /// The state; `None` while the device is between two states, or says what no one understands.
     pub power: Option<Power>,
     /// How long the load has been on, as the device counts it.
     pub on_for: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What happens to nodes, as told to whoever listens: the log, metrics, event subscribers.
+//! What happens to nodes, as told to the listeners: the log, metrics, event subscribers.
 //!
 //! One bounded broadcast for the whole fleet. A listener that falls behind loses the oldest events and is told how many.
 
@@ -30,7 +30,7 @@ pub struct Event {
 pub enum Cause {
     /// A command that was accepted here.
     Command,
-    /// Nobody here: the button on the plug, its app, a schedule, a fuse.
+    /// No one here: the button on the plug, its app, a schedule, a fuse.
     Outside,
 }
 
@@ -155,16 +155,16 @@ pub enum EventKind {
 pub struct EventBus(broadcast::Sender<Event>);
 
 impl EventBus {
-    /// A bus with nobody listening.
+    /// A bus with no one listening.
     pub fn new() -> EventBus {
         EventBus(broadcast::Sender::new(BACKLOG))
     }
 
-    /// Tells everybody who listens; returns what was told.
+    /// Sends to all receivers; returns what was told.
     pub fn emit(&self, node: &NodeId, at: Wall, what: EventKind) -> Event {
         log(node, &what);
         let event = Event { number: crate::clock::serial(), node: node.clone(), at, what };
-        // An error only says that nobody listens.
+        // An error only says that there is no receiver.
         let _ = self.0.send(event.clone());
         event
     }
@@ -193,7 +193,7 @@ fn log(node: &NodeId, what: &EventKind) {
         EventKind::OnTimeRestarted => tracing::warn!(
             event = "on_time_restarted",
             node,
-            "the power was cycled or the device restarted between two polls, and nobody here asked for it"
+            "the power was cycled or the device restarted between two polls, and no command from here caused it"
         ),
         EventKind::CommandAccepted { reset, by, first: None } => {
             tracing::info!(event = "command_accepted", node, op = %reset, by, "{reset} accepted");

@@ -101,7 +101,7 @@ impl Fleet {
         match entry.try_send(ask) {
             true => Ok(()),
             false if self.stopping.load(Ordering::Relaxed) => Err(Refusal::Stopping { node: entry.id.clone() }),
-            // Full, or fallen and about to be built anew, or taken out of the configuration a moment ago.
+            // Full, or fallen and about to be restarted, or taken out of the configuration a moment ago.
             false => Err(Refusal::Overloaded { node: entry.id.clone() }),
         }
     }

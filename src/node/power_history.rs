@@ -1,4 +1,4 @@
-//! What a node drew lately: a short ring of measurements, for whoever shows a curve. It is fed with what the core has read
+//! What a node drew lately: a short ring of measurements, for those who show a curve. It is fed with what the core has read
 //! anyway, and kept in memory only.
 
 use std::sync::Arc;

@@ -68,7 +68,7 @@ pub enum Refusal {
         /// What the store said, with the path.
         why: String,
     },
-    /// The store took longer than anybody waits for it.
+    /// The store took longer than a caller waits for it.
     #[error(
         "{node}: the store did not confirm in time; the change may still be made, read the node before repeating it"
     )]

@@ -1,6 +1,6 @@
 //! Owns the actors of all nodes: starts, replaces, stops and restarts them.
 //!
-//! An actor that falls to a panic closes its mailbox for good, so its drop guard tells the keeper, which builds it anew
+//! An actor that falls to a panic closes its mailbox for good, so its drop guard tells the keeper, which restarts it
 //! from the journal.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::clock::{Clock, Mono};
 /// First polls of a starting fleet are this far apart; closer where the poll interval would not be enough for all.
 const FIRST_POLL_GAP: Duration = Duration::from_millis(20);
 
-/// The pause before an actor that fell is built anew; it doubles with each further fall ...
+/// The pause before an actor that fell is restarted; it doubles with each further fall ...
 const REVIVE_FIRST: Duration = Duration::from_secs(1);
 
 /// ... up to this.
@@ -38,7 +38,7 @@ const END_DEADLINE: Duration = Duration::from_secs(5);
 /// How long all actors together may take to say that they are alive. They do nothing that takes longer than milliseconds.
 const PULSE_DEADLINE: Duration = Duration::from_secs(1);
 
-/// An actor that is silent for longer will not come back: twice the longest pause before one is built anew.
+/// An actor that is silent for longer will not come back: twice the longest pause before one is restarted.
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// Makes the device of a node, again after each fall.
@@ -92,7 +92,7 @@ pub struct Supervisor<D> {
     nodes: BTreeMap<NodeId, Supervised<D>>,
     /// One message for each fall, and an actor falls once: bounded by the number of nodes.
     falls: (mpsc::UnboundedSender<Crashed>, mpsc::UnboundedReceiver<Crashed>),
-    /// What is to be built anew, and when.
+    /// What is to be restarted, and when.
     revivals: Vec<(Mono, NodeId)>,
     generations: u64,
     /// The first configuration was applied.
@@ -238,7 +238,7 @@ impl<D: PartialEq> Supervisor<D> {
         silent.map(|(id, _)| id.clone()).collect()
     }
 
-    /// An actor fell: it is to be built anew after a pause.
+    /// An actor fell: it is to be restarted after a pause.
     fn crashed(&mut self, fallen: Crashed) {
         let now = self.context.clock.now().mono;
         let known = self.nodes.get_mut(&fallen.node).filter(|supervised| supervised.generation == fallen.generation);

@@ -191,7 +191,7 @@ fn a_command_is_answered_when_durable_and_seen_when_done() {
         let asked = fleet.reset(&entry, ResetType::ForceOff, "me".into());
         let (answer, waiting) = futures_util::future::join(asked, async { entry.waiting() }).await;
         answer.unwrap();
-        assert_eq!((waiting, entry.waiting()), (1, 0), "one waited for the answer, and then nobody");
+        assert_eq!((waiting, entry.waiting()), (1, 0), "one waited for the answer, and then no one");
         assert_eq!(entry.view().command.as_ref().map(|command| command.reset), Some(ResetType::ForceOff));
         run(&mut supervisor, &clock, 1).await;
         assert_eq!(power(&fleet, "a"), Some(Power::Off));
@@ -254,9 +254,9 @@ fn silent_is_who_fell_and_is_not_built_anew_and_nobody_whose_device_is_away() {
         supervisor.apply(vec![setup("bad", &bad, 1), setup("away", &away, 1)]).await;
         bad.panics.store(1, Ordering::SeqCst);
         clock.sleep(SILENCE / 2).await;
-        assert!(supervisor.silent().await.is_empty(), "it may still be built anew");
+        assert!(supervisor.silent().await.is_empty(), "it may still be restarted");
         clock.sleep(SILENCE).await;
-        assert_eq!(supervisor.silent().await, ["bad".parse().unwrap()], "nobody looked after the fleet");
+        assert_eq!(supervisor.silent().await, ["bad".parse().unwrap()], "no one looked after the fleet");
         run(&mut supervisor, &clock, 5).await;
         assert!(supervisor.silent().await.is_empty());
         away.slow_ms.store(40_000, Ordering::SeqCst);

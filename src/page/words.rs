@@ -9,7 +9,7 @@ use crate::node::{BootEnabled, Power};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Tone {
-    /// Things go as somebody wanted them to go.
+    /// Things go as someone wanted them to go.
     Plain,
     /// Something that was not well is well again.
     Good,
@@ -26,10 +26,10 @@ pub(super) fn tell(what: &EventKind) -> Option<(Tone, String)> {
         EventKind::PowerChanged { from: None, to, .. } => (Plain, format!("first contact: the power is {}", name(*to))),
         EventKind::PowerChanged { to, cause: Cause::Command, .. } => (Plain, format!("is {} now", name(*to))),
         EventKind::PowerChanged { to, cause: Cause::Outside, .. } => {
-            (Warn, format!("is {} now, and nobody here asked for it", name(*to)))
+            (Warn, format!("is {} now, and no command from here caused it", name(*to)))
         }
         EventKind::OnTimeRestarted => {
-            (Warn, "the power was cycled, or the device restarted, and nobody here asked for it".into())
+            (Warn, "the power was cycled, or the device restarted, and no command from here caused it".into())
         }
         EventKind::CommandAccepted { reset, by, first: None } => (Plain, format!("{reset} asked for by {by}")),
         EventKind::CommandAccepted { reset, by, first: Some(first) } => {

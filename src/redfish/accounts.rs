@@ -1,4 +1,4 @@
-//! Schema ManagerAccount: who may log in, as administrators manage it, and everybody's own password.
+//! Schema ManagerAccount: who may log in, as administrators manage it, and the own password of each.
 
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ pub(crate) fn create(asked: WriteRequest<'_>) -> Pending<'_> {
     })
 }
 
-/// `PATCH /redfish/v1/AccountService/Accounts/{id}`: everybody their own password, administrators the rest.
+/// `PATCH /redfish/v1/AccountService/Accounts/{id}`: all their own password, administrators the rest.
 pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let seen = &asked.seen;

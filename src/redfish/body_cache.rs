@@ -23,7 +23,7 @@ use super::{Document, Route, tags};
 use crate::http::bodies::{Bodies, LARGE};
 use crate::node::view::NodeView;
 
-/// Bodies kept by one worker. A System has about 2 KB, so this is 1 MB; a larger fleet makes some of them anew.
+/// Bodies kept by one worker. A System has about 2 KB, so this is 1 MB; a larger fleet makes some of them again.
 const KEPT_MAX: usize = 512;
 
 /// The type of almost every answer.
@@ -144,7 +144,7 @@ pub(crate) fn knows(headers: &HeaderMap, etag: &[u8]) -> bool {
     tags.is_some_and(|tags| tags.split(',').any(|tag| tag == "*" || tag.as_bytes() == etag))
 }
 
-/// A strong ETag of what is sent. Eight bytes are plenty where nobody gains by making two that are equal.
+/// A strong ETag of what is sent. Eight bytes are plenty where no one gains by making two that are equal.
 pub(crate) fn digest(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     format!("\"{}\"", hex::encode(digest.get(..8).unwrap_or_default()))

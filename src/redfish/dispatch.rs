@@ -37,7 +37,7 @@ const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// Answers everything that nobody else answers.
+/// Answers everything that no one else answers.
 pub fn mount(config: &mut ServiceConfig, service: &Data<Service>) {
     config.app_data(service.clone());
     config.default_service(web::to(answer));
@@ -147,7 +147,7 @@ async fn change(
     })
 }
 
-/// Whether the caller may do this here. Whoever has to change a password may do that, and log out, and nothing else.
+/// Whether the caller may do this here. An account that has to change its password may do that, and log out, and nothing else.
 fn allowed(seen: &GetRequest<'_>, route: &Route, method: &Method, privilege: Privilege) -> Result<(), ErrorResponse> {
     let caller = seen.caller;
     if caller.must_change_password {
@@ -292,7 +292,7 @@ async fn who(request: &HttpRequest, service: &Service) -> Result<Caller, ErrorRe
     service.access.check(header(&X_AUTH_TOKEN), header(&AUTHORIZATION), origin(request)).await.map_err(not_let_in)
 }
 
-/// Who reads what is served beside Redfish: whoever may read resources.
+/// Who reads what is served beside Redfish: accounts that may read resources.
 pub async fn reader(request: &HttpRequest, service: &Service) -> Result<Caller, ErrorResponse> {
     check_size(request)?;
     let caller = who(request, service).await?;
@@ -302,7 +302,7 @@ pub async fn reader(request: &HttpRequest, service: &Service) -> Result<Caller, 
     if caller.may(Privilege::Login) { Ok(caller) } else { Err(ErrorResponse::forbidden()) }
 }
 
-/// Why somebody is not let in.
+/// Why someone is not let in.
 pub fn not_let_in(error: AuthError) -> ErrorResponse {
     match error {
         AuthError::Missing | AuthError::Wrong => ErrorResponse::unauthorized(),

@@ -288,7 +288,7 @@ fn log(asked: &WriteRequest<'_>, event: &str, subscription: &str) {
     tracing::info!(event, subscription, by = asked.seen.caller.name.as_ref(), "a client changed what it is told");
 }
 
-/// Where events can be sent: over HTTP or HTTPS, and without a password in the URI, which everybody could read here.
+/// Where events can be sent: over HTTP or HTTPS, and without a password in the URI, which every reader would see.
 fn destination_uri(value: &Value) -> Result<String, Bad> {
     let text = text(value)?;
     let url = Url::parse(&text).map_err(|_| Bad::Format)?;

@@ -1,4 +1,4 @@
-//! JSON as clients send it, read strictly: a property that is there twice is an error, since nobody can know which of the
+//! JSON as clients send it, read strictly: a property that is there twice is an error, since it cannot be known which of the
 //! two was meant.
 
 use std::cell::RefCell;

@@ -213,7 +213,7 @@ impl ErrorResponse {
         ErrorResponse::new(403, Message::base("InsufficientPrivilege", &[]))
     }
 
-    /// 403 for whoever has to change the password of the account at this URI first.
+    /// 403 for a caller that has to change the password of the account at this URI first.
     pub fn password_change_required(account: &str) -> ErrorResponse {
         ErrorResponse::new(403, Message::password_change_required(account))
     }

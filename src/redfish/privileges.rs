@@ -13,7 +13,7 @@ const REGISTRY: &str = include_str!("../../tests/fixtures/privileges/Redfish_1.8
 
 /// Where a route asks for less than the registry's table says, and why that is right.
 const LESS: &[(&str, &str, Privilege, &str)] = &[
-    ("SessionCollection", "POST", Privilege::None, "whoever logs in is not logged in"),
+    ("SessionCollection", "POST", Privilege::None, "a client that logs in is not logged in yet"),
     (
         "ManagerAccount",
         "PATCH",

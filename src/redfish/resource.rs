@@ -308,7 +308,7 @@ pub(crate) fn status_in(view: &NodeView, state: &str) -> Value {
     status
 }
 
-/// `Status` of a part that is known to be there; nobody measures how well it is.
+/// `Status` of a part that is known to be there; no one measures how well it is.
 pub(crate) fn present() -> Value {
     json!({ "State": "Enabled", "Health": Health::OK.name() })
 }

@@ -1,4 +1,4 @@
-//! Schema SimpleStorage: the drives of a machine as one list, since nobody tells which controllers they hang on and what
+//! Schema SimpleStorage: the drives of a machine as one list, since no one tells which controllers they hang on and what
 //! volumes are on them, as the schema Storage would want to say. Ironic's inspection finds their sizes here; what else is
 //! known of a drive stands in its own resource, under the chassis.
 

@@ -27,7 +27,7 @@ const fn shows(path: &'static str, schema: &'static str, read: Read) -> Route {
     Route { path, schema: Some(schema), get: Some((Privilege::Login, read)), post: None, patch: None, delete: None }
 }
 
-/// A resource that is made anew for each request.
+/// A resource that is made again for each request.
 macro_rules! fresh {
     ($read:path) => {
         Read::Any(|seen| $read(seen).map(Document::Resource))

@@ -165,7 +165,7 @@ pub(crate) type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, ErrorRes
 /// How a URL is read.
 #[derive(Clone, Copy)]
 pub(crate) enum Read {
-    /// Anything, made anew for each request.
+    /// Anything, made again for each request.
     Any(fn(&GetRequest<'_>) -> Result<Document, ErrorResponse>),
     /// A pure function of a node's view (and of the rest of the path): what was made of a view serves until the next one.
     Node(fn(&NodeView, &GetRequest<'_>) -> Result<Resource, ErrorResponse>),

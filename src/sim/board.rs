@@ -233,7 +233,7 @@ impl Board {
         self.meter.restart();
     }
 
-    /// The plug restarts and holds the relay: what its firmware counted begins anew.
+    /// The plug restarts and holds the relay: what its firmware counted begins again.
     pub(crate) fn restart(&mut self, now: Now) {
         self.settle(now);
         self.countdown = None;

@@ -214,7 +214,7 @@ pub struct PlugConfig {
     pub discovery_port: Option<u16>,
     /// Who may log in.
     pub account: Account,
-    /// Whether it is bound to the account. If not, KLAP takes these fallback credentials and nobody else's.
+    /// Whether it is bound to the account. If not, KLAP takes these fallback credentials and no one else's.
     pub bound: Binding,
     /// Its MAC address; made from seed and name when `None`.
     pub mac: Option<[u8; 6]>,
@@ -230,7 +230,7 @@ pub struct PlugConfig {
     pub session_time: Duration,
     /// TPAP: how many wrong passwords lock the plug.
     pub lock_after: u32,
-    /// TPAP: how long a lock lasts; every login tried in between starts it anew.
+    /// TPAP: how long a lock lasts; every login tried in between restarts it.
     pub lock_time: Duration,
     /// How long every request takes at least.
     pub latency: Duration,

@@ -19,13 +19,13 @@ pub enum Kind {
     Probe,
     /// Any step of logging in. Of an AMT machine: a request that gets 401.
     Login,
-    /// A request of somebody logged in that only reads.
+    /// A request of a logged-in client that only reads.
     Read,
     /// A sealed request, or a batch, that sets `device_on`.
     RelayWrite,
     /// `RequestPowerStateChange` of an AMT machine.
     PowerWrite,
-    /// A request of somebody logged in that sets something else.
+    /// A request of a logged-in client that sets something else.
     Write,
     /// A request that could not be opened; of an AMT machine, one that is not looked at yet.
     Sealed,

@@ -1,4 +1,4 @@
-//! Whether a plug can be reached: offline, restarting, choked, or asleep until somebody looks for it.
+//! Whether a plug can be reached: offline, restarting, choked, or asleep until someone looks for it.
 //!
 //! Pure: it is asked with the time, and says until when its answer holds. The sockets follow it.
 
@@ -102,7 +102,7 @@ impl Link {
         self.cut();
     }
 
-    /// Somebody looked for the plug. `true` if that wakes it.
+    /// Someone looked for the plug. `true` if that wakes it.
     pub(super) fn probed(&mut self, now: Mono) -> bool {
         match &mut self.asleep {
             Some(sleep) if sleep.wakes.is_none() => {

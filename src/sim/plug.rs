@@ -21,7 +21,7 @@ use super::tapo::Door;
 use super::tapo::facts::Facts;
 use crate::clock::{Clock, Now};
 
-/// A simulated plug. The rack runs it; everybody else looks at it and meddles with it through this.
+/// A simulated plug. The rack runs it; all others look at it and change it through this.
 pub struct Plug {
     name: String,
     clock: Clock,

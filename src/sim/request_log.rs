@@ -53,7 +53,7 @@ pub struct Counters {
     pub logins: u64,
     /// Logins that failed for the wrong credentials.
     pub wrong_passwords: u64,
-    /// Live sessions that ended because somebody logged in anew.
+    /// Live sessions that ended because another client logged in.
     pub evictions: u64,
     /// Sealed requests refused because their session was not there (any more).
     pub stale_requests: u64,

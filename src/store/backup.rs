@@ -2,7 +2,7 @@
 //!
 //! It is the way back when the database is lost, the place to write to while the database fails, the format of
 //! `plugfish export` and `plugfish restore`, and the way out of sled. It is exchanged as a whole: temporary name, fsync,
-//! rename, fsync of the directory. Sessions are not in it: after a loss everybody logs in again.
+//! rename, fsync of the directory. Sessions are not in it: after a loss all clients log in again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!((backup.written, backup.instead_of_database), (Wall(99), true));
         let exported = export(&state(), Wall(99)).unwrap();
         let pretty = serde_json::to_string_pretty(&exported).unwrap();
-        assert_eq!(decode(&pretty).unwrap().state, state(), "an export may be laid out anew");
+        assert_eq!(decode(&pretty).unwrap().state, state(), "an export may be formatted differently");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The one thread that touches the disk, with a deadline for each piece of work.
 //!
-//! A disk may not answer, and sled may hang or panic. Whoever gives work to this thread gets an answer in time: when the
+//! A disk may not answer, and sled may hang or panic. A caller of this thread gets an answer in time: when the
 //! work is late, the thread is left behind with whatever it holds and a new one takes its place. This file knows nothing
 //! of records.
 
@@ -62,7 +62,7 @@ impl Disk {
         };
         let (result_in, result) = sync_channel(1);
         let job: Job = Box::new(move |tree| {
-            // Nobody listens any more when this is late.
+            // The receiver is gone when this is late.
             let _ = result_in.send(catch_unwind(AssertUnwindSafe(|| batch(tree))));
         });
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = jobs.try_send(job) {

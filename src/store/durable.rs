@@ -95,7 +95,7 @@ impl Durable {
                 return Err(self.failed(failure.why));
             }
         }
-        // The backup first: it is quick, and while the database is made anew it is all there is.
+        // The backup first: it is quick, and while the database is made again it is all there is.
         let retry = self.trouble.as_ref().is_none_or(|trouble| trouble.retry_at <= self.clock.now().mono);
         let saved = if sync || retry { Some(self.save(&whole())) } else { None };
         match saved {
@@ -284,7 +284,7 @@ impl Durable {
 struct Failure {
     why: String,
     fault: Fault,
-    /// It may still happen: the disk has not answered in time, and asking it more would only make everybody wait.
+    /// It may still happen: the disk has not answered in time, and asking it more would only make all callers wait.
     late: bool,
 }
 
@@ -343,7 +343,7 @@ fn put(key: &Key, revision: u64, content: &Content, manifest: &mut Manifest) -> 
             Some((key.to_string().into(), Some(bytes)))
         }
         Err(error) => {
-            // Whoever gave it has measured it; what was once read was once written.
+            // The caller has measured it; what was once read was once written.
             error!(event = "store_record_dropped", key = %key, why = %error);
             None
         }

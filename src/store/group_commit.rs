@@ -1,11 +1,11 @@
-//! One write: from what waits in the inbox to whoever is told how it ended. It knows no disk.
+//! One write: from what waits in the inbox to the callers that are told how it ended. It knows no disk.
 
 use super::record::Key;
 use super::state::{Plan, State};
 use super::write_queue::{PendingWrite, WriteQueue};
 use crate::durable::WriteError;
 
-/// Steps between the revisions of two writes: the one between belongs to a database that is made anew.
+/// Steps between the revisions of two writes: the one between belongs to a database that is made again.
 const REVISION_STEP: u64 = 2;
 
 /// A write that was planned and has not ended.
@@ -33,7 +33,7 @@ impl GroupCommit {
         GroupCommit { waiting, write_behind, revision: state.revision, plan }
     }
 
-    /// The name for metrics of the first change that somebody waits for.
+    /// The name for metrics of the first change that a caller waits for.
     pub(super) fn kind(&self) -> Option<&'static str> {
         self.waiting.first().map(|first| first.change.kind())
     }
@@ -43,7 +43,7 @@ impl GroupCommit {
         self.waiting.iter().any(|waiting| waiting.change.wants_backup())
     }
 
-    /// It ended: what is durable becomes visible, and whoever waits is told.
+    /// It ended: what is durable becomes visible, and the waiting callers are told.
     pub(super) fn end(self, write_queue: &WriteQueue, result: &Result<(), WriteError>) {
         match result {
             Ok(()) => self.adopt(&mut write_queue.lock().state),
@@ -54,7 +54,7 @@ impl GroupCommit {
         }
     }
 
-    /// Each change is planned again: what nobody waits for may have changed while the disk was busy.
+    /// Each change is planned again: what no caller waits for may have changed while the disk was busy.
     fn adopt(&self, state: &mut State) {
         for key in &self.write_behind {
             if let Some(entry) = state.entries.get_mut(key) {

@@ -116,7 +116,7 @@ pub struct Store {
     write_queue: Arc<WriteQueue>,
     clock: Clock,
     dir: PathBuf,
-    /// Says that the writer has ended; taken by whoever closes the store.
+    /// Says that the writer has ended; taken by the call that closes the store.
     done: Mutex<Option<Receiver<()>>>,
 }
 
@@ -154,14 +154,14 @@ impl Store {
     /// Waits on this thread. The writer answers in bounded time, or ends.
     fn wait(&self, change: Change) -> Result<(), WriteError> {
         let (reply, answer) = sync_channel(1);
-        // Nobody listens any more when the opening was given up.
+        // The receiver is gone when the opening was given up.
         self.write_queue.put(PendingWrite { change, reply: Box::new(move |result| drop(reply.send(result))) });
         answer.recv().unwrap_or_else(|_| Err(self.no_answer()))
     }
 
     fn put(&self, change: Change) -> WriteFuture {
         let (reply, answer) = oneshot::channel();
-        // Whoever asked may have stopped waiting.
+        // The caller may have stopped waiting.
         self.write_queue.put(PendingWrite { change, reply: Box::new(move |result| drop(reply.send(result))) });
         let none = self.no_answer();
         Box::pin(async move { answer.await.unwrap_or(Err(none)) })

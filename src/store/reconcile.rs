@@ -10,7 +10,7 @@
 //!    been done and cleared since, and a command that was done long ago must not be done again, while a machine that was
 //!    switched off for a power cycle must not stay off. The node's actor looks at the device first in any case.
 //! 5. After a loss all sessions end, since one that was logged out could come back. An account that was deleted does
-//!    not: the backup is written anew with each change of an account.
+//!    not: the backup is rewritten with each change of an account.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub(super) struct Found {
 pub(super) struct Recovered {
     /// It.
     pub state: State,
-    /// The database has to be written anew from it.
+    /// The database has to be rewritten from it.
     pub rewrite: bool,
     /// What was lost and found, in words.
     pub notes: Vec<String>,
@@ -115,7 +115,7 @@ pub(super) fn reconcile(found: Found, backup: Option<Backup>) -> Recovered {
     let Some(backup) = backup.filter(|backup| !whole || empty || backup.state.revision > revision) else {
         let mut entries = found.entries;
         if !whole {
-            notes.push("there is no backup to fill the gaps; everybody has to log in again".into());
+            notes.push("there is no backup to fill the gaps; all clients have to log in again".into());
             entries.retain(|key, _| !matches!(key, Key::Session(_)));
         }
         return Recovered { state: State { revision, entries }, rewrite: !whole, notes };
@@ -166,7 +166,7 @@ fn merge(found: Found, revision: u64, backup: Backup, notes: &mut Vec<String>) -
         taken += 1;
         state.entries.insert(key, entry);
     }
-    notes.push(format!("took {taken} records from state.json of {}; everybody has to log in again", backup.written));
+    notes.push(format!("took {taken} records from state.json of {}; all clients have to log in again", backup.written));
     notes.append(&mut commands);
     state
 }

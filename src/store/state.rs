@@ -33,7 +33,7 @@ pub(super) struct State {
 /// What a write would do: the new content of keys, `None` where the record goes away.
 pub(super) type Plan = BTreeMap<Key, Option<Content>>;
 
-/// A change that somebody waits for.
+/// A change that a caller waits for.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     /// A new intent of a node in the place of the one before.
@@ -54,7 +54,7 @@ pub(super) enum Change {
     Replace(BTreeMap<Key, Content>),
     /// A record as it is in memory, where it was changed without waiting.
     AsItIs(Key),
-    /// Nothing: whoever waits for it knows that all before it is durable.
+    /// Nothing: the caller that waits for it knows that all before it is durable.
     Barrier,
 }
 

@@ -15,7 +15,7 @@ use super::tree::{self, Fault, LOCK_PAUSE, LOCK_TRIES, Pairs, Tree, TreeError};
 use crate::clock::Wall;
 use crate::files;
 
-/// Damaged databases that are kept for whoever wants to look into them; the oldest go first. A database is a few MiB.
+/// Damaged databases that are kept for a later look into them; the oldest go first. A database is a few MiB.
 const QUARANTINES_MAX: usize = 3;
 
 /// Most that is read of the file with the format.
@@ -148,7 +148,7 @@ impl StateDir {
         super::backup::write_atomic(&self.format_path(), &format!("{FORMAT}\n"))
     }
 
-    /// Makes sure that the directory is still there and still ours: somebody may have removed it while we run.
+    /// Makes sure that the directory is still there and still ours: someone may have removed it while we run.
     pub(super) fn hold(&mut self) -> io::Result<()> {
         let path = self.dir.join("lock");
         let ours = self.lock.metadata()?;

@@ -1,4 +1,4 @@
-//! For tests: the store without its threads and files, while somebody else plays the disk and the time passes as he likes.
+//! For tests: the store without its threads and files, while someone else plays the disk and the time passes as he likes.
 //!
 //! What is planned, encoded, adopted, answered, and believed at the start is what the store does. `durable.rs`, what is below
 //! it, and the backup are left out.
@@ -29,7 +29,7 @@ pub struct Write {
     manifest: Manifest,
     /// What to write, one batch after the other. A batch is written as a whole or not at all.
     pub batches: Vec<TreeBatch>,
-    /// Somebody waits until it survives a power cut.
+    /// A caller waits until it survives a power cut.
     pub sync: bool,
     /// It is the last one: the store was closed.
     pub last: bool,

@@ -1,7 +1,7 @@
 //! All calls of sled, and what is needed to believe it.
 //!
 //! sled 0.34 calls a write durable when it is not, panics on damaged files, and refuses everything after one failed
-//! write until it is opened anew. So every call here runs inside `catch_unwind`, a durable write ends with an fsync of our
+//! write until it is reopened. So every call here runs inside `catch_unwind`, a durable write ends with an fsync of our
 //! own, and every failure is one [`TreeError`] after which the caller throws the tree away. This file knows nothing of
 //! what the bytes mean.
 //!
@@ -73,7 +73,7 @@ pub(super) enum Fault {
     Damaged,
     /// What is written now would not be found again. All that can be read is in [`copy_of`] it.
     Forgets,
-    /// Somebody has it open: a tree of this process that was left behind.
+    /// Someone has it open: a tree of this process that was left behind.
     Locked,
 }
 
@@ -141,7 +141,7 @@ impl Tree {
         let file = File::open(&path).map_err(system(&path))?;
         let meta = file.metadata().map_err(system(&path))?;
         close_to_others(dir).map_err(system(dir))?;
-        // sled syncs its file, and nobody the names of its files.
+        // sled syncs its file, and no one the names of its files.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(system(dir))?;
         let (identity, filled) = ((meta.dev(), meta.ino()), AtomicBool::new(meta.len() > 0));
         Ok((Tree { db, file, path, identity, filled }, pairs))
@@ -184,7 +184,7 @@ impl Tree {
     }
 
     /// Whether the path still leads to the file that is open, and it was not emptied. Writes to a deleted file succeed
-    /// and help nobody.
+    /// and help no one.
     fn check_file(&self) -> Result<(), TreeError> {
         let changed =
             |how: &str| Err(TreeError::damaged(format!("{} was {how} while it was in use", self.path.display())));
@@ -284,7 +284,7 @@ fn check_no_links(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// sled makes its files readable for everybody; the directory protects them already, this is the second lock.
+/// sled makes its files readable for every user; the directory protects them already, this is the second lock.
 fn close_to_others(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

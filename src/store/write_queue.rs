@@ -1,7 +1,7 @@
-//! What waits to be written: the state in memory, the changes somebody waits for, and the records that have changed.
+//! What waits to be written: the state in memory, the changes a caller waits for, and the records that have changed.
 //!
-//! Everybody puts in, only the writer's thread takes out. A record that changes a hundred times before it is written is
-//! written once, so the inbox is bounded by the number of records; the changes somebody waits for are bounded by
+//! Any thread puts in, only the writer's thread takes out. A record that changes a hundred times before it is written is
+//! written once, so the inbox is bounded by the number of records; the changes a caller waits for are bounded by
 //! [`WAITING_MAX`]. It knows no disk.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,10 +20,10 @@ pub(super) const WAITING_MAX: usize = 16 * 1024;
 /// Changes in one write. They share its fsync; a bound keeps the first of them from waiting long.
 const TOGETHER_MAX: usize = 512;
 
-/// Records that changed without anybody waiting, in one write.
+/// Records that changed without a waiting caller, in one write.
 const WRITE_BEHIND_MAX: usize = 4096;
 
-/// When things are written that nobody waits for, and how long a write may take.
+/// When things are written that no caller waits for, and how long a write may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     /// A record whose content has changed.
@@ -36,7 +36,7 @@ pub(super) struct Timing {
     pub backup_changed: Duration,
     /// `state.json`, when only times and sums have moved.
     pub backup_moved: Duration,
-    /// How long one write may take before whoever waits for it is told that it failed.
+    /// How long one write may take before the caller is told that it failed.
     pub write_limit: Duration,
 }
 
@@ -64,7 +64,7 @@ pub(super) enum Weight {
     Moved,
 }
 
-/// A change and whoever waits for it.
+/// A change and the caller that waits for it.
 pub(super) struct PendingWrite {
     /// The change.
     pub change: Change,
@@ -75,7 +75,7 @@ pub(super) struct PendingWrite {
 /// What the writer is to do now.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Changes somebody waits for.
+    /// Changes a caller waits for.
     pub waiting: Vec<PendingWrite>,
     /// Records that have changed.
     pub write_behind: Vec<Key>,
@@ -114,7 +114,7 @@ impl WriteQueue {
         WriteQueue { clock, timing, inner: Mutex::new(Inner { state, ..Inner::default() }), wake: Condvar::new() }
     }
 
-    /// The state, for a moment: nobody does more under this lock than copy a record.
+    /// The state, for a moment: no one does more under this lock than copy a record.
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +159,7 @@ impl WriteQueue {
         }
     }
 
-    /// Lets everything that has changed be written with the next change somebody waits for.
+    /// Lets everything that has changed be written with the next change a caller waits for.
     pub(super) fn flush(&self) {
         let mut inner = self.lock();
         inner.flush = true;
@@ -181,7 +181,7 @@ impl WriteQueue {
         self.wake.notify_one();
     }
 
-    /// The writer has ended: whoever still waits is told so by the end of their sender.
+    /// The writer has ended: the callers that still wait are told so by the end of their sender.
     pub(super) fn end(&self) {
         let mut inner = self.lock();
         inner.closing = true;

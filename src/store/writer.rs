@@ -1,7 +1,7 @@
-//! The writer: takes from the inbox, has it made durable, and tells whoever waits.
+//! The writer: takes from the inbox, has it made durable, and tells the callers that wait.
 //!
 //! One thread. Changes that arrive while a write runs share the next one and its fsync. A change becomes visible in
-//! memory when it is durable, not before; what nobody waits for is visible at once and written when it suits.
+//! memory when it is durable, not before; what no caller waits for is visible at once and written when it suits.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -25,7 +25,7 @@ pub(super) struct Writer {
     pub clock: Clock,
     /// Told of each durable write.
     pub metrics: Arc<Metrics>,
-    /// The pause between two writes that nobody waits for.
+    /// The pause between two writes that no caller waits for.
     pub pause: Duration,
 }
 
@@ -49,7 +49,7 @@ impl Writer {
         }
         self.write_queue.end();
         self.durable.close();
-        // Whoever closed the store may have stopped waiting.
+        // The caller that closed the store may have stopped waiting.
         let _ = done.send(());
     }
 

@@ -308,7 +308,7 @@ mod tests {
         let text = metrics.render();
         assert!(!text.contains("node-1"), "{text}");
         assert!(text.contains("plugfish_device_session_handshakes_total{node=\"node-2\"} 1"), "{text}");
-        // And when it comes back, it begins anew.
+        // And when it comes back, it begins again.
         metrics.device("node-1").handshake();
         let text = metrics.render();
         assert!(text.contains("plugfish_device_session_handshakes_total{node=\"node-1\"} 1"), "{text}");

@@ -1,6 +1,6 @@
 //! What is counted for each node. A node that leaves the configuration takes its series along.
 //!
-//! Whoever counts holds a meter, made once: what a node that is gone still does is counted where nobody looks.
+//! A counter is a handle that is made once: what a node that is gone still does is counted where it is not shown.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -38,7 +38,7 @@ const TOLERANCE: f64 = 5.0;
 const FEW: u64 = 20;
 const MANY: u64 = 220;
 
-/// What is counted: a System, with a token and with Basic, and a collection that is made anew for each read.
+/// What is counted: a System, with a token and with Basic, and a collection that is made again for each read.
 const KINDS: [(&str, &str, bool); 3] = [
     ("system-token", "/redfish/v1/Systems/n0", true),
     ("system-basic", "/redfish/v1/Systems/n0", false),

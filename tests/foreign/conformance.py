@@ -39,6 +39,6 @@ def settle(name, rows, write):
     said, is_so = without_numbers(old), without_numbers(table)
     if said == is_so:
         return True
-    print(f"{DOCUMENT} is not true any more; make it anew with tests/foreign/{name} --table:", file=sys.stderr)
+    print(f"{DOCUMENT} is not true any more; make it again with tests/foreign/{name} --table:", file=sys.stderr)
     print("\n".join(difflib.unified_diff(said, is_so, "the document", "this run", lineterm="")), file=sys.stderr)
     return False

@@ -1,7 +1,7 @@
 """The manifests in packaging/kubernetes: they are built, they are what Kubernetes takes, and they fit together.
 
 What a schema cannot say is asked here: that the selectors find the pods, that the files which nodes.yaml names are keys of
-the Secret, that `plugfish check` is content with it, and that the network policy is about nobody else's pods.
+the Secret, that `plugfish check` is content with it, and that the network policy is about no one else's pods.
 """
 
 import copy

@@ -101,7 +101,7 @@ class Visitor {
     await this.page.screenshot({ path: path.join(PICTURES, `${name}.png`) });
   }
 
-  /** Nothing went wrong, nothing was asked of anybody else, nothing secret stands in a URL. */
+  /** Nothing went wrong, nothing was asked of anyone else, nothing secret stands in a URL. */
   async close(secrets = []) {
     assert.deepEqual(this.complaints, []);
     for (const url of this.asked) {

@@ -102,11 +102,11 @@ async function main(folder) {
     await stop(daemon);
     configure(folder, port, plugs, 'none');
     daemon = await serve(folder, url);
-    const anybody = await Visitor.open(browser, url);
-    await anybody.badge('node-1', 'Off', 20);
-    assert.equal(await anybody.page.locator('#login').isVisible(), false);
-    assert.equal(await anybody.page.getByRole('button', { name: 'Log out' }).isVisible(), false);
-    await anybody.close();
+    const anyone = await Visitor.open(browser, url);
+    await anyone.badge('node-1', 'Off', 20);
+    assert.equal(await anyone.page.locator('#login').isVisible(), false);
+    assert.equal(await anyone.page.getByRole('button', { name: 'Log out' }).isVisible(), false);
+    await anyone.close();
     console.log('the status page survives a restart');
   } finally {
     await browser.close();

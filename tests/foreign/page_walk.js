@@ -58,8 +58,8 @@ async function isLive(visitor) {
   await rack('plugs/plug-2/button', { outlet: 1 });
   await until('the service sees the button', 15, async () => (await redfish('/redfish/v1/Systems/node-2')).PowerState === 'Off');
   await visitor.badge('node-2', 'Off', 2);
-  await until('it is told', 2, () => visitor.page.locator('#news').getByText('is off now, and nobody here asked for it').isVisible());
-  assert.match(await visitor.card('node-2').locator('.note').textContent(), /nobody here asked/);
+  await until('it is told', 2, () => visitor.page.locator('#news').getByText('is off now, and no command from here caused it').isVisible());
+  assert.match(await visitor.card('node-2').locator('.note').textContent(), /no one here asked/);
   const curve = await visitor.card('node-2').locator('.line').getAttribute('d');
   assert.ok(curve.length > 30, 'the watts are a curve');
 }
@@ -130,7 +130,7 @@ async function onlyLooks(browser) {
   assert.equal(await visitor.page.locator('#detail-actions').isVisible(), false);
   assert.equal(await visitor.page.locator('#detail-actions button').count(), 0);
 
-  // Somebody ends the session while the page is open.
+  // Someone ends the session while the page is open.
   const { uri } = await visitor.page.evaluate(() => JSON.parse(sessionStorage.getItem('plugfish.session')));
   visitor.excused = is401;
   assert.equal((await fetch(url + uri, { method: 'DELETE', headers: { Authorization: basic } })).status, 204);

@@ -383,7 +383,7 @@ class Judge:
         second = await client.login(plug, *self.account)
         after = self.rack.counters(plug.name)
         try:
-            assert after["evictions"] > before["evictions"], "nobody was evicted"
+            assert after["evictions"] > before["evictions"], "no one was evicted"
             if client is PyP100:
                 # It has no way back by itself: it must be thrown out, that is all.
                 try:

@@ -99,7 +99,7 @@ async fn nothing_is_delivered_for_an_account_that_is_disabled_or_gone() {
         assert_eq!(rig.send(patch).await.0, StatusCode::OK);
     };
     enable(false).await;
-    submit(&rig, "for nobody").await;
+    submit(&rig, "for no one").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     enable(true).await;
     submit(&rig, "two").await;
@@ -109,9 +109,9 @@ async fn nothing_is_delivered_for_an_account_that_is_disabled_or_gone() {
     assert_eq!(rig.get(uri).await.0, StatusCode::NOT_FOUND);
     // Nor for another account with the same name, also after a restart.
     create(&rig, "listener", "Administrator").await;
-    submit(&rig, "for nobody").await;
+    submit(&rig, "for no one").await;
     rig.restart().await;
-    submit(&rig, "for nobody").await;
+    submit(&rig, "for no one").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(listener.heard.try_recv().is_err());
 }

@@ -125,7 +125,7 @@ async fn everybody_changes_their_own_password_and_nothing_else() {
     for body in [json!({ "RoleId": "Administrator" }), json!({ "Password": GOOD, "Enabled": true })] {
         assert_eq!(by(LOOKER, account("looker"), body).await.0, StatusCode::FORBIDDEN);
     }
-    for name in ["operator", "nobody"] {
+    for name in ["operator", "no one"] {
         assert_eq!(by(LOOKER, account(name), json!({ "Password": GOOD })).await.0, StatusCode::FORBIDDEN);
         assert_eq!(rig.read(LOOKER, &account(name)).await, StatusCode::FORBIDDEN);
     }
@@ -239,7 +239,7 @@ async fn guesses_are_slowed_and_a_client_behind_the_same_address_is_not() {
     assert_eq!(rig.get("/redfish/v1/Systems").await.0, StatusCode::OK);
     let mut slowed = 0;
     for n in 0..60 {
-        let answer = rig.log_in("nobody", &format!("guess {n}")).await;
+        let answer = rig.log_in("no one", &format!("guess {n}")).await;
         match answer.status() {
             StatusCode::UNAUTHORIZED => assert_eq!(slowed, 0, "once slowed, always within the second"),
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -351,7 +351,7 @@ async fn roles_may_do_what_the_sitemap_says() {
             let Some(needs) = route.privilege(method) else { continue };
             let verb = Method::from_bytes(method.as_bytes()).unwrap();
             let id = |own: &str| match route.path {
-                // Nobody's, so that nothing is deleted.
+                // No one's, so that nothing is deleted.
                 _ if method == "DELETE" => "absent".to_owned(),
                 path if path.contains("/Accounts/") => own.to_owned(),
                 path if path.contains("/Roles/") => "Operator".to_owned(),

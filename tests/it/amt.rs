@@ -89,7 +89,7 @@ async fn switched(rig: Rig, node: &str) {
     rig.until(20, || async { rig.power(node).await == "Off" }).await;
     machine.press_button();
     rig.until(20, || async { rig.power(node).await == "On" }).await;
-    assert_eq!(machine.boots().len(), boots + 3, "nobody restarts what a person has started");
+    assert_eq!(machine.boots().len(), boots + 3, "no one restarts what a person has started");
     check_manners(machine);
 }
 

@@ -130,7 +130,7 @@ async fn a_trusted_proxy_speaks_for_its_clients() {
     let (daemon, _dir) = daemon(&rack, "trusted_proxies: [127.0.0.0/8],").await;
     let guess = async |client: &str| {
         let request = daemon.client.get(format!("{}/redfish/v1/Systems", daemon.url)).header("x-forwarded-for", client);
-        request.basic_auth("nobody", Some("wrong")).send().await.unwrap().status()
+        request.basic_auth("no one", Some("wrong")).send().await.unwrap().status()
     };
     let mut statuses = Vec::new();
     for _ in 0..40 {

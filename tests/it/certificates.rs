@@ -108,9 +108,9 @@ async fn clients_that_leave_their_handshakes_unfinished_keep_nobody_out() {
     for _ in 0..800 {
         held.push(TcpStream::connect(address.clone()).await.unwrap());
     }
-    // A handshake that is not finished is ended after 3 s: whoever waited for that would be late.
+    // A handshake that is not finished is ended after 3 s: a waiting client would be late.
     let answer = tokio::time::timeout(Duration::from_secs(2), rig.get("/redfish/v1/")).await;
-    assert_eq!(answer.expect("nobody was let in").0, StatusCode::OK);
+    assert_eq!(answer.expect("no one was let in").0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -86,8 +86,8 @@ async fn errors_say_what_to_do() {
     assert!(!wrong.1.contains("wrong"));
     let none = said(program().args(["status", "--url", &url]).env_remove("PLUGFISH_PASSWORD"));
     assert!(none.1.contains("--password-file"), "{none:?}");
-    let nobody = said(program().args(["status", "--url", "http://127.0.0.1:9"]).env("PLUGFISH_PASSWORD", "x"));
-    assert!(nobody.1.contains("no plugfish answers at http://127.0.0.1:9"), "{nobody:?}");
+    let unanswered = said(program().args(["status", "--url", "http://127.0.0.1:9"]).env("PLUGFISH_PASSWORD", "x"));
+    assert!(unanswered.1.contains("no plugfish answers at http://127.0.0.1:9"), "{unanswered:?}");
     assert_eq!(said(program().args(["power", "a", "sideways"])).0, Some(2));
     assert_eq!(said(program().args(["check", "--config", "/nowhere/nodes.yaml"])).0, Some(2));
 }

@@ -139,7 +139,7 @@ async fn https_with_a_certificate_of_its_own_and_with_one_from_files() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    // The same pair as if it were somebody else's, beside the file.
+    // The same pair as if it were someone else's, beside the file.
     for name in ["self-signed.crt", "self-signed.key"] {
         std::fs::copy(dir.path().join("state").join(name), dir.path().join(name)).unwrap();
     }

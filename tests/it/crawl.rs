@@ -1,4 +1,4 @@
-//! Every link, as everybody: what each resource must say, what `Allow` promises, and DMTF's schema of each body.
+//! Every link, as everyone: what each resource must say, what `Allow` promises, and DMTF's schema of each body.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ const ADMIN: (&str, &str) = (USER, PASSWORD);
 const OPERATOR: (&str, &str) = ("operator", "switches");
 const LOOKER: (&str, &str) = ("looker", "looks only");
 
-/// What everybody may read (DSP0266, "Authentication").
+/// What everyone may read (DSP0266, "Authentication").
 const OPEN: [&str; 5] = ["/redfish", "/redfish/v1", "/redfish/v1/", "/redfish/v1/odata", "/redfish/v1/$metadata"];
 
 /// What only administrators see: the accounts and sessions of others, and certificates (DMTF's privilege registry). The
@@ -176,7 +176,7 @@ async fn allow_says_what_works_and_nothing_else() {
     for (uri, allow) in walk(&rig, ADMIN).await {
         let uri = uri.trim_start_matches("POST ");
         for method in ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"] {
-            // Nobody is hurt by what one may not do.
+            // No one is hurt by what one may not do.
             let who = if method == "DELETE" { LOOKER } else { ADMIN };
             let answer = ask(&rig, Some(who), method, uri).await;
             let status = answer.status();

@@ -15,7 +15,7 @@ const SERVICE: &str = "/redfish/v1/EventService";
 const SUBSCRIPTIONS: &str = "/redfish/v1/EventService/Subscriptions";
 const SUBMIT: &str = "/redfish/v1/EventService/Actions/EventService.SubmitTestEvent";
 
-/// Somebody who listens, and answers each delivery with the next of some statuses, the last of them for good. A status of
+/// Someone who listens, and answers each delivery with the next of some statuses, the last of them for good. A status of
 /// 0 is no answer at all.
 pub struct Listener {
     pub url: String,
@@ -204,9 +204,9 @@ async fn a_subscriber_that_stays_away_is_suspended_or_ended_as_it_asked() {
     set_retries(&rig, 1).await;
     let mut listener = Listener::start(&[503, 503, 200]).await;
     let suspended = subscribe(&rig, to(&listener, json!({ "DeliveryRetryPolicy": "SuspendRetries" }))).await;
-    let nobody = json!({ "Destination": "http://127.0.0.1:9/", "Protocol": "Redfish",
+    let unreachable = json!({ "Destination": "http://127.0.0.1:9/", "Protocol": "Redfish",
         "DeliveryRetryPolicy": "TerminateAfterRetries" });
-    let ended = subscribe(&rig, nobody).await;
+    let ended = subscribe(&rig, unreachable).await;
     submit(&rig, "lost").await;
     let state = |uri: String| {
         let rig = &rig;
@@ -288,8 +288,8 @@ async fn https_is_verified_where_it_is_asked_for() {
     assert_eq!(rig.send(rig.request(Method::PATCH, &uri).json(&trusting)).await.0, StatusCode::OK);
     let resume = format!("{uri}/Actions/EventDestination.ResumeSubscription");
     assert_eq!(rig.send(rig.request(Method::POST, &resume)).await.0, StatusCode::NO_CONTENT);
-    submit(&rig, "for anybody").await;
-    assert_eq!(listener.next().await.1["Events"][0]["Message"], "for anybody");
+    submit(&rig, "for anyone").await;
+    assert_eq!(listener.next().await.1["Events"][0]["Message"], "for anyone");
 }
 
 #[tokio::test]
@@ -327,7 +327,7 @@ async fn bad_subscriptions_are_refused_in_words() {
         (with("Destination", json!(7)), "PropertyValueTypeError"),
         (with("RegistryPrefixes", json!(["Storage"])), "PropertyValueNotInList"),
         (with("ResourceTypes", json!("ComputerSystem")), "PropertyValueTypeError"),
-        (with("OriginResources", json!([{ "@odata.id": "/redfish/v1/Systems/nobody" }])), "PropertyValueNotInList"),
+        (with("OriginResources", json!([{ "@odata.id": "/redfish/v1/Systems/no one" }])), "PropertyValueNotInList"),
         (with("HttpHeaders", json!([{ "Content-Length": "5" }])), "PropertyValueNotInList"),
         (with("SubscriptionType", json!("SSE")), "PropertyValueNotInList"),
         (with("DeliveryRetryPolicy", json!("Never")), "PropertyValueNotInList"),

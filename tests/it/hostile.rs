@@ -38,7 +38,7 @@ async fn bad_urls_methods_and_headers_are_refused_by_kind() {
     let rig = Rig::settled([klap("n")]).await;
     let get = |path: &str| rig.request(Method::GET, path);
     for path in
-        ["/redfish/v1/Systems/nobody", "/redfish/v1/Nothing", "/redfish/v2", "/redfish/v1/Systems/n/Processors/9"]
+        ["/redfish/v1/Systems/no one", "/redfish/v1/Nothing", "/redfish/v2", "/redfish/v1/Systems/n/Processors/9"]
     {
         fault(&rig, get(path), StatusCode::NOT_FOUND, "ResourceMissingAtURI").await;
     }

@@ -135,7 +135,7 @@ async fn the_reference_is_what_the_registry_says() {
         fs::write(&file, &wanted).unwrap();
     }
     let written = fs::read_to_string(&file).unwrap();
-    assert!(written == wanted, "docs/metrics.md is not what the registry says; UPDATE_GOLDEN=1 writes it anew");
+    assert!(written == wanted, "docs/metrics.md is not what the registry says; UPDATE_GOLDEN=1 rewrites it");
 }
 
 /// Every metric that is named in the rules and on the board is in the reference, which is what the registry says.
@@ -179,5 +179,5 @@ fn kubernetes_gets_the_same_rules() {
         fs::write(&file, &wanted).unwrap();
     }
     let written = fs::read_to_string(&file).unwrap_or_default();
-    assert!(written == wanted, "{} differs from the rules; UPDATE_GOLDEN=1 writes it anew", file.display());
+    assert!(written == wanted, "{} differs from the rules; UPDATE_GOLDEN=1 rewrites it", file.display());
 }

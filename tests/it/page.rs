@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{PASSWORD, Rig, USER, klap, plug};
 
-/// What everybody may load: the page asks for a login itself.
+/// What everyone may load: the page asks for a login itself.
 const FILES: [(&str, &str); 5] = [
     ("/", "text/html; charset=utf-8"),
     ("/page/page.css", "text/css; charset=utf-8"),

@@ -82,6 +82,6 @@ pub async fn compare(rig: &Rig, bodies: &[(&str, &str)]) {
             std::fs::write(&file, &shown).unwrap();
         }
         let golden = std::fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(shown, golden, "{} differs; UPDATE_GOLDEN=1 writes it anew", file.display());
+        assert_eq!(shown, golden, "{} differs; UPDATE_GOLDEN=1 rewrites it", file.display());
     }
 }

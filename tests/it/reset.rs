@@ -64,7 +64,7 @@ async fn a_wrong_reset_is_refused_with_the_choice() {
     }
     let (_, answer) = rig.reset("n", "Sideways").await;
     assert!(answer.to_string().contains("ForceRestart"), "{answer}");
-    assert_eq!(rig.reset("nobody", "On").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.reset("no one", "On").await.0, StatusCode::NOT_FOUND);
     assert_eq!(rig.plug("n").counters().relay_writes, 0);
 }
 

@@ -163,7 +163,7 @@ async fn a_flood_of_sessions_and_of_guesses_beside_a_client_at_work() {
     let before = daemon.proc_status("VmRSS:");
     for _ in 0..20 {
         join_all((0..20).map(|_| daemon.log_in())).await;
-        assert_eq!(read().await, StatusCode::OK, "a session in use makes room for nobody");
+        assert_eq!(read().await, StatusCode::OK, "a session in use makes room for no one");
     }
     let sessions = daemon.get("/redfish/v1/SessionService/Sessions").await;
     assert!(sessions["Members@odata.count"].as_u64().unwrap() <= 32, "{sessions}");

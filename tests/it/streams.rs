@@ -120,8 +120,8 @@ async fn a_filter_takes_what_it_says() {
     }
     let head = rig.request(Method::HEAD, STREAM).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::OK);
-    let nobody = rig.client.get(format!("http://{}{STREAM}", rig.address)).send().await.unwrap();
-    assert_eq!(nobody.status(), StatusCode::UNAUTHORIZED);
+    let anonymous = rig.client.get(format!("http://{}{STREAM}", rig.address)).send().await.unwrap();
+    assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ fn tap(wiretap: &Wiretap, node: &mut NodePlan) {
         DriverConfig::Amt(config) => (&mut config.host, config.port.unwrap()),
     };
     let device = format!("{host}:{port}");
-    // On the same port, since TPAP names the plug's; nobody else uses this address.
+    // On the same port, since TPAP names the plug's; no one else uses this address.
     *host = "127.53.0.1".into();
     let listener = std::net::TcpListener::bind((host.as_str(), port)).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -65,7 +65,7 @@ fn wire_secrets(wire: &str) -> Vec<String> {
         let pattern = Regex::new(pattern).unwrap();
         pattern.captures_iter(wire).map(|found| found[1].to_owned()).collect::<Vec<_>>()
     };
-    // `admin` is everybody's user name, and stands in the words of the machine's own log.
+    // `admin` is everyone's user name, and stands in the words of the machine's own log.
     patterns.iter().flat_map(|pattern| all(pattern)).filter(|secret| secret != "admin").collect()
 }
 

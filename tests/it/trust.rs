@@ -54,7 +54,7 @@ async fn a_downgrade_gets_no_password_until_a_person_says_so() {
     rig.plug("n").forget_session();
     is_distrusted(&rig).await;
     let counters = rig.plug("n").counters();
-    assert_eq!((counters.logins, counters.wrong_passwords), (logins, 0), "nobody logged in there");
+    assert_eq!((counters.logins, counters.wrong_passwords), (logins, 0), "no one logged in there");
 
     let (code, out, err) = run(&rig, &["trust", "n"]).await;
     assert_eq!(code, Some(0), "{err}");

@@ -84,14 +84,14 @@ impl State {
         }
     }
 
-    /// Whoever asks is answered in time, and is not refused while all is well.
+    /// The caller is answered in time, and is not refused while all is well.
     fn check_answer(&mut self, node: usize, asked: Duration, answer: &Result<(), Refusal>) {
         let now = self.now();
         if asked + ANSWERED < now {
             return self.broken(node, "bounded", format!("a client is answered after {:?}", now - asked));
         }
         let known = &self.nodes[node];
-        // Somebody may have renewed a refused login just now.
+        // Someone may have renewed a refused login just now.
         let renewed = known.causes.back().is_some_and(|(at, _)| asked < *at + FOUND);
         let calm = self.calm_since(node) + FOUND < asked && !renewed;
         let well = calm && known.asking < ALONE && known.present && !self.stopping;

@@ -95,7 +95,7 @@ impl SimDevice {
         }
     }
 
-    /// A request within a session; a lost one is opened anew, once.
+    /// A request within a session; a lost one is reopened, once.
     async fn ask(&mut self, wire: Wire) -> Result<(), DeviceError> {
         for _ in 0..2 {
             if !self.session {

@@ -126,7 +126,7 @@ pub struct Hardware {
     pub fault: Option<(Fault, Duration)>,
     /// When the last fault, press or power cut ended.
     pub disturbed: Duration,
-    /// When somebody outside last changed the power.
+    /// When someone outside last changed the power.
     pub outside: Option<Duration>,
     /// The next request makes the driver panic.
     pub panics: bool,
@@ -204,7 +204,7 @@ impl Hardware {
         self.late = None;
     }
 
-    /// Somebody outside changes the power.
+    /// Someone outside changes the power.
     pub fn press(&mut self, now: Duration, power: Power) {
         self.advance(now);
         (self.moving, self.shuts_down, self.late) = (None, None, None);
@@ -278,7 +278,7 @@ impl Hardware {
         }
     }
 
-    /// It may report what was before: whoever asks it politely cannot know.
+    /// It may report what was before: the caller it politely cannot know.
     pub fn is_late(&self, now: Duration) -> bool {
         self.late.is_some_and(|(until, _)| now < until)
     }

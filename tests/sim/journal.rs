@@ -69,7 +69,7 @@ pub struct Page {
     /// What is on record, as the actor was told.
     pub memory: NodeRecord,
     waiting: usize,
-    /// Intents that were written, with nobody left to be told of it.
+    /// Intents that were written, with no one left to be told of it.
     pub untold: VecDeque<Intent>,
     /// When a write last failed.
     pub failed: Option<Duration>,

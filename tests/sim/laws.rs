@@ -153,7 +153,7 @@ impl State {
                     && boot.enabled == BootEnabled::Once
                     && (std::mem::replace(&mut known.boots, true) || stays)
                 {
-                    // The boot before was cut short by our own order before anybody saw it, or a machine that was called
+                    // The boot before was cut short by our own order before anyone saw it, or a machine that was called
                     // on met the order when it was off.
                     let writes = self.boot_writes(node);
                     self.nodes[node].used.entry(writes).or_default().1 += 1;
@@ -196,7 +196,7 @@ impl State {
             return;
         }
         known.last_try = now;
-        // One that was under way when somebody renewed the session counts as the try.
+        // One that was under way when someone renewed the session counts as the try.
         known.renewed.1 = None;
         let settled = known.moved + Duration::from_secs(50) < now && known.renewed.0.is_none();
         if *op == Op::Read && known.current.is_none() && settled {
@@ -301,7 +301,7 @@ impl State {
         let fitting = if wakes { BootTarget::None } else { shown };
         // What was decided at this moment may have been decided before the change.
         let changed_now = self.nodes[node].boot_changed == Some(self.now());
-        // One that was used while somebody was changing it is not used again, whatever becomes of that change.
+        // One that was used while someone was changing it is not used again, whatever becomes of that change.
         let changing = force == BootTarget::None && self.pages[node].waiting() > 0;
         if applies && order.boots() && force != fitting && !changed_now && !changing {
             self.broken(node, "boot-once", format!("{order:?} carries {force:?} while {shown:?} is in force"));
@@ -355,7 +355,7 @@ impl State {
         let known = &mut self.nodes[node];
         known.renewed.1 = None;
         if known.renewed.0.is_some_and(|at| at < now) {
-            self.broken(node, "renewal", "an operation begins with the session that somebody renewed".into());
+            self.broken(node, "renewal", "an operation begins with the session that someone renewed".into());
         }
     }
 
@@ -452,7 +452,7 @@ impl State {
             }
             (before, Some(intent)) => {
                 if before.as_ref().is_none_or(|before| before.by != intent.by) {
-                    // It had ended already and comes back, or nobody was told yet that it was accepted.
+                    // It had ended already and comes back, or no one was told yet that it was accepted.
                     known.ghost = true;
                     known.expect = None;
                 }
@@ -493,7 +493,7 @@ impl State {
         let known = &mut self.nodes[node];
         known.boot_saves += 1;
         if known.boot_saves > known.patches + known.consumed {
-            let words = format!("the change number {writes} is written and nobody changed anything");
+            let words = format!("the change number {writes} is written and no one changed anything");
             self.broken(node, "etag", words);
         }
     }

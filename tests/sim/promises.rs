@@ -35,7 +35,7 @@ const SILENT: Duration = Duration::from_secs(140);
 /// What happened to a node is remembered up to this number.
 const HAPPENINGS_MAX: usize = 200;
 
-/// The device is tried this soon after somebody renewed its session, if no other operation is under way.
+/// The device is tried this soon after someone renewed its session, if no other operation is under way.
 const RENEWED: Duration = Duration::from_secs(60);
 
 /// Clients that may wait for one node at once: 64 that join, one for each of 16 writes, and a mailbox of 32.
@@ -120,7 +120,7 @@ impl State {
                 let fell = self.nodes[node].fell.take();
                 self.nodes[node].disturbed = now;
                 if let Some(at) = fell.filter(|at| now < *at + Duration::from_secs(1)) {
-                    self.broken(node, "backoff", format!("an actor is built anew {:?} after it fell", now - at));
+                    self.broken(node, "backoff", format!("an actor is restarted {:?} after it fell", now - at));
                 }
             }
             _ => {}
@@ -167,7 +167,7 @@ impl State {
             Some(current) => Some(current),
             None if known.ghost => None,
             None => {
-                self.broken(node, "done-or-reported", format!("the end of {reset}, which nobody knows"));
+                self.broken(node, "done-or-reported", format!("the end of {reset}, which no one knows"));
                 None
             }
         }
@@ -320,13 +320,13 @@ impl State {
                 && !current.overdue
                 && self.disk_slow.max(self.disk_full) < current.accepted
             {
-                let words = format!("{} is not done after {age:?}, and nobody was told", current.reset);
+                let words = format!("{} is not done after {age:?}, and no one was told", current.reset);
                 return self.broken(node, "done-or-reported", words);
             }
             if age > COMMAND_LIMIT && !owed {
                 return self.broken(node, "done-or-reported", format!("{} has no end after {age:?}", current.reset));
             }
-            // A machine that was asked to go off may do so during the dwell, which begins anew then.
+            // A machine that was asked to go off may do so during the dwell, which begins again then.
             // One that lets it do so may give no order at all before, nor may one that asks for what was asked already.
             let polite = current.first == Some(ResetType::GracefulShutdown)
                 || current.asked && current.reset == ResetType::GracefulShutdown;
@@ -345,7 +345,7 @@ impl State {
             return self.broken(
                 node,
                 "renewal",
-                format!("nothing was tried since somebody renewed the session at {at:?}"),
+                format!("nothing was tried since someone renewed the session at {at:?}"),
             );
         }
         let entry = self.fleet.as_ref().and_then(|fleet| fleet.find(known.id.as_str()));
@@ -381,7 +381,7 @@ impl State {
         // A machine that was asked politely goes off when it likes.
         let settled = device.moving.is_none() && device.turned + TWO_POLLS < now;
         let quiet = known.last_order.is_none_or(|at| at + FOUND < now) && settled;
-        // Somebody may have renewed a refused login just now.
+        // Someone may have renewed a refused login just now.
         let renewed = known.causes.back().is_some_and(|(at, _)| now < *at + FOUND);
         let is_true = view.power == Some(device.power) || State::is_fenced(node) && view.power.is_none();
         let words = if !view.connectivity.up() && !renewed {
@@ -426,7 +426,7 @@ impl State {
             } else if once && used {
                 ("boot-once", "an override that was used is still in force".into())
             } else if device.corners_then > 0 && device.corners == device.corners_then {
-                ("true-again", "there are corners to look into, and nobody does".into())
+                ("true-again", "there are corners to look into, and no one does".into())
             } else if happenings > HAPPENINGS_MAX {
                 ("bounded", format!("{happenings} happenings are remembered"))
             } else {

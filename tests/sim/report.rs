@@ -35,7 +35,7 @@ pub enum What {
     Tells(EventKind),
     /// The device fails from now on.
     Fails(Fault, Duration),
-    /// Somebody outside did something.
+    /// Someone outside did something.
     Outside(&'static str, Power),
     /// The story, in words.
     Note(&'static str),

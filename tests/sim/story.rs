@@ -76,7 +76,7 @@ fn happens(world: &Arc<World>) {
         900..930 => {
             state.nodes[node].causes.push_back((now, false));
             state.nodes[node].polled = None;
-            state.trace(node, What::Note("somebody renews the session"));
+            state.trace(node, What::Note("someone renews the session"));
             let fleet = state.fleet.clone();
             let id = state.nodes[node].id.clone();
             drop(state);
@@ -143,7 +143,7 @@ fn happens(world: &Arc<World>) {
     }
 }
 
-/// Somebody whose device hangs gives the node another one, and then describes it anew.
+/// Someone whose device hangs gives the node another one, and then describes it again.
 async fn replaces(world: Arc<World>, node: usize) {
     let (clock, first, second) = {
         let mut state = world.lock();
@@ -163,7 +163,7 @@ async fn replaces(world: Arc<World>, node: usize) {
     }
 }
 
-/// Somebody outside changes the power.
+/// Someone outside changes the power.
 fn press(state: &mut State, node: usize) {
     let (now, device) = (state.now(), state.nodes[node].device);
     let cut = state.rng.random_range(0..4) == 0;
@@ -238,7 +238,7 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
     };
     let answer = fleet.reset(&entry, reset, by.clone()).await;
     if answer.is_ok() && world.lock().rng.random_bool(0.08) {
-        // While the machine boots, somebody thinks of another boot source for the next time.
+        // While the machine boots, someone thinks of another boot source for the next time.
         let (clock, pause) = {
             let mut state = world.lock();
             (state.clock(), state.chance_ms(300, 4_000))
@@ -277,7 +277,7 @@ async fn one(world: Arc<World>, node: usize, reset: ResetType) {
     }
 }
 
-/// Somebody wants a node off that is being cycled, and at once on again, while the disk does not take every write.
+/// Someone wants a node off that is being cycled, and at once on again, while the disk does not take every write.
 async fn changes_mind(world: Arc<World>, node: usize) {
     let (clock, pause) = {
         let mut state = world.lock();

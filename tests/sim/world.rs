@@ -108,7 +108,7 @@ pub struct Node {
     pub current: Option<Current>,
     /// An end may come for a command that has ended already: it came back after a crash.
     pub ghost: bool,
-    /// The state in which the last acknowledged command left the node, unless somebody outside changed it since.
+    /// The state in which the last acknowledged command left the node, unless someone outside changed it since.
     pub expect: Option<Power>,
     /// Reloads, falls, renewals and starts: whatever is not ordinary.
     pub disturbed: Duration,
@@ -122,13 +122,13 @@ pub struct Node {
     pub dead: Option<Dead>,
     /// When it last answered again.
     pub found: Duration,
-    /// When its actor fell, until it is built anew.
+    /// When its actor fell, until it is restarted.
     pub fell: Option<Duration>,
     /// A reading of a device that was replaced meanwhile.
     pub outdated: Option<Reading>,
     /// It was taken out of the configuration or given another device then.
     pub moved: Duration,
-    /// Somebody renewed its session then: it is to be dropped, and the device to be tried.
+    /// Someone renewed its session then: it is to be dropped, and the device to be tried.
     pub renewed: (Option<Duration>, Option<Duration>),
     /// When its last poll ended, and how soon the next one may begin.
     pub polled: Option<(Duration, Duration)>,

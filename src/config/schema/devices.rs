@@ -79,7 +79,7 @@ pub(crate) enum AmtTls {
 pub(crate) enum AmtTlsWord {
     /// Not at all (port 16992).
     Off,
-    /// By a certificate that is signed by somebody known (port 16993).
+    /// By a certificate that is signed by someone known (port 16993).
     Verify,
     /// By any certificate (port 16993).
     Insecure,

@@ -40,7 +40,10 @@ fn the_example_can_be_run_as_it_stands() {
     let (_folder, path) = on_disk(EXAMPLE, 0o644);
     let warnings = load(&path).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("defaults.tapo.password: is a secret in a file that everybody"), "{warnings:?}");
+    assert!(
+        warnings[0].contains("defaults.tapo.password: is a secret in a file that every user of this machine"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

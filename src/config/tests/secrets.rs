@@ -96,7 +96,7 @@ fn a_secret_in_a_file_that_everybody_reads_is_warned_of_once() {
     assert_eq!(
         fake.load().unwrap().warnings,
         [
-            "/etc/plugfish/nodes.yaml:2: accounts[0].password: is a secret in a file that everybody on this machine can read: \
+            "/etc/plugfish/nodes.yaml:2: accounts[0].password: is a secret in a file that every user of this machine can read: \
          take that right away (chmod 600), or write { file: PATH } or { env: NAME } instead of the secret"
         ]
     );

@@ -135,7 +135,7 @@ fn without_a_login_nobody_outside_is_served_by_accident() {
     assert!(top("server: { listen: ['0.0.0.0:80'] }").server.auth_required);
     let text = |address: &str| {
         format!(
-            "4: server.auth: must be required while {address} can be reached from other machines: everybody there \
+            "4: server.auth: must be required while {address} can be reached from other machines: every client there \
              could switch the nodes; if that is wanted, set allow_insecure: true"
         )
     };

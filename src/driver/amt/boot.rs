@@ -1,6 +1,6 @@
 //! The source of the next boot: what is written right before the request that boots, and how it is taken back.
 //!
-//! An override of AMT is for one boot, whoever causes it, so it is never written ahead. Every write starts from what the
+//! An override of AMT is for one boot, whatever causes it, so it is never written ahead. Every write starts from what the
 //! machine has, and of its settings only those named here are ever switched on: none that erases or resets anything.
 
 use base64::Engine as _;
@@ -208,8 +208,8 @@ pub(super) async fn apply(ws: &mut WsMan, plan: &Plan) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Takes back whatever is set. `Ok(Some(_))` is what the machine refused of it: without consent it lets nobody write,
-/// and then nobody can have set anything.
+/// Takes back whatever is set. `Ok(Some(_))` is what the machine refused of it: without consent it lets no one write,
+/// and then no one can have set anything.
 pub(super) async fn clear(ws: &mut WsMan) -> Result<Option<Fault>, Fault> {
     let settings = match ws.get(OP, SETTINGS, &[]).await {
         Ok(settings) => settings,

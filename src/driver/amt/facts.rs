@@ -25,10 +25,10 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(6);
 /// Longest time for one piece. With the one begun last, a reading spends at most both times on pieces.
 const PIECE_MAX: Duration = Duration::from_secs(8);
 
-/// How often a piece is asked for that gets no answer; then it is taken for absent, until everything is asked anew.
+/// How often a piece is asked for that gets no answer; then it is taken for absent, until everything is asked again.
 const TRIES_MAX: u32 = 3;
 
-/// After this everything is asked anew: someone may have set the machine up in another way.
+/// After this everything is asked again: someone may have set the machine up in another way.
 const ASKED_ANEW_AFTER: Duration = Duration::from_secs(3600);
 
 /// `LinkPolicy`: reachable while the machine is off, on mains.
@@ -74,7 +74,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Asks everything anew at the next reading. What is known stays until then.
+    /// Asks everything again at the next reading. What is known stays until then.
     pub(super) fn ask_anew(&mut self) {
         self.asked = None;
     }

@@ -242,7 +242,7 @@ fn ordinal(name: Option<&str>) -> Option<u32> {
 }
 
 /// The drives. Their sizes and their names are in different classes, joined by order; where the numbers of both
-/// differ, nobody knows which name is whose.
+/// differ, it is not known which name is whose.
 fn drives(found: &[Instance]) -> Vec<Drive> {
     let mut media: Vec<&Instance> = all(found, "CIM_MediaAccessDevice").collect();
     media.sort_by_key(|media| ordinal(media.text("DeviceID")));
@@ -275,7 +275,7 @@ fn nics(found: &[Instance]) -> Vec<MacAddress> {
     let mut nics = Vec::new();
     for port in ports {
         let Some(mac) = port.text("MACAddress").and_then(|text| text.parse::<MacAddress>().ok()) else { continue };
-        // All zeros where there is no Wi-Fi; an address of a group is nobody's own.
+        // All zeros where there is no Wi-Fi; an address of a group is no one's own.
         let [head, ..] = mac.0;
         if mac.0 != [0; 6] && head & 1 == 0 && !nics.contains(&mac) {
             nics.push(mac);

@@ -71,7 +71,7 @@ const STUDY_TRIES: u32 = 2;
 /// Longest time for taking back an override that was not used.
 const CLEAR_MAX: Duration = Duration::from_secs(6);
 
-/// When nobody knows whether a boot began, its override is taken back after this: by then it was used, or will not be.
+/// When it is not known whether a boot began, its override is taken back after this: by then it was used, or will not be.
 const UNCERTAIN_BOOT: Duration = Duration::from_secs(180);
 
 /// One AMT machine.

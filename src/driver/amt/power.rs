@@ -45,7 +45,7 @@ pub(super) enum State {
     At(Power),
     /// It is on its way from one state to another.
     Between,
-    /// Nobody knows. Never to be taken for off.
+    /// Not known. Never to be taken for off.
     Unknown,
 }
 

@@ -16,7 +16,7 @@ use crate::driver::http::{Certificate, Tls};
 pub(crate) struct Found {
     /// `16.1.25`.
     pub version: Option<String>,
-    /// The Digest realm: the machine's own until it is set up anew.
+    /// The Digest realm: the machine's own until it is provisioned again.
     pub realm: Option<String>,
     /// `Intel(r)`, if Identify was answered.
     pub vendor: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) async fn probe(
     context: DeviceContext,
     timing: Timing,
 ) -> Result<Found, Fault> {
-    let nobody = AmtConfig {
+    let anonymous = AmtConfig {
         host: host.into(),
         port,
         tls,
@@ -40,7 +40,7 @@ pub(crate) async fn probe(
         password: SecretString::default(),
         uuid: None,
     };
-    let mut wire = WsMan::with_timing(nobody, context, timing);
+    let mut wire = WsMan::with_timing(anonymous, context, timing);
     let step = Step { op: "discover", step: "Identify", repeat: Repeat::Safe, attempt: 1 };
     let answer = wire.send(step, &wsman::identify()).await?;
     let version = wire.server_version().map(str::to_owned);

@@ -156,7 +156,7 @@ pub(super) struct Scan {
     fresh_until: BTreeMap<Part, Mono>,
     /// What this firmware does not have, or does not show to this account.
     absent: BTreeSet<ScanStep>,
-    /// What is being looked at. It stays when the step is dropped, which counts as a failure: somebody lost patience.
+    /// What is being looked at. It stays when the step is dropped, which counts as a failure: someone lost patience.
     looking: Option<ScanStep>,
     /// Failures in this round. A new session does not clear them: the failure may be what ended the old one.
     failures: BTreeMap<ScanStep, u32>,

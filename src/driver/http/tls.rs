@@ -32,7 +32,7 @@ pub enum Tls {
     Verify,
     /// The certificate with this SHA-256 fingerprint, whatever its names and dates.
     Pin([u8; 32]),
-    /// Anybody: protects against listeners, not against impostors.
+    /// Anyone: protects against listeners, not against impostors.
     Insecure,
 }
 

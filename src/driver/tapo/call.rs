@@ -347,7 +347,7 @@ impl Call<'_> {
             home: host,
             port: *discovery_port,
             mac: mac.get().copied(),
-            // Whoever is there now was not asleep.
+            // A plug that answers now was not asleep.
             elsewhere: stranger,
         };
         let seen = searches.seek(context, &lost, timing).await;

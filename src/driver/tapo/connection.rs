@@ -21,7 +21,7 @@ use crate::node::MacAddress;
 use crate::node::rate_limit::RequestGate;
 use crate::node::trust::{DeviceTrust, Proven};
 
-/// Where plugs listen when nobody says otherwise.
+/// Where plugs listen when no one says otherwise.
 pub(super) const HTTP_PORT: u16 = 80;
 
 /// The times by which the driver lives. One set but in tests.
@@ -81,7 +81,7 @@ pub(super) struct Connection {
     pub http: Result<Arc<HttpClient>, HttpError>,
     /// What to do when the plug does not answer where it was.
     pub searches: Arc<Searches>,
-    /// The next call is to log in anew.
+    /// The next call is to log in again.
     pub forget: AtomicBool,
     /// What calls leave for one another; locked for as long as one lasts.
     pub state: Mutex<State>,
@@ -207,7 +207,7 @@ impl Connection {
         }
     }
 
-    /// The next call logs in anew.
+    /// The next call logs in again.
     pub(super) fn forget(&self) {
         self.forget.store(true, Ordering::Relaxed);
     }

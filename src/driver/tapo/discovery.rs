@@ -20,7 +20,7 @@ const CHECKSUM_SEED: [u8; 4] = 0x5A6B_7C8D_u32.to_be_bytes();
 const DATAGRAM_BYTES_MAX: usize = 2048;
 /// A probe is repeated after this long: datagrams get lost.
 const REPEAT_EVERY: Duration = Duration::from_secs(3);
-/// Most plugs of one search: more answers than a house or a lab has plugs are somebody's flood.
+/// Most plugs of one search: more answers than a house or a lab has plugs are someone's flood.
 const FOUND_MAX: usize = 4096;
 /// Most datagrams read in one search, for the same reason.
 const DATAGRAMS_MAX: usize = 4 * FOUND_MAX;

@@ -178,7 +178,7 @@ impl Plugs {
     pub(super) fn open(&self, config: &TapoConfig, context: DeviceContext) -> TapoPlug {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() == connections.capacity() {
-            // Before it grows: those that nobody uses any more.
+            // Before it grows: those that no one uses any more.
             connections.retain(|_, at_host| at_host.iter().any(|connection| connection.strong_count() > 0));
         }
         let at_host = connections.entry(config.host.clone()).or_default();

@@ -80,7 +80,7 @@ pub(super) async fn greet(wire: &mut Wire) -> Result<Greeting, Fault> {
     }
 }
 
-/// Runs arithmetic that takes milliseconds and more where it holds up nobody.
+/// Runs arithmetic that takes milliseconds and more where it holds up no one.
 pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| Fault::new(Kind::Unanswered, "the login's arithmetic broke off"))

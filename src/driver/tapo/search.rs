@@ -18,16 +18,16 @@ use crate::driver::DeviceContext;
 use crate::node::MacAddress;
 use crate::recorder::Exchange;
 
-/// How long the findings of a broadcast serve everybody. After a power cut all plugs are away at once, and each of
+/// How long the findings of a broadcast serve all plugs. After a power cut all plugs are away at once, and each of
 /// their nodes would else make all the others answer.
 const BROADCAST_REST: Duration = Duration::from_secs(10);
 
 /// The broadcasts of the last [`BROADCAST_REST`].
 #[derive(Default)]
-pub(super) struct Searches(Mutex<HashMap<Option<SocketAddr>, Findings>>);
+pub(super) struct Searches(Mutex<HashMap<Option<SocketAddr>, LastSearch>>);
 
 /// When a network was searched, which is the key, and what was found.
-type Findings = (Mono, Arc<[Found]>);
+type LastSearch = (Mono, Arc<[Found]>);
 
 /// A plug that does not answer where it is looked for.
 pub(super) struct Lost<'a> {

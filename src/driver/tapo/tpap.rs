@@ -313,7 +313,7 @@ impl Session {
         let text = |key| result.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let confirm = text("dev_confirm").and_then(|text| BASE64.decode(text).ok());
         if !confirm.is_some_and(|confirm| proved.confirmed_by(&confirm)) {
-            // Whoever this is guesses passwords. Each further login would be one more guess for it.
+            // This device guesses passwords. Each further login would be one more guess for it.
             return Err(Fault::new(Kind::Auth, "the plug did not prove that it knows the password of the account"));
         }
         let stok = text("stok").or_else(|| text("sessionId"));

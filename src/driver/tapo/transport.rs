@@ -1,4 +1,4 @@
-//! Which variant a plug speaks: found out anew at every login, here and nowhere else.
+//! Which variant a plug speaks: found out again at every login, here and nowhere else.
 //!
 //! A plug changes its variant in the field, by a firmware update or by a switch in the app. So what the last login
 //! found is only a hint for the order in which the variants are tried. It never goes below what the plug has proved
@@ -134,7 +134,7 @@ pub(super) struct Session {
     pub used: bool,
     /// What the plug showed in it, once its identity was read.
     pub shown: Option<Proven>,
-    /// Requests in a row that were not answered: nobody knows whether the plug has taken their numbers.
+    /// Requests in a row that were not answered: it is not known whether the plug has taken their numbers.
     unsure: u32,
     /// The guess: a plug that does not answer has taken the number of the request all the same. A refusal corrects it,
     /// and the next session begins with it.
@@ -169,7 +169,7 @@ impl Session {
         }
     }
 
-    /// Whether it is better to log in anew.
+    /// Whether it is better to log in again.
     pub(super) fn is_old(&self, now: Mono) -> bool {
         now >= self.expires
     }
@@ -386,7 +386,7 @@ async fn by_klap(wire: &mut Wire, hint: &mut Hint, hello: klap::Hello) -> Result
     hello.confirm(wire).await.map(Variant::Klap)
 }
 
-/// 403 to `handshake1`: TPAP mode, or a plug that lets nobody in.
+/// 403 to `handshake1`: TPAP mode, or a plug that lets no one in.
 async fn without_third_parties(
     wire: &mut Wire,
     account: &Account,
@@ -412,7 +412,7 @@ async fn without_third_parties(
     Err(Fault::new(Kind::UnsupportedProtocol, text))
 }
 
-/// What to do about a plug that lets nobody in.
+/// What to do about a plug that lets no one in.
 const TOGGLE: &str = "Third-Party Compatibility is off: switch it off and on again in the Tapo app (Me > Third-Party \
      Services), with the plug connected to the internet";
 

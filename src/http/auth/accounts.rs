@@ -1,4 +1,4 @@
-//! Changes of accounts and of the rules about logins: one at a time, durable before they are true for anybody.
+//! Changes of accounts and of the rules about logins: one at a time, durable before they are true for anyone.
 //!
 //! Each runs to its end as a task of its own: a client that hangs up in the middle must not leave the tables different
 //! from the disk.
@@ -16,7 +16,7 @@ use crate::durable::WriteError;
 /// Why accounts or rules are not changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AccountRefusal {
-    /// Somebody else changed it first.
+    /// Someone else changed it first.
     #[error("it was changed in between; read it again")]
     Changed,
     /// There is no such account any more.
@@ -194,7 +194,7 @@ impl Authenticator {
         if exact && !Arc::ptr_eq(&current, seen) { Err(AccountRefusal::Changed) } else { Ok(current) }
     }
 
-    /// Refuses to go on when nobody but `account` could manage accounts.
+    /// Refuses to go on when no one but `account` could manage accounts.
     fn spare_last_administrator(&self, account: &AccountRecord) -> Result<(), AccountRefusal> {
         let rules = |other: &AccountRecord| other.enabled && other.role == Role::Administrator && other.scope.is_none();
         let other = |other: &Arc<AccountRecord>| other.username != account.username && rules(other);
@@ -210,7 +210,7 @@ fn sessions_may_return(account: &str, error: &WriteError) {
     tracing::warn!(event = "sessions_not_ended", account, %error, "a crash would bring back sessions that have ended");
 }
 
-/// Runs `work` to its end, also when nobody waits for it any more.
+/// Runs `work` to its end, also when no caller waits for it any more.
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, AccountRefusal>> + Send + 'static,
 ) -> Result<T, AccountRefusal> {

@@ -4,7 +4,7 @@
 //! remembered under a keyed digest for as long as it is used, and costs a look into a table from then on. Passwords are
 //! checked on a blocking thread, one at a time (`queue.rs`), and an address that sends wrong ones has to wait (`throttle.rs`): guesses
 //! cannot take the CPU from those who are in. Who is in stays in: a session, and Basic credentials that were right
-//! before, are affected neither by somebody else's guesses nor by the lock of the account that these lead to.
+//! before, are affected neither by someone else's guesses nor by the lock of the account that these lead to.
 
 mod accounts;
 mod audit;
@@ -117,7 +117,7 @@ impl Caller {
         Caller { name, role: Role::Administrator, session: None, must_change_password: false, scope: None }
     }
 
-    /// `name` is the account's; whoever asks often keeps it.
+    /// `name` is the account's; the caller often keeps it.
     fn of(account: &AccountRecord, name: Arc<str>, session: Option<Arc<str>>) -> Caller {
         let must_change_password = account.password_change_required;
         Caller { name, role: account.role, session, must_change_password, scope: account.scope.clone() }
@@ -193,7 +193,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// The tables as the book has them. Without `required`, everybody is let in.
+    /// The tables as the book has them. Without `required`, all callers are let in.
     pub fn new(book: Arc<dyn AccountBook>, clock: Clock, metrics: Arc<Metrics>, required: bool) -> Authenticator {
         let accounts = book.accounts().into_iter().map(|account| (account.username.clone(), Arc::new(account)));
         Authenticator {

@@ -19,7 +19,7 @@ pub(crate) const PASSWORD_CHARS_MAX: usize = 128;
 const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Compared when there is no such account, so that the time it takes does not tell.
-static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody knows this one").unwrap_or_default());
+static ABSENT: LazyLock<String> = LazyLock::new(|| hash_password("no one knows this one").unwrap_or_default());
 
 /// Where a password is checked. If each check took memory of its own, every thread that ever made one would keep its 7 MiB:
 /// a flood of guesses has brought that to 120 MiB.
@@ -42,7 +42,7 @@ pub(super) fn is_right(password: &str, hash: Option<&String>, memory: &mut Memor
     if password.len() > PASSWORD_BYTES_MAX {
         return false;
     }
-    match PasswordHash::new(hash.unwrap_or(&NOBODY)) {
+    match PasswordHash::new(hash.unwrap_or(&ABSENT)) {
         Ok(parsed) => is_behind(password, &parsed, memory) == Some(true) && hash.is_some(),
         Err(_) => false,
     }
@@ -71,7 +71,7 @@ mod tests {
         let mut memory = Memory::new();
         let mut is_right = |password: &str, hash: Option<&String>| super::is_right(password, hash, &mut memory);
         assert!(is_right("one", Some(&hash)) && !is_right("two", Some(&hash)));
-        assert!(!is_right("nobody knows this one", None), "nobody can be nobody");
+        assert!(!is_right("no one knows this one", None), "no one can be no one");
         assert!(is_right("one", Some(&hash)), "whatever was checked before");
         assert!(!is_right("one", Some(&"plain".to_owned())));
         // Of another kind, as the command `argon2` makes it.

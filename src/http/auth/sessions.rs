@@ -22,7 +22,7 @@ pub(super) struct Session {
     /// Its name and the account's, for the callers that it lets in.
     id: Arc<str>,
     username: Arc<str>,
-    /// The last use, in milliseconds of the clock that nobody sets; before its start for a session of an earlier process.
+    /// The last use, in milliseconds of the clock that no one sets; before its start for a session of an earlier process.
     last_used: AtomicI64,
     /// The last use that the book knows of.
     noted: AtomicI64,
@@ -94,7 +94,7 @@ impl Authenticator {
         let address = origin.map(|origin| origin.to_canonical().to_string());
         let session = self.open_session(&account, address, context).ok_or(AuthError::Wrong)?;
         self.audit.logged_in(name, Some(&session.record.id), origin, self.clock.now().mono);
-        // A disk that fails keeps nobody out, least of all whoever comes to look what is wrong.
+        // A disk that fails does not keep clients out, least of all an operator who comes to look what is wrong.
         if let Err(error) = self.book.flush_session(&session.record.id).await {
             let id = session.record.id.as_str();
             tracing::warn!(event = "session_not_kept", session = id, %error, "a crash would end the session");

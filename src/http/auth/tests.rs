@@ -238,9 +238,9 @@ async fn guesses_lock_an_account_for_those_who_are_not_in() {
     access.change_account(access.account("admin").unwrap(), true, unlock, None).await.unwrap();
     assert!(access.session("one").await.is_ok());
     for _ in 0..50 {
-        assert!(access.basic("nobody", "x").await.is_err());
+        assert!(access.basic("no one", "x").await.is_err());
     }
-    assert!(!access.is_locked("nobody"));
+    assert!(!access.is_locked("no one"));
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn an_address_that_guesses_waits_and_those_behind_it_who_are_in_do_not() {
     let (here, elsewhere) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
     // All at once: one after the other they take so long on busy cores that the address gets its guesses back meanwhile.
     let guess = async |n: u32| {
-        let guess = header("nobody", &format!("{n}"));
+        let guess = header("no one", &format!("{n}"));
         matches!(access.check(None, Some(&guess), here).await, Err(AuthError::Slowed(_)))
     };
     let throttle = futures_util::future::join_all((0..throttle::GUESSES_MAX * 2).map(guess)).await;
@@ -294,10 +294,7 @@ async fn an_idle_session_is_over_and_a_used_one_is_not() {
     }
     for years in [1, -2, 1] {
         access.clock.jump_wall(years * 365 * 86_400_000);
-        assert!(
-            access.token(&session.token).await.is_ok(),
-            "somebody set the clock, and the session was used just now"
-        );
+        assert!(access.token(&session.token).await.is_ok(), "someone set the clock, and the session was used just now");
     }
     access.clock.sleep(timeout + TOUCH_EVERY).await;
     assert_eq!(access.token(&session.token).await, Err(AuthError::Wrong));

@@ -60,11 +60,11 @@ impl Lockout {
     }
 }
 
-/// Guesses by address: each address has [`GUESSES_MAX`], and gets one back every [`GUESS_EVERY`].
+/// Wrong passwords by address: each address has [`GUESSES_MAX`], and gets one back every [`GUESS_EVERY`].
 #[derive(Default)]
 pub(super) struct Throttle(HashMap<Source, Mono>);
 
-/// An address as it is counted; whoever has one IPv6 address has the 2^64 around it.
+/// An address as it is counted; a host with one IPv6 address has the 2^64 around it.
 pub(in crate::http) type Source = Option<IpAddr>;
 
 pub(in crate::http) fn source(address: Option<IpAddr>) -> Source {

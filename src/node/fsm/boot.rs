@@ -1,7 +1,7 @@
 //! The boot override of a node, from its change by a client to the boot that uses it up.
 //!
 //! Where the device sets the boot source, an override goes out with each order that boots, and one for one boot is used
-//! up when such an order was followed. Elsewhere the next power on uses it up, whoever caused it.
+//! up when such an order was followed. Elsewhere the next power on uses it up, whatever caused it.
 
 use super::{Effect, Fsm, SAVES_MAX, Save, Saving, Ticket};
 use crate::node::event::EventKind;

@@ -153,7 +153,7 @@ impl Connectivity {
         }
         let severity = match self.failures {
             _ if self.open || error.class == FailureClass::Refused => Health::Critical,
-            // Half of the silence that is ordinary for it gives no reason to worry anybody.
+            // Half of the silence that is ordinary for it gives no reason to worry anyone.
             WARN_FAILURES.. if self.silent_for >= kind.silence_max / 2 => Health::Warning,
             _ => return None,
         };
@@ -179,7 +179,7 @@ impl Connectivity {
 impl Fsm {
     /// Another machine at the device's address is neither believed nor switched.
     pub(super) fn same_machine(&self, observation: &Observation) -> Result<(), DeviceError> {
-        // Whoever gives a node another address means another machine, or the same one: it is not for us to doubt.
+        // An operator who gives a node another address means another machine, or the same one: it is not for us to doubt.
         let before = self.seen.as_ref().filter(|seen| seen.device == self.spec.device).and_then(|seen| seen.about.uuid);
         let (Some(known), Some(now)) = (self.spec.inventory.uuid.or(before), observation.about.uuid) else {
             return Ok(());

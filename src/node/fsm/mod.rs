@@ -355,7 +355,7 @@ impl Fsm {
         }
     }
 
-    /// A reading arrived. What the device says now is the truth, whoever asked for it.
+    /// A reading arrived. What the device says now is the truth, whatever caused the reading.
     fn observed(&mut self, observation: Observation, started: Mono, moment: Moment, out: &mut Vec<Effect>) {
         let now = moment.now;
         self.learn(&observation, out);

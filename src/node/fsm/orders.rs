@@ -85,7 +85,7 @@ impl Fsm {
         self.save(Save::Intent(command.intent.clone()), Saving::Accept { command, tickets: vec![ticket] }, out);
     }
 
-    /// The On of a cycle is on its way, or was: the machine may run, and whoever asks for a cycle now wants to see it cut.
+    /// The On of a cycle is on its way, or was: the machine may run, and the caller for a cycle now wants to see it cut.
     fn may_be_on_again(&self) -> bool {
         let sent = matches!(self.in_flight, Some(Op::PowerAction(PowerAction::On, _)))
             || self.outstanding.to(Power::On).is_some();
@@ -325,7 +325,7 @@ impl Fsm {
         }
         let may_be_on = self.outstanding.to(Power::On).is_some();
         if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.power == order.leads_to()) {
-            // It may have been on for a moment that nobody saw, and went off with this order.
+            // It may have been on for a moment that no one saw, and went off with this order.
             seen.off_since = (seen.power == Power::Off).then_some(now);
         }
         self.outstanding.sent(order.leads_to(), now);

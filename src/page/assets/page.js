@@ -34,7 +34,7 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Writes only what differs, so that nothing is laid out anew for nothing. */
+/** Writes only what differs, so that nothing is formatted differently for nothing. */
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -65,7 +65,7 @@ const RESETS = {
   GracefulRestart: { title: 'Restart', busy: 'restarting', harms: true, what: 'The operating system is asked to restart.' },
   ForceRestart: {
     title: 'Force restart', busy: 'restarting', harms: true,
-    what: 'The machine starts anew at once. The operating system is not asked, and what it has not written down is lost.',
+    what: 'The machine starts again at once. The operating system is not asked, and what it has not written down is lost.',
   },
   PowerCycle: {
     title: 'Power cycle', busy: 'power cycling', harms: true,
@@ -115,7 +115,7 @@ const session = {
   forget: () => sessionStorage.removeItem('plugfish.session'),
 };
 
-/** What the service said, in words. `status` is 0 where nobody answered. */
+/** What the service said, in words. `status` is 0 where no one answered. */
 class Refusal extends Error {
   constructor(status, words, info) {
     super(words);
@@ -429,7 +429,7 @@ function showLink() {
   write($('link-words'), { lost: 'No connection', live: 'Live', polling: `Read every ${READ_EVERY / 1000} s` }[link]);
 }
 
-// A page that nobody looks at neither reads nor holds one of the service's streams.
+// A page that no one looks at neither reads nor holds one of the service's streams.
 document.addEventListener('visibilitychange', () => {
   if (root.dataset.view !== 'status') return;
   if (document.hidden) stop();
@@ -632,7 +632,7 @@ function newsItem(event, id) {
 function showNews(nodes, all) {
   const news = nodes.flatMap(node => node.events.map(event => ({ ...event, id: node.id })));
   const fresh = news.filter(event => all || event.number > state.news).sort((a, b) => a.number - b.number).slice(-NEWS_MAX);
-  // Numbers begin anew when the service does.
+  // Numbers begin again when the service does.
   state.news = fresh.at(-1)?.number ?? (all ? 0 : state.news);
   if (!all) {
     const loud = fresh.filter(event => event.tone !== 'plain' || event.text.startsWith('is '));

@@ -1,5 +1,5 @@
 //! Sending events to one subscriber over HTTP, in order, with the retries that it asked for. Each subscriber has a task
-//! of its own: one that hangs keeps nobody waiting but itself.
+//! of its own: one that hangs keeps no one waiting but itself.
 
 use std::error::Error as _;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! The hub of events: what happens in the fleet goes in, and every subscriber gets what it wants through a queue of its
-//! own. A subscriber that is slow or away loses its own oldest events, and slows nobody.
+//! own. A subscriber that is slow or away loses its own oldest events, and slows no one.
 //!
 //! It knows where subscriptions are kept only as a [`SettingsStore`].
 
@@ -54,7 +54,7 @@ pub enum EventRefusal {
     /// There are as many as there can be.
     #[error("this account has as many subscriptions as it can have; delete one first")]
     Full,
-    /// Somebody else changed it since the client read it.
+    /// Someone else changed it since the client read it.
     #[error("it was changed in the meantime; read it again")]
     Changed,
     /// It is not there.
@@ -67,9 +67,9 @@ pub enum EventRefusal {
 
 /// Whom events go to.
 enum Want {
-    /// Somebody to whom they are sent.
+    /// Someone to whom they are sent.
     Delivery { subscription: Arc<Subscription>, failing: bool, task: AbortHandle },
-    /// Somebody who reads them from a connection.
+    /// Someone who reads them from a connection.
     Stream(Arc<Stream>),
 }
 

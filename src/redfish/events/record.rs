@@ -35,7 +35,7 @@ pub struct News {
     pub origin: String,
 }
 
-/// An event as it is sent, made once for everybody.
+/// An event as it is sent, made once for all subscribers.
 #[derive(Debug)]
 pub struct Record {
     /// Grows by one with each event, also over restarts.
@@ -175,13 +175,13 @@ pub(crate) fn news(event: &Event) -> Vec<News> {
                 Power::Off => standard("ResourcePoweredOff", &[&system], "StatusChange"),
                 Power::Asleep => standard("ResourceStateChanged", &[&system, "StandbyOffline"], "StatusChange"),
             };
-            let words = format!("{node} is {to} now, and nobody here asked for it");
+            let words = format!("{node} is {to} now, and no command from here caused it");
             let outside = (*cause == Cause::Outside).then(|| ours("PowerChangedOutside", words, "Alert"));
             std::iter::once(powered).chain(outside).collect()
         }
         EventKind::OnTimeRestarted => {
             let words =
-                format!("the power of {node} was cycled, or its device restarted, and nobody here asked for it");
+                format!("the power of {node} was cycled, or its device restarted, and no command from here caused it");
             vec![ours("PowerCycledOutside", words, "Alert")]
         }
         EventKind::CommandAccepted { reset, by, first } => {

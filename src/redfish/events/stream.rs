@@ -78,7 +78,7 @@ impl Events {
             state.subscribers.remove(&oldest.id).into_iter().for_each(Subscriber::end);
         }
         if let Some(after) = after {
-            // With the id of another process, or of too long ago, nobody knows how many are missing: at least one.
+            // With the id of another process, or of too long ago, it is not known how many are missing: at least one.
             if after < state.forgotten {
                 queue.lose(1);
             }

@@ -103,7 +103,7 @@ pub struct Subscription {
     /// Headers to send along. They may be secrets: they are never shown, and kept in the state directory, which only its
     /// owner may read.
     pub headers: Vec<(String, String)>,
-    /// What to do when nobody takes them.
+    /// What to do when no one takes them.
     pub policy: Policy,
     /// The destination has to show a certificate that the system trusts.
     pub verify: bool,

@@ -23,7 +23,7 @@ use select::Select;
 /// Members that are only links are all sent at once.
 const WHOLE_MEMBERS_MAX: usize = 100;
 
-/// Finds the resource of a URI for whoever asks; `None` where there is none, or not for them.
+/// Finds the resource of a URI for the caller; `None` where there is none, or not for them.
 pub(crate) type LookUp<'a> = &'a dyn Fn(&str) -> Option<Resource>;
 
 /// What a request asks for with its query.

@@ -1,6 +1,6 @@
 //! The boot override: AMT_BootSettingData, the boot order and the role, and what the next boot makes of them. Pure.
 //!
-//! It is single use: a boot takes it, whoever caused the boot. Without the role it waits.
+//! It is single use: a boot takes it, whatever caused the boot. Without the role it waits.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

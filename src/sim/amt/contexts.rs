@@ -47,7 +47,7 @@ impl Contexts {
         self.open.clear();
     }
 
-    /// Forgets those that nobody went on with.
+    /// Forgets those that no one went on with.
     pub(super) fn settle(&mut self, now: Mono) {
         self.open.retain(|_, context| now.since(context.made) < CONTEXT_LIFE);
     }

@@ -93,7 +93,7 @@ pub struct MachineDescription {
     pub note: Option<String>,
 }
 
-/// A simulated machine. The rack runs it; everybody else looks at it and meddles with it through this.
+/// A simulated machine. The rack runs it; all others look at it and change it through this.
 pub struct Machine {
     name: String,
     clock: Clock,
@@ -296,7 +296,7 @@ impl Machine {
         self.reconfigure(|config| config.latency = latency);
     }
 
-    /// Gives the account another password. Nonces that were handed out stay good for whoever knows it.
+    /// Gives the account another password. Nonces that were handed out stay good for a client that knows it.
     pub fn set_password(&self, password: &str) {
         self.reconfigure(|config| config.password = SecretString::from(password));
     }

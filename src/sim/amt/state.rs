@@ -51,7 +51,7 @@ pub(super) struct State {
     pub contexts: Contexts,
     /// Counts the answers.
     serial: u64,
-    /// Since when nobody has asked anything.
+    /// Since when no one has asked anything.
     idle_since: Mono,
     /// When the engine that was woken is awake.
     waking: Option<Mono>,

@@ -60,7 +60,7 @@ pub(super) struct Door {
     session: Option<Session>,
     /// TPAP: wrong passwords in a row.
     failures: u32,
-    /// TPAP: nobody gets in before.
+    /// TPAP: no one gets in before.
     locked_until: Option<Mono>,
 }
 
@@ -82,7 +82,7 @@ impl Door {
         (self.failures, self.locked_until) = (0, None);
     }
 
-    /// Whether somebody is logged in.
+    /// Whether a client is logged in.
     pub(super) fn is_logged_in(&self, now: Mono) -> bool {
         match &self.session {
             None => false,
@@ -338,7 +338,7 @@ fn set_cookie(response: Response, session: &str, time: std::time::Duration) -> R
     response.with_header("Set-Cookie", format!("TP_SESSIONID={session};TIMEOUT={}", time.as_secs()))
 }
 
-/// A name for a session that nobody can guess.
+/// A name for a session that no one can guess.
 fn session_name() -> String {
     hex::encode_upper(secret_bytes::<16>())
 }

@@ -112,7 +112,7 @@ fn accounts_sessions_and_values_are_kept() {
 #[test]
 fn a_session_is_durable_when_somebody_waits_for_it_and_so_is_its_end() {
     let dir = tempfile::tempdir().unwrap();
-    // What nobody waits for is not written before the end of this test.
+    // What no caller waits for is not written before the end of this test.
     let (store, _) = open_counted(dir.path(), Metrics::new(), write_behind());
     let after_a_crash = || open(super::damage::copy(dir.path()).path()).0.sessions();
     store.put_session(session("1", "admin"));

@@ -28,7 +28,7 @@ fn open_counted(dir: &Path, metrics: Arc<Metrics>, timing: Timing) -> (Arc<Store
     Store::open_with(dir, Clock::system(), metrics, timing).unwrap()
 }
 
-/// Nothing is written by itself but what somebody waits for.
+/// Nothing is written by itself but what a caller waits for.
 fn write_behind() -> Timing {
     let never = Duration::from_secs(3600);
     let write_limit = Timing::default().write_limit;

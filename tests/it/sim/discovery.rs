@@ -114,7 +114,7 @@ async fn a_rack_runs_without_discovery_and_says_so() {
 
 #[tokio::test]
 async fn a_rack_answers_a_broadcast_plug_by_plug() {
-    // Nobody sends broadcasts here: any free loopback address stands in for the broadcast address.
+    // No one sends broadcasts here: any free loopback address stands in for the broadcast address.
     let [.., high, low] = std::process::id().to_be_bytes();
     let target = Ipv4Addr::new(127, 41, high, low);
     let mut rack_config = RackConfig { broadcast: Some(target), ..RackConfig::new(7) };

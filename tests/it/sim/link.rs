@@ -1,4 +1,4 @@
-//! A simulated plug that is away, asleep, restarting, somebody else or somewhere else.
+//! A simulated plug that is away, asleep, restarting, someone else or somewhere else.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -114,7 +114,7 @@ async fn a_restart_may_hold_the_relay() {
     until_it_answers(&plug).await;
     assert_eq!((plug.relay(1), plug.history(1).len()), (Some(true), 1));
     let info = login(&plug).await.unwrap().get("get_device_info").await.unwrap();
-    assert!(info["result"]["on_time"].as_u64().unwrap() < 60, "its counters began anew");
+    assert!(info["result"]["on_time"].as_u64().unwrap() < 60, "its counters began again");
 }
 
 #[tokio::test]

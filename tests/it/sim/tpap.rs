@@ -36,7 +36,7 @@ async fn wrong_passwords_lock_the_plug() {
     let mut http = Http::new(plug.address());
     let probe = json!({"sub_method": "discover"});
     assert_eq!(tpap_step(&mut http, probe.clone()).await.err(), Some(Failure::Outer(-2101)));
-    // Real time, since the plug is on real sockets: a try in between starts the lock anew.
+    // Real time, since the plug is on real sockets: a try in between starts the lock again.
     tokio::time::sleep(lock / 2).await;
     assert_eq!(login(&plug, PASSWORD).await.err(), Some(Failure::Outer(-2101)));
     tokio::time::sleep(lock * 3 / 4).await;

@@ -90,7 +90,7 @@ fn a_machine_whose_maker_left_the_chassis_unnamed() {
         part_number: text(part),
         serial: text(serial),
     };
-    // Two drives and one name: nobody knows whose it is.
+    // Two drives and one name: it is not known whose it is.
     let drive = |name: &str, bytes| Drive { name: name.into(), capacity_bytes: Some(bytes), ..Drive::default() };
     let expected = Inventory {
         manufacturer: text("Intel Corporation"),

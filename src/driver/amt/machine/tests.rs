@@ -29,7 +29,7 @@ const READ_ONLY: [&str; 8] = [
     "WinREBootEnabled",
 ];
 
-/// Settings that somebody left in the worst way.
+/// Settings that someone left in the worst way.
 fn settings() -> String {
     let on = [
         "BIOSPause",

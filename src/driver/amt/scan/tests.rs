@@ -375,7 +375,7 @@ async fn a_broken_last_class_does_not_keep_the_round_from_ending() {
 
 #[tokio::test]
 async fn silence_of_the_whole_machine_is_no_fault_of_a_class() {
-    // Nobody listens there any more.
+    // The receiver is gone.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut wire = WsMan::with_timing(config(port, "P@ssw0rd"), context(&Metrics::new()), quick());
     let mut scan = Scan::new();

@@ -233,7 +233,7 @@ async fn other_trouble_has_other_words() {
     assert!(plain.contains("does not speak TLS") && plain.contains("16993"), "{plain}");
     let odd = words(ask(serve_raw(&[0x15, 3, 3, 0, 2, 2, 80]), Tls::Insecure).await);
     assert!(!odd.contains("no longer"), "{odd}");
-    // Closed in the middle of the handshake: nobody knows why.
+    // Closed in the middle of the handshake: the reason is not known.
     let closed = ask(serve(drop), Tls::Insecure).await.unwrap_err();
     assert!(matches!(closed, HttpError::Unreachable(_)), "{closed:?}");
 }

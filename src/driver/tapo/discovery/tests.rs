@@ -84,9 +84,9 @@ async fn every_plug_is_found_once() {
     let clock = Clock::system();
     let found = discover(&clock, &[target], Duration::from_millis(200)).await.unwrap();
     assert_eq!(found.len(), 2);
-    // Nobody there, and nothing to ask.
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
-    assert_eq!(discover(&clock, &[nobody], Duration::from_millis(50)).await.unwrap(), []);
+    // No one there, and nothing to ask.
+    let closed = SocketAddr::from(([127, 0, 0, 1], 9));
+    assert_eq!(discover(&clock, &[closed], Duration::from_millis(50)).await.unwrap(), []);
     assert!(discover(&clock, &[], Duration::from_millis(50)).await.is_err());
 }
 

@@ -28,7 +28,7 @@ async fn discoverable(address: &str, ip: &'static str, mut wake: impl FnMut() + 
     port
 }
 
-/// A port on which nobody listens.
+/// A port on which no one listens.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -135,7 +135,7 @@ async fn the_port_is_what_discovery_says_when_nobody_gave_one() {
             socket.send_to(&datagram, from).await.unwrap();
         }
     });
-    // Nobody listens on port 80 of this loopback address.
+    // No one listens on port 80 of this loopback address.
     let config = TapoConfig { port: None, discovery_port, ..config(port) };
     let mut device = Plugs::new(quick()).open(&config, context("node-1", no_pace(), &Metrics::new()));
     device.order(PowerAction::On, BootOverride::default()).await.unwrap();

@@ -62,7 +62,7 @@ pub(super) fn config(port: u16) -> TapoConfig {
         outlet: None,
         protocols: TapoProtocol::ALL.to_vec(),
         factory: false,
-        // Nobody answers there.
+        // No one answers there.
         discovery_port: 9,
     }
 }

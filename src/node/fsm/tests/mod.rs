@@ -370,7 +370,7 @@ impl World {
         if let Some((Op::PowerAction(order, boot), _, _)) = self.running.take()
             && matches!(self.mood, Mood::Well | Mood::Mute)
         {
-            // The order was on its way, and whether it can be followed is nobody's business any more.
+            // The order was on its way, and whether it can be followed is no one's business any more.
             let _ = self.follow(order, &boot);
         }
         self.saves.clear();

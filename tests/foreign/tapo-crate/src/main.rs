@@ -140,7 +140,7 @@ async fn eviction(rack: &Rack, plug: &Plug, account: &(String, String)) -> Resul
     let evictions = rack.counter(plug, "evictions").await?;
     let mut first = client(account).p100(&plug.address).await?;
     let second = client(account).p100(&plug.address).await?;
-    ensure!(rack.counter(plug, "evictions").await? > evictions, "nobody was evicted");
+    ensure!(rack.counter(plug, "evictions").await? > evictions, "no one was evicted");
     second.get_device_usage().await.context("the second client")?;
     let thrown_out = first.get_device_usage().await;
     let said = match thrown_out {

@@ -27,7 +27,7 @@ thread_local! {
     static WORLD: OnceCell<World> = const { OnceCell::new() };
 }
 
-/// A subscriber that is there from the start; nobody listens at its port, and nothing is sent in this world.
+/// A subscriber that is there from the start; no one listens at its port, and nothing is sent in this world.
 const SUBSCRIBER: &str = "POST /redfish/v1/EventService/Subscriptions\n\n\
     {\"Destination\":\"http://127.0.0.1:9/\",\"Protocol\":\"Redfish\"}";
 
