@@ -115,10 +115,15 @@
 //!   one it is sent again. Price: a machine that leaves no trace may restart twice.
 //! - **A boot override of AMT is written right before the action that boots**, since AMT keeps it for one boot, whatever causes
 //!   that boot. Price: a boot that was not commanded here does not use it.
+//! - **What a plug does after a power loss is set in the plug**, and the client answered when it was read back: the plug is the
+//!   only store of it, so that it cannot differ from a record of ours. Price: such a PATCH takes some seconds, and one that is not
+//!   confirmed within eight ends as not known.
 //! - **No LastResetTime**: a restart by the device or by the operating system itself cannot be seen.
 //!
 //! ## Redfish resources
 //!
+//! - **No collection is shown empty for want of knowledge** (Storage, Memory): empty says that the machine has none. No asset
+//!   tag and no indicator LED: no device here has one that a client could use.
 //! - **Drives are shown as one SimpleStorage**, and each with its serial number under the chassis: a Storage would have to name
 //!   controllers and volumes, which no device reports, and Ironic's interoperability profile fails one without them. Price:
 //!   Ironic's inspection takes names and sizes from a SimpleStorage, but no serial numbers.
@@ -164,6 +169,10 @@
 //!   the number of accounts.
 //! - **Events reach this machine and its link only for an Administrator**, by number and by name: an allow-list would have to be
 //!   maintained.
+//! - **Logins and changes by clients are events for those who name them**: a subscription or a stream that selects nothing hears
+//!   of nodes only, since every request of Ironic would be in it. They go to Administrators of all nodes, and are not replayed:
+//!   a flood of wrong logins would push out what happened to the nodes. There is no security LogService: the schema has one
+//!   below a Manager only, and a Manager here is the BMC of one node. The service's own log keeps all of it.
 //! - **A login is logged by name only where there is an account of that name**, since people type passwords into the wrong field.
 //! - **A certificate of a subscriber is checked only where its client says `VerifyCertificate`**: the schema has it so. The
 //!   headers that a client adds to a subscription are never shown; the state directory holds them unencrypted.

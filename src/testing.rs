@@ -29,10 +29,7 @@ pub mod driver {
         pub use crate::driver::amt::{AmtConfig, KIND};
         #[cfg(fuzzing)]
         pub mod fuzz {
-            pub use crate::driver::amt::fuzz::records;
-        }
-        pub mod wsman {
-            pub use crate::driver::amt::wsman::Request;
+            pub use crate::driver::amt::fuzz::{records, reply};
         }
     }
     pub mod digest {

@@ -140,6 +140,7 @@ impl Running {
         metrics.add_collector(Box::new(SessionMetrics(access.clone())));
         let events = Events::start(store.clone(), access.clone(), clock.clone(), metrics.clone());
         actix::spawn(events.clone().run(heard));
+        actix::spawn(events.clone().run_audit(access.audit_entries()));
         metrics.add_collector(Box::new(SubscriberMetrics(events.clone())));
         let bodies = Arc::new(Bodies::default());
         let service = Data::new(Service {

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::node::device::{DeviceError, DeviceFuture, DeviceIdentity, LogEntry, Observation, PowerDevice, ScanResult};
+use crate::node::device::{
+    DeviceError, DeviceFuture, DeviceIdentity, LogEntry, Observation, PowerDevice, PowerRestore, ScanResult,
+};
 use crate::node::{BootOverride, Inventory, PowerAction};
 use crate::text;
 
@@ -76,6 +78,10 @@ impl PowerDevice for Cleaned {
                 ..found
             })
         })
+    }
+
+    fn set_power_restore(&mut self, policy: PowerRestore) -> DeviceFuture<'_, ()> {
+        Box::pin(async move { self.device.set_power_restore(policy).await.map_err(error) })
     }
 
     fn forget_session(&mut self) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use tokio::sync::oneshot;
 
-use super::device::{DeviceError, FailureClass, PowerDevice};
+use super::device::{DeviceError, FailureClass, PowerDevice, PowerRestore};
 use super::entry::NodeEntry;
 use super::event::{EventBus, EventKind};
 use super::fsm::{Effect, Fsm, Input, Moment, Op, Outcome, Save, Ticket};
@@ -78,6 +78,13 @@ pub(crate) enum NodeMsg {
         /// The account's name.
         by: String,
         /// Told when it is durable.
+        answer: Answer,
+    },
+    /// Set what the device does when its power comes back.
+    SetPowerRestore {
+        /// What it is to do.
+        policy: PowerRestore,
+        /// Told when the device shows it.
         answer: Answer,
     },
     /// Drop the device's session and read it now.
@@ -228,6 +235,7 @@ impl NodeActor {
                 match op {
                     Op::Read => device.read().await.map(Outcome::Seen),
                     Op::PowerAction(order, boot) => device.order(order, boot).await.map(|()| Outcome::Taken),
+                    Op::SetPowerRestore(policy) => device.set_power_restore(policy).await.map(|()| Outcome::Taken),
                     Op::Scan => device.scan().await.map(Outcome::Scanned),
                 }
             };
@@ -318,6 +326,10 @@ impl Handler<NodeMsg> for NodeActor {
             NodeMsg::ResetTrust { by, answer } => {
                 let ticket = self.ticket(answer);
                 self.step(Input::ResetTrust { ticket, by }, ctx);
+            }
+            NodeMsg::SetPowerRestore { policy, answer } => {
+                let ticket = self.ticket(answer);
+                self.step(Input::SetPowerRestore { ticket, policy }, ctx);
             }
             NodeMsg::ResetSession => self.step(Input::ResetSession, ctx),
             NodeMsg::Ping { answer } => {

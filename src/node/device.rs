@@ -41,7 +41,14 @@ pub trait PowerDevice: Send {
         Box::pin(async { Ok(ScanResult::default()) })
     }
 
-    /// Drops the session, so that the next call logs in anew.
+    /// Sets what the device does when its power comes back. Absolute, so it may be repeated; [`read`](PowerDevice::read) says
+    /// whether it was done.
+    fn set_power_restore(&mut self, _: PowerRestore) -> DeviceFuture<'_, ()> {
+        let text = "this device has no such setting";
+        Box::pin(async move { Err(DeviceError::new(FailureClass::Refused, text)) })
+    }
+
+    /// Drops the session, so that the next call logs in again.
     fn forget_session(&mut self);
 }
 
@@ -54,6 +61,8 @@ pub struct DeviceKind {
     pub boot_modes: &'static [BootMode],
     /// The device is the outlet on which the machine hangs, and no part of it.
     pub is_outlet: bool,
+    /// A client may set what it does when its power comes back, where it says that.
+    pub sets_power_restore: bool,
     /// The device itself sets the source of the next boot, with the order that boots. Elsewhere the override is for
     /// those who serve the network boot.
     pub applies_boot: bool,
@@ -75,6 +84,7 @@ impl DeviceKind {
         boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd],
         boot_modes: &BootMode::ALL,
         is_outlet: true,
+        sets_power_restore: true,
         applies_boot: false,
         orders: &[],
         reads_before_action: false,
@@ -163,6 +173,10 @@ pub enum PowerRestore {
 }
 
 impl PowerRestore {
+    /// All of them.
+    pub(crate) const ALL: [PowerRestore; 3] =
+        [PowerRestore::AlwaysOn, PowerRestore::AlwaysOff, PowerRestore::LastState];
+
     /// The name as Redfish spells it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use super::actor::{Answer, NodeMsg};
+use super::device::PowerRestore;
 use super::entry::NodeEntry;
 use super::{BootPatch, NodeId, Refusal, ResetType};
 use crate::clock::Clock;
@@ -73,6 +74,11 @@ impl Fleet {
     /// Forgets what is on record of the device. `Ok` means that this is durable.
     pub async fn reset_trust(&self, entry: &NodeEntry, by: String) -> Result<(), Refusal> {
         self.ask(entry, |answer| NodeMsg::ResetTrust { by, answer }).await
+    }
+
+    /// Sets what the device does when its power comes back. `Ok` means that the device was read and shows it.
+    pub async fn set_power_restore(&self, entry: &NodeEntry, policy: PowerRestore) -> Result<(), Refusal> {
+        self.ask(entry, |answer| NodeMsg::SetPowerRestore { policy, answer }).await
     }
 
     /// Drops the device's session and reads it again soon.

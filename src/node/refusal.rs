@@ -76,6 +76,16 @@ pub enum Refusal {
         /// The node.
         node: NodeId,
     },
+    /// The device was told, or may have been, and does not show it.
+    #[error("{node}: {what} is not confirmed: {why}; read the node before repeating it")]
+    Unconfirmed {
+        /// The node.
+        node: NodeId,
+        /// What was asked.
+        what: String,
+        /// Why, in words.
+        why: String,
+    },
     /// The condition of the request (`If-Match`) does not hold.
     #[error("{node} has changed since it was read; read it again and repeat the change")]
     Changed {
@@ -97,7 +107,7 @@ impl Refusal {
         const SOON: Duration = Duration::from_secs(1);
         match self {
             Refusal::DeviceAway { retry_after, .. } | Refusal::LoginHeld { retry_after, .. } => Some(*retry_after),
-            Refusal::Overloaded { .. } | Refusal::Undecided { .. } => Some(SOON),
+            Refusal::Overloaded { .. } | Refusal::Undecided { .. } | Refusal::Unconfirmed { .. } => Some(SOON),
             Refusal::Stopping { .. } => Some(Duration::from_secs(5)),
             Refusal::Unsupported { .. }
             | Refusal::NotNow { .. }

@@ -25,6 +25,8 @@ pub struct NodeView {
     pub device: Arc<str>,
     /// The device is the outlet on which the machine hangs.
     pub is_outlet: bool,
+    /// A client may set what the device does when its power comes back.
+    pub sets_power_restore: bool,
     /// Who the device says it is; `None` before the first contact of the node's life.
     pub about: Option<Arc<DeviceIdentity>>,
     /// What the device ever proved; `None` before the first contact, and after a person had it forgotten.

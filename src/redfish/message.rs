@@ -261,6 +261,7 @@ impl From<Refusal> for ErrorResponse {
             Refusal::NotNow { .. } => ErrorResponse::new(409, ours("NotNow")),
             Refusal::DeviceAway { .. } => ErrorResponse::later(Some(ours("DeviceAway")), after),
             Refusal::LoginHeld { .. } => ErrorResponse::later(Some(ours("LoginRefused")), after),
+            Refusal::Unconfirmed { .. } => ErrorResponse::later(Some(ours("NotConfirmed")), after),
             Refusal::Overloaded { .. } | Refusal::Undecided { .. } | Refusal::Stopping { .. } => {
                 ErrorResponse::later(Some(ours("NodeOverloaded")), after)
             }

@@ -211,7 +211,7 @@ fn with_choice(mut fault: ErrorResponse, names: &[&str]) -> ErrorResponse {
     fault
 }
 
-/// `PATCH /redfish/v1/Systems/{id}`: any subset of the properties of `Boot`.
+/// `PATCH /redfish/v1/Systems/{id}`: any subset of the properties of `Boot`, and `PowerRestorePolicy` where the device can be told.
 pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
     Box::pin(async move {
         let node = asked.seen.node()?;
@@ -233,13 +233,24 @@ pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
                 patch.http_boot_uri = boot.take("HttpBootUri", boot_uri);
             }
         });
-        let left_out = body.finish_in_part(patch != BootPatch::default())?;
+        let restore = match view.sets_power_restore {
+            true => body.take("PowerRestorePolicy", choice(&PowerRestore::ALL, PowerRestore::name)),
+            false => None,
+        };
+        let left_out = body.finish_in_part(patch != BootPatch::default() || restore.is_some())?;
         if lacks_uri(&patch, &view.boot) {
             let message = Message::base("PropertyMissing", &["HttpBootUri"]).about("Boot/HttpBootUri");
             return Err(ErrorResponse::new(400, message));
         }
         let by = asked.seen.caller.name.to_string();
-        asked.seen.service.fleet.patch_boot(&node, patch, by, numbers).await?;
+        let fleet = &asked.seen.service.fleet;
+        // First what may take a while and may be refused: a client that is refused has changed nothing.
+        if let Some(policy) = restore {
+            fleet.set_power_restore(&node, policy).await?;
+        }
+        if patch != BootPatch::default() || restore.is_none() {
+            fleet.patch_boot(&node, patch, by, numbers).await?;
+        }
         Ok(Reply::Document(Document::Resource(resource(&node.view()).with_remarks(&left_out))))
     })
 }

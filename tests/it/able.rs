@@ -47,6 +47,7 @@ static KIND: DeviceKind = DeviceKind {
     boot_targets: &[BootTarget::None],
     boot_modes: &[],
     is_outlet: false,
+    sets_power_restore: false,
     applies_boot: true,
     orders: &[
         PowerAction::Cycle,

@@ -1,8 +1,10 @@
 //! What plugs are beside switches (power equipment, sensors, supplies), what is left out where it would not be true, and
 //! the registries.
 
+use std::time::Duration;
+
 use plugfish::testing::node::{BootMode, BootTarget};
-use plugfish::testing::sim::{MachineConfig, Model, Profile, Variant};
+use plugfish::testing::sim::{Action, Fault, MachineConfig, Model, Profile, Selector, Variant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -224,7 +226,7 @@ async fn the_reset_of_a_chassis_is_that_of_its_system() {
 }
 
 #[tokio::test]
-async fn what_a_plug_does_after_a_power_loss_is_read_and_cannot_be_set() {
+async fn what_a_plug_does_after_a_power_loss_is_read_and_set() {
     use plugfish::testing::sim::PowerLoss;
     let rig = Rig::settled([klap("n")]).await;
     let policy = async || rig.system("n").await["PowerRestorePolicy"].clone();
@@ -235,10 +237,43 @@ async fn what_a_plug_does_after_a_power_loss_is_read_and_cannot_be_set() {
         rig.plug("n").set_power_loss(1, loss);
         rig.until(10, || async { policy().await == shown }).await;
     }
-    let patch = rig.request(Method::PATCH, "/redfish/v1/Systems/n").json(&json!({ "PowerRestorePolicy": "AlwaysOn" }));
-    let (status, said) = rig.send(patch).await;
-    let id = said["error"]["@Message.ExtendedInfo"][0]["MessageId"].as_str().unwrap().to_owned();
-    assert!(status == StatusCode::BAD_REQUEST && id.ends_with(".PropertyNotWritable"), "{status} {said}");
+    let set = async |policy: &str| {
+        let body = json!({ "PowerRestorePolicy": policy });
+        rig.send(rig.request(Method::PATCH, "/redfish/v1/Systems/n").json(&body)).await
+    };
+    for name in ["AlwaysOn", "AlwaysOff", "LastState"] {
+        let (status, system) = set(name).await;
+        assert_eq!((status, &system["PowerRestorePolicy"]), (StatusCode::OK, &json!(name)), "{system}");
+    }
+    assert_eq!(rig.plug("n").relay(1), Some(true), "the relay was not touched");
+    let (status, said) = set("Sometimes").await;
+    assert!(status == StatusCode::BAD_REQUEST && said.to_string().contains("PropertyValueNotInList"), "{said}");
+    // A plug that says ok and does nothing, and one whose answer is lost.
+    rig.plug("n").add_fault(Fault::times(9, Selector::Method("set_device_info".into()), Action::IgnoreWrite));
+    let (status, said) = set("AlwaysOn").await;
+    assert!(status == StatusCode::SERVICE_UNAVAILABLE && said.to_string().contains("NotConfirmed"), "{status} {said}");
+    assert_eq!(policy().await, "LastState", "what was not seen is not shown");
+    rig.plug("n").clear_faults();
+    rig.plug("n").add_fault(Fault::times(1, Selector::Method("set_device_info".into()), Action::LoseAnswer));
+    assert_eq!(set("AlwaysOn").await.0, StatusCode::OK);
+    // With the mains away and back, the plug does as it was told.
+    assert_eq!(rig.reset("n", "ForceOff").await.0, StatusCode::NO_CONTENT);
+    rig.until(10, || async { rig.power("n").await == "Off" }).await;
+    rig.plug("n").cut_power(Duration::from_secs(1));
+    rig.until(20, || async { rig.plug("n").relay(1) == Some(true) }).await;
+}
+
+#[tokio::test]
+async fn an_outlet_of_a_strip_is_told_for_itself_and_no_machine_is() {
+    let rig = Rig::settled([plug("strip", Model::P300, Variant::KlapV2)]).await;
+    let (first, second) = ("strip.0", "strip.1");
+    let patch = async |node: &str| {
+        let body = json!({ "PowerRestorePolicy": "AlwaysOff" });
+        rig.send(rig.request(Method::PATCH, &format!("/redfish/v1/Systems/{node}")).json(&body)).await
+    };
+    assert_eq!(patch(first).await.0, StatusCode::OK);
+    assert_eq!(rig.system(first).await["PowerRestorePolicy"], "AlwaysOff");
+    assert_eq!(rig.system(second).await["PowerRestorePolicy"], "LastState");
 }
 
 #[tokio::test]

@@ -185,3 +185,68 @@ async fn a_slow_reader_is_cut_and_the_number_of_streams_is_bounded() {
         assert_eq!(reader.next().await, None);
     }
 }
+
+/// Message keys and texts of a stream, until the test event `end`, or up to the message with that key.
+async fn audit(reader: &mut Reader, end: &str) -> Vec<(String, String)> {
+    let mut entries = Vec::new();
+    loop {
+        let event = reader.next().await.unwrap().1["Events"][0].take();
+        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        if text("Message") == end {
+            return entries;
+        }
+        let id = text("MessageId");
+        entries.push((id.rsplit('.').next().unwrap_or_default().to_owned(), text("Message")));
+        if id.ends_with(end) {
+            return entries;
+        }
+    }
+}
+
+#[tokio::test]
+async fn logins_and_changes_are_events_for_those_who_administer_all_nodes() {
+    let rig = Rig::settled([klap("node-1")]).await;
+    for (name, role) in [("watcher", "ReadOnly"), ("worker", "Operator")] {
+        let account = json!({ "UserName": name, "Password": "correct horse", "RoleId": role });
+        let request = rig.request(Method::POST, "/redfish/v1/AccountService/Accounts").json(&account);
+        assert_eq!(rig.send(request).await.0, StatusCode::CREATED);
+    }
+    let url = rig.url(&format!("{STREAM}?$filter=EventFormatType eq 'Event'"));
+    let mut plain = Reader::open(rig.request(Method::GET, STREAM)).await;
+    let mut whole = Reader::open(rig.client.get(&url).basic_auth(USER, Some(PASSWORD))).await;
+    let mut watcher = Reader::open(rig.client.get(&url).basic_auth("watcher", Some("correct horse"))).await;
+    let mut narrow =
+        Reader::open(rig.request(Method::GET, &format!("{STREAM}?$filter=MessageId eq 'Plugfish.1.0.LoginFailed'")))
+            .await;
+    let system = rig.url("/redfish/v1/Systems/node-1");
+    for (name, password) in [("worker", "guessed"), ("hunter2", "hunter2"), ("worker", "correct horse")] {
+        let _ = rig.client.get(&system).basic_auth(name, Some(password)).send().await.unwrap();
+    }
+    let patch = rig.client.patch(rig.url("/redfish/v1/AccountService")).json(&json!({ "AccountLockoutThreshold": 9 }));
+    let refused = patch.basic_auth("worker", Some("correct horse")).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    // The audit has a channel of its own, so it may come after a later event of another kind.
+    let heard: Vec<_> = audit(&mut whole, ".ChangeRefused").await;
+    submit(&rig, "end").await;
+    let of = |key: &str| -> Vec<&str> {
+        heard.iter().filter(|(kind, _)| kind == key).map(|(_, text)| text.as_str()).collect()
+    };
+    let failed = of("LoginFailed");
+    assert_eq!(failed.len(), 2, "{heard:?}");
+    assert!(failed[0].contains("worker") && failed[0].contains("127.0.0.1"), "{failed:?}");
+    assert!(!heard.iter().any(|(_, text)| text.contains("hunter2")), "what was typed as a name may be a password");
+    assert!(of("LoggedIn").iter().any(|text| text.starts_with("worker logged in from ")), "{heard:?}");
+    assert!(of("ChangeRefused")[0].contains("worker") && of("ChangeRefused")[0].contains("PATCH"), "{heard:?}");
+    assert_eq!(narrow.next().await.unwrap().1["Events"][0]["MessageId"], "Plugfish.1.0.LoginFailed");
+    assert_eq!(audit(&mut watcher, "end").await, [], "not for one who administers nothing");
+    assert_eq!(audit(&mut plain, "end").await, [], "nor for one who did not ask for it");
+    // What a client changes is told too, and none of it is told again to a stream that comes back.
+    let changes = audit(&mut whole, ".ChangedByClient").await;
+    assert!(changes.iter().any(|(_, text)| text.contains("SubmitTestEvent")), "{changes:?}");
+    submit(&rig, "more").await;
+    let mut back =
+        Reader::open(rig.client.get(&url).basic_auth(USER, Some(PASSWORD)).header("Last-Event-ID", "17")).await;
+    let replayed = audit(&mut back, "more").await;
+    let audited = ["LoggedIn", "LoginFailed", "ChangeRefused"];
+    assert!(!replayed.iter().any(|(kind, _)| audited.contains(&kind.as_str())), "{replayed:?}");
+}

@@ -172,6 +172,7 @@ impl State {
                 self.check_poll(node);
                 self.check_restart_recorded(node);
             }
+            Op::SetPowerRestore(_) => self.broken(node, "only-what-was-asked", "a setting".into()),
             Op::Scan => {
                 let rest = Duration::from_secs(110);
                 if self.nodes[node].scan_due.is_some_and(|(at, of)| of == wiring && now < at + rest) {

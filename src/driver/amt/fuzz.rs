@@ -1,11 +1,11 @@
-//! What the fuzzer gives to the readers of this folder that nobody else sees (tests/fuzz).
+//! What the fuzzer gives to the readers of this folder that are private to it (tests/fuzz).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::wsman::Output;
+use super::wsman::{self, Output, Request};
 use super::xml::Instance;
-use super::{boot, inventory, log, power, shown};
+use super::{boot, inventory, log, power, redact};
 use crate::node::PowerAction;
 use crate::node::device::LogEntry;
 
@@ -23,7 +23,7 @@ pub fn records(bytes: &[u8]) {
 }
 
 /// The same as they come in an answer.
-pub fn output(output: &Output) {
+fn output(output: &Output) {
     for name in ["EventRecords", "RecordArray"] {
         let decoded = output.values.list(name).map(|text| BASE64.decode(text).unwrap_or_default());
         let records: Vec<Vec<u8>> = decoded.collect();
@@ -43,7 +43,7 @@ fn check(entries: &[LogEntry], most: usize) {
 }
 
 /// Instances of any classes, as if they were all that a machine says of itself.
-pub fn instances(found: &[Instance]) {
+fn instances(found: &[Instance]) {
     let inventory = inventory::assemble(found);
     assert!(inventory.memory_gib.is_none_or(|gib| gib.is_finite() && gib > 0.0));
     for instance in found {
@@ -57,7 +57,27 @@ pub fn instances(found: &[Instance]) {
     }
 }
 
-/// A body as the recorder shows it.
-pub fn is_shown(bytes: &[u8]) {
-    let _ = redact::shown(bytes);
+/// Any bytes as a reply: an instance that is read is written the same.
+pub fn reply(reply: &[u8]) {
+    let _ = redact::shown(reply);
+    let _ = wsman::enumerated(reply);
+    let _ = wsman::identity(reply);
+    if let Ok(found) = wsman::output(reply, "GetRecords") {
+        output(&found);
+    }
+    if let Some(fault) = wsman::fault(reply) {
+        assert!(fault.to_string().len() < 2000);
+    }
+    let pulled = wsman::pulled(reply).map(|pulled| pulled.items).unwrap_or_default();
+    let found: Vec<_> = wsman::instance(reply).into_iter().chain(pulled).collect();
+    for instance in &found {
+        for (name, _) in &instance.fields {
+            let _ =
+                (instance.text(name), instance.number::<u32>(name), instance.boolean(name), instance.datetime(name));
+        }
+        let request = Request { class: &instance.class, selectors: &[("x", "y")], message_id: 1 };
+        let written = request.put(instance);
+        assert_eq!(wsman::instance(written.as_bytes()).as_ref(), Ok(instance), "{written}");
+    }
+    instances(&found);
 }

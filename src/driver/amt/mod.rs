@@ -46,6 +46,7 @@ pub const KIND: DeviceKind = DeviceKind {
     boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd, BootTarget::Cd, BootTarget::BiosSetup],
     boot_modes: &[],
     is_outlet: false,
+    sets_power_restore: false,
     applies_boot: true,
     orders: &[
         PowerAction::Cycle,

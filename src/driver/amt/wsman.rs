@@ -50,7 +50,7 @@ pub(crate) fn class_uri(class: &str) -> String {
 
 /// A request on a class or on one instance of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The class.
     pub class: &'a str,
     /// Which instance, where there are several.
@@ -61,23 +61,23 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     /// Reads one instance.
-    pub fn get(self) -> String {
+    pub(crate) fn get(self) -> String {
         self.envelope(&format!("{TRANSFER}/Get"), "")
     }
 
     /// Writes one instance, whole.
-    pub fn put(self, instance: &Instance) -> String {
+    pub(crate) fn put(self, instance: &Instance) -> String {
         let body = element_tree(&instance.class, &class_uri(&instance.class), pairs(&instance.fields));
         self.envelope(&format!("{TRANSFER}/Put"), &body)
     }
 
     /// Begins to read all instances.
-    pub fn enumerate(self) -> String {
+    pub(crate) fn enumerate(self) -> String {
         self.envelope(&format!("{ENUMERATION}/Enumerate"), &format!("<n:Enumerate xmlns:n=\"{ENUMERATION}\"/>"))
     }
 
     /// Reads the next instances.
-    pub fn pull(self, context: &str) -> String {
+    pub(crate) fn pull(self, context: &str) -> String {
         let body = format!(
             "<n:Pull xmlns:n=\"{ENUMERATION}\"><n:EnumerationContext>{}</n:EnumerationContext>\
              <n:MaxElements>{ELEMENTS_MAX}</n:MaxElements><n:MaxCharacters>{CHARACTERS_MAX}</n:MaxCharacters></n:Pull>",
@@ -87,7 +87,7 @@ impl Request<'_> {
     }
 
     /// Ends an enumeration early.
-    pub fn release(self, context: &str) -> String {
+    pub(crate) fn release(self, context: &str) -> String {
         let context = escape(context);
         let body = format!(
             "<n:Release xmlns:n=\"{ENUMERATION}\"><n:EnumerationContext>{context}</n:EnumerationContext></n:Release>"
@@ -96,7 +96,7 @@ impl Request<'_> {
     }
 
     /// Calls a method.
-    pub fn invoke(self, method: &str, parameters: &[(&str, Value)]) -> String {
+    pub(crate) fn invoke(self, method: &str, parameters: &[(&str, Value)]) -> String {
         let uri = class_uri(self.class);
         let parameters = parameters.iter().map(|(name, value)| (*name, value));
         let body = element_tree(&format!("{method}_INPUT"), &uri, parameters);

@@ -193,7 +193,7 @@ pub(super) fn escape(text: &str) -> String {
 
 /// One value of a field or of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Value {
+pub(crate) enum Value {
     /// A string, number, boolean or base64, as it was written.
     Text(String),
     /// A `Datetime`: `2020-08-10T00:00:00Z`.
@@ -236,7 +236,7 @@ impl From<Reference> for Value {
 
 /// An endpoint reference: which instance of which class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// `CIM_ComputerSystem`.
     pub class: String,
     /// What tells it from others of its class: `Name` is `ManagedSystem`.
@@ -245,13 +245,14 @@ pub struct Reference {
 
 impl Reference {
     /// A reference to the instance of `class` with these selectors.
-    pub fn new(class: &str, selectors: &[(&str, &str)]) -> Reference {
+    pub(crate) fn new(class: &str, selectors: &[(&str, &str)]) -> Reference {
         let own = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
         Reference { class: class.into(), selectors: selectors.iter().map(own).collect() }
     }
 
     /// A selector's value.
-    pub fn selector(&self, name: &str) -> Option<&str> {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn selector(&self, name: &str) -> Option<&str> {
         self.selectors.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
@@ -272,7 +273,7 @@ impl Reference {
 ///
 /// A field that is nil or has a structure of its own is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// The element's name: the class, which may be a child of the one that was asked for.
     pub class: String,
     /// The values.
@@ -288,22 +289,22 @@ impl Instance {
     }
 
     /// All values of this name.
-    pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Value> {
+    pub(crate) fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Value> {
         self.fields.iter().filter(move |(own, _)| own == name).map(|(_, value)| value)
     }
 
     /// Whether the machine knows this field, even if it is empty.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.values(name).next().is_some()
     }
 
     /// The first text of this name, blanks around it taken off; `None` when it is empty.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.list(name).next()
     }
 
     /// All texts of this name that are not empty.
-    pub fn list<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn list<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.values(name).filter_map(|value| match value {
             Value::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
             _ => None,
@@ -311,12 +312,12 @@ impl Instance {
     }
 
     /// The first text as a number; `None` when it is none, or too large for `T`.
-    pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.text(name)?.parse().ok()
     }
 
     /// The first text as a boolean.
-    pub fn boolean(&self, name: &str) -> Option<bool> {
+    pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
         match self.text(name)? {
             "true" | "True" | "TRUE" | "1" => Some(true),
             "false" | "False" | "FALSE" | "0" => Some(false),
@@ -325,7 +326,8 @@ impl Instance {
     }
 
     /// The moment in a `Datetime` or the span in an `Interval`, as written: `2020-08-10T00:00:00Z`.
-    pub fn datetime(&self, name: &str) -> Option<&str> {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn datetime(&self, name: &str) -> Option<&str> {
         self.values(name).find_map(|value| match value {
             Value::Datetime(text) | Value::Interval(text) => Some(text.as_str()),
             _ => None,
@@ -333,7 +335,8 @@ impl Instance {
     }
 
     /// The instance that a field points to.
-    pub fn reference(&self, name: &str) -> Option<&Reference> {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn reference(&self, name: &str) -> Option<&Reference> {
         self.values(name).find_map(|value| match value {
             Value::Reference(reference) => Some(reference),
             _ => None,
@@ -341,14 +344,14 @@ impl Instance {
     }
 
     /// Gives a field this one value, where it stands or at the end.
-    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
         let at = self.fields.iter().position(|(own, _)| own == name).unwrap_or(self.fields.len());
         self.remove(name);
         self.fields.insert(at, (name.into(), value.into()));
     }
 
     /// Takes a field out, for a Put that must not hold it.
-    pub fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.fields.retain(|(own, _)| own != name);
     }
 }

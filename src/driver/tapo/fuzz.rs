@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::meter::Profile;
 use super::wire::Cookie;
-use super::{discovery, klap, passthrough, shown, smart, tpap, wire};
+use super::{discovery, klap, passthrough, redact, smart, tpap, wire};
 
 /// The first byte says which answer the others are.
 pub fn answer(bytes: &[u8]) {

@@ -18,7 +18,9 @@ use super::smart::{self, COMPONENT_NEGO, DeviceInfo, GET_DEVICE_INFO, SET_DEVICE
 use super::strip;
 use crate::clock::Mono;
 use crate::driver::DeviceContext;
-use crate::node::device::{DeviceError, DeviceFuture, DeviceIdentity, FailureClass, Notice, Observation, PowerDevice};
+use crate::node::device::{
+    DeviceError, DeviceFuture, DeviceIdentity, FailureClass, Notice, Observation, PowerDevice, PowerRestore,
+};
 use crate::node::trust::TrustRecord;
 use crate::node::{BootOverride, Power, PowerAction};
 
@@ -152,7 +154,23 @@ impl TapoPlug {
         call.plug().profile.as_ref().map(|profile| profile.questions(usage_due)).unwrap_or_default()
     }
 
-    async fn set_once(&mut self, call: &mut Call<'_>, power: Power) -> Result<(), Fault> {
+    /// Sends a request that changes something, and again where that is safe.
+    async fn set(&mut self, request: &Value, switches: bool) -> Result<(), DeviceError> {
+        let connection = self.connection.clone();
+        let mut call = connection.begin(self.context.clone(), "set", SET_TRIES).await?;
+        loop {
+            match self.set_once(&mut call, request, switches).await {
+                Ok(()) => {
+                    call.end();
+                    return Ok(());
+                }
+                Err(fault) => call.recover(fault).await?,
+            }
+        }
+    }
+
+    /// Sends a request that changes something, of the relay if `switches`.
+    async fn set_once(&mut self, call: &mut Call<'_>, request: &Value, switches: bool) -> Result<(), Fault> {
         call.profile().await?;
         let child = match self.outlet {
             Some(outlet) => {
@@ -175,9 +193,9 @@ impl TapoPlug {
             call.vouch_outlet(id).await?;
         }
         call.plug().outlets_at = None;
-        self.switched = Some(call.now());
-        let result = call.ask(child.as_deref(), SET_DEVICE_INFO, &smart::switch(power)).await;
-        self.switched = Some(call.now());
+        self.switched = if switches { Some(call.now()) } else { self.switched };
+        let result = call.ask(child.as_deref(), SET_DEVICE_INFO, request).await;
+        self.switched = if switches { Some(call.now()) } else { self.switched };
         result.map(|_| ()).map_err(|fault| match fault.kind {
             Kind::Code(_) if is_unsupported(&fault) => Fault { kind: Kind::Refused, ..fault },
             _ => fault,
@@ -215,18 +233,12 @@ impl PowerDevice for TapoPlug {
                     return Err(DeviceError::new(FailureClass::Refused, text));
                 }
             };
-            let connection = self.connection.clone();
-            let mut call = connection.begin(self.context.clone(), "set", SET_TRIES).await?;
-            loop {
-                match self.set_once(&mut call, power).await {
-                    Ok(()) => {
-                        call.end();
-                        return Ok(());
-                    }
-                    Err(fault) => call.recover(fault).await?,
-                }
-            }
+            self.set(&smart::switch(power), true).await
         })
+    }
+
+    fn set_power_restore(&mut self, policy: PowerRestore) -> DeviceFuture<'_, ()> {
+        Box::pin(async move { self.set(&smart::restore(policy), false).await })
     }
 
     fn forget_session(&mut self) {

@@ -46,6 +46,16 @@ pub(super) fn switch(power: Power) -> Value {
     envelope(SET_DEVICE_INFO, Some(&json!({ "device_on": power == Power::On })))
 }
 
+/// Sets what the relay does when the mains come back.
+pub(super) fn restore(policy: PowerRestore) -> Value {
+    let states = match policy {
+        PowerRestore::LastState => json!({ "type": "last_states" }),
+        PowerRestore::AlwaysOn => json!({ "type": "custom", "state": { "on": true } }),
+        PowerRestore::AlwaysOff => json!({ "type": "custom", "state": { "on": false } }),
+    };
+    envelope(SET_DEVICE_INFO, Some(&json!({ "default_states": states })))
+}
+
 /// Asks for the outlets from `start` on.
 pub(super) fn child_list(start: u64) -> Value {
     envelope(GET_CHILD_DEVICE_LIST, Some(&json!({ "start_index": start })))

@@ -1,9 +1,11 @@
-//! Who logged in, who did not, who changed what, and from where: a count and a line in the log for each. fail2ban reads
-//! the line of a failed login (`packaging/fail2ban`), so its text stays as it is.
+//! Logins, failed logins and changes by clients, with account and address: a count, a line in the log and a Redfish event
+//! for each. fail2ban reads the line of a failed login (`packaging/fail2ban`), so its text stays as it is.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::broadcast::{self, Receiver, Sender};
 
 use super::Caller;
 use crate::clock::Mono;
@@ -14,6 +16,9 @@ const LINES_MAX: u32 = 100;
 
 /// How long it takes until one more is allowed: guesses from a thousand addresses fill 15 MB of a log in a day.
 const LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// Entries that wait for the hub of events. Budgets allow some 200 at once; a hub that is later than that misses some.
+const HEARD_MAX: usize = 512;
 
 /// What stands in the place of a name that is not one of an account: it may be a password in the wrong field.
 const UNKNOWN: &str = "(unknown)";
@@ -63,17 +68,49 @@ impl Budget {
     }
 }
 
+/// What an entry is about. The names are those of messages in our registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuditKind {
+    LoggedIn,
+    LoggedOut,
+    LoginFailed,
+    Changed,
+    ChangeRefused,
+}
+
+/// One entry of the audit, for subscribers of events.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditEntry {
+    pub kind: AuditKind,
+    /// In words, with account and address.
+    pub text: String,
+}
+
 /// See the top of the file.
 pub(super) struct Audit {
     metrics: Arc<Metrics>,
     failed: Mutex<Budget>,
     opened: Mutex<Budget>,
     refused: Mutex<Budget>,
+    changed: Mutex<Budget>,
+    entries: Sender<AuditEntry>,
 }
 
 impl Audit {
     pub(super) fn new(metrics: Arc<Metrics>) -> Audit {
-        Audit { metrics, failed: Mutex::default(), opened: Mutex::default(), refused: Mutex::default() }
+        let budget = Mutex::<Budget>::default;
+        let entries = broadcast::channel(HEARD_MAX).0;
+        Audit { metrics, failed: budget(), opened: budget(), refused: budget(), changed: budget(), entries }
+    }
+
+    /// The entries from now on.
+    pub(super) fn entries(&self) -> Receiver<AuditEntry> {
+        self.entries.subscribe()
+    }
+
+    /// Without a receiver there is no hub of events, and nothing to do.
+    fn emit(&self, kind: AuditKind, text: String) {
+        let _ = self.entries.send(AuditEntry { kind, text });
     }
 
     /// A password was right: of a session that begins, or of credentials that come with each request.
@@ -82,6 +119,7 @@ impl Audit {
         let Some(left_out) = take(&self.opened, now) else { return };
         let (address, session) = (shown(from), session.unwrap_or_default());
         tracing::info!(event = "logged_in", account, %address, session, left_out, "login of {account:?} from {address}");
+        self.emit(AuditKind::LoggedIn, format!("{account} logged in from {address}"));
     }
 
     /// A login was refused. `account` is its name where there is one.
@@ -93,12 +131,14 @@ impl Audit {
         let Some(left_out) = take(&self.failed, now) else { return };
         let (address, account, why) = (shown(from), account.unwrap_or(UNKNOWN), why.name());
         tracing::warn!(event = "login_failed", account, %address, why, left_out, "login failed from {address}");
+        self.emit(AuditKind::LoginFailed, format!("a login of {account} from {address} was refused: {why}"));
     }
 
     /// A session was ended by a client.
     pub(super) fn logged_out(&self, account: &str, session: &str, by: &Caller, from: Option<IpAddr>) {
         let (address, by) = (shown(from), by.name.as_ref());
         tracing::info!(event = "logged_out", account, session, by, %address, "a session was ended");
+        self.emit(AuditKind::LoggedOut, format!("{by} ended a session of {account}, from {address}"));
     }
 
     /// A request that would change something was answered.
@@ -106,13 +146,18 @@ impl Audit {
         let (address, by) = (shown(from), by.name.as_ref());
         match status {
             200..300 => {
-                tracing::info!(event = "changed", by, %address, method, path, status, "a client's change was taken")
+                tracing::info!(event = "changed", by, %address, method, path, status, "a client's change was taken");
+                if take(&self.changed, now).is_some() {
+                    self.emit(AuditKind::Changed, format!("{by} changed something from {address}: {method} {path}"));
+                }
             }
             403 => {
                 let Some(left_out) = take(&self.refused, now) else { return };
                 tracing::warn!(
                     event = "change_refused", by, %address, method, path, left_out, "an account tried what it may not do"
                 );
+                let text = format!("{by} tried from {address} what its role does not allow: {method} {path}");
+                self.emit(AuditKind::ChangeRefused, text);
             }
             _ => {}
         }

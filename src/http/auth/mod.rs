@@ -34,6 +34,7 @@ use crate::clock::{Clock, Mono, secret_bytes};
 use crate::telemetry::Metrics;
 pub(crate) use accounts::{AccountChange, AccountRefusal};
 use audit::{Audit, Failure};
+pub(crate) use audit::{AuditEntry, AuditKind};
 pub(crate) use pass::Pass;
 pub use password::hash_password;
 pub(crate) use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Authenticator, read, write};
-use crate::account::{AccountRecord, NodeScope};
+use crate::account::{AccountRecord, NodeScope, Role};
 
 /// The accounts that nodes.yaml names, and what each is limited to.
 pub(crate) type Configured = HashMap<String, Option<NodeScope>>;
@@ -45,6 +45,19 @@ impl Authenticator {
             // Without logins everything is open; else what is left of it goes with the account.
             None => !self.required,
         }
+    }
+
+    /// Whether the account of this name may be told of logins and of what other accounts change.
+    pub fn hears_audit(&self, name: &str) -> bool {
+        match read(&self.accounts).get(name) {
+            Some(account) => account.role == Role::Administrator && account.scope.is_none(),
+            None => !self.required,
+        }
+    }
+
+    /// The audit's entries from now on.
+    pub(crate) fn audit_entries(&self) -> tokio::sync::broadcast::Receiver<super::AuditEntry> {
+        self.audit.entries()
     }
 
     /// Whether any account is limited to some nodes.

@@ -4,11 +4,13 @@
 //! actor around it runs the effects and feeds back what came of them. So a rule can be tested as a table, and a day of a
 //! node's life can be simulated in a millisecond.
 //!
-//! - `mod.rs`: the state, what goes in and out, the order of the saves.
+//! - `mod.rs`: the state, the order of the saves, which operation comes next.
+//! - `io.rs`: what goes in and out.
 //! - `command.rs`: one command from acceptance to its end, as a value.
 //! - `orders.rs`: what the machine does with commands.
 //! - `boot.rs`: the boot override, from its change to the boot that uses it.
 //! - `connectivity.rs`: the device that fails: backoff, breaker, the held login.
+//! - `settings.rs`: what a client sets in the device itself.
 //! - `seen.rs`: what the device last said.
 //! - `trust.rs`: what the device proved of itself.
 //! - `report.rs`: what readers are shown.
@@ -16,9 +18,11 @@
 mod boot;
 mod command;
 mod connectivity;
+mod io;
 mod orders;
 mod report;
 mod seen;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -27,17 +31,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::device::{DeviceError, FailureClass, LogEntry, Notice, Observation, ScanResult};
+use super::device::{DeviceError, FailureClass, LogEntry, Notice, Observation};
 use super::event::{Cause, EventKind};
-use super::journal::{BootRecord, Intent, NodeRecord, SeenRecord};
+use super::journal::{BootRecord, Intent, NodeRecord};
 use super::trust::TrustRecord;
-use super::{BootOverride, BootPatch, Inventory, NodeSpec, Power, PowerAction, Refusal, ResetType};
-use crate::clock::{Mono, Now, Wall};
+use super::{Inventory, NodeSpec, Power, Refusal};
+use crate::clock::{Mono, Wall};
 use crate::durable::WriteError;
 use boot::Applied;
 use command::Command;
 use connectivity::Connectivity;
+pub use io::Op;
+pub(crate) use io::Ticket;
+pub(crate) use io::{Effect, Input, Moment, Outcome, Save};
 use seen::{OutstandingActions, Seen, known_inventory};
+use settings::Setting;
 
 /// Durable writes of one node that may wait at once. Each waits a few milliseconds; more than this is a flood.
 const SAVES_MAX: usize = 16;
@@ -59,126 +67,6 @@ const STUDY_RETRY: Duration = Duration::from_secs(120);
 
 /// Spread of the poll times of nodes that were started together: a tenth, so that a rack does not poll in step.
 pub(crate) const POLL_JITTER: f64 = 0.1;
-
-/// The moment of a step: the time, and one draw of chance for whatever the step spreads.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// Both clocks.
-    pub now: Now,
-    /// From -1 to 1.
-    pub unit_jitter: f64,
-}
-
-/// Names the one who waits for an answer.
-pub(crate) type Ticket = u64;
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Time passed. Harmless at any time.
-    Tick,
-    /// A client asks for power.
-    Reset {
-        /// Whom to answer.
-        ticket: Ticket,
-        /// What.
-        reset: ResetType,
-        /// The account's name.
-        by: String,
-    },
-    /// A client changes the boot override.
-    PatchBoot {
-        /// Whom to answer.
-        ticket: Ticket,
-        /// What.
-        patch: BootPatch,
-        /// The account's name.
-        by: String,
-        /// The change numbers that the client accepts (`If-Match`); `None` when it does not care.
-        if_match: Option<Vec<u64>>,
-    },
-    /// The oldest save ended.
-    Saved(Result<(), WriteError>),
-    /// The operation in flight ended.
-    Done {
-        /// When it was started.
-        started: Mono,
-        /// What came of it.
-        result: Result<Outcome, DeviceError>,
-    },
-    /// The configuration changed. The device object may be a new one.
-    Reconfigured {
-        /// The new one.
-        spec: NodeSpec,
-        /// The connection is another one: forget its failures.
-        rewired: bool,
-    },
-    /// A person wants what is on record of the device forgotten: it is another one.
-    ResetTrust {
-        /// The one who waits for an answer.
-        ticket: Ticket,
-        /// The account's name.
-        by: String,
-    },
-    /// A person wants the device to be tried now, with a new session.
-    ResetSession,
-    /// No new commands from here on.
-    Stop,
-}
-
-/// What to do about it, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Make this durable, then feed back `Saved`. Saves end in the order in which they were asked for.
-    Save(Save),
-    /// The command with this number is over.
-    ClearIntent(u64),
-    /// Remember what was seen.
-    NoteSeen(SeenRecord),
-    /// Ask the device, then feed back `Done`.
-    Operate(Op),
-    /// Drop the device's session.
-    ForgetSession,
-    /// Answer the one who waits.
-    Answer(Ticket, Result<(), Refusal>),
-    /// Tell the world.
-    Emit(EventKind),
-    /// Count the end of a command: kind and result.
-    Count(ResetType, &'static str),
-}
-
-/// A durable write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Save {
-    /// The intent of the node.
-    Intent(Intent),
-    /// Its boot override.
-    Boot(BootRecord),
-    /// That nothing is on record of its device.
-    ForgetTrust,
-}
-
-/// An operation on the device.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Op {
-    /// Read the state.
-    Read,
-    /// Give an order, with the boot override for the boot that it causes.
-    PowerAction(PowerAction, BootOverride),
-    /// Look into one more corner of the machine.
-    Scan,
-}
-
-/// What came of an operation.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// Of a reading.
-    Seen(Observation),
-    /// Of an order: the device took it.
-    Taken,
-    /// Of a look into a corner.
-    Scanned(ScanResult),
-}
 
 /// Why a save was asked for: what to do when it has ended.
 #[derive(Clone, Debug)]
@@ -218,6 +106,8 @@ pub struct Fsm {
     /// What became of the last command, when it did not become what was asked.
     failed: Option<Failed>,
     outstanding: OutstandingActions,
+    /// What a client sets in the device, until that is read back.
+    setting: Option<Setting>,
     saves: VecDeque<Saving>,
     in_flight: Option<Op>,
     /// What is in flight went to the device that was there before.
@@ -262,6 +152,7 @@ impl Fsm {
             command,
             failed: None,
             outstanding: OutstandingActions::default(),
+            setting: None,
             saves: VecDeque::new(),
             in_flight: None,
             outdated: false,
@@ -307,6 +198,7 @@ impl Fsm {
                 self.next_poll = self.next_poll.min(moment.now.mono + self.spec.timings.poll_interval);
             }
             Input::ResetTrust { ticket, by } => self.reset_trust(ticket, by, out),
+            Input::SetPowerRestore { ticket, policy } => self.set_power_restore(ticket, policy, moment.now.mono, out),
             Input::ResetSession => {
                 out.push(Effect::ForgetSession);
                 self.connectivity.try_now(moment.now.mono);
@@ -315,6 +207,7 @@ impl Fsm {
             }
             Input::Stop => self.stopping = true,
         }
+        self.settings_due(moment.now.mono, out);
         self.operate(moment, out);
         self.unconfirmed = self.spec.timings.fence_age_max.is_some()
             && (self.unread || self.confirmed_until().is_none_or(|until| until <= moment.now.mono));
@@ -330,10 +223,11 @@ impl Fsm {
     /// When the next `Tick` is needed at the latest; `None` while something else will come first.
     pub fn wake_at(&self, now: Mono) -> Option<Mono> {
         let ages = self.confirmed_until().filter(|until| *until > now);
+        let setting = self.setting_deadline();
         if self.in_flight.is_some() || self.stopping {
-            return ages;
+            return [ages, setting].into_iter().flatten().min();
         }
-        [self.poll_due(), self.command_due(now), self.study_due(), ages].into_iter().flatten().min()
+        [self.poll_due(), self.command_due(now), self.study_due(), setting, ages].into_iter().flatten().min()
     }
 
     /// When what was last seen will be too old to be shown, where there is such an age.
@@ -351,7 +245,7 @@ impl Fsm {
             None => {
                 let due = |at: Option<Mono>| at.is_some_and(|at| at <= moment.now.mono);
                 let poll = due(self.poll_due()).then_some(Op::Read);
-                poll.or_else(|| due(self.study_due()).then_some(Op::Scan))
+                self.setting_op().or(poll).or_else(|| due(self.study_due()).then_some(Op::Scan))
             }
         };
         if let Some(op) = op {
@@ -433,12 +327,14 @@ impl Fsm {
             Ok(outcome) => {
                 self.link_is_well(out);
                 match outcome {
-                    Outcome::Taken => {
-                        if let Op::PowerAction(order, _) = op {
+                    Outcome::Taken => match op {
+                        Op::PowerAction(order, _) => {
                             self.boot_taken(order);
                             self.taken(order, moment.now.mono);
                         }
-                    }
+                        // Whether it was done is for a reading to say.
+                        _ => self.next_poll = moment.now.mono,
+                    },
                     Outcome::Seen(observation) => self.observed(observation, started, moment, out),
                     Outcome::Scanned(findings) => self.studied(findings, moment.now.mono, out),
                 }
@@ -446,7 +342,10 @@ impl Fsm {
             Err(error) if op == Op::Scan && !matches!(error.class, FailureClass::Auth | FailureClass::Locked) => {
                 self.scan_at = Some(moment.now.mono + STUDY_RETRY);
             }
-            Err(error) => self.operation_failed(&op, error, moment, out),
+            Err(error) => {
+                self.setting_failed(&op, &error, out);
+                self.operation_failed(&op, error, moment, out);
+            }
         }
     }
 
@@ -487,6 +386,7 @@ impl Fsm {
         if before.is_some_and(|before| before != power) {
             self.next_poll = self.next_poll.min(now.mono + AFTER_CHANGE_LOOK);
         }
+        self.setting_observed(out);
         self.boot_observed(before, power, out);
         self.command_observed(Some(power), started, now, out);
     }

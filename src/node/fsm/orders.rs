@@ -349,14 +349,14 @@ impl Fsm {
                 self.fail_command(why, now, out);
             }
             (Op::PowerAction(order, _), Err(_)) => self.may_follow(*order, now.mono),
-            (Op::Read | Op::Scan, _) => {}
+            (Op::Read | Op::Scan | Op::SetPowerRestore(_), _) => {}
         }
         true
     }
 
     /// The device failed; the command, if there is one, waits, or ends where waiting is no use.
     pub(super) fn operation_failed(&mut self, op: &Op, error: DeviceError, moment: Moment, out: &mut Vec<Effect>) {
-        let of_order = matches!(op, Op::PowerAction(..));
+        let of_order = matches!(op, Op::PowerAction(..) | Op::SetPowerRestore(_));
         // A device that says why it does not follow an order is well.
         let well = of_order && matches!(error.class, FailureClass::NotReady | FailureClass::Refused);
         if well {

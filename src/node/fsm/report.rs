@@ -25,6 +25,7 @@ impl Fsm {
             audit_log: self.audit_log.clone(),
             device: self.spec.device.clone(),
             is_outlet: self.spec.kind.is_outlet,
+            sets_power_restore: self.sets_power_restore(),
             about: seen.map(|seen| seen.about.clone()),
             trust: self.trust.clone(),
             power: seen.map(|seen| seen.power).filter(|_| !self.unconfirmed),

@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, secret_bytes};
 use crate::durable::{SettingsStore, WriteError};
-use crate::http::auth::Authenticator;
+use crate::http::auth::{AuditEntry, Authenticator};
 use crate::node::NodeId;
 use crate::node::event::Event;
 use crate::telemetry::Metrics;
@@ -100,6 +100,8 @@ struct State {
     /// The id of the next event.
     next: u64,
     recent: VecDeque<Arc<Record>>,
+    /// The id of the newest event that could be replayed once and cannot be now.
+    forgotten: u64,
     subscribers: BTreeMap<String, Subscriber>,
     settings: Settings,
     stopped: bool,
@@ -133,7 +135,14 @@ impl Events {
         let subscriptions = shelf.values(SUBSCRIPTION);
         // Counting on from the clock, ids grow over restarts too, as long as there are less than a thousand events in a second.
         let next = u64::try_from(clock.now().wall.0).unwrap_or(0);
-        let state = State { next, recent: VecDeque::new(), subscribers: BTreeMap::new(), settings, stopped: false };
+        let state = State {
+            next,
+            forgotten: next.saturating_sub(1),
+            recent: VecDeque::new(),
+            subscribers: BTreeMap::new(),
+            settings,
+            stopped: false,
+        };
         let (runtime, changing) = (Handle::current(), tokio::sync::Mutex::default());
         let events = Arc::new(Events { access, clock, metrics, shelf, runtime, state: Mutex::new(state), changing });
         for (name, value) in subscriptions {
@@ -179,6 +188,27 @@ impl Events {
         }
     }
 
+    /// Passes on the audit, until the hub is stopped. An entry is not kept for streams that come back: a flood of wrong logins
+    /// would push out what happened to the nodes.
+    pub(crate) async fn run_audit(self: Arc<Events>, mut heard: Receiver<AuditEntry>) {
+        loop {
+            match heard.recv().await {
+                Ok(entry) => {
+                    let at = self.clock.now().wall;
+                    self.publish(1, |_, id, group| Some(record::audit_record(&entry, id, group, at)));
+                }
+                // Its lines in the log are whole.
+                Err(RecvError::Lagged(lost)) => {
+                    tracing::warn!(event = "audit_events_dropped", lost, "too many at once")
+                }
+                Err(RecvError::Closed) => return,
+            }
+            if self.lock().stopped {
+                return;
+            }
+        }
+    }
+
     /// Passes on an event with the body of a client.
     pub fn publish_free(&self, body: Map<String, Value>) {
         self.publish(1, |_, id, group| Some(Record::free(body.clone(), id, group)));
@@ -191,10 +221,12 @@ impl Events {
         for record in (0..count).zip(group..).filter_map(|(index, id)| make(index, id, group)) {
             let record = Arc::new(record);
             state.next = record.id + 1;
-            if state.recent.len() >= REPLAY_MAX {
-                state.recent.pop_front();
+            if !record.is_audit {
+                if state.recent.len() >= REPLAY_MAX {
+                    state.forgotten = state.recent.pop_front().map_or(state.forgotten, |oldest| oldest.id);
+                }
+                state.recent.push_back(record.clone());
             }
-            state.recent.push_back(record.clone());
             state.subscribers.retain(|id, subscriber| {
                 if !self.is_for(&subscriber.want, &record) {
                     return true;
@@ -221,7 +253,11 @@ impl Events {
             }
             Want::Stream(stream) => (stream.takes(record), &stream.owner),
         };
-        takes && self.access.hears_of(owner, record.node.as_ref().map(NodeId::as_str))
+        let may = match record.is_audit {
+            true => self.access.hears_audit(owner),
+            false => self.access.hears_of(owner, record.node.as_ref().map(NodeId::as_str)),
+        };
+        takes && may
     }
 
     /// Lets a subscription live: its queue and its task.

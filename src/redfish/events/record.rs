@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::clock::Wall;
+use crate::http::auth::{AuditEntry, AuditKind};
 use crate::node::event::{Cause, Event, EventKind};
 use crate::node::{BootEnabled, Health, NodeId, Power};
 use crate::redfish::message::Message;
@@ -16,11 +17,11 @@ pub(crate) const FORMAT: &str = "Event";
 pub(crate) const REGISTRIES: [&str; 2] = ["Plugfish", "ResourceEvent"];
 
 /// `ResourceTypes`: what events are about.
-pub(crate) const RESOURCE_TYPES: [&str; 3] = ["ComputerSystem", "EventService", "Manager"];
+pub(crate) const RESOURCE_TYPES: [&str; 4] = ["ComputerSystem", "EventService", "Manager", "SessionService"];
 
 /// `EventType`, which came before registries; some clients still select by it.
-pub(crate) const EVENT_TYPES: [&str; 5] =
-    ["Alert", "ResourceAdded", "ResourceRemoved", "ResourceUpdated", "StatusChange"];
+pub(crate) const EVENT_TYPES: [&str; 6] =
+    ["Alert", "Other", "ResourceAdded", "ResourceRemoved", "ResourceUpdated", "StatusChange"];
 
 /// Something to be told.
 pub struct News {
@@ -45,8 +46,10 @@ pub struct Record {
     pub event_type: String,
     /// `OK`, `Warning` or `Critical`.
     pub severity: String,
-    /// The node to which it happened; `None` for a test.
+    /// The node to which it happened; `None` for a test, and for an entry of the audit.
     pub node: Option<NodeId>,
+    /// It is for Administrators of all nodes only: it names accounts and addresses.
+    pub is_audit: bool,
     body: Map<String, Value>,
 }
 
@@ -75,7 +78,15 @@ impl Record {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let origin = body.get("OriginOfCondition").and_then(|origin| origin["@odata.id"].as_str()).map(str::to_owned);
         let facts = facts(&text("MessageId"), "EventService", &origin.unwrap_or_default());
-        Record { id, facts, event_type: text("EventType"), severity: text("MessageSeverity"), node: None, body }
+        Record {
+            id,
+            facts,
+            event_type: text("EventType"),
+            severity: text("MessageSeverity"),
+            node: None,
+            is_audit: false,
+            body,
+        }
     }
 }
 
@@ -117,6 +128,21 @@ pub(crate) fn payload(record: &Record, lost: u64, context: Option<&str>) -> Valu
         event.insert("Context".into(), json!(context));
     }
     event
+}
+
+/// An entry of the audit.
+pub(crate) fn audit_record(entry: &AuditEntry, id: u64, group: u64, at: Wall) -> Record {
+    let (key, event_type) = match entry.kind {
+        AuditKind::LoggedIn => ("LoggedIn", "Other"),
+        AuditKind::LoggedOut => ("LoggedOut", "Other"),
+        AuditKind::LoginFailed => ("LoginFailed", "Alert"),
+        AuditKind::Changed => ("ChangedByClient", "Other"),
+        AuditKind::ChangeRefused => ("ChangeRefused", "Alert"),
+    };
+    let message = Message::ours(key, &[&entry.text]);
+    let news =
+        News { message, event_type, resource_type: "SessionService", origin: resource::SESSION_SERVICE.to_owned() };
+    Record { is_audit: true, ..Record::of(&news, id, group, at) }
 }
 
 /// What is to be told of a happening.

@@ -32,7 +32,7 @@ pub struct Stream {
 impl Stream {
     /// Whether its client wants this event.
     pub fn takes(&self, record: &Record) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.holds(&record.facts))
+        self.filter.as_ref().map_or(!record.is_audit, |filter| filter.holds(&record.facts))
     }
 }
 
@@ -79,8 +79,7 @@ impl Events {
         }
         if let Some(after) = after {
             // With the id of another process, or of too long ago, nobody knows how many are missing: at least one.
-            let first = state.recent.front().map_or(state.next, |record| record.id);
-            if after < state.next && after + 1 < first {
+            if after < state.forgotten {
                 queue.lose(1);
             }
             let want = Want::Stream(stream.clone());

@@ -57,8 +57,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether this event is wanted.
+    /// Whether this event is wanted. The audit goes only to those who name it: by message, type of resource or origin.
     pub fn takes(&self, record: &Record) -> bool {
+        if record.is_audit && self.messages.is_empty() && self.resource_types.is_empty() && self.origins.is_empty() {
+            return false;
+        }
         let fact = |name: &str| record.facts.get(name).and_then(|fact| fact.as_str()).unwrap_or_default();
         let origin = fact("OriginResource");
         let below = |uri: &str| origin.strip_prefix(uri).is_some_and(|rest| rest.starts_with('/'));

@@ -242,7 +242,9 @@ impl Firmware<'_> {
         if params.is_empty() {
             return Err(code::PARAMS);
         }
-        if let Some(power_loss) = power_loss {
+        if let Some(power_loss) = power_loss
+            && !self.ignore_write
+        {
             board.set_power_loss(power_loss);
         }
         if let Some(on) = on {

@@ -2,10 +2,14 @@
 
 #![no_main]
 
+mod law;
+
 use libfuzzer_sys::fuzz_target;
 use plugfish::testing::driver::digest::{Challenge, Claim, authorization};
 
-fuzz_target!(|headers: &str| {
+fuzz_target!(|headers: &str| law::linear_text(headers, read));
+
+fn read(headers: &str) {
     let Ok(challenge) = Challenge::parse(headers.lines()) else { return };
     let claim = Claim { username: "admin", password: "secret", method: "POST", uri: "/wsman" };
     let answer = authorization(&challenge, claim, 1, "cnonce");
@@ -14,4 +18,4 @@ fuzz_target!(|headers: &str| {
     let again = Challenge::parse([answer.as_str()]).unwrap();
     assert_eq!((&again.realm, &again.nonce, &again.opaque), (&challenge.realm, &challenge.nonce, &challenge.opaque));
     assert_eq!((again.algorithm, again.qop), (challenge.algorithm, challenge.qop));
-});
+}

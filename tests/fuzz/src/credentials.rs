@@ -2,6 +2,8 @@
 
 #![no_main]
 
+mod law;
+
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| plugfish::testing::http::fuzz::credentials(bytes));
+fuzz_target!(|bytes: &[u8]| law::linear(bytes, plugfish::testing::http::fuzz::credentials));

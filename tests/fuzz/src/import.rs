@@ -2,6 +2,8 @@
 
 #![no_main]
 
+mod law;
+
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| plugfish::testing::cli::fuzz::sushy(text));
+fuzz_target!(|text: &str| law::linear_text(text, plugfish::testing::cli::fuzz::sushy));

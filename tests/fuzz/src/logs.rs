@@ -2,6 +2,8 @@
 
 #![no_main]
 
+mod law;
+
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| plugfish::testing::driver::amt::fuzz::records(bytes));
+fuzz_target!(|bytes: &[u8]| law::linear(bytes, plugfish::testing::driver::amt::fuzz::records));

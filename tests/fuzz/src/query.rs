@@ -3,6 +3,8 @@
 
 #![no_main]
 
+mod law;
+
 use libfuzzer_sys::fuzz_target;
 use plugfish::testing::redfish::query::filter::Filter;
 use plugfish::testing::redfish::query::{Query, first_page};
@@ -44,7 +46,9 @@ fn nots(filter: &Filter) -> usize {
     }
 }
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|text: &str| law::linear_text(text, ask));
+
+fn ask(text: &str) {
     if let Ok(filter) = Filter::parse(text) {
         assert!(nots(&filter) <= 16);
         let opposite = Filter::parse(&format!("not ({text})"));
@@ -74,4 +78,4 @@ fuzz_target!(|text: &str| {
         }
         let _ = first_page(found);
     }
-});
+}

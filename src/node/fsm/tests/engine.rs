@@ -10,6 +10,7 @@ const ENGINE: DeviceKind = DeviceKind {
     boot_targets: &[BootTarget::None],
     boot_modes: &[],
     is_outlet: false,
+    sets_power_restore: false,
     applies_boot: true,
     orders: &[Cycle, Reset, GracefulOff, GracefulReset, Nmi],
     reads_before_action: true,
@@ -421,8 +422,7 @@ fn corners_are_looked_into_when_nothing_else_is_wanted() {
     let mut world = engine(Power::On);
     world.engine.corners = 5;
     world.run(secs(20));
-    assert_eq!(world.engine.corners, 0);
-    assert_eq!(world.view().inventory.serial.as_deref(), Some("from the machine"));
+    assert_eq!((world.engine.corners, world.view().inventory.serial.as_deref()), (0, Some("from the machine")));
     assert!(world.disk.seen.as_ref().is_some_and(|seen| seen.inventory.is_some()));
     world.crash(secs(1));
     assert_eq!(world.view().inventory.serial.as_deref(), Some("from the machine"), "known before the first contact");
@@ -436,7 +436,7 @@ fn corners_are_looked_into_when_nothing_else_is_wanted() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    NodeMsg(ResetType),
+    Reset(ResetType),
     Boot(BootEnabled),
     Feel(Mood),
     Press,
@@ -448,7 +448,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let moods = vec![Mood::Well, Mood::Well, Mood::Away, Mood::Mute, Mood::Ignores, Mood::NotReady, Mood::Stranger];
     prop_oneof![
-        4 => prop::sample::select(ResetType::ALL.to_vec()).prop_map(Step::NodeMsg),
+        4 => prop::sample::select(ResetType::ALL.to_vec()).prop_map(Step::Reset),
         1 => prop::sample::select(BootEnabled::ALL.to_vec()).prop_map(Step::Boot),
         2 => prop::sample::select(moods).prop_map(Step::Feel),
         1 => Just(Step::Press),
@@ -467,7 +467,7 @@ proptest! {
         let mut world = engine(first);
         for (ticket, step) in (0u64..).zip(&steps) {
             match step {
-                Step::NodeMsg(reset) => world.reset(ticket, *reset),
+                Step::Reset(reset) => world.reset(ticket, *reset),
                 Step::Boot(enabled) => {
                     let patch = BootPatch { target: Some(BootTarget::Pxe), enabled: Some(*enabled), ..BootPatch::default() };
                     world.input(Input::PatchBoot { ticket, by: "admin".into(), patch, if_match: None });
@@ -492,7 +492,7 @@ proptest! {
         prop_assert_eq!(world.disk.intent.clone(), None);
         prop_assert!(!world.view().connectivity.breaker_open);
         // A node is off only if someone asked for that or pressed the button.
-        let off = |step: &Step| matches!(step, Step::Press | Step::NodeMsg(ResetType::ForceOff | ResetType::GracefulShutdown));
+        let off = |step: &Step| matches!(step, Step::Press | Step::Reset(ResetType::ForceOff | ResetType::GracefulShutdown));
         if first == Power::On && !steps.iter().any(off) {
             prop_assert_eq!(world.relay, Power::On, "{:?}", world.told);
         }

@@ -7,7 +7,7 @@ use super::*;
 /// What can happen in a random life.
 #[derive(Clone, Debug)]
 enum Step {
-    NodeMsg(ResetType),
+    Reset(ResetType),
     Feel(Mood),
     Press,
     Crash(u8),
@@ -27,7 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
         Mood::Busy,
     ]);
     prop_oneof![
-        4 => prop::sample::select(ResetType::ALL.to_vec()).prop_map(Step::NodeMsg),
+        4 => prop::sample::select(ResetType::ALL.to_vec()).prop_map(Step::Reset),
         2 => mood.prop_map(Step::Feel),
         1 => Just(Step::Press),
         2 => (0u8..20).prop_map(Step::Crash),
@@ -44,7 +44,7 @@ fn live(first: Power, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut pressed_since = false;
     for (ticket, step) in (0u64..).zip(steps) {
         match step {
-            Step::NodeMsg(reset) => world.reset(ticket, *reset),
+            Step::Reset(reset) => world.reset(ticket, *reset),
             Step::Feel(mood) => world.mood = *mood,
             Step::Press => {
                 let other = if world.relay == Power::On { Power::Off } else { Power::On };
@@ -59,7 +59,7 @@ fn live(first: Power, steps: &[Step]) -> Result<(), TestCaseError> {
         while !world.saves.is_empty() {
             world.save_one();
         }
-        if let Step::NodeMsg(reset) = step
+        if let Step::Reset(reset) = step
             && world.answered(ticket) == Some(&Ok(()))
         {
             accepted = Some(*reset);
@@ -88,7 +88,7 @@ fn live(first: Power, steps: &[Step]) -> Result<(), TestCaseError> {
         prop_assert_eq!(world.relay, wanted, "after {}: {:?}", reset, world.told);
     }
     // A cycle never leaves a node off: it is off only if someone asked for that or pressed the button.
-    let someone = steps.iter().any(|step| matches!(step, Step::Press | Step::NodeMsg(ResetType::ForceOff)));
+    let someone = steps.iter().any(|step| matches!(step, Step::Press | Step::Reset(ResetType::ForceOff)));
     if first == Power::On && !someone {
         prop_assert_eq!(world.relay, Power::On, "{:?}", world.told);
     }

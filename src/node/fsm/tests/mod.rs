@@ -9,6 +9,7 @@ mod fence;
 mod laws;
 mod meanwhile;
 mod pairs;
+mod settings;
 mod timings;
 mod trust;
 
@@ -18,10 +19,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::*;
-use crate::node::device::{Capabilities, DeviceIdentity, DeviceKind};
+use crate::clock::Now;
+use crate::node::device::{Capabilities, DeviceIdentity, DeviceKind, PowerRestore, ScanResult};
 use crate::node::trust::Proof;
 use crate::node::view::NodeView;
-use crate::node::{BootTarget, Health, NodeId, Timings};
+use crate::node::{BootOverride, BootPatch, BootTarget, Health, NodeId, PowerAction, ResetType, Timings};
 
 const START: Wall = Wall(1_795_000_000_000);
 
@@ -70,6 +72,9 @@ struct World {
     latency: Duration,
     /// What the device measures.
     meter: Option<u64>,
+    /// What the device does when its power comes back, and how often it was told.
+    restore: Option<PowerRestore>,
+    told_restore: usize,
     /// How the device's answers are proved, and what its driver has on record.
     proof: Proof,
     record: Option<Arc<TrustRecord>>,
@@ -137,6 +142,8 @@ impl World {
             counts: Vec::new(),
             saves: VecDeque::new(),
             running: None,
+            restore: None,
+            told_restore: 0,
             relay_log: vec![(Duration::ZERO, relay)],
             engine: Engine::default(),
             latency: OP_TIME,
@@ -271,6 +278,12 @@ impl World {
                 _ => {}
             }
         }
+        if let Op::SetPowerRestore(policy) = &op {
+            self.told_restore += 1;
+            if matches!(self.mood, Mood::Well | Mood::Mute) {
+                self.restore = Some(*policy);
+            }
+        }
         if let Err(error) = taken {
             return self.input(Input::Done { started: Mono::after_start(started), result: Err(error) });
         }
@@ -287,6 +300,7 @@ impl World {
                     .kind
                     .applies_boot
                     .then(|| Uuid::from_u128(if self.mood == Mood::Stranger { 2 } else { 1 })),
+                power_restore: self.restore,
                 ..DeviceIdentity::default()
             }),
             proof: self.proof,

@@ -98,7 +98,7 @@ impl AccountBook for Kept {
         Box::pin(async { Ok(()) })
     }
 
-    fn timings(&self) -> AccessRules {
+    fn rules(&self) -> AccessRules {
         AccessRules::default()
     }
 
