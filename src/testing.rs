@@ -136,9 +136,9 @@ pub mod redfish {
 pub mod sim {
     pub use crate::sim::{
         AMT_PORT, AMT_TLS_PORT, Account, Action, Binding, BootCause, BootSource, Cause, Choke, Consent, ControlMode,
-        Fault, Forgery, Kind, Load, LoginVersion, Lost, Machine, MachineConfig, MachineQuirks, Model, Plug, PlugConfig,
-        Power, PowerLoss, Profile, Quirks, Rack, RackConfig, RackError, Selector, SimOptions, Timings, Variant,
-        WsmanFault, run,
+        Fault, Forgery, Impersonation, Kind, Load, LoginVersion, Lost, Machine, MachineConfig, MachineQuirks, Model,
+        Plug, PlugConfig, Power, PowerLoss, Profile, Quirks, Rack, RackConfig, RackError, Selector, SimOptions,
+        Timings, Variant, WsmanFault, run,
     };
     pub mod fault {
         pub use crate::sim::fault::WsmanFault;

@@ -41,6 +41,8 @@ pub enum Selector {
     Any,
     /// New connections, before anything is read.
     Connect,
+    /// Discovery probes, over UDP; only [`Action::Impersonate`] and [`Action::Drop`] are about them.
+    Discovery,
     /// Requests whose path begins so: `/app/handshake1`.
     Path(String),
     /// Requests of a kind.
@@ -82,6 +84,9 @@ pub enum Action {
     IgnoreWrite,
     /// A rogue answers in the place of a plug; AMT machines pass over it.
     Forge(Forgery),
+    /// A stranger answers discovery as another plug, from its own address and with that address in it. For
+    /// [`Selector::Discovery`] alone; requests pass over it.
+    Impersonate(Impersonation),
     /// What only AMT machines do; plugs pass over it.
     Wsman(WsmanFault),
     /// The device restarts instead of answering.
@@ -104,6 +109,15 @@ pub enum Forgery {
     Clear,
     /// It is done; the answer is that of another plug: its device id and MAC address are others.
     OtherDevice,
+}
+
+/// Whose names a stranger gives in discovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Impersonation {
+    /// `device_id`.
+    pub device_id: String,
+    /// `mac`, as discovery spells it: `AA-BB-CC-DD-EE-FF`.
+    pub mac: String,
 }
 
 /// What goes wrong in ways that WS-Management alone has.
@@ -241,6 +255,8 @@ impl Choke {
 pub(super) enum Stage {
     /// A connection came.
     Connect,
+    /// A discovery probe came.
+    Discovery,
     /// A request came that is not sealed.
     Plain,
     /// A request came that is sealed; only its path is known.
@@ -259,7 +275,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn connection() -> Seen {
+    /// What has no path and no method: a connection, or a discovery probe.
+    pub(super) fn bare() -> Seen {
         Seen { path: String::new(), kind: Kind::Other, methods: Vec::new() }
     }
 }
@@ -315,7 +332,8 @@ impl Faults {
 fn concerns(rule: &Fault, stage: Stage, seen: &Seen) -> bool {
     let selected = match &rule.on {
         Selector::Connect => return stage == Stage::Connect,
-        _ if stage == Stage::Connect => return false,
+        Selector::Discovery => return stage == Stage::Discovery,
+        _ if matches!(stage, Stage::Connect | Stage::Discovery) => return false,
         Selector::Any => true,
         Selector::Path(prefix) => seen.path.starts_with(prefix.as_str()),
         Selector::Kind(kind) => seen.kind == *kind,
@@ -325,7 +343,7 @@ fn concerns(rule: &Fault, stage: Stage, seen: &Seen) -> bool {
     let inside = rule.action.inside_only() || matches!(rule.on, Selector::Kind(_) | Selector::Method(_));
     selected
         && match stage {
-            Stage::Connect | Stage::Plain => true,
+            Stage::Connect | Stage::Discovery | Stage::Plain => true,
             Stage::Sealed => !inside,
             Stage::Opened => inside,
         }
@@ -375,9 +393,19 @@ mod tests {
     fn connections_are_apart_from_requests() {
         let mut connect = faults(Fault::always(Selector::Connect, Action::Reset));
         assert_eq!(connect.pick(Stage::Plain, &seen("/", Kind::Other, "")), None);
-        assert_eq!(connect.pick(Stage::Connect, &Seen::connection()), Some(Action::Reset));
+        assert_eq!(connect.pick(Stage::Connect, &Seen::bare()), Some(Action::Reset));
         let mut any = faults(Fault::always(Selector::Any, Action::Reset));
-        assert_eq!(any.pick(Stage::Connect, &Seen::connection()), None);
+        assert_eq!(any.pick(Stage::Connect, &Seen::bare()), None);
+    }
+
+    #[test]
+    fn discovery_is_apart_from_requests() {
+        let mut discovery = faults(Fault::always(Selector::Discovery, Action::Drop));
+        assert_eq!(discovery.pick(Stage::Plain, &seen("/", Kind::Other, "")), None);
+        assert_eq!(discovery.pick(Stage::Connect, &Seen::bare()), None);
+        assert_eq!(discovery.pick(Stage::Discovery, &Seen::bare()), Some(Action::Drop));
+        let mut any = faults(Fault::always(Selector::Any, Action::Drop));
+        assert_eq!(any.pick(Stage::Discovery, &Seen::bare()), None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use amt::machine::Machine;
 pub use amt::power::{BootCause, Power};
 pub use board::{Cause, Load, PowerLoss};
 pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks, RackConfig, Variant};
-pub use fault::{Action, Choke, Fault, Forgery, Kind, Selector, WsmanFault};
+pub use fault::{Action, Choke, Fault, Forgery, Impersonation, Kind, Selector, WsmanFault};
 pub use plug::Plug;
 pub(crate) use plug::PlugDescription;
 pub use run::{SimOptions, run};

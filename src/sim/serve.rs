@@ -296,6 +296,7 @@ async fn before(plug: &Plug, action: Option<&Action>) -> Option<Ending> {
         | Action::Truncate
         | Action::IgnoreWrite
         | Action::Forge(_)
+        | Action::Impersonate(_)
         | Action::Wsman(_) => None,
     }
 }

@@ -69,7 +69,7 @@ impl State {
                 self.give_up(choke, now);
                 Some(Action::Reset)
             }
-            None => self.faults.pick(Stage::Connect, &Seen::connection()),
+            None => self.faults.pick(Stage::Connect, &Seen::bare()),
         }
     }
 
@@ -160,8 +160,14 @@ impl State {
         };
         self.book.probes += 1;
         self.link.probed(now.mono);
-        let port = self.tcp.port();
-        let announcement = Announcement { config: &self.config, facts: &self.facts, variant: self.variant, port };
+        let claimed = match self.faults.pick(Stage::Discovery, &Seen::bare()) {
+            Some(Action::Impersonate(claimed)) => Some(claimed),
+            Some(Action::Drop) => return None,
+            _ => None,
+        };
+        let (port, claimed) = (self.tcp.port(), claimed.as_ref());
+        let (config, facts, variant) = (&self.config, &self.facts, self.variant);
+        let announcement = Announcement { config, facts, variant, port, claimed };
         Some(answer(&announcement, serial))
     }
 

@@ -1,8 +1,14 @@
 //! What a device proved is wanted from then on, over restarts, whatever answers in its place; and a person gets through
 //! with another one in one command.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
 use plugfish::testing::driver::DriverConfig;
-use plugfish::testing::sim::{Action, Binding, Fault, Forgery, Model, Selector, Variant};
+use plugfish::testing::sim::{
+    Account, Action, Binding, Fault, Forgery, Impersonation, Model, Plug, PlugConfig, Rack, RackConfig, Selector,
+    Variant,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -101,6 +107,67 @@ async fn a_forged_off_is_no_observation() {
         assert_eq!(rig.power("n").await, "On", "{variant:?} {forgery:?}");
         rig.plug("n").clear_faults();
         is_well_and(&rig, "On").await;
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+/// A plug where broadcasts of the network of the node's plug arrive, that answers them with that one's names and its own
+/// address. It is off.
+async fn stranger(rig: &Rig, variant: Variant, change: impl FnOnce(&mut PlugConfig)) -> (Rack, Arc<Plug>) {
+    let victim = rig.plug("n");
+    let IpAddr::V4(address) = victim.address().ip() else { panic!("the rack is on IPv4") };
+    let [a, b, c, _] = address.octets();
+    let mut config = PlugConfig {
+        address: Some(Ipv4Addr::new(a, b, c, 255)),
+        port: victim.address().port(),
+        discovery_port: victim.discovery_address().map(|address| address.port()),
+        starts_on: false,
+        ..plug("stranger", Model::P110, variant)
+    };
+    change(&mut config);
+    let mut rack = RackConfig::new(11);
+    rack.plugs.push(config);
+    let rack = Rack::start(rack).await.unwrap();
+    let stranger = rack.plug("stranger").unwrap().clone();
+    assert_eq!(
+        stranger.discovery_address().map(|address| address.port()),
+        Some(victim.discovery_address().unwrap().port())
+    );
+    let (device_id, mac) = (victim.device_id(), victim.mac().map(|byte| format!("{byte:02X}")).join("-"));
+    let claim = Action::Impersonate(Impersonation { device_id, mac });
+    assert!(stranger.add_fault(Fault::always(Selector::Discovery, claim)));
+    (rack, stranger)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spoofed_discovery_moves_a_node_to_no_stranger() {
+    fn is_of_another(config: &mut PlugConfig) {
+        config.account = Account::new("someone@example.com", "else");
+    }
+    // The last one has the right account, so that it gets through the login; its MAC address is another.
+    type Change = fn(&mut PlugConfig);
+    let cases: [(Variant, Change, bool); 5] = [
+        (Variant::Passthrough, |_| {}, false),
+        (Variant::KlapV2, is_of_another, false),
+        (Variant::KlapV2, |config| config.bound = Binding::Blank, false),
+        (Variant::Tpap, is_of_another, false),
+        (Variant::KlapV2, |_| {}, true),
+    ];
+    let tries = cases.map(|(variant, change, has_account)| async move {
+        let rig = Rig::settled([klap("n")]).await;
+        let (_rack, stranger) = stranger(&rig, variant, change).await;
+        rig.plug("n").set_offline(true);
+        rig.until(30, || async { stranger.counters().probes > 0 && stranger.counters().requests > 0 }).await;
+        rig.until(20, || async { rig.system("n").await["Status"]["Health"] != "OK" }).await;
+        let system = rig.system("n").await;
+        assert_eq!(system["PowerState"], "On", "{variant:?}: the stranger is off, and is not believed: {system:#}");
+        rig.plug("n").set_offline(false);
+        is_well_and(&rig, "On").await;
+        let conditions = rig.system("n").await["Status"]["Conditions"].to_string();
+        assert!(!conditions.contains("has moved"), "{variant:?}: {conditions}");
+        let counters = stranger.counters();
+        assert_eq!((counters.wrong_passwords, counters.relay_writes), (0, 0), "{variant:?}");
+        assert_eq!(counters.logins > 0, has_account, "{variant:?}: {counters:?}");
     });
     futures_util::future::join_all(tries).await;
 }

@@ -85,7 +85,7 @@ async fn connection(machine: Arc<Machine>, mut stream: TcpStream, silent: bool) 
     let clock = machine.ticks().clone();
     let (asleep, fault) = machine.with(|state, now| {
         state.book.connected();
-        (state.knocked(now.mono), state.faults.pick(Stage::Connect, &Seen::connection()))
+        (state.knocked(now.mono), state.faults.pick(Stage::Connect, &Seen::bare()))
     });
     let _open = Open(&*machine);
     if silent || asleep {

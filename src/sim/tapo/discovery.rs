@@ -6,6 +6,7 @@ use rsa::traits::PublicKeyParts;
 use serde_json::{Value, json};
 
 use super::super::config::{Binding, LoginVersion, PlugConfig, Variant};
+use super::super::fault::Impersonation;
 use super::crypt::md5;
 use super::facts::Facts;
 use super::public_key;
@@ -24,6 +25,8 @@ pub(in crate::sim) struct Announcement<'a> {
     pub facts: &'a Facts,
     pub variant: Variant,
     pub port: u16,
+    /// Whose names it gives instead of its own.
+    pub claimed: Option<&'a Impersonation>,
 }
 
 /// The serial number of a probe that is in order.
@@ -74,12 +77,12 @@ impl Announcement<'_> {
         let bound = config.bound == Binding::Account;
         let owner = if bound { hex::encode_upper(md5(&[config.account.email.as_bytes()])) } else { String::new() };
         let mut result = json!({
-            "device_id": facts.discovery_id,
+            "device_id": self.claimed.map_or(&facts.discovery_id, |claimed| &claimed.device_id),
             "owner": owner,
             "device_type": "SMART.TAPOPLUG",
             "device_model": facts.model.in_discovery(),
             "ip": facts.ip.to_string(),
-            "mac": facts.mac_dashed(),
+            "mac": self.claimed.map_or_else(|| facts.mac_dashed(), |claimed| claimed.mac.clone()),
             "factory_default": false,
             "is_support_iot_cloud": true,
             "obd_src": "tplink",
