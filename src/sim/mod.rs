@@ -5,8 +5,8 @@
 //! as a rack to play with. Foreign clients vouch for it (`tests/foreign`).
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), plugfish::sim::RackError> {
-//! use plugfish::sim::{Action, Fault, Model, PlugConfig, Rack, RackConfig, Selector, Variant};
+//! # async fn example() -> Result<(), plugfish::testing::sim::RackError> {
+//! use plugfish::testing::sim::{Action, Fault, Model, PlugConfig, Rack, RackConfig, Selector, Variant};
 //!
 //! let config = RackConfig::new(1).with(PlugConfig::new("n1", Model::P110, Variant::KlapV2));
 //! let rack = Rack::start(config).await?;

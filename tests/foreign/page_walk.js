@@ -59,7 +59,7 @@ async function isLive(visitor) {
   await until('the service sees the button', 15, async () => (await redfish('/redfish/v1/Systems/node-2')).PowerState === 'Off');
   await visitor.badge('node-2', 'Off', 2);
   await until('it is told', 2, () => visitor.page.locator('#news').getByText('is off now, and no command from here caused it').isVisible());
-  assert.match(await visitor.card('node-2').locator('.note').textContent(), /no one here asked/);
+  assert.match(await visitor.card('node-2').locator('.note').textContent(), /no command from here/);
   const curve = await visitor.card('node-2').locator('.line').getAttribute('d');
   assert.ok(curve.length > 30, 'the watts are a curve');
 }
