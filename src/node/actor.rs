@@ -84,6 +84,10 @@ pub(crate) enum NodeMsg {
     SetPowerRestore {
         /// What it is to do.
         policy: PowerRestore,
+        /// The account's name.
+        by: String,
+        /// Only if the node is at one of these change numbers.
+        if_match: Option<Vec<u64>>,
         /// Told when the device shows it.
         answer: Answer,
     },
@@ -327,9 +331,9 @@ impl Handler<NodeMsg> for NodeActor {
                 let ticket = self.ticket(answer);
                 self.step(Input::ResetTrust { ticket, by }, ctx);
             }
-            NodeMsg::SetPowerRestore { policy, answer } => {
+            NodeMsg::SetPowerRestore { policy, by, if_match, answer } => {
                 let ticket = self.ticket(answer);
-                self.step(Input::SetPowerRestore { ticket, policy }, ctx);
+                self.step(Input::SetPowerRestore { ticket, policy, by, if_match }, ctx);
             }
             NodeMsg::ResetSession => self.step(Input::ResetSession, ctx),
             NodeMsg::Ping { answer } => {

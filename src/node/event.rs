@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use super::device::PowerRestore;
 use super::{BootOverride, Health, NodeId, Power, ResetType};
 use crate::clock::Wall;
 
@@ -116,6 +117,13 @@ pub enum EventKind {
         /// The account's name.
         by: String,
     },
+    /// A client set what the device does when its power comes back, and the device was seen to have it.
+    PowerRestoreSet {
+        /// What.
+        policy: PowerRestore,
+        /// The account's name.
+        by: String,
+    },
     /// The override for one boot was used up by a power on.
     BootConsumed,
     /// The device proves less than it did before: it is neither believed nor switched.
@@ -223,6 +231,10 @@ fn log(node: &NodeId, what: &EventKind) {
         EventKind::DeviceFound => tracing::info!(event = "device_found", node, "the device answers again"),
         EventKind::LoginRefused { why, until } => {
             tracing::error!(event = "login_refused", node, until = %until, "{why}; not trying again before {until}");
+        }
+        EventKind::PowerRestoreSet { policy, by } => {
+            let policy = policy.name();
+            tracing::info!(event = "power_restore_set", node, by, policy, "PowerRestorePolicy {policy} is set");
         }
         EventKind::BootChanged { boot, by } => tracing::info!(
             event = "boot_changed",

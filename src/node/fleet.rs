@@ -77,8 +77,14 @@ impl Fleet {
     }
 
     /// Sets what the device does when its power comes back. `Ok` means that the device was read and shows it.
-    pub async fn set_power_restore(&self, entry: &NodeEntry, policy: PowerRestore) -> Result<(), Refusal> {
-        self.ask(entry, |answer| NodeMsg::SetPowerRestore { policy, answer }).await
+    pub async fn set_power_restore(
+        &self,
+        entry: &NodeEntry,
+        policy: PowerRestore,
+        by: String,
+        if_match: Option<Vec<u64>>,
+    ) -> Result<(), Refusal> {
+        self.ask(entry, |answer| NodeMsg::SetPowerRestore { policy, by, if_match, answer }).await
     }
 
     /// Drops the device's session and reads it again soon.

@@ -50,6 +50,9 @@ pub(super) fn tell(what: &EventKind) -> Option<(Tone, String)> {
         EventKind::BootChanged { boot, by } => {
             (Plain, format!("boot override: {}, {}, set by {by}", boot.target.name(), boot.enabled.name()))
         }
+        EventKind::PowerRestoreSet { policy, by } => {
+            (Plain, format!("PowerRestorePolicy {}, set by {by}", policy.name()))
+        }
         EventKind::BootConsumed => (Plain, "the boot override for one boot was used up".into()),
         EventKind::Noticed { text } => (Warn, text.clone()),
         EventKind::Revived => (Warn, "rebuilt after a fault in plugfish".into()),

@@ -42,6 +42,7 @@ pub(crate) fn resource(view: &NodeView) -> Resource {
         "HostName": inventory.host_name,
         "BiosVersion": inventory.bios_version,
         "PowerRestorePolicy": view.about.as_ref().and_then(|about| about.power_restore).map(PowerRestore::name),
+        "PowerRestorePolicy@Redfish.AllowableValues": power_restore_policies(view),
         "Status": resource::status_in(view, state(view)),
         "ProcessorSummary": processor_summary(inventory),
         "MemorySummary": memory_gib(inventory).map(|gib| json!({
@@ -68,6 +69,11 @@ pub(crate) fn resource(view: &NodeView) -> Resource {
         .with("Boot", boot(view))
         .with("PowerState", resource::power_state(view))
         .with_etag(etag(view))
+}
+
+/// What a client may write as the policy, where the device can be told.
+fn power_restore_policies(view: &NodeView) -> Option<[&'static str; 3]> {
+    view.sets_power_restore.then(|| PowerRestore::ALL.map(PowerRestore::name))
 }
 
 /// What may be asked of the power of a node now.
@@ -237,21 +243,27 @@ pub(crate) fn patch(asked: WriteRequest<'_>) -> Pending<'_> {
             true => body.take("PowerRestorePolicy", choice(&PowerRestore::ALL, PowerRestore::name)),
             false => None,
         };
-        let left_out = body.finish_in_part(patch != BootPatch::default() || restore.is_some())?;
+        let mut remarks = body.finish_in_part(patch != BootPatch::default() || restore.is_some())?;
         if lacks_uri(&patch, &view.boot) {
             let message = Message::base("PropertyMissing", &["HttpBootUri"]).about("Boot/HttpBootUri");
             return Err(ErrorResponse::new(400, message));
         }
         let by = asked.seen.caller.name.to_string();
         let fleet = &asked.seen.service.fleet;
-        // First what may take a while and may be refused: a client that is refused has changed nothing.
+        // First what is durable at once. What the device does not do then is told beside it.
+        let changes_boot = patch != BootPatch::default() || restore.is_none();
+        if changes_boot {
+            fleet.patch_boot(&node, patch, by.clone(), numbers.clone()).await?;
+        }
         if let Some(policy) = restore {
-            fleet.set_power_restore(&node, policy).await?;
+            let numbers = numbers.filter(|_| !changes_boot);
+            match fleet.set_power_restore(&node, policy, by, numbers).await {
+                Ok(()) => {}
+                Err(refusal) if changes_boot => remarks.append(&mut ErrorResponse::from(refusal).messages),
+                Err(refusal) => return Err(refusal.into()),
+            }
         }
-        if patch != BootPatch::default() || restore.is_none() {
-            fleet.patch_boot(&node, patch, by, numbers).await?;
-        }
-        Ok(Reply::Document(Document::Resource(resource(&node.view()).with_remarks(&left_out))))
+        Ok(Reply::Document(Document::Resource(resource(&node.view()).with_remarks(&remarks))))
     })
 }
 

@@ -256,6 +256,24 @@ async fn what_a_plug_does_after_a_power_loss_is_read_and_set() {
     rig.plug("n").clear_faults();
     rig.plug("n").add_fault(Fault::times(1, Selector::Method("set_device_info".into()), Action::LoseAnswer));
     assert_eq!(set("AlwaysOn").await.0, StatusCode::OK);
+    // Half of a change is told as that, and each half that is done moves the ETag.
+    let etag = async || rig.system("n").await["@odata.etag"].clone();
+    let before = etag().await;
+    rig.plug("n").add_fault(Fault::times(9, Selector::Method("set_device_info".into()), Action::IgnoreWrite));
+    let both = json!({ "PowerRestorePolicy": "AlwaysOff", "Boot": { "BootSourceOverrideEnabled": "Disabled" } });
+    let (status, said) = rig.send(rig.request(Method::PATCH, "/redfish/v1/Systems/n").json(&both)).await;
+    assert!(status == StatusCode::OK && said["@Message.ExtendedInfo"].to_string().contains("NotConfirmed"), "{said}");
+    let after = etag().await;
+    assert_ne!(before, after);
+    rig.plug("n").clear_faults();
+    let conditional = async |policy: &str, etag: &Value| {
+        let body = json!({ "PowerRestorePolicy": policy });
+        let request = rig.request(Method::PATCH, "/redfish/v1/Systems/n").json(&body);
+        rig.send(request.header("If-Match", etag.as_str().unwrap())).await.0
+    };
+    assert_eq!(conditional("AlwaysOff", &before).await, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(conditional("AlwaysOn", &after).await, StatusCode::OK);
+    assert_ne!(etag().await, after);
     // With the mains away and back, the plug does as it was told.
     assert_eq!(rig.reset("n", "ForceOff").await.0, StatusCode::NO_CONTENT);
     rig.until(10, || async { rig.power("n").await == "Off" }).await;

@@ -59,7 +59,7 @@ impl Fsm {
     /// The boot override as it will be when everything that is being saved is saved.
     fn newest_boot(&self) -> &BootRecord {
         let newest = self.saves.iter().rev().find_map(|saving| match saving {
-            Saving::Boot { record, .. } => Some(record),
+            Saving::Boot { record, .. } | Saving::Setting { record, .. } => Some(record),
             _ => None,
         });
         newest.unwrap_or(&self.boot)
@@ -96,6 +96,26 @@ impl Fsm {
         self.save(Save::Boot(record.clone()), Saving::Boot { record, by, ticket }, out);
     }
 
+    /// The node is at one of the change numbers that a client accepts.
+    pub(super) fn is_at(&self, if_match: Option<&[u64]>) -> bool {
+        if_match.is_none_or(|numbers| numbers.contains(&self.newest_boot().writes))
+    }
+
+    /// The record after a change of something else that a client can write: the same override at the next change number.
+    pub(super) fn counted(&self) -> BootRecord {
+        let newest = self.newest_boot();
+        BootRecord { boot: newest.boot.clone(), writes: newest.writes + 1 }
+    }
+
+    /// Such a record is durable: the override is as it was, and may have been used meanwhile.
+    pub(super) fn boot_counted(&mut self, record: BootRecord, out: &mut Vec<Effect>) {
+        let moved = |writes: u64| if writes == self.boot.writes { record.writes } else { writes };
+        self.boot_used = self.boot_used.map(moved);
+        self.applied = self.applied.map(|applied| Applied { writes: moved(applied.writes), ..applied });
+        self.boot = record;
+        self.boot_unchanged(out);
+    }
+
     /// A client's change of the override could not be recorded: the one before is still in force, unless it was used.
     pub(super) fn boot_unchanged(&mut self, out: &mut Vec<Effect>) {
         if self.boot_used.take_if(|writes| *writes == self.boot.writes).is_some() {
@@ -108,7 +128,7 @@ impl Fsm {
         if self.boot.boot.enabled != BootEnabled::Once {
             return;
         }
-        if self.saves.iter().any(|saving| matches!(saving, Saving::Boot { .. })) {
+        if self.saves.iter().any(|saving| matches!(saving, Saving::Boot { .. } | Saving::Setting { .. })) {
             // A client that is changing the override in this very moment means the next power on.
             self.boot_used = Some(self.boot.writes);
             return;

@@ -73,6 +73,10 @@ pub enum Input {
         ticket: Ticket,
         /// What it is to do.
         policy: PowerRestore,
+        /// The account's name.
+        by: String,
+        /// The change numbers that the client accepts (`If-Match`); `None` when it does not care.
+        if_match: Option<Vec<u64>>,
     },
     /// A person wants the device to be tried now, with a new session.
     ResetSession,

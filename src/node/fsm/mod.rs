@@ -31,7 +31,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::device::{DeviceError, FailureClass, LogEntry, Notice, Observation};
+use super::device::{DeviceError, FailureClass, LogEntry, Notice, Observation, PowerRestore};
 use super::event::{Cause, EventKind};
 use super::journal::{BootRecord, Intent, NodeRecord};
 use super::trust::TrustRecord;
@@ -77,6 +77,8 @@ enum Saving {
     Stage(Intent),
     /// A boot override asked for by a client.
     Boot { record: BootRecord, by: String, ticket: Ticket },
+    /// A setting that the device was seen to have; what is saved is the change number.
+    Setting { record: BootRecord, policy: PowerRestore, by: String, ticket: Ticket },
     /// A boot override for one boot that was used up.
     BootConsumed,
     /// The record of the device is forgotten, asked for by a client.
@@ -198,7 +200,9 @@ impl Fsm {
                 self.next_poll = self.next_poll.min(moment.now.mono + self.spec.timings.poll_interval);
             }
             Input::ResetTrust { ticket, by } => self.reset_trust(ticket, by, out),
-            Input::SetPowerRestore { ticket, policy } => self.set_power_restore(ticket, policy, moment.now.mono, out),
+            Input::SetPowerRestore { ticket, policy, by, if_match } => {
+                self.set_power_restore((ticket, by), policy, if_match.as_deref(), moment.now.mono, out);
+            }
             Input::ResetSession => {
                 out.push(Effect::ForgetSession);
                 self.connectivity.try_now(moment.now.mono);
@@ -293,6 +297,18 @@ impl Fsm {
             }
             (Saving::Boot { ticket, .. }, Err(error)) => {
                 out.push(Effect::Answer(ticket, Err(refused(error))));
+                self.boot_unchanged(out);
+            }
+            (Saving::Setting { record, policy, by, ticket }, Ok(())) => {
+                out.push(Effect::Emit(EventKind::PowerRestoreSet { policy, by }));
+                self.boot_counted(record, out);
+                out.push(Effect::Answer(ticket, Ok(())));
+            }
+            // The device has it; only the change number did not move.
+            (Saving::Setting { policy, by, ticket, .. }, Err(error)) => {
+                out.push(Effect::Emit(EventKind::PowerRestoreSet { policy, by }));
+                let (what, why) = (settings::what(policy), format!("the device has it, and {error}"));
+                out.push(Effect::Answer(ticket, Err(Refusal::Unconfirmed { node, what, why })));
                 self.boot_unchanged(out);
             }
             (Saving::BootConsumed, Ok(())) => {}

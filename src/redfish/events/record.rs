@@ -164,6 +164,11 @@ pub(crate) fn news(event: &Event) -> Vec<News> {
             let said = ours("BootOverrideChanged", words, "ResourceUpdated");
             vec![standard("ResourceChanged", &[], "ResourceUpdated"), said]
         }
+        EventKind::PowerRestoreSet { policy, by } => {
+            let words = format!("{by} set the PowerRestorePolicy of {node} to {}", policy.name());
+            let said = ours("PowerRestorePolicyChanged", words, "ResourceUpdated");
+            vec![standard("ResourceChanged", &[], "ResourceUpdated"), said]
+        }
         EventKind::BootConsumed => {
             let words = format!("the boot override of {node} for one boot was used up by a power on");
             let said = ours("BootOverrideUsed", words, "ResourceUpdated");
@@ -240,6 +245,7 @@ fn about_device(node: &NodeId, key: &str, words: &str) -> News {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::device::PowerRestore;
     use crate::node::{BootOverride, BootTarget};
 
     fn told(what: EventKind) -> Vec<Record> {
@@ -329,6 +335,7 @@ mod tests {
             EventKind::LoginRefused { why: why(), until: Wall(0) },
             EventKind::BootChanged { boot: BootOverride::default(), by: why() },
             EventKind::BootConsumed,
+            EventKind::PowerRestoreSet { policy: PowerRestore::AlwaysOn, by: why() },
             EventKind::Noticed { text: why() },
             EventKind::HealthChanged(Health::OK),
             EventKind::HealthChanged(Health::Warning),

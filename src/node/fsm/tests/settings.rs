@@ -2,6 +2,7 @@
 
 use super::engine::engine;
 use super::*;
+use crate::node::BootEnabled;
 
 const TICKET: Ticket = 77;
 
@@ -12,8 +13,12 @@ fn plug() -> World {
     world
 }
 
+fn wanted(ticket: Ticket, policy: PowerRestore, if_match: Option<Vec<u64>>) -> Input {
+    Input::SetPowerRestore { ticket, policy, by: "admin".into(), if_match }
+}
+
 fn set(world: &mut World) {
-    world.input(Input::SetPowerRestore { ticket: TICKET, policy: PowerRestore::AlwaysOn });
+    world.input(wanted(TICKET, PowerRestore::AlwaysOn, None));
 }
 
 #[test]
@@ -87,8 +92,58 @@ fn it_is_refused_where_it_cannot_be_done() {
     assert!(!silent.view().sets_power_restore, "it does not say what it does");
     let mut world = plug();
     set(&mut world);
-    world.input(Input::SetPowerRestore { ticket: 78, policy: PowerRestore::AlwaysOff });
+    world.input(wanted(78, PowerRestore::AlwaysOff, None));
     assert!(matches!(world.answered(78), Some(Err(Refusal::NotNow { .. }))), "one at a time");
     world.input(Input::Stop);
     assert!(matches!(world.answered(TICKET), Some(Err(_))), "{:?}", world.answers);
+}
+
+#[test]
+fn it_moves_the_change_number_and_keeps_to_it() {
+    let mut world = plug();
+    let number = world.view().writes;
+    world.input(wanted(1, PowerRestore::AlwaysOn, Some(vec![number + 1])));
+    assert!(matches!(world.answered(1), Some(Err(Refusal::Changed { .. }))), "{:?}", world.answers);
+    world.input(wanted(2, PowerRestore::AlwaysOn, Some(vec![number])));
+    world.run(secs(2));
+    assert_eq!((world.answered(2), world.view().writes), (Some(&Ok(())), number + 1));
+    assert_eq!(world.was_told(|what| matches!(what, EventKind::PowerRestoreSet { .. })), 1);
+    world.input(wanted(3, PowerRestore::AlwaysOff, Some(vec![number])));
+    assert!(matches!(world.answered(3), Some(Err(Refusal::Changed { .. }))), "{:?}", world.answers);
+    world.crash(secs(1));
+    assert_eq!(world.view().writes, number + 1, "it is durable");
+}
+
+#[test]
+fn an_override_that_is_used_while_the_change_number_moves_stays_used() {
+    let mut world = plug();
+    world.input(Input::Reset { ticket: 1, reset: ResetType::ForceOff, by: "admin".into() });
+    world.run(secs(20));
+    let once = BootPatch { enabled: Some(BootEnabled::Once), target: Some(BootTarget::Pxe), ..BootPatch::default() };
+    world.input(Input::PatchBoot { ticket: 2, patch: once, by: "admin".into(), if_match: None });
+    world.run(secs(1));
+    let number = world.view().writes;
+    set(&mut world);
+    world.until(|world| world.saves.iter().any(|save| matches!(save, Save::Boot(_))));
+    // The button: the next reading, which is asked for here, ends before the write does.
+    world.relay = Power::On;
+    world.input(Input::ResetSession);
+    world.now += OP_TIME;
+    world.operate();
+    assert_eq!(world.fsm.boot.boot.enabled, BootEnabled::Once, "it waits for the write");
+    world.run(secs(2));
+    assert_eq!((world.fsm.boot.boot.enabled, world.answered(TICKET)), (BootEnabled::Disabled, Some(&Ok(()))));
+    assert_eq!(world.view().writes, number + 2);
+    assert_eq!(world.disk.boot.as_ref().map(|record| record.boot.enabled), Some(BootEnabled::Disabled));
+}
+
+#[test]
+fn a_change_number_that_cannot_be_written_is_told() {
+    let mut world = plug();
+    let number = world.view().writes;
+    world.disk_full = true;
+    set(&mut world);
+    world.run(secs(2));
+    assert!(matches!(world.answered(TICKET), Some(Err(Refusal::Unconfirmed { .. }))), "{:?}", world.answers);
+    assert_eq!((world.restore, world.view().writes), (Some(PowerRestore::AlwaysOn), number));
 }
