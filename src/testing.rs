@@ -26,7 +26,7 @@ pub mod daemon {
 pub mod driver {
     pub use crate::driver::{DriverConfig, Drivers};
     pub mod amt {
-        pub use crate::driver::amt::{AmtConfig, KIND};
+        pub use crate::driver::amt::{AmtConfig, KIND, RATE_LIMIT};
         #[cfg(fuzzing)]
         pub mod fuzz {
             pub use crate::driver::amt::fuzz::{records, reply};
@@ -39,7 +39,7 @@ pub mod driver {
         pub use crate::driver::http::Tls;
     }
     pub mod tapo {
-        pub use crate::driver::tapo::{TapoConfig, TapoProtocol};
+        pub use crate::driver::tapo::{KIND, RATE_LIMIT, TapoConfig, TapoProtocol};
         #[cfg(fuzzing)]
         pub mod fuzz {
             pub use crate::driver::tapo::fuzz::answer;

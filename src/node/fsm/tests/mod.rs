@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::Now;
+use crate::node::device::tests::OUTLET;
 use crate::node::device::{Capabilities, DeviceIdentity, DeviceKind, PowerRestore, ScanResult};
 use crate::node::trust::Proof;
 use crate::node::view::NodeView;
@@ -110,7 +111,7 @@ impl World {
     }
 
     fn with_rules(relay: Power, timings: Timings) -> World {
-        World::of(&DeviceKind::PLUG, relay, timings)
+        World::of(&OUTLET, relay, timings)
     }
 
     fn of(kind: &'static DeviceKind, relay: Power, timings: Timings) -> World {

@@ -10,7 +10,8 @@ use plugfish::testing::durable::{SettingsStore, WriteFuture};
 use plugfish::testing::http::auth::{Authenticator, hash_password};
 use plugfish::testing::http::turns::Turns;
 use plugfish::testing::node::actor::NodeContext;
-use plugfish::testing::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
+use plugfish::testing::driver::tapo;
+use plugfish::testing::node::device::{DeviceFuture, Observation, PowerDevice};
 use plugfish::testing::node::event::EventBus;
 use plugfish::testing::node::fleet::Fleet;
 use plugfish::testing::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
@@ -178,7 +179,7 @@ fn setup(id: &str) -> NodeSetup<()> {
             fence_age_max: None,
         },
         device: "a device that is always on".into(),
-        kind: &DeviceKind::PLUG,
+        kind: &tapo::KIND,
         boot_mode: None,
         boot_targets: None,
     };
