@@ -12,6 +12,7 @@ pub(crate) mod fleet;
 pub(crate) mod fsm;
 mod inventory;
 pub(crate) mod journal;
+pub(crate) mod measured;
 pub(crate) mod power_history;
 pub(crate) mod rate_limit;
 mod refusal;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 pub use boot::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget};
 pub use inventory::{Architecture, Drive, Inventory, MemoryModule, Processor};
+pub use measured::Watts;
 pub use refusal::Refusal;
 
 /// The name of a node: the last part of its URLs.
