@@ -5,6 +5,7 @@
 
 pub(crate) mod actor;
 mod boot;
+pub(crate) mod calibration;
 pub(crate) mod device;
 pub(crate) mod entry;
 pub(crate) mod event;

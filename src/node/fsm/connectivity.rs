@@ -40,15 +40,36 @@ const LOGIN_TRY_GAP: Duration = Duration::from_secs(60);
 
 /// What is known of the connection to the device.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Connectivity {
-    failures: u32,
-    error: Option<DeviceError>,
-    away_since: Option<(Mono, Wall)>,
+pub(super) enum Connectivity {
+    /// It answered when it was last asked, or was not asked yet.
+    #[default]
+    Well,
+    /// It failed when it was last asked.
+    Failing(Failing),
+}
+
+/// A device that fails. The breaker and the hold are not in each other's way: a device may be given up and then refuse the
+/// login.
+#[derive(Clone, Debug)]
+pub(super) struct Failing {
+    /// The last failure.
+    error: DeviceError,
+    /// When it failed first.
+    since: (Mono, Wall),
     /// From the first failure to the last one.
     silent_for: Duration,
-    retry_at: Option<Mono>,
-    open: bool,
+    /// In a row, apart from those that are about the login.
+    failures: u32,
+    retry_at: Mono,
+    breaker: Breaker,
     hold: Option<Hold>,
+}
+
+/// Whether new commands go to the device at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breaker {
+    Closed,
+    Open,
 }
 
 /// A refused login that is left alone.
@@ -62,32 +83,84 @@ struct Hold {
 }
 
 impl Connectivity {
+    fn failing(&self) -> Option<&Failing> {
+        match self {
+            Connectivity::Well => None,
+            Connectivity::Failing(failing) => Some(failing),
+        }
+    }
+
     /// When a failing device is tried again; `None` while it is well.
     pub(super) fn retry_at(&self) -> Option<Mono> {
-        self.retry_at
+        self.failing().map(|failing| failing.retry_at)
     }
 
     /// Forgets the pauses: someone wants it tried now.
     pub(super) fn try_now(&mut self, now: Mono) {
-        self.hold = None;
-        if self.retry_at.is_some() {
-            self.retry_at = Some(now);
+        if let Connectivity::Failing(failing) = self {
+            (failing.hold, failing.retry_at) = (None, now);
         }
     }
 
     /// The device answered. True when it had been given up.
     pub(super) fn succeeded(&mut self) -> bool {
-        let was_lost = self.open || self.hold.is_some();
-        *self = Connectivity::default();
-        was_lost
+        match std::mem::take(self) {
+            Connectivity::Well => false,
+            Connectivity::Failing(before) => before.breaker == Breaker::Open || before.hold.is_some(),
+        }
     }
 
     /// The device failed. What is to be told of it, if anything.
     pub(super) fn failed(&mut self, error: &DeviceError, moment: Moment, kind: &DeviceKind) -> Option<EventKind> {
+        let mut failing = match std::mem::take(self) {
+            Connectivity::Well => Failing::begun(error, moment.now),
+            Connectivity::Failing(failing) => failing,
+        };
+        let told = failing.failed(error, moment, kind);
+        *self = Connectivity::Failing(failing);
+        told
+    }
+
+    /// Why a new command is refused now, if it is.
+    pub(super) fn refusal(&self, spec: &NodeSpec, now: Mono) -> Option<Refusal> {
+        self.failing()?.refusal(spec, now)
+    }
+
+    /// What is wrong with the connection, in words: the name of the message, its severity, the text, and since when.
+    pub(super) fn trouble(&self, device: &str, kind: &DeviceKind) -> Option<(&'static str, Health, String, Wall)> {
+        self.failing()?.trouble(device, kind)
+    }
+
+    /// The last failure in words, while the device fails.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.failing().map(|failing| failing.error.text.as_str())
+    }
+
+    /// What readers see of it.
+    pub(super) fn view(&self) -> ConnectivityView {
+        self.failing().map(Failing::view).unwrap_or_default()
+    }
+}
+
+impl Failing {
+    /// The first failure of a device that was well.
+    fn begun(error: &DeviceError, now: Now) -> Failing {
+        Failing {
+            error: error.clone(),
+            since: (now.mono, now.wall),
+            silent_for: Duration::ZERO,
+            failures: 0,
+            retry_at: now.mono,
+            breaker: Breaker::Closed,
+            hold: None,
+        }
+    }
+
+    /// One more failure. What is to be told of it, if anything.
+    fn failed(&mut self, error: &DeviceError, moment: Moment, kind: &DeviceKind) -> Option<EventKind> {
         let Now { mono, wall } = moment.now;
-        self.error = Some(error.clone());
-        let (silent_since, _) = *self.away_since.get_or_insert((mono, wall));
-        self.silent_for = mono.since(silent_since);
+        self.error = error.clone();
+        self.silent_for = mono.since(self.since.0);
         if matches!(error.class, FailureClass::Auth | FailureClass::Locked) {
             let until_wall = wall + LOGIN_HOLD;
             self.hold = Some(Hold {
@@ -97,7 +170,7 @@ impl Connectivity {
                 locked: error.class == FailureClass::Locked,
                 text: error.text.clone(),
             });
-            self.retry_at = Some(mono + LOGIN_HOLD);
+            self.retry_at = mono + LOGIN_HOLD;
             return Some(EventKind::LoginRefused { why: error.text.clone(), until: until_wall });
         }
         if self.hold.as_ref().is_some_and(|hold| mono < hold.until) {
@@ -111,20 +184,22 @@ impl Connectivity {
             FailureClass::Busy => backoff(self.failures).max(BUSY_REST),
             _ => backoff(self.failures),
         };
-        self.retry_at = Some(mono + pause.mul_f64((1.0 + moment.unit_jitter * BACKOFF_JITTER).max(0.0)));
-        if error.class == FailureClass::Distrusted && !self.open {
-            self.open = true;
+        self.retry_at = mono + pause.mul_f64((1.0 + moment.unit_jitter * BACKOFF_JITTER).max(0.0));
+        if self.breaker == Breaker::Open {
+            return None;
+        }
+        if error.class == FailureClass::Distrusted {
+            self.breaker = Breaker::Open;
             return Some(EventKind::DeviceDistrusted { why: error.text.clone() });
         }
-        if self.failures >= BREAKER_FAILURES && self.silent_for >= kind.silence_max && !self.open {
-            self.open = true;
+        if self.failures >= BREAKER_FAILURES && self.silent_for >= kind.silence_max {
+            self.breaker = Breaker::Open;
             return Some(EventKind::DeviceLost { why: error.text.clone() });
         }
         None
     }
 
-    /// Why a new command is refused now, if it is.
-    pub(super) fn refusal(&self, spec: &NodeSpec, now: Mono) -> Option<Refusal> {
+    fn refusal(&self, spec: &NodeSpec, now: Mono) -> Option<Refusal> {
         /// `Retry-After` has whole seconds, and zero would be an invitation to hammer.
         const SOONEST: Duration = Duration::from_secs(1);
         let (node, device) = (spec.id.clone(), spec.device.clone());
@@ -138,21 +213,19 @@ impl Connectivity {
                 retry_after: next.since(now).max(SOONEST),
             });
         }
-        let why = self.error.as_ref().map_or_else(String::new, |error| error.text.clone());
-        let retry_after = self.retry_at.map_or(SOONEST, |at| at.since(now).max(SOONEST));
-        self.open.then_some(Refusal::DeviceAway { node, device, why, retry_after })
+        let (why, retry_after) = (self.error.text.clone(), self.retry_at.since(now).max(SOONEST));
+        (self.breaker == Breaker::Open).then_some(Refusal::DeviceAway { node, device, why, retry_after })
     }
 
-    /// What is wrong with the connection, in words: the name of the message, its severity, the text, and since when.
-    pub(super) fn trouble(&self, device: &str, kind: &DeviceKind) -> Option<(&'static str, Health, String, Wall)> {
-        let (error, (_, since)) = (self.error.as_ref()?, self.away_since?);
+    fn trouble(&self, device: &str, kind: &DeviceKind) -> Option<(&'static str, Health, String, Wall)> {
+        let (error, (_, since)) = (&self.error, self.since);
         if let Some(hold) = &self.hold {
             let text =
                 format!("{device} refused the login: {}; not trying again before {}", hold.text, hold.until_wall);
             return Some(("LoginRefused", Health::Critical, text, since));
         }
         let severity = match self.failures {
-            _ if self.open || error.class == FailureClass::Refused => Health::Critical,
+            _ if self.breaker == Breaker::Open || error.class == FailureClass::Refused => Health::Critical,
             // Half of the silence that is ordinary for it gives no reason to worry anyone.
             WARN_FAILURES.. if self.silent_for >= kind.silence_max / 2 => Health::Warning,
             _ => return None,
@@ -165,12 +238,11 @@ impl Connectivity {
         Some(("DeviceAway", severity, format!("{device} {words}: {}", error.text), since))
     }
 
-    /// What readers see of it.
-    pub(super) fn view(&self) -> ConnectivityView {
+    fn view(&self) -> ConnectivityView {
         ConnectivityView {
             failures: self.failures,
-            last_error: self.error.as_ref().map(|error| error.text.clone()),
-            breaker_open: self.open,
+            last_error: Some(self.error.text.clone()),
+            breaker_open: self.breaker == Breaker::Open,
             held_until: self.hold.as_ref().map(|hold| hold.until_wall),
         }
     }

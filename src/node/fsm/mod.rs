@@ -35,7 +35,7 @@ use super::device::{DeviceError, FailureClass, LogEntry, Notice, Observation, Po
 use super::event::{Cause, EventKind};
 use super::journal::{BootRecord, Intent, NodeRecord};
 use super::trust::TrustRecord;
-use super::{Inventory, NodeSpec, Power, Refusal};
+use super::{Inventory, NodeSpec, Power, PowerAction, Refusal};
 use crate::clock::{Mono, Wall};
 use crate::durable::WriteError;
 use boot::Applied;
@@ -94,6 +94,22 @@ struct Failed {
     wanted: Option<Power>,
 }
 
+/// An operation that the device was asked for and that has no end yet.
+#[derive(Clone, Debug)]
+struct InFlight {
+    op: Op,
+    asked: Asked,
+}
+
+/// Whom an operation went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// The device that the node has.
+    Present,
+    /// The one that was there before.
+    Former,
+}
+
 /// One node: its state, and the rules by which it changes.
 #[derive(Clone, Debug)]
 pub struct Fsm {
@@ -111,9 +127,7 @@ pub struct Fsm {
     /// What a client sets in the device, until that is read back.
     setting: Option<Setting>,
     saves: VecDeque<Saving>,
-    in_flight: Option<Op>,
-    /// What is in flight went to the device that was there before.
-    outdated: bool,
+    in_flight: Option<InFlight>,
     /// It was given another device, or another way to it, of which nothing was read yet.
     unread: bool,
     connectivity: Connectivity,
@@ -157,7 +171,6 @@ impl Fsm {
             setting: None,
             saves: VecDeque::new(),
             in_flight: None,
-            outdated: false,
             unread: false,
             connectivity: Connectivity::default(),
             unconfirmed,
@@ -253,8 +266,16 @@ impl Fsm {
             }
         };
         if let Some(op) = op {
-            self.in_flight = Some(op.clone());
+            self.in_flight = Some(InFlight { op: op.clone(), asked: Asked::Present });
             out.push(Effect::Operate(op));
+        }
+    }
+
+    /// The order to the device that is in flight.
+    fn order_in_flight(&self) -> Option<PowerAction> {
+        match self.in_flight.as_ref()?.op {
+            Op::PowerAction(order, _) => Some(order),
+            Op::Read | Op::SetPowerRestore(_) | Op::Scan => None,
         }
     }
 
@@ -329,8 +350,8 @@ impl Fsm {
 
     /// The operation in flight ended.
     fn done(&mut self, started: Mono, result: Result<Outcome, DeviceError>, moment: Moment, out: &mut Vec<Effect>) {
-        let Some(op) = self.in_flight.take() else { return };
-        if std::mem::take(&mut self.outdated) && self.is_outdated(&op, &result, moment.now, out) {
+        let Some(InFlight { op, asked }) = self.in_flight.take() else { return };
+        if asked == Asked::Former && self.is_outdated(&op, &result, moment.now, out) {
             return;
         }
         let result = result.and_then(|outcome| match &outcome {

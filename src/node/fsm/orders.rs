@@ -87,8 +87,7 @@ impl Fsm {
 
     /// The On of a cycle is on its way, or was: the machine may run, and the caller for a cycle now wants to see it cut.
     fn may_be_on_again(&self) -> bool {
-        let sent = matches!(self.in_flight, Some(Op::PowerAction(PowerAction::On, _)))
-            || self.outstanding.to(Power::On).is_some();
+        let sent = self.order_in_flight() == Some(PowerAction::On) || self.outstanding.to(Power::On).is_some();
         let turns_on =
             |command: &Command| command.order == PowerAction::On && (sent || command.intent.stage == Stage::Restoring);
         self.command.as_ref().is_some_and(turns_on)
@@ -158,7 +157,7 @@ impl Fsm {
 
     /// An order to turn off is on its way, or was followed and not seen yet.
     fn is_going_off(&self) -> bool {
-        let in_flight = matches!(&self.in_flight, Some(Op::PowerAction(order, _)) if order.leads_to() == Power::Off);
+        let in_flight = self.order_in_flight().is_some_and(|order| order.leads_to() == Power::Off);
         in_flight || self.outstanding.to(Power::Off).is_some()
     }
 
@@ -474,7 +473,7 @@ impl Fsm {
     /// What kept the command from its end, in words.
     fn what_is_missing(&self) -> String {
         let device = &self.spec.device;
-        match (self.connectivity.view().last_error, &self.command) {
+        match (self.connectivity.error(), &self.command) {
             (Some(error), _) => format!("{device} does not answer: {error}"),
             (None, Some(Command { obstacle: Some(why), .. })) => format!("{device}: {why}"),
             (None, Some(command)) if command.taken.is_some() => {

@@ -1,7 +1,7 @@
 //! What the device proved of itself, and what follows when it proves less or a person says that it is another one.
 
 use super::connectivity::Connectivity;
-use super::{Effect, Fsm, SAVES_MAX, Save, Saving, Ticket};
+use super::{Asked, Effect, Fsm, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::Mono;
 use crate::node::Refusal;
 use crate::node::device::{DeviceError, FailureClass, Observation};
@@ -74,7 +74,10 @@ impl Fsm {
 
     /// The node has another device, or another way to it: what failed before says nothing of it, and it is read first.
     pub(super) fn device_is_new(&mut self, now: Mono) {
-        (self.outdated, self.unread) = (self.in_flight.is_some(), true);
+        if let Some(in_flight) = self.in_flight.as_mut() {
+            in_flight.asked = Asked::Former;
+        }
+        self.unread = true;
         self.connectivity = Connectivity::default();
         self.next_poll = now;
         self.command_may_try(now);
