@@ -76,7 +76,8 @@ pub mod http {
 pub mod node {
     pub use crate::node::{
         Architecture, BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Drive, Health, Inventory, MacAddress,
-        MemoryModule, NodeId, NodeSpec, Power, PowerAction, Processor, Refusal, ResetType, Timings, Watts,
+        MemoryModule, NodeId, NodeSpec, Power, PowerAction, PowerPolicy, PowerSource, Processor, Refusal, ResetType,
+        Timings, Watts,
     };
     pub mod actor {
         pub use crate::node::actor::NodeContext;

@@ -14,7 +14,7 @@ use crate::node::device::{DeviceError, DeviceFuture, FailureClass, Observation};
 use crate::node::event::EventBus;
 use crate::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use crate::node::trust::{TrustBook, TrustRecord};
-use crate::node::{BootOverride, Inventory, NodeSpec, PowerAction, Refusal, ResetType, Timings};
+use crate::node::{BootOverride, Inventory, NodeSpec, PowerAction, PowerPolicy, Refusal, ResetType, Timings};
 use crate::telemetry::Metrics;
 
 /// A plug made of atomics, seen from outside.
@@ -145,6 +145,7 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup<Wire> {
             kind: &OUTLET,
             boot_mode: None,
             boot_targets: None,
+            policy: PowerPolicy::default(),
         },
         device: Wire { plug: plug.clone(), wiring },
     }

@@ -23,7 +23,7 @@ use plugfish::testing::node::device::{DeviceFuture, Observation, PowerDevice};
 use plugfish::testing::node::event::EventBus;
 use plugfish::testing::node::reload::NodeSetup;
 use plugfish::testing::node::supervisor::Supervisor;
-use plugfish::testing::node::{BootOverride, NodeSpec, Power, PowerAction, Timings};
+use plugfish::testing::node::{BootOverride, NodeSpec, Power, PowerAction, PowerPolicy, Timings};
 use plugfish::testing::redfish::events::Events;
 use plugfish::testing::redfish::{Service, dispatch};
 use plugfish::testing::store::Store;
@@ -188,6 +188,7 @@ fn setup(index: usize) -> NodeSetup<()> {
         kind: &tapo::KIND,
         boot_mode: None,
         boot_targets: None,
+        policy: PowerPolicy::default(),
     };
     NodeSetup { spec, device: () }
 }

@@ -12,7 +12,7 @@ use plugfish::testing::node::event::EventBus;
 use plugfish::testing::node::rate_limit::RequestGate;
 use plugfish::testing::node::reload::NodeSetup;
 use plugfish::testing::node::supervisor::Supervisor;
-use plugfish::testing::node::{BootTarget, Inventory, NodeId, NodeSpec, Timings};
+use plugfish::testing::node::{BootTarget, Inventory, NodeId, NodeSpec, PowerPolicy, Timings};
 use plugfish::testing::telemetry::Metrics;
 use rand::RngExt;
 
@@ -324,6 +324,7 @@ fn setup(state: &mut State, node: usize, clock: &Clock) -> NodeSetup<Wire> {
             kind,
             boot_mode: None,
             boot_targets: Some([BootTarget::Pxe, BootTarget::Hdd].into()),
+            policy: PowerPolicy::default(),
         },
         device: Wire { node, device, epoch, wiring, gate },
     }

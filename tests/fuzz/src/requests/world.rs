@@ -18,7 +18,7 @@ use plugfish::testing::node::journal::{BootRecord, Intent, Journal, NodeRecord, 
 use plugfish::testing::node::reload::NodeSetup;
 use plugfish::testing::node::supervisor::Supervisor;
 use plugfish::testing::node::trust::{TrustBook, TrustRecord};
-use plugfish::testing::node::{BootOverride, NodeId, NodeSpec, Power, PowerAction, Timings};
+use plugfish::testing::node::{BootOverride, NodeId, NodeSpec, PowerPolicy, Power, PowerAction, Timings};
 use plugfish::testing::redfish::Service;
 use plugfish::testing::redfish::events::Events;
 use plugfish::testing::telemetry::Metrics;
@@ -182,6 +182,7 @@ fn setup(id: &str) -> NodeSetup<()> {
         kind: &tapo::KIND,
         boot_mode: None,
         boot_targets: None,
+        policy: PowerPolicy::default(),
     };
     NodeSetup { spec, device: () }
 }
