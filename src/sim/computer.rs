@@ -238,16 +238,16 @@ impl Computer {
 
     /// What it draws.
     pub fn draw_mw(&self, at: Mono) -> u64 {
-        self.trace.draw_mw(self.state, self.into_state(at))
+        self.trace.draw_mw(self.state, self.time_in_state(at))
     }
 
     /// The energy used between two moments of its present state, in microjoules.
     pub fn energy_uj(&self, from: Mono, to: Mono) -> u64 {
-        let until = |at: Mono| self.trace.energy_uj(self.state, self.into_state(at));
+        let until = |at: Mono| self.trace.energy_uj(self.state, self.time_in_state(at));
         until(to).saturating_sub(until(from))
     }
 
-    fn into_state(&self, at: Mono) -> Duration {
+    fn time_in_state(&self, at: Mono) -> Duration {
         at.since(self.since) + self.head_start
     }
 
