@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::start::Start;
 use crate::clock::{Mono, Now};
 use crate::node::device::{Capabilities, DeviceKind};
 use crate::node::journal::{Intent, Stage};
@@ -67,6 +68,8 @@ pub(super) struct Command {
     pub retry_at: Mono,
     /// Why the device, which is well, did not take the order yet.
     pub obstacle: Option<String>,
+    /// How far the machine is that is to start, where its draw tells that.
+    pub start: Start,
 }
 
 /// What a command needs next.
@@ -157,6 +160,7 @@ impl Command {
             failures: 0,
             retry_at: now,
             obstacle: None,
+            start: Start::Unseen,
         }
     }
 
@@ -169,6 +173,7 @@ impl Command {
     ) -> Command {
         let left = timings.command_deadline.saturating_sub(now.wall.since(intent.accepted));
         let mut command = Command::accepted(intent, now.mono, left, true, capabilities);
+        command.start = Start::Doubtful;
         if command.intent.reset == ResetType::Nmi && command.intent.stage == Stage::Restoring {
             command.failing = Some(format!("{} may have been sent and is not sent twice", command.in_words()));
         }
@@ -268,8 +273,8 @@ impl Command {
         (self.must_read, self.taken) = (true, None);
     }
 
-    /// What it needs next. `dwell_until`: the earliest moment for an On.
-    pub(super) fn next(&self, kind: &DeviceKind, dwell_until: Option<Mono>, now: Mono) -> Next {
+    /// What it needs next. `looks`: the node is read right before each order. `dwell_until`: the earliest moment for an On.
+    pub(super) fn next(&self, kind: &DeviceKind, looks: bool, dwell_until: Option<Mono>, now: Mono) -> Next {
         if now >= self.deadline && !self.overdue {
             return match (self.must_restore_power(), self.order) {
                 (false, _) => Next::GiveUp,
@@ -300,7 +305,7 @@ impl Command {
         {
             return if now < at + after { wait(at + after) } else { Next::Read };
         }
-        if kind.reads_before_action && self.looked.is_some_and(|at| now.since(at) > LOOK_LIFE) {
+        if looks && self.looked.is_some_and(|at| now.since(at) > LOOK_LIFE) {
             return Next::Read;
         }
         match (self.order, self.intent.stage) {
