@@ -135,10 +135,11 @@ pub mod redfish {
 }
 pub mod sim {
     pub use crate::sim::{
-        AMT_PORT, AMT_TLS_PORT, Account, Action, Binding, BootCause, BootSource, Cause, Choke, Consent, ControlMode,
-        Fault, Forgery, Impersonation, Kind, Load, LoginVersion, Lost, Machine, MachineConfig, MachineQuirks, Model,
-        Plug, PlugConfig, Power, PowerLoss, Profile, Quirks, Rack, RackConfig, RackError, Selector, SimOptions,
-        Timings, Variant, WsmanFault, run,
+        AMT_PORT, AMT_TLS_PORT, Account, Action, Binding, BootCause, BootSource, Cause, Choke, Computer, ComputerAct,
+        ComputerChange, ComputerConfig, ComputerState, Consent, ControlMode, Fault, Forgery, Impersonation, Kind, Load,
+        LoginVersion, Lost, Machine, MachineConfig, MachineQuirks, MeterFault, Model, OnShutdown, Plug, PlugConfig,
+        Power, PowerLoss, Profile, Quirks, Rack, RackConfig, RackError, Selector, SimOptions, Timings, Variant,
+        WsmanFault, run,
     };
     pub mod fault {
         pub use crate::sim::fault::WsmanFault;
