@@ -53,7 +53,6 @@ fn outlets_are_counted_from_zero() {
     for (outlet, expect) in [
         ("-1", "must be a whole number from 0 to 15, not -1"),
         ("16", "must be a whole number from 0 to 15, not 16"),
-        ("99999999999999999999", "must be a whole number from 0 to 15"),
         ("'1'", "must be a whole number from 0 to 15, not text"),
         ("", "has no value; it must be a whole number from 0 to 15"),
     ] {
