@@ -16,9 +16,8 @@ pub mod clock {
     pub use crate::clock::{Clock, Mono, Wall, secret_bytes};
 }
 pub mod config {
-    pub use crate::config::{
-        AccountPassword, AccountSeed, Environment, ServerConfig, TlsConfig, load, load_in, needs_restart,
-    };
+    pub use crate::config::{AccountPassword, AccountSeed, ServerConfig, TlsConfig, load, load_in, needs_restart};
+    pub use crate::reader::Environment;
 }
 pub mod daemon {
     pub use crate::daemon::{NodePlan, Plan, Running};
