@@ -114,7 +114,12 @@ fn kinds(seed: u64) -> ComputerConfig {
         0 => Some(5_000 + seed * 37 % 3_000),
         _ => None,
     };
-    ComputerConfig { idle_mw, engine: seed % 2 == 0, dips_to_percent: 62 + seed % 38, ..ComputerConfig::default() }
+    ComputerConfig {
+        idle_mw,
+        engine: seed.is_multiple_of(2),
+        dips_to_percent: 62 + seed % 38,
+        ..ComputerConfig::default()
+    }
 }
 
 #[test]
