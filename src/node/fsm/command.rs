@@ -62,7 +62,7 @@ pub(super) struct Command {
 /// Where a command stands: what it does now, and what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Leg {
-    /// The first leg of a cycle: this order cuts the power, and the last leg turns the node on again.
+    /// The first leg of a cycle: this order, `Off` or `GracefulOff`, and in the last leg the node is turned on again.
     OffThenOn(PowerAction),
     /// The last leg, or the only one: it ends with what this order leads to.
     Last(PowerAction),
@@ -245,7 +245,7 @@ impl Command {
         self.order().leads_to()
     }
 
-    /// The order of this leg was not given yet.
+    /// Goes on with this leg, of which no order was taken yet.
     fn begin(&mut self, leg: Leg) {
         (self.leg, self.taken) = (leg, None);
     }
