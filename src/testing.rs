@@ -26,7 +26,7 @@ pub mod daemon {
 pub mod driver {
     pub use crate::driver::{DriverConfig, Drivers};
     pub mod amt {
-        pub use crate::driver::amt::{AmtConfig, KIND};
+        pub use crate::driver::amt::{AmtConfig, KIND, RATE_LIMIT};
         #[cfg(fuzzing)]
         pub mod fuzz {
             pub use crate::driver::amt::fuzz::{records, reply};
@@ -39,7 +39,7 @@ pub mod driver {
         pub use crate::driver::http::Tls;
     }
     pub mod tapo {
-        pub use crate::driver::tapo::{TapoConfig, TapoProtocol};
+        pub use crate::driver::tapo::{KIND, RATE_LIMIT, TapoConfig, TapoProtocol};
         #[cfg(fuzzing)]
         pub mod fuzz {
             pub use crate::driver::tapo::fuzz::answer;
@@ -76,7 +76,8 @@ pub mod http {
 pub mod node {
     pub use crate::node::{
         Architecture, BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Drive, Health, Inventory, MacAddress,
-        MemoryModule, NodeId, NodeSpec, Power, PowerAction, Processor, Refusal, ResetType, Timings, Watts,
+        MemoryModule, NodeId, NodeSpec, Power, PowerAction, PowerPolicy, PowerSource, Processor, Refusal, ResetType,
+        Timings, Watts,
     };
     pub mod actor {
         pub use crate::node::actor::NodeContext;
@@ -135,10 +136,11 @@ pub mod redfish {
 }
 pub mod sim {
     pub use crate::sim::{
-        AMT_PORT, AMT_TLS_PORT, Account, Action, Binding, BootCause, BootSource, Cause, Choke, Consent, ControlMode,
-        Fault, Forgery, Impersonation, Kind, Load, LoginVersion, Lost, Machine, MachineConfig, MachineQuirks, Model,
-        Plug, PlugConfig, Power, PowerLoss, Profile, Quirks, Rack, RackConfig, RackError, Selector, SimOptions,
-        Timings, Variant, WsmanFault, run,
+        AMT_PORT, AMT_TLS_PORT, Account, Action, Binding, BootCause, BootSource, Cause, Choke, Computer, ComputerAct,
+        ComputerChange, ComputerConfig, ComputerState, Consent, ControlMode, Fault, Forgery, Impersonation, Kind, Load,
+        LoginVersion, Lost, Machine, MachineConfig, MachineQuirks, MeterFault, Model, OnShutdown, Plug, PlugConfig,
+        Power, PowerLoss, Profile, Quirks, Rack, RackConfig, RackError, Selector, SimOptions, Timings, Variant,
+        WsmanFault, run,
     };
     pub mod fault {
         pub use crate::sim::fault::WsmanFault;

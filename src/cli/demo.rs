@@ -18,7 +18,7 @@ use crate::driver::DriverConfig;
 use crate::driver::amt::AmtConfig;
 use crate::driver::http::Tls;
 use crate::driver::tapo::{TapoConfig, TapoProtocol};
-use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, Processor, Timings};
+use crate::node::{Architecture, Inventory, MacAddress, NodeId, NodeSpec, PowerPolicy, Processor, Timings};
 use crate::sim::{Account, Machine, MachineConfig, Model, Plug, Profile, Rack, RackConfig, SimOptions, Variant};
 
 /// The login of the demonstration; the rack behind it is made of air.
@@ -221,6 +221,7 @@ fn node(index: usize, inventory: Inventory, driver: DriverConfig) -> Result<Node
         kind: driver.kind(),
         boot_mode: None,
         boot_targets: None,
+        policy: PowerPolicy::default(),
     };
     Ok(NodePlan { spec, device: driver })
 }

@@ -20,7 +20,7 @@ use crate::driver::amt::{self, PLAIN_PORT, TLS_PORT};
 use crate::driver::http::{Deadlines, Tls};
 use crate::driver::{DeviceContext, tapo};
 use crate::node::NodeId;
-use crate::node::rate_limit::{RateLimit, RequestGate};
+use crate::node::rate_limit::RequestGate;
 use crate::node::trust::DeviceTrust;
 use crate::telemetry::Metrics;
 
@@ -200,7 +200,7 @@ async fn machine(clock: &Clock, address: Ipv4Addr, metrics: &Arc<Metrics>) -> Op
     }
     // It has no node yet; the name is for the logs.
     let node: NodeId = "discover".parse().ok()?;
-    let gate = RequestGate::new(clock.clone(), RateLimit::AMT);
+    let gate = RequestGate::new(clock.clone(), amt::RATE_LIMIT);
     let (meters, exchange_log) = (metrics.device(node.as_str()), Arc::default());
     let trust = Arc::new(DeviceTrust::volatile(node.clone(), clock.clone()));
     let context = DeviceContext { node, clock: clock.clone(), gate, meters, exchange_log, trust };

@@ -255,7 +255,7 @@ fn detail(node: &Value) -> String {
         .collect();
     let mut lines = vec![
         ("Node", of("/node").to_owned()),
-        ("Power", format!("{} since {}, {age}", power(node), of("/since"))),
+        ("Power", format!("{}{} since {}, {age}", power(node), evidence(node), of("/since"))),
         ("Wanted", wanted),
         ("Draw", if draw.is_empty() { "not measured".into() } else { draw.join(", ") }),
         ("Device", format!("{}: {}", of("/device/name"), of("/device/state"))),
@@ -273,6 +273,16 @@ fn detail(node: &Value) -> String {
     }
     let lines = lines.iter().filter(|(_, words)| !words.is_empty());
     lines.map(|(name, words)| format!("{name:<8}  {words}\n")).collect()
+}
+
+/// What told the power, where that is not the device's own state.
+fn evidence(node: &Value) -> String {
+    if text(node, "/power_source") != "measured" || power(node) == text(node, "/outlet") {
+        return String::new();
+    }
+    let watts = node.get("watts").and_then(Value::as_f64);
+    let measured = watts.map_or("measured".into(), |watts| format!("measured {watts:.1} W"));
+    format!(" ({measured}; the outlet is {})", text(node, "/outlet"))
 }
 
 fn with_trace(mut node: Value, trace: Option<Value>) -> Value {

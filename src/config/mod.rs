@@ -15,6 +15,7 @@ mod environment;
 mod inventory;
 mod load;
 mod nodes;
+mod power;
 mod restart;
 pub(crate) mod schema;
 mod secret;
@@ -41,7 +42,7 @@ pub use self::load::{load, load_in};
 pub use self::restart::needs_restart;
 pub(crate) use self::schema::schema;
 use crate::account::{MetricsAccess, NodeScope, Role};
-use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, Timings};
+use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, PowerPolicy, Timings};
 
 /// Where the configuration is looked for when no one says where it is.
 pub(crate) const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
@@ -144,6 +145,8 @@ pub struct NodeConfig {
     pub boot_mode: Option<BootMode>,
     /// What the network boot of a node behind a plug can lead to, when it is said.
     pub boot_targets: Option<Vec<BootTarget>>,
+    /// What tells whether its machine runs.
+    pub policy: PowerPolicy,
     /// What switches its power.
     pub device: DeviceConfig,
 }

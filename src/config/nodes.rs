@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Uniqueness};
 use super::cursor::{Cursor, ErrorReported, Keys, Read};
 use super::tree::{Spot, Value};
-use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, secret, values};
+use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, power, secret, values};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Timings};
 
 /// The keys of `defaults`.
@@ -26,6 +26,8 @@ pub(super) const NODE: &[&str] = &[
     "inventory",
     "boot_mode",
     "boot_targets",
+    "power_state",
+    "watts",
     "poll_interval",
     "off_dwell",
     "command_deadline",
@@ -141,7 +143,7 @@ fn timings(keys: &Keys<'_>, fallback: &Timings) -> Read<Timings> {
     })
 }
 
-fn time(at: &Cursor<'_>, range: &RangeInclusive<Duration>) -> Read<Duration> {
+pub(super) fn time(at: &Cursor<'_>, range: &RangeInclusive<Duration>) -> Read<Duration> {
     match at.tree.value {
         Value::Int(number) => Err(at.problem(format_args!("has no unit; for seconds write {number}s"))),
         Value::Text(_) => at.parse(|text| values::time_within(text, range)),
@@ -212,10 +214,19 @@ impl Nodes {
             }
             at.list(BOOT_TARGETS.len(), |at| at.word(BOOT_TARGETS))
         });
+        let policy = power::policy(&keys, keys.has("tapo"));
         let device = self.device(&keys, place);
         let inventory = Inventory { nics: nics?.unwrap_or_default(), ..inventory?.unwrap_or_default() };
         let (inventory, boot_mode, boot_targets) = (Arc::new(inventory), boot_mode?, boot_targets?);
-        Ok(NodeConfig { id: id?, inventory, timings: timings?, boot_mode, boot_targets, device: device? })
+        Ok(NodeConfig {
+            id: id?,
+            inventory,
+            timings: timings?,
+            boot_mode,
+            boot_targets,
+            policy: policy?,
+            device: device?,
+        })
     }
 
     fn device(&mut self, keys: &Keys<'_>, place: Place) -> Read<DeviceConfig> {

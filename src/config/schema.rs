@@ -15,6 +15,7 @@ use super::check::{
     ACCOUNT_NODES_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, PROCESSORS_MAX, PROXIES_MAX,
 };
 use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
+use super::power::WATTS_MAX;
 use super::secret::SECRET_BYTES_MAX;
 use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
 use crate::account::ACCOUNTS_MAX;
@@ -266,6 +267,12 @@ pub(crate) struct Node {
     /// down. Without it `Pxe` and `Hdd`.
     #[schemars(length(max = 4))]
     pub boot_targets: Option<Vec<BootTarget>>,
+    /// Behind a plug: what `PowerState` follows. With `measured`, a machine that draws no more than `watts` says is off, though
+    /// its outlet is on.
+    #[schemars(extend("default" = "relay"))]
+    pub power_state: Option<PowerSource>,
+    /// Behind a plug with a meter: by which draw a machine that runs is told from one that is off.
+    pub watts: Option<Watts>,
     /// How often the device is read when all is well; 5s to 1h.
     pub poll_interval: Option<Time>,
     /// How long the power stays off in a power cycle; 1s to 10m.
@@ -275,6 +282,31 @@ pub(crate) struct Node {
     /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
     /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
     pub fence_age_max: Option<Time>,
+}
+
+/// What `PowerState` follows.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PowerSource {
+    /// The relay of the plug.
+    Relay,
+    /// What the machine draws while the relay is closed.
+    Measured,
+}
+
+/// The draw of a machine that runs, and of one that is off; they have to lie 1 W apart.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Watts {
+    /// At or below this it is off.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = WATTS_MAX))]
+    pub off_below: f64,
+    /// At or above this it runs.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = WATTS_MAX))]
+    pub on_above: f64,
+    /// For how long it has to be low without a break before the machine counts as off; 4s to 10m.
+    #[schemars(extend("default" = "10s"))]
+    pub settle: Option<Time>,
 }
 
 /// The firmware interface of a machine.

@@ -327,7 +327,8 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     let (id, inventory, timings) = (node.id.clone(), node.inventory.clone(), node.timings.clone());
     let (kind, boot_mode) = (driver.kind(), node.boot_mode);
     let boot_targets = node.boot_targets.as_deref().map(Into::into);
-    let spec = NodeSpec { id, inventory, timings, device: label, kind, boot_mode, boot_targets };
+    let spec =
+        NodeSpec { id, inventory, timings, device: label, kind, boot_mode, boot_targets, policy: node.policy.clone() };
     NodePlan { spec, device: driver }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::clock::Clock;
 use crate::node::NodeId;
 use crate::node::device::{DeviceKind, PowerDevice};
-use crate::node::rate_limit::{RateLimit, RequestGate};
+use crate::node::rate_limit::RequestGate;
 use crate::node::trust::{DeviceTrust, Proven, TrustBook};
 use crate::recorder::{ExchangeLog, FlightRecorder};
 use crate::telemetry::{DeviceMetrics, Metrics};
@@ -63,7 +63,7 @@ impl DriverConfig {
     /// What is known of all devices of this kind.
     pub const fn kind(&self) -> &'static DeviceKind {
         match self {
-            DriverConfig::Tapo(_) => &DeviceKind::PLUG,
+            DriverConfig::Tapo(_) => &tapo::KIND,
             DriverConfig::Amt(_) => &amt::KIND,
         }
     }
@@ -127,10 +127,10 @@ impl Drivers {
         let device: Box<dyn PowerDevice> = match config {
             DriverConfig::Tapo(config) => {
                 let address = format!("{} {}", config.host, config.port.unwrap_or_default());
-                Box::new(self.tapo.open(config, context(self.gates.at(address, || gate(RateLimit::PLUG)))))
+                Box::new(self.tapo.open(config, context(self.gates.at(address, || gate(tapo::RATE_LIMIT)))))
             }
             DriverConfig::Amt(config) => {
-                let gate = self.gates.at(config.url(""), || gate(RateLimit::AMT));
+                let gate = self.gates.at(config.url(""), || gate(amt::RATE_LIMIT));
                 Box::new(amt::AmtMachine::new(config, context(gate)))
             }
         };

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::http::Tls;
 use super::*;
+use crate::node::rate_limit::RateLimit;
 use crate::node::trust::VolatileBook;
 
 /// A pace that no test feels.

@@ -39,12 +39,18 @@ struct Reading {
     value: fn(&NodeEntry, &NodeView, Now) -> Option<f64>,
 }
 
-const READINGS: [Reading; 9] = [
+const READINGS: [Reading; 10] = [
     Reading {
         name: "node_power_on",
         unit: None,
         help: "1 when the node was last seen on or asleep, 0 when off; absent before the first contact.",
         value: |_, view, _| view.power.map(|power| one(power != Power::Off)),
+    },
+    Reading {
+        name: "node_outlet_on",
+        unit: None,
+        help: "1 when the outlet of the node was last seen on, 0 when off; absent for machines with AMT.",
+        value: |_, view, _| view.relay.filter(|_| view.is_outlet).map(|relay| one(relay != Power::Off)),
     },
     Reading {
         name: "node_state_age",

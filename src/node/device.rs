@@ -77,27 +77,6 @@ pub struct DeviceKind {
     pub silence_max: Duration,
 }
 
-impl DeviceKind {
-    /// A plug: a relay follows within milliseconds (the later readings are for devices that report late), it can do
-    /// nothing but on and off, and whatever it switches is trusted to boot from the network when it is offered a boot.
-    pub const PLUG: DeviceKind = DeviceKind {
-        boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd],
-        boot_modes: &BootMode::ALL,
-        is_outlet: true,
-        sets_power_restore: true,
-        applies_boot: false,
-        orders: &[],
-        reads_before_action: false,
-        verify_after: &[
-            Duration::from_millis(300),
-            Duration::from_secs(1),
-            Duration::from_secs(2),
-            Duration::from_secs(4),
-        ],
-        silence_max: Duration::ZERO,
-    };
-}
-
 /// What one device says it can do now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
@@ -293,4 +272,27 @@ impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An outlet, for the tests of this room: it can do nothing but on and off, and follows at once.
+    pub(crate) const OUTLET: DeviceKind = DeviceKind {
+        boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd],
+        boot_modes: &BootMode::ALL,
+        is_outlet: true,
+        sets_power_restore: true,
+        applies_boot: false,
+        orders: &[],
+        reads_before_action: false,
+        verify_after: &[
+            Duration::from_millis(300),
+            Duration::from_secs(1),
+            Duration::from_secs(2),
+            Duration::from_secs(4),
+        ],
+        silence_max: Duration::ZERO,
+    };
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use super::device::PowerRestore;
+use super::power_history::thousandth;
 use super::{BootOverride, Health, NodeId, Power, ResetType};
 use crate::clock::Wall;
 
@@ -56,6 +57,8 @@ pub enum EventKind {
         to: Power,
         /// Why.
         cause: Cause,
+        /// The draw in milliwatts that told it, of a node whose outlet is on and whose power is measured.
+        measured: Option<u64>,
     },
     /// The device's on-time is shorter than it should be: the power was cycled, or the device restarted, between two polls.
     OnTimeRestarted,
@@ -189,11 +192,18 @@ impl Default for EventBus {
     }
 }
 
+/// What told a change of the power, in words, where that is not the device's own state.
+pub(crate) fn evidence(measured: Option<u64>) -> String {
+    let watts = measured.and_then(thousandth);
+    watts.map_or_else(String::new, |watts| format!(", measured {watts:.1} W with the outlet on"))
+}
+
 fn log(node: &NodeId, what: &EventKind) {
     let node = node.as_str();
     match what {
-        EventKind::PowerChanged { from: Some(_), to, cause } => {
-            tracing::info!(event = "power_changed", node, to = %to, cause = cause.name(), "the power is {to} now");
+        EventKind::PowerChanged { from: Some(_), to, cause, measured } => {
+            let evidence = evidence(*measured);
+            tracing::info!(event = "power_changed", node, to = %to, cause = cause.name(), "the power is {to} now{evidence}");
         }
         EventKind::PowerChanged { from: None, to, .. } => {
             tracing::info!(event = "power_changed", node, to = %to, "first contact: the power is {to}");

@@ -91,6 +91,9 @@ pub struct BootRecord {
 pub struct SeenRecord {
     /// The state.
     pub power: Power,
+    /// What the device itself was switched to, where that is not `power`: the relay of an outlet whose machine is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Power>,
     /// When it was last confirmed.
     pub at: Wall,
     /// When it last changed.

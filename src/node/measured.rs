@@ -4,9 +4,6 @@
 //! business, but for [`Welded`]. Every doubt ends in On: a machine that is reported as off while it runs could wake up
 //! beside its replacement.
 
-// The FSM is the user of all this, and takes it up next.
-#![cfg_attr(not(test), allow(dead_code))]
-
 use std::time::Duration;
 
 use super::Power;

@@ -5,6 +5,7 @@
 
 pub(crate) mod actor;
 mod boot;
+pub(crate) mod calibration;
 pub(crate) mod device;
 pub(crate) mod entry;
 pub(crate) mod event;
@@ -395,6 +396,34 @@ pub struct NodeSpec {
     /// What a client may choose for the next boot where the device knows nothing of it, when the operator says so. `None` of
     /// Redfish is always there beside them.
     pub boot_targets: Option<Arc<[BootTarget]>>,
+    /// What tells whether its machine runs.
+    pub policy: PowerPolicy,
+}
+
+/// What tells whether the machine of a node runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PowerPolicy {
+    /// What `PowerState` follows.
+    pub source: PowerSource,
+    /// By which draw a machine that runs is told from one that is off.
+    pub watts: Option<Watts>,
+}
+
+/// What `PowerState` of a node behind an outlet follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PowerSource {
+    /// The relay of the outlet.
+    #[default]
+    Relay,
+    /// What the machine draws while the relay is closed.
+    Measured,
+}
+
+impl PowerPolicy {
+    /// The thresholds, where `PowerState` follows the draw.
+    pub fn measured(&self) -> Option<Watts> {
+        self.watts.filter(|_| self.source == PowerSource::Measured)
+    }
 }
 
 #[cfg(test)]

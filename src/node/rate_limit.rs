@@ -27,21 +27,8 @@ pub struct RateLimit {
     pub burst: NonZeroU32,
 }
 
-impl RateLimit {
-    /// What plugs bear. Above 5 requests a second they choke, and their maker blames frequent polling for plugs that
-    /// restart with the load switched off; 250 ms keeps under that whatever the network does to the spacing. A login
-    /// with its first request and one repeat is 4 requests, hence the burst.
-    pub const PLUG: RateLimit =
-        RateLimit { gap: Duration::from_millis(250), per_second: at_least_one(2), burst: at_least_one(4) };
-
-    /// What management engines bear. They are slow and small, and many requests at once have been seen to lock them up:
-    /// never two at a time, some rest between, few over time. Reading the inventory of 15 classes is about 45 requests
-    /// (Enumerate and two Pulls each), hence the burst.
-    pub const AMT: RateLimit =
-        RateLimit { gap: Duration::from_millis(50), per_second: at_least_one(4), burst: at_least_one(48) };
-}
-
-const fn at_least_one(n: u32) -> NonZeroU32 {
+/// A count for a [`RateLimit`], which has no place for a zero.
+pub(crate) const fn at_least_one(n: u32) -> NonZeroU32 {
     match NonZeroU32::new(n) {
         Some(n) => n,
         None => NonZeroU32::MIN,
@@ -132,10 +119,13 @@ mod tests {
     use super::*;
     use crate::clock::Wall;
 
+    const SLOW: RateLimit =
+        RateLimit { gap: Duration::from_millis(250), per_second: at_least_one(2), burst: at_least_one(4) };
+
     #[tokio::test(start_paused = true)]
     async fn a_burst_keeps_the_gap_and_then_the_rate() {
         let clock = Clock::simulated(1, Wall(0));
-        let gate = RequestGate::new(clock.clone(), RateLimit::PLUG);
+        let gate = RequestGate::new(clock.clone(), SLOW);
         let mut starts = Vec::new();
         for _ in 0..8 {
             let turn = gate.pass().await;
@@ -151,7 +141,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_dropped_wait_gives_the_turn_back() {
         let clock = Clock::simulated(1, Wall(0));
-        let gate = RequestGate::new(clock.clone(), RateLimit::PLUG);
+        let gate = RequestGate::new(clock.clone(), SLOW);
         drop(gate.pass().await);
         let waiting = gate.pass();
         assert!(clock.limit(Duration::from_millis(10), waiting).await.is_none());

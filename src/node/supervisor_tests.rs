@@ -9,11 +9,12 @@ use super::*;
 use crate::clock::Wall;
 use crate::durable::WriteFuture;
 use crate::node::Power;
-use crate::node::device::{DeviceError, DeviceFuture, DeviceKind, FailureClass, Observation};
+use crate::node::device::tests::OUTLET;
+use crate::node::device::{DeviceError, DeviceFuture, FailureClass, Observation};
 use crate::node::event::EventBus;
 use crate::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use crate::node::trust::{TrustBook, TrustRecord};
-use crate::node::{BootOverride, Inventory, NodeSpec, PowerAction, Refusal, ResetType, Timings};
+use crate::node::{BootOverride, Inventory, NodeSpec, PowerAction, PowerPolicy, Refusal, ResetType, Timings};
 use crate::telemetry::Metrics;
 
 /// A plug made of atomics, seen from outside.
@@ -141,9 +142,10 @@ fn setup(name: &str, plug: &Arc<Plug>, wiring: u64) -> NodeSetup<Wire> {
             inventory: Arc::new(Inventory::default()),
             timings: Timings::default(),
             device: format!("plug of {name}").into(),
-            kind: &DeviceKind::PLUG,
+            kind: &OUTLET,
             boot_mode: None,
             boot_targets: None,
+            policy: PowerPolicy::default(),
         },
         device: Wire { plug: plug.clone(), wiring },
     }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::device::{DeviceIdentity, LogEntry};
 use super::trust::TrustRecord;
-use super::{BootMode, BootOverride, BootTarget, Health, Inventory, NodeId, Power, ResetType};
+use super::{BootMode, BootOverride, BootTarget, Health, Inventory, NodeId, Power, PowerSource, ResetType};
 use crate::clock::{Mono, Now, Wall};
 
 /// A node as it is known at one moment.
@@ -34,6 +34,11 @@ pub struct NodeView {
     /// What was last confirmed; `None` before the first contact of the node's life, and after it only where what was confirmed is
     /// older than [`Timings::fence_age_max`](super::Timings::fence_age_max).
     pub power: Option<Power>,
+    /// What the device itself is switched to, as far as it is confirmed like `power`: the relay of an outlet. It differs from
+    /// `power` where that is measured.
+    pub relay: Option<Power>,
+    /// What `power` follows.
+    pub source: PowerSource,
     /// When that was confirmed.
     pub seen_at: Option<Wall>,
     /// The same on the monotonic clock; `None` when it was another process that saw it.
@@ -138,7 +143,7 @@ impl NodeView {
 
     /// The picture after this one while its actor is rebuilt, of a node whose state is not to be shown when it is old.
     pub fn unconfirmed(&self) -> NodeView {
-        NodeView { power: None, measured: None, milliwatts: None, change: self.change + 1, ..self.clone() }
+        NodeView { power: None, relay: None, measured: None, milliwatts: None, change: self.change + 1, ..self.clone() }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::node::entry::NodeEntry;
 use crate::node::event::Event;
 use crate::node::power_history::thousandth;
 use crate::node::view::{Condition, NodeView};
+use crate::node::{Power, PowerSource};
 use crate::redfish::Service;
 
 /// What happened lately is told for each node up to this many; the manager's log has more.
@@ -61,6 +62,8 @@ struct Node<'a> {
     about: Option<String>,
     is_outlet: bool,
     power: Option<String>,
+    /// The outlet is on, and the power is told by the draw.
+    outlet_on: bool,
     since: Option<i64>,
     /// How long ago the power was confirmed.
     age_ms: Option<u64>,
@@ -154,6 +157,7 @@ fn node<'a>(entry: &'a NodeEntry, view: &'a NodeView, now: Now, after: Option<Mo
         about: about.and_then(|about| words([&about.model, &about.protocol, &about.firmware].map(Option::as_deref))),
         is_outlet: view.is_outlet,
         power: view.power.map(|power| power.to_string()),
+        outlet_on: view.source == PowerSource::Measured && view.relay == Some(Power::On),
         since: view.since.map(|at| at.0),
         age_ms: view.age(now).map(millis),
         health: view.health.name(),

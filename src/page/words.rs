@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::node::event::{Cause, EventKind};
+use crate::node::event::{Cause, EventKind, evidence};
 use crate::node::{BootEnabled, Power};
 
 /// How a piece of news is shown.
@@ -24,9 +24,11 @@ pub(super) fn tell(what: &EventKind) -> Option<(Tone, String)> {
     use Tone::{Bad, Good, Plain, Warn};
     let told = match what {
         EventKind::PowerChanged { from: None, to, .. } => (Plain, format!("first contact: the power is {}", name(*to))),
-        EventKind::PowerChanged { to, cause: Cause::Command, .. } => (Plain, format!("is {} now", name(*to))),
-        EventKind::PowerChanged { to, cause: Cause::Outside, .. } => {
-            (Warn, format!("is {} now, and no command from here caused it", name(*to)))
+        EventKind::PowerChanged { to, cause: Cause::Command, measured, .. } => {
+            (Plain, format!("is {} now{}", name(*to), evidence(*measured)))
+        }
+        EventKind::PowerChanged { to, cause: Cause::Outside, measured, .. } => {
+            (Warn, format!("is {} now{}, and no command from here caused it", name(*to), evidence(*measured)))
         }
         EventKind::OnTimeRestarted => {
             (Warn, "the power was cycled, or the device restarted, and no command from here caused it".into())

@@ -110,6 +110,6 @@ pub(crate) fn outlet(seen: &GetRequest<'_>) -> Result<Resource, ErrorResponse> {
     });
     let (uri, name) = (at(OUTLET, &[&seen.id(0), &view.id]), format!("Outlet of {}", view.id));
     let outlet = Resource::new(&uri, schema::OUTLET, view.id.as_str(), &name, properties)
-        .with("PowerState", resource::power_state(&view));
+        .with("PowerState", resource::outlet_state(&view));
     Ok(sensors::show(outlet, &view, "PowerWatts"))
 }

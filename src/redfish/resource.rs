@@ -278,10 +278,19 @@ fn without_nulls(value: Value) -> Value {
 /// but Ironic knows only on and off, and takes anything else for a machine in an unknown state. It keeps its memory and may
 /// wake up at any time, so that a cluster which was told `Off` would start what runs on it a second time.
 pub(crate) fn power_state(view: &NodeView) -> Value {
-    json!(view.power.map(|power| match power {
+    json!(view.power.map(power_name))
+}
+
+/// `PowerState` of the outlet on which a node hangs: its relay, whatever the machine draws.
+pub(crate) fn outlet_state(view: &NodeView) -> Value {
+    json!(view.relay.map(power_name))
+}
+
+fn power_name(power: Power) -> &'static str {
+    match power {
         Power::On | Power::Asleep => "On",
         Power::Off => "Off",
-    }))
+    }
 }
 
 /// `Status` of what belongs to a node: enabled, as healthy as the node, and why not.

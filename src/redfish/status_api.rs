@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::message::ErrorResponse;
 use super::{Document, GetRequest, Pending, Reply, WriteRequest};
+use crate::node::PowerSource;
 use crate::node::power_history::thousandth;
 use crate::node::trust::reset_command;
 use crate::node::view::{ConnectivityView, NodeView};
@@ -41,6 +42,8 @@ fn node_of(view: &NodeView, seen: &GetRequest<'_>) -> Value {
     json!({
         "node": view.id.as_str(),
         "power": view.power.map(|power| power.to_string()),
+        "power_source": source(view),
+        "outlet": view.relay.filter(|_| view.is_outlet).map(|relay| relay.to_string()),
         "since": view.since.map(|at| at.to_string()),
         "command": view.command.as_ref().map(|command| json!({
             "reset": command.reset.name(),
@@ -74,6 +77,15 @@ fn node_of(view: &NodeView, seen: &GetRequest<'_>) -> Value {
             "text": condition.text,
         })).collect::<Vec<_>>(),
     })
+}
+
+/// What the shown power follows.
+fn source(view: &NodeView) -> &'static str {
+    match (view.is_outlet, view.source) {
+        (false, _) => "machine",
+        (true, PowerSource::Relay) => "relay",
+        (true, PowerSource::Measured) => "measured",
+    }
 }
 
 /// The state of the connection in a word.

@@ -1,4 +1,4 @@
-//! The simulated computer behind a relay: what it draws, what it has used, and all that ever happened to its relay.
+//! A simulated outlet: its relay and all that ever happened to it, the computer behind it, what that draws and has used.
 //!
 //! Pure: every call is given the time, nothing is drawn at random, and time that passed is caught up with at the next
 //! call. It knows neither sockets nor the Tapo protocol.
@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::computer::{Profile, ms};
+use super::computer::{Computer, ComputerAct, ComputerConfig, OnShutdown};
 use super::config::dice;
-use super::meter::Meter;
+use super::meter::{Display, Meter};
+use super::trace::ms;
 use crate::clock::{Mono, Now, Wall};
 
 /// How much history is kept: far more than a test makes, and little memory.
 const HISTORY_MAX: usize = 100_000;
-/// How long a board that starts on has been on by then, so that a rack starts with computers that are up.
+/// How long a relay that starts on has been on by then.
 const HEAD_START: Duration = Duration::from_secs(3_600);
 
 /// What the relay does when power comes back (`default_states`).
@@ -34,7 +35,7 @@ pub enum PowerLoss {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
-    /// A computer that starts as soon as it gets power.
+    /// A computer, which starts as soon as it gets power unless its firmware says otherwise.
     #[default]
     Computer,
     /// Nothing.
@@ -95,24 +96,30 @@ pub(crate) struct Countdown {
     pub on: bool,
 }
 
+/// What happens by itself.
+enum Due {
+    Countdown(bool),
+    PowerBack,
+    Computer,
+}
+
 /// A relay, and the computer behind it.
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
-    profile: Profile,
+    seed: u64,
+    computer: Computer,
     load: Load,
     power_loss: PowerLoss,
     relay: bool,
     /// Since when the relay has been in its state; what `on_time` is counted from.
     changed: Mono,
-    /// Since when the computer has had power.
-    fed_since: Option<Mono>,
     /// To be added to the time since `changed`, which may lie before the clock's start.
     relay_head_start: Duration,
-    /// To be added to the time since `fed_since`.
-    fed_head_start: Duration,
-    /// The draw just before the last change, which the meter still shows for a while.
-    before_change_mw: u64,
+    /// The draw just before the last change of it, and when that was: the meter still shows it for a while.
+    before_change: Option<(Mono, u64)>,
     meter: Meter,
+    /// What the meter sticks at.
+    stuck: Option<u64>,
     settled: Now,
     history: Vec<RelayChange>,
     power_ons: u64,
@@ -124,18 +131,18 @@ pub(crate) struct Board {
 
 impl Board {
     /// A board that exists from `now` on.
-    pub(crate) fn new(seed: u64, on: bool, power_loss: PowerLoss, now: Now) -> Board {
+    pub(crate) fn new(seed: u64, on: bool, power_loss: PowerLoss, computer: ComputerConfig, now: Now) -> Board {
         Board {
-            profile: Profile::new(seed),
+            seed,
+            computer: Computer::new(seed, computer, on, now.mono),
             load: Load::Computer,
             power_loss,
             relay: on,
             changed: now.mono,
-            fed_since: on.then_some(now.mono),
             relay_head_start: HEAD_START,
-            fed_head_start: HEAD_START,
-            before_change_mw: 0,
+            before_change: None,
             meter: Meter::new(dice(seed, 3) % 4_000),
+            stuck: None,
             settled: now,
             history: vec![RelayChange { at: now.mono, wall: now.wall, on, cause: Cause::Start }],
             power_ons: 0,
@@ -147,36 +154,39 @@ impl Board {
 
     /// Lets the time up to `now` pass: energy is counted and what was due then happens at its own time.
     pub(crate) fn settle(&mut self, now: Now) {
-        while let Some((due, on, cause)) = self.next_due().filter(|(due, ..)| *due <= now.mono) {
+        while let Some((due, what)) = self.next_due().filter(|(due, _)| *due <= now.mono) {
             let late = now.mono.since(due);
             let then =
                 Now { mono: due, wall: Wall(now.wall.0.saturating_sub(i64::try_from(late.as_millis()).unwrap_or(0))) };
-            match cause {
-                Cause::Countdown => self.countdown = None,
-                _ => self.power_back = None,
-            }
             self.count(then);
-            self.put(on, cause, then);
+            match what {
+                Due::Countdown(on) => {
+                    self.countdown = None;
+                    self.put(on, Cause::Countdown, then);
+                }
+                Due::PowerBack => {
+                    self.power_back = None;
+                    self.put(true, Cause::PowerBack, then);
+                }
+                Due::Computer => {
+                    self.draw_changes(then.mono);
+                    self.computer.happen();
+                }
+            }
         }
         self.count(now);
     }
 
-    fn next_due(&self) -> Option<(Mono, bool, Cause)> {
-        let rule = self.countdown.map(|rule| (rule.due, rule.on, Cause::Countdown));
-        let back = self.power_back.map(|due| (due, true, Cause::PowerBack));
-        [rule, back].into_iter().flatten().min_by_key(|(due, ..)| *due)
+    fn next_due(&self) -> Option<(Mono, Due)> {
+        let rule = self.countdown.map(|rule| (rule.due, Due::Countdown(rule.on)));
+        let back = self.power_back.map(|due| (due, Due::PowerBack));
+        let computer = self.computer.due().map(|due| (due, Due::Computer));
+        [rule, back, computer].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
     fn count(&mut self, now: Now) {
-        let (profile, fed_since, head_start) = (self.profile, self.fed_since, self.fed_head_start);
-        let used = |from: Mono, to: Mono| match fed_since {
-            Some(since) => {
-                let until = |at: Mono| profile.energy_uj(at.since(since) + head_start);
-                until(to).saturating_sub(until(from))
-            }
-            None => 0,
-        };
-        self.meter.pass(self.settled, now, self.relay, used);
+        let computer = &self.computer;
+        self.meter.pass(self.settled, now, self.relay, |from, to| computer.energy_uj(from, to));
         self.settled = now;
     }
 
@@ -190,7 +200,7 @@ impl Board {
         if self.relay == on {
             return;
         }
-        self.before_change_mw = self.draw_mw(now.mono);
+        self.draw_changes(now.mono);
         self.relay = on;
         self.count_on_time_from(now.mono);
         if self.history.len() < HISTORY_MAX {
@@ -207,10 +217,12 @@ impl Board {
             Load::Nothing => false,
             Load::Welded => true,
         };
-        if fed != self.fed_since.is_some() {
-            self.fed_since = fed.then_some(at);
-            self.fed_head_start = Duration::ZERO;
-        }
+        self.computer.feed(fed, at);
+    }
+
+    /// What happens now to the draw is not shown at once.
+    fn draw_changes(&mut self, at: Mono) {
+        self.before_change = Some((at, self.draw_mw(at)));
     }
 
     fn count_on_time_from(&mut self, at: Mono) {
@@ -238,7 +250,7 @@ impl Board {
         self.settle(now);
         self.countdown = None;
         self.count_on_time_from(now.mono);
-        self.before_change_mw = self.draw_mw(now.mono);
+        self.draw_changes(now.mono);
         self.meter.restart();
     }
 
@@ -247,6 +259,27 @@ impl Board {
         self.settle(now);
         self.load = load;
         self.feed(now.mono);
+    }
+
+    /// Something happens to the computer.
+    pub(crate) fn act(&mut self, act: ComputerAct, now: Now) {
+        self.settle(now);
+        let before = (now.mono, self.draw_mw(now.mono));
+        let state = self.computer.state();
+        self.computer.act(act, now.mono);
+        if self.computer.state() != state {
+            self.before_change = Some(before);
+        }
+    }
+
+    /// Sets what the computer's operating system makes of being told to shut down.
+    pub(crate) fn set_on_shutdown(&mut self, to: OnShutdown) {
+        self.computer.set_on_shutdown(to);
+    }
+
+    /// The computer.
+    pub(crate) fn computer(&self) -> &Computer {
+        &self.computer
     }
 
     /// Adds to all counters of energy, as if time had passed.
@@ -288,13 +321,20 @@ impl Board {
 
     /// What the computer really draws, without the lag of a meter.
     pub(crate) fn draw_mw(&self, at: Mono) -> u64 {
-        self.fed_since.map_or(0, |since| self.profile.draw_mw(at.since(since) + self.fed_head_start))
+        self.computer.draw_mw(at)
     }
 
-    /// What a meter shows that lags behind a switch.
-    pub(crate) fn shown_mw(&self, lag: Duration, now: Now) -> u64 {
-        let fresh = self.history.len() > 1 && now.mono.since(self.changed) < lag;
-        if fresh { self.before_change_mw } else { self.draw_mw(now.mono) }
+    /// What a meter shows: late, with its own noise, in its own steps.
+    pub(crate) fn shown_mw(&self, display: &Display, now: Now) -> u64 {
+        let before = self.before_change.filter(|(at, _)| now.mono.since(*at) < display.lag);
+        let draw = before.map_or_else(|| self.draw_mw(now.mono), |(_, draw)| draw);
+        display.shows(draw, dice(self.seed, 700_000 + ms(now.mono.since_start()) / Display::REFRESH_MS))
+    }
+
+    /// What a meter that sticks shows: for as long as it does, what it showed when it began to.
+    pub(crate) fn stuck_mw(&mut self, shown: u64, sticks: bool) -> u64 {
+        self.stuck = sticks.then(|| self.stuck.unwrap_or(shown));
+        self.stuck.unwrap_or(shown)
     }
 
     /// The counters of energy.
@@ -324,123 +364,4 @@ impl Board {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Now {
-        Now { mono: Mono::after_start(Duration::from_secs(seconds)), wall: Wall(seconds as i64 * 1000) }
-    }
-
-    fn board(on: bool) -> Board {
-        Board::new(3, on, PowerLoss::LastState, at(0))
-    }
-
-    #[test]
-    fn a_computer_boots_and_idles() {
-        let mut board = board(false);
-        assert_eq!(board.draw_mw(at(5).mono), 0);
-        board.switch(true, Cause::Client, at(10));
-        let booting = board.draw_mw(at(20).mono);
-        let idle = board.draw_mw(at(100).mono);
-        assert!(booting > idle * 3 / 2, "{booting} {idle}");
-        assert!((8_000..50_000).contains(&idle), "{idle}");
-        assert_eq!(board.draw_mw(at(100).mono), idle);
-        assert_eq!(board.power_ons(), 1);
-        assert_eq!(board.on_for(at(100)).as_secs(), 90);
-    }
-
-    #[test]
-    fn energy_is_what_was_drawn() {
-        let mut board = board(true);
-        board.settle(at(100));
-        let before = board.meter().since_restart_uj();
-        board.settle(at(3_700));
-        let used = board.meter().since_restart_uj() - before;
-        let summed: u64 =
-            (200..7_400).map(|half| board.draw_mw(Mono::after_start(Duration::from_millis(half * 500))) * 500).sum();
-        assert!(used.abs_diff(summed) < summed / 200, "{used} {summed}");
-    }
-
-    #[test]
-    fn energy_does_not_depend_on_how_often_one_looks() {
-        let (mut once, mut often) = (board(true), board(true));
-        (0..600).for_each(|second| often.settle(at(second)));
-        once.settle(at(599));
-        assert_eq!(once.meter().since_restart_uj(), often.meter().since_restart_uj());
-    }
-
-    #[test]
-    fn a_countdown_strikes_at_its_own_time() {
-        let mut board = board(true);
-        board.switch(false, Cause::Client, at(10));
-        assert!(board.add_countdown(30, true, at(10)).is_some());
-        assert!(board.add_countdown(5, true, at(10)).is_none());
-        board.settle(at(1000));
-        let last = board.history().last().unwrap();
-        assert_eq!((last.at, last.wall, last.on, last.cause), (at(40).mono, at(40).wall, true, Cause::Countdown));
-        assert_eq!(board.on_for(at(1000)).as_secs(), 960);
-        assert!(board.countdown().is_none());
-    }
-
-    #[test]
-    fn a_restart_that_holds_the_relay_counts_on_time_anew() {
-        let mut board = board(true);
-        assert!(board.on_for(at(10)).as_secs() > 3_000, "a rack starts with computers that are up");
-        board.restart(at(10));
-        assert_eq!(board.on_for(at(15)).as_secs(), 5);
-        assert_eq!(board.history().len(), 1);
-    }
-
-    #[test]
-    fn default_states_say_what_a_power_cut_leaves() {
-        let after = |before: bool, power_loss| {
-            let mut board = Board::new(1, before, power_loss, at(0));
-            board.lose_power(Duration::from_secs(8), at(10));
-            assert!(!board.relay());
-            board.settle(at(20));
-            board.relay()
-        };
-        assert!(after(true, PowerLoss::LastState));
-        assert!(!after(false, PowerLoss::LastState));
-        assert!(after(false, PowerLoss::On));
-        assert!(!after(true, PowerLoss::Off));
-    }
-
-    #[test]
-    fn a_second_cut_does_not_forget_that_the_relay_was_on() {
-        let mut board = board(true);
-        board.lose_power(Duration::from_secs(8), at(10));
-        board.lose_power(Duration::from_secs(8), at(12));
-        board.settle(at(30));
-        assert!(board.relay());
-        assert_eq!(board.history().last().unwrap().at, at(20).mono);
-    }
-
-    #[test]
-    fn a_welded_contact_feeds_the_computer_all_the_same() {
-        let mut board = board(true);
-        let before = board.draw_mw(at(1).mono);
-        board.set_load(Load::Welded, at(1));
-        board.switch(false, Cause::Client, at(2));
-        assert!(!board.relay());
-        assert!(board.draw_mw(at(3).mono).abs_diff(before) < before / 5, "it does not even notice");
-        board.set_load(Load::Nothing, at(101));
-        assert_eq!(board.draw_mw(at(200).mono), 0);
-    }
-
-    #[test]
-    fn the_meter_lags_behind_a_switch() {
-        let mut board = board(true);
-        board.switch(false, Cause::Client, at(100));
-        let lag = Duration::from_secs(2);
-        assert!(board.shown_mw(lag, at(101)) > 5_000);
-        assert_eq!(board.shown_mw(lag, at(102)), 0);
-    }
-
-    #[test]
-    fn the_same_seed_is_the_same_computer() {
-        let draw = |seed| Board::new(seed, true, PowerLoss::On, at(0)).draw_mw(at(77).mono);
-        assert_eq!(draw(5), draw(5));
-        assert_ne!(draw(5), draw(6));
-    }
-}
+mod tests;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::amt::config::MachineConfig;
 use super::board::PowerLoss;
+use super::computer::ComputerConfig;
+use super::meter::Display;
 use crate::clock::Clock;
 
 /// A model of plug that can be simulated.
@@ -234,12 +236,18 @@ pub struct PlugConfig {
     pub lock_time: Duration,
     /// How long every request takes at least.
     pub latency: Duration,
-    /// How long the meter shows the old value after a switch.
+    /// How long the meter shows the old value after a change: a switch, a computer that turned itself off.
     pub meter_lag: Duration,
+    /// How far the meter is off, up or down, otherwise every half second.
+    pub meter_noise_mw: u64,
+    /// In which steps the meter shows watts.
+    pub meter_step_mw: u64,
     /// The relays at the start.
     pub starts_on: bool,
     /// What the relays do when power comes back.
     pub power_loss: PowerLoss,
+    /// The computer on each outlet.
+    pub computer: ComputerConfig,
     /// Oddities.
     pub quirks: Quirks,
 }
@@ -281,10 +289,18 @@ impl PlugConfig {
             lock_time: Duration::from_secs(30 * 60),
             latency: Duration::ZERO,
             meter_lag: Duration::from_secs(1),
+            meter_noise_mw: 0,
+            meter_step_mw: 1,
             starts_on: true,
             power_loss: PowerLoss::LastState,
+            computer: ComputerConfig::default(),
             quirks: Quirks::default(),
         }
+    }
+
+    /// How its meters show a draw.
+    pub(super) fn display(&self) -> Display {
+        Display { lag: self.meter_lag, noise_mw: self.meter_noise_mw, step_mw: self.meter_step_mw }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The control API: a rack's plugs and machines over HTTP and JSON, for people and for tests in other languages.
 //!
-//! `GET /plugs`, `GET /plugs/NAME`, and of a plug `counters`, `history`, `fault`; orders are POSTs with a JSON object,
-//! such as `POST /plugs/NAME/button {"outlet": 1}`. Machines have the same under `/machines` (`amt::control`). Meant for
+//! `GET /plugs`, `GET /plugs/NAME`, and of a plug `counters`, `history`, `computer`, `fault`; orders are POSTs with a
+//! JSON object, such as `POST /plugs/NAME/button {"outlet": 1}` or `POST /plugs/NAME/computer {"outlet": 1, "act": "shut_down"}`. Machines have the same under `/machines` (`amt::control`). Meant for
 //! loopback: there is no login.
 
 use std::net::Ipv4Addr;
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::amt::{self, machine::Machine};
 use super::board::Load;
+use super::computer::{ComputerAct, OnShutdown};
 use super::config::{LoginVersion, Quirks, Variant};
 use super::fault::{Choke, Fault};
 use super::http::{Incoming, Request, Response, Wire};
@@ -34,6 +35,8 @@ enum Order {
     Button { outlet: usize },
     Switch { outlet: usize, on: bool },
     Load { outlet: usize, load: Load },
+    Computer { outlet: usize, act: ComputerAct },
+    OnShutdown { outlet: usize, makes: OnShutdown },
     Energy { outlet: usize, wh: u64 },
     Fault(Fault),
     Choke(Choke),
@@ -103,14 +106,13 @@ async fn answer(subjects: &Subjects, request: &Request) -> Response {
     let Some(plug) = plugs.iter().find(|plug| plug.name() == name) else {
         return problem(404, "no plug has this name; GET /plugs lists them");
     };
+    let outlet = || request.query("outlet").and_then(|text| text.parse().ok()).unwrap_or(1);
     match (request.method.as_str(), what) {
         ("GET", None) => Response::json(&json!(plug.describe())),
         ("GET", Some("counters")) => Response::json(&json!(plug.counters().totals())),
         ("GET", Some("fault")) => Response::json(&json!(plug.faults())),
-        ("GET", Some("history")) => {
-            let outlet = request.query("outlet").and_then(|text| text.parse().ok()).unwrap_or(1);
-            Response::json(&json!(plug.history(outlet)))
-        }
+        ("GET", Some("history")) => Response::json(&json!(plug.history(outlet()))),
+        ("GET", Some("computer")) => Response::json(&json!(plug.computer_history(outlet()))),
         ("DELETE", Some("counters")) => {
             plug.reset_counters();
             Response::json(&json!({}))
@@ -144,6 +146,8 @@ async fn obey(plug: &Plug, order: Order) -> Response {
         Order::Button { outlet } => plug.press_button(outlet),
         Order::Switch { outlet, on } => plug.switch(outlet, on),
         Order::Load { outlet, load } => plug.set_load(outlet, load),
+        Order::Computer { outlet, act } => plug.act(outlet, act),
+        Order::OnShutdown { outlet, makes } => plug.set_on_shutdown(outlet, makes),
         Order::Energy { outlet, wh } => plug.add_energy_wh(outlet, wh),
         Order::Fault(fault) => {
             if !plug.add_fault(fault) {

@@ -84,6 +84,8 @@ pub enum Action {
     IgnoreWrite,
     /// A rogue answers in the place of a plug; AMT machines pass over it.
     Forge(Forgery),
+    /// The meter of a plug goes wrong; other requests, and AMT machines, pass over it.
+    Meter(MeterFault),
     /// A stranger answers discovery as another plug, from its own address and with that address in it. For
     /// [`Selector::Discovery`] alone; requests pass over it.
     Impersonate(Impersonation),
@@ -109,6 +111,20 @@ pub enum Forgery {
     Clear,
     /// It is done; the answer is that of another plug: its device id and MAC address are others.
     OtherDevice,
+}
+
+/// How a meter goes wrong, for as long as its rule is there. The counters of energy go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeterFault {
+    /// It shows what it showed when this began.
+    Stick,
+    /// Its answers lack the draw.
+    Vanish,
+    /// Its answers say `null` for the draw.
+    Null,
+    /// It shows so many milliwatts, negative ones too.
+    Says(i64),
 }
 
 /// Whose names a stranger gives in discovery.
@@ -156,7 +172,7 @@ impl Action {
     /// Whether it needs the request opened first.
     fn inside_only(&self) -> bool {
         match self {
-            Action::ErrorCode(_) | Action::IgnoreWrite | Action::Forge(_) => true,
+            Action::ErrorCode(_) | Action::IgnoreWrite | Action::Forge(_) | Action::Meter(_) => true,
             Action::Wsman(trick) => !matches!(trick, WsmanFault::Stale | WsmanFault::LoginAgain),
             _ => false,
         }
@@ -166,6 +182,14 @@ impl Action {
     pub(super) fn forgery(&self) -> Option<Forgery> {
         match self {
             Action::Forge(forgery) => Some(*forgery),
+            _ => None,
+        }
+    }
+
+    /// What the meter does.
+    pub(super) fn meter_fault(&self) -> Option<MeterFault> {
+        match self {
+            Action::Meter(fault) => Some(*fault),
             _ => None,
         }
     }

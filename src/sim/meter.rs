@@ -1,4 +1,5 @@
-//! The energy counters of an outlet: since the restart, today, this month. Days and months begin at midnight UTC.
+//! The meter of an outlet: how it shows a draw, and its counters of energy since the restart, today, this month. Days and
+//! months begin at midnight UTC.
 //!
 //! It knows what was used and when, not why.
 
@@ -12,6 +13,30 @@ const DAY_MS: i64 = 86_400_000;
 const UJ_PER_WH: u64 = 3_600_000_000;
 /// Microjoules in a milliwatt-hour.
 const UJ_PER_MWH: u64 = 3_600_000;
+
+/// How the meter shows the draw of the moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Display {
+    /// How late.
+    pub lag: Duration,
+    /// How far it is off, up or down.
+    pub noise_mw: u64,
+    /// In which steps.
+    pub step_mw: u64,
+}
+
+impl Display {
+    /// How long it shows the same noise.
+    pub(super) const REFRESH_MS: u64 = 500;
+
+    /// What it shows of this draw, with dice for the noise.
+    pub(super) fn shows(&self, draw_mw: u64, dice: u64) -> u64 {
+        let off = dice % (self.noise_mw.min(u64::MAX / 4) * 2 + 1);
+        let noisy = draw_mw.saturating_add(off).saturating_sub(self.noise_mw);
+        let step = self.step_mw.max(1);
+        noisy.saturating_add(step / 2) / step * step
+    }
+}
 
 /// The counters.
 #[derive(Clone, Debug)]
@@ -131,6 +156,16 @@ mod tests {
     use crate::clock::Wall;
 
     const HOUR: u64 = 3_600_000;
+
+    #[test]
+    fn a_draw_is_shown_with_noise_and_in_steps() {
+        let display = |noise_mw, step_mw| Display { lag: Duration::ZERO, noise_mw, step_mw };
+        assert_eq!(display(0, 1).shows(1_234, 99), 1_234);
+        assert_eq!([0, 400, 800].map(|dice| display(400, 1).shows(1_234, dice)), [834, 1_234, 1_634]);
+        assert_eq!([0, 400, 800].map(|dice| display(400, 1).shows(0, dice)), [0, 0, 400], "never below nothing");
+        assert_eq!([499, 500, 1_499].map(|draw| display(0, 1_000).shows(draw, 7)), [0, 1_000, 1_000]);
+        assert_eq!(display(u64::MAX, 0).shows(u64::MAX, u64::MAX), 0, "and it never falls over");
+    }
 
     /// An hour at 10 W per step, the wall clock starting at this many hours after 1970.
     fn run(start_hour: i64, hours: u64) -> Meter {

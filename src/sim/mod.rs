@@ -4,6 +4,24 @@
 //! wrong only on their own: it names nothing of `driver`. Tests use it as a fixture, `plugfish demo` and `plugfish sim`
 //! as a rack to play with. Foreign clients vouch for it (`tests/foreign`).
 //!
+//! # A plug, from the wire to the computer
+//!
+//! ```text
+//! serve (sockets) -> state (faults, tapo: logins and methods) -> board (relay, countdown, meter) -> computer -> trace
+//! ```
+//!
+//! All but `serve` is pure: a call is given the time, and what was due by then happens first, each at its own time. On every
+//! outlet hangs a **computer** that is unpowered, off (S5, with or without an engine that is awake), asleep (S3), running,
+//! shutting down or hung. It is fed by the relay, or by a welded contact; what its firmware does with power that comes back is its
+//! own setting ([`ComputerConfig::restore`]). A test acts on it as a person in its operating system or a magic packet would
+//! ([`Plug::act`]), and decides whether it obeys a shutdown, ignores it or hangs in it ([`Plug::set_on_shutdown`]); what it did
+//! is in [`Plug::computer_history`], and is the truth by which what a client says of it can be judged.
+//!
+//! Its **trace** is a function of the seed, its state and the time in it: a ramp when power comes, the peaks and dips of POST,
+//! idle with a dip and a bump in each minute, little in S5 and S3. What varies cancels out, so that energy is what was drawn. The
+//! **meter** shows the draw late, with noise and in steps as the plug is configured ([`PlugConfig::meter_noise_mw`]), and
+//! sticks, loses the value, says `null` or nonsense by a rule like any other ([`Action::Meter`]).
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), plugfish::testing::sim::RackError> {
 //! use plugfish::testing::sim::{Action, Fault, Model, PlugConfig, Rack, RackConfig, Selector, Variant};
@@ -20,6 +38,7 @@
 
 pub(crate) mod amt;
 pub(crate) mod board;
+pub(crate) mod computer;
 pub(crate) mod config;
 pub(crate) mod fault;
 pub(crate) mod meter;
@@ -27,7 +46,6 @@ pub(crate) mod plug;
 pub(crate) mod request_log;
 pub mod run;
 
-mod computer;
 mod control;
 mod http;
 mod link;
@@ -35,6 +53,7 @@ mod place;
 mod serve;
 mod state;
 mod tapo;
+mod trace;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -50,8 +69,9 @@ pub use amt::config::{AMT_PORT, AMT_TLS_PORT, Consent, ControlMode, MachineConfi
 pub use amt::machine::Machine;
 pub use amt::power::{BootCause, Power};
 pub use board::{Cause, Load, PowerLoss};
+pub use computer::{Computer, ComputerAct, ComputerChange, ComputerConfig, ComputerState, OnShutdown};
 pub use config::{Account, Binding, LoginVersion, Lost, Model, PlugConfig, Quirks, RackConfig, Variant};
-pub use fault::{Action, Choke, Fault, Forgery, Impersonation, Kind, Selector, WsmanFault};
+pub use fault::{Action, Choke, Fault, Forgery, Impersonation, Kind, MeterFault, Selector, WsmanFault};
 pub use plug::Plug;
 pub(crate) use plug::PlugDescription;
 pub use run::{SimOptions, run};

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::RackError;
 use super::board::{Board, Cause, Load, PowerLoss, RelayChange};
+use super::computer::{ComputerAct, ComputerChange, ComputerState, OnShutdown};
 use super::config::{Account, Model, PlugConfig, Variant, dice, dice_named};
 use super::fault::{Choke, Fault, Faults};
 use super::link::{Link, Reach};
@@ -66,6 +67,8 @@ pub struct OutletDescription {
     pub on: bool,
     /// For how long it has been on, in milliseconds.
     pub on_for_ms: u64,
+    /// What the computer does.
+    pub computer: ComputerState,
     /// What the computer draws, in milliwatts.
     pub draw_mw: u64,
     /// Energy today.
@@ -87,7 +90,10 @@ impl Plug {
         let now = clock.now();
         let own_seed = dice_named(seed, &config.name);
         let boards = (0..config.model.outlets() as u64)
-            .map(|index| Board::new(dice(own_seed, 10 + index), config.starts_on, config.power_loss, now))
+            .map(|index| {
+                let seed = dice(own_seed, 10 + index);
+                Board::new(seed, config.starts_on, config.power_loss, config.computer.clone(), now)
+            })
             .collect();
         let facts = Facts::new(&config, seed, sockets.ip());
         let name = config.name.clone();
@@ -199,6 +205,32 @@ impl Plug {
     /// What the computer on an outlet really draws.
     pub fn draw_mw(&self, outlet: usize) -> Option<u64> {
         self.board(outlet, |board, now| board.draw_mw(now.mono))
+    }
+
+    /// What the computer on an outlet does.
+    pub fn computer(&self, outlet: usize) -> Option<ComputerState> {
+        self.board(outlet, |board, _| board.computer().state())
+    }
+
+    /// Whether the operating system of the computer on an outlet runs, and would answer a ping.
+    pub fn os_runs(&self, outlet: usize) -> bool {
+        self.board(outlet, |board, now| board.computer().os_runs(now.mono)).unwrap_or(false)
+    }
+
+    /// All that the computer on an outlet did, oldest first. Empty when there is no such outlet.
+    pub fn computer_history(&self, outlet: usize) -> Vec<ComputerChange> {
+        self.board(outlet, |board, _| board.computer().history().to_vec()).unwrap_or_default()
+    }
+
+    /// Something happens to the computer on an outlet: its system shuts it down, a magic packet wakes it. What does not fit its
+    /// state is passed over. `false` when there is no such outlet.
+    pub fn act(&self, outlet: usize, act: ComputerAct) -> bool {
+        self.board(outlet, |board, now| board.act(act, now)).is_some()
+    }
+
+    /// Sets what the computer on an outlet makes of being told to shut down. `false` when there is no such outlet.
+    pub fn set_on_shutdown(&self, outlet: usize, to: OnShutdown) -> bool {
+        self.board(outlet, |board, _| board.set_on_shutdown(to)).is_some()
     }
 
     /// How often a relay was switched on since the start.

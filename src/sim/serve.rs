@@ -263,9 +263,7 @@ async fn answer(plug: &Plug, mut request: Request) -> Ending {
     if let Some(ending) = before(plug, second.as_ref()).await {
         return ending;
     }
-    let ignore_write = second == Some(Action::IgnoreWrite);
-    let forgery = second.as_ref().and_then(Action::forgery);
-    let response = plug.with(|state, now| state.act(&call, ignore_write, forgery, now));
+    let response = plug.with(|state, now| state.act(&call, second.as_ref(), now));
     after(response, first.iter().chain(&second))
 }
 
@@ -296,6 +294,7 @@ async fn before(plug: &Plug, action: Option<&Action>) -> Option<Ending> {
         | Action::Truncate
         | Action::IgnoreWrite
         | Action::Forge(_)
+        | Action::Meter(_)
         | Action::Impersonate(_)
         | Action::Wsman(_) => None,
     }

@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 
 use super::board::Board;
 use super::config::{PlugConfig, Variant};
-use super::fault::{Action, Choke, Faults, Forgery, Seen, Stage};
+use super::fault::{Action, Choke, Faults, Seen, Stage};
 use super::http::{Request, Response};
 use super::link::{Link, Outage};
 use super::plug::{OutletDescription, PlugDescription};
@@ -124,8 +124,8 @@ impl State {
         tapo::open(&mut self.desk(now), request)
     }
 
-    /// Acts on an opened request, and seals the answer.
-    pub(super) fn act(&mut self, call: &Call, ignore_write: bool, forgery: Option<Forgery>, now: Now) -> Response {
+    /// Acts on an opened request, with what goes wrong in it, and seals the answer.
+    pub(super) fn act(&mut self, call: &Call, fault: Option<&Action>, now: Now) -> Response {
         let login = tapo::login_device(&mut self.desk(now), call);
         let answer = login.unwrap_or_else(|| {
             let mut firmware = Firmware {
@@ -134,7 +134,8 @@ impl State {
                 boards: &mut self.boards,
                 book: &mut self.book,
                 now,
-                ignore_write,
+                ignore_write: fault == Some(&Action::IgnoreWrite),
+                meter_fault: fault.and_then(Action::meter_fault),
                 reboot: None,
             };
             let answer = firmware.call(&call.request);
@@ -143,7 +144,7 @@ impl State {
             }
             answer
         });
-        match forgery {
+        match fault.and_then(Action::forgery) {
             None => call.seal.close(&answer),
             Some(forgery) => call.seal.forge(answer, forgery),
         }
@@ -182,6 +183,7 @@ impl State {
             child_id: strip.then(|| self.facts.child_id(index)),
             on: board.relay(),
             on_for_ms: u64::try_from(board.on_for(now).as_millis()).unwrap_or(u64::MAX),
+            computer: board.computer().state(),
             draw_mw: board.draw_mw(now.mono),
             today_wh: board.meter().today_wh(),
             month_wh: board.meter().month_wh(),

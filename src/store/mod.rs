@@ -363,6 +363,7 @@ fn same_but_moved(old: &SeenRecord, new: &SeenRecord) -> bool {
         }
     }
     old.power == new.power
+        && old.relay == new.relay
         && old.since == new.since
         && same(Some(&old.about), Some(&new.about))
         && same(old.capabilities.as_ref(), new.capabilities.as_ref())

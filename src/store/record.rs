@@ -237,6 +237,7 @@ mod tests {
         };
         let seen = SeenRecord {
             power: Power::On,
+            relay: None,
             at: Wall(2),
             since: Wall(1),
             energy_wh: 12,

@@ -15,14 +15,15 @@ use actix_web::{App, Error, test};
 use futures_util::FutureExt;
 use plugfish::testing::account::{AccountBook, AccountRecord, Role};
 use plugfish::testing::clock::{Clock, Wall};
+use plugfish::testing::driver::tapo;
 use plugfish::testing::http::auth::{Authenticator, hash_password};
 use plugfish::testing::http::turns::Turns;
 use plugfish::testing::node::actor::NodeContext;
-use plugfish::testing::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
+use plugfish::testing::node::device::{DeviceFuture, Observation, PowerDevice};
 use plugfish::testing::node::event::EventBus;
 use plugfish::testing::node::reload::NodeSetup;
 use plugfish::testing::node::supervisor::Supervisor;
-use plugfish::testing::node::{BootOverride, NodeSpec, Power, PowerAction, Timings};
+use plugfish::testing::node::{BootOverride, NodeSpec, Power, PowerAction, PowerPolicy, Timings};
 use plugfish::testing::redfish::events::Events;
 use plugfish::testing::redfish::{Service, dispatch};
 use plugfish::testing::store::Store;
@@ -184,9 +185,10 @@ fn setup(index: usize) -> NodeSetup<()> {
             fence_age_max: None,
         },
         device: "a device that is always on".into(),
-        kind: &DeviceKind::PLUG,
+        kind: &tapo::KIND,
         boot_mode: None,
         boot_targets: None,
+        policy: PowerPolicy::default(),
     };
     NodeSetup { spec, device: () }
 }

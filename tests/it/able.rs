@@ -22,7 +22,7 @@ use plugfish::testing::node::reload::NodeSetup;
 use plugfish::testing::node::supervisor::Supervisor;
 use plugfish::testing::node::{
     Architecture, BootMode, BootOverride, BootTarget, Drive, Health, Inventory, MemoryModule, NodeSpec, Power,
-    PowerAction, Processor,
+    PowerAction, PowerPolicy, Processor,
 };
 use plugfish::testing::redfish::events::Events;
 use plugfish::testing::redfish::{Service, dispatch};
@@ -213,6 +213,7 @@ async fn serve(state: PathBuf, pc: Shared) -> Served {
                 kind: &KIND,
                 boot_mode: Some(BootMode::Legacy),
                 boot_targets: None,
+                policy: PowerPolicy::default(),
             };
             keeper.apply(vec![NodeSetup { spec, device: () }]).await;
             let fleet = keeper.fleet();

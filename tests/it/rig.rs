@@ -15,7 +15,7 @@ use plugfish::testing::driver::amt::AmtConfig;
 use plugfish::testing::driver::http::Tls;
 use plugfish::testing::driver::tapo::{TapoConfig, TapoProtocol};
 use plugfish::testing::http::auth::hash_password;
-use plugfish::testing::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, Processor, Timings};
+use plugfish::testing::node::{Architecture, Drive, Inventory, MacAddress, NodeSpec, PowerPolicy, Processor, Timings};
 use plugfish::testing::sim::{Machine, MachineConfig, Model, Plug, PlugConfig, Rack, RackConfig, Variant};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -325,6 +325,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
                 kind: driver.kind(),
                 boot_mode: None,
                 boot_targets: None,
+                policy: PowerPolicy::default(),
             },
             device: driver,
         }
@@ -367,6 +368,7 @@ fn node_of(machine: &Machine) -> NodePlan {
             kind: driver.kind(),
             boot_mode: None,
             boot_targets: None,
+            policy: PowerPolicy::default(),
         },
         device: driver,
     }

@@ -7,7 +7,6 @@ use plugfish::testing::clock::Wall;
 use plugfish::testing::node::device::FailureClass;
 use plugfish::testing::node::fsm::Op;
 use plugfish::testing::node::journal::{Intent, NodeRecord, SeenRecord, Stage};
-use plugfish::testing::node::rate_limit::RateLimit;
 use plugfish::testing::node::{BootEnabled, BootOverride, BootTarget, Power, PowerAction, ResetType};
 
 use super::answers::still_promised;
@@ -69,14 +68,6 @@ pub fn current_of(intent: &Intent, now: Duration, restored: bool) -> Current {
 }
 
 impl State {
-    /// The pace of a kind of device.
-    pub fn pace(make: Make) -> RateLimit {
-        match make {
-            Make::Plug => RateLimit::PLUG,
-            Make::Engine => RateLimit::AMT,
-        }
-    }
-
     /// What a device bears: the gap, the requests in a second over time, and how many at the smallest gap.
     fn bears(make: Make) -> (Duration, usize, usize) {
         match make {

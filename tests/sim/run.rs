@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugfish::testing::clock::Clock;
+use plugfish::testing::driver::{amt, tapo};
 use plugfish::testing::node::actor::NodeContext;
 use plugfish::testing::node::device::{DeviceKind, PowerDevice};
 use plugfish::testing::node::event::EventBus;
 use plugfish::testing::node::rate_limit::RequestGate;
 use plugfish::testing::node::reload::NodeSetup;
 use plugfish::testing::node::supervisor::Supervisor;
-use plugfish::testing::node::{BootTarget, Inventory, NodeId, NodeSpec, Timings};
+use plugfish::testing::node::{BootTarget, Inventory, NodeId, NodeSpec, PowerPolicy, Timings};
 use plugfish::testing::telemetry::Metrics;
 use rand::RngExt;
 
@@ -30,9 +31,6 @@ const CALM: Duration = Duration::from_secs(72 + 33 + 150 + 30);
 
 /// A refused login is left alone for half an hour.
 const HELD: Duration = Duration::from_secs(31 * 60);
-
-/// What an engine is like: as the AMT driver says it.
-static ENGINE: DeviceKind = plugfish::testing::driver::amt::KIND;
 
 /// What a run came to.
 pub struct Outcome {
@@ -311,17 +309,22 @@ fn setup(state: &mut State, node: usize, clock: &Clock) -> NodeSetup<Wire> {
     let known = &state.nodes[node];
     let (device, epoch, wiring, id) = (known.device, known.epoch, known.wiring, known.id.clone());
     let known_as = format!("model {}", known.wording);
-    let make = state.devices[device].make;
-    let gate = state.gate(device, || RequestGate::new(clock.clone(), State::pace(make)));
+    // As the drivers say it.
+    let (kind, rate_limit): (&DeviceKind, _) = match state.devices[device].make {
+        Make::Plug => (&tapo::KIND, tapo::RATE_LIMIT),
+        Make::Engine => (&amt::KIND, amt::RATE_LIMIT),
+    };
+    let gate = state.gate(device, || RequestGate::new(clock.clone(), rate_limit));
     NodeSetup {
         spec: NodeSpec {
             id,
             inventory: Arc::new(Inventory { model: Some(known_as), ..Inventory::default() }),
             timings: Timings { fence_age_max: State::is_fenced(node).then_some(FENCED), ..Timings::default() },
             device: format!("device {device}").into(),
-            kind: if make == Make::Plug { &DeviceKind::PLUG } else { &ENGINE },
+            kind,
             boot_mode: None,
             boot_targets: Some([BootTarget::Pxe, BootTarget::Hdd].into()),
+            policy: PowerPolicy::default(),
         },
         device: Wire { node, device, epoch, wiring, gate },
     }

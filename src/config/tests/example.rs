@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::super::{inventory, nodes, schema, secret, service};
+use super::super::{inventory, nodes, power, schema, secret, service};
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../nodes.yaml");
@@ -133,6 +133,7 @@ fn the_schema_knows_the_keys_that_the_loader_knows() {
         ("Tapo", nodes::TAPO),
         ("Amt", nodes::AMT),
         ("AmtPin", nodes::AMT_PIN),
+        ("Watts", power::WATTS),
         ("Inventory", inventory::INVENTORY),
         ("Processor", inventory::PROCESSOR),
         ("Drive", inventory::DRIVE),

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{inventory, nodes, secret, service, values};
+use super::super::{inventory, nodes, power, secret, service, values};
 use super::*;
 
 /// What must hold of any file.
@@ -43,7 +43,7 @@ const PIECES: [&str; 46] = [
     "15s", "~", "é", "\u{feff}", "\r\n", "\r", "\u{2028}", "nodes", "tapo", "address", "h", "id",
 ];
 
-const KEYS: [&[&str]; 14] = [
+const KEYS: [&[&str]; 15] = [
     service::FILE,
     service::SERVER,
     service::TLS,
@@ -54,6 +54,7 @@ const KEYS: [&[&str]; 14] = [
     nodes::NODE,
     nodes::TAPO,
     nodes::AMT,
+    power::WATTS,
     inventory::INVENTORY,
     inventory::PROCESSOR,
     inventory::DRIVE,

@@ -6,6 +6,7 @@ mod inventory;
 mod laws;
 mod lines;
 mod nodes;
+mod power;
 mod reference;
 mod restart;
 mod secrets;

@@ -36,6 +36,7 @@ const GROUPS: &[(&str, &str, &str)] = &[
     ("accounts", "Account", "accounts[]."),
     ("defaults", "Defaults", "defaults."),
     ("nodes", "Node", "nodes[]."),
+    ("watts, of a node", "Watts", "nodes[].watts."),
     ("tapo, of a node", "Tapo", "nodes[].tapo."),
     ("amt, of a node", "Amt", "nodes[].amt."),
     ("inventory, of a node", "Inventory", "nodes[].inventory."),

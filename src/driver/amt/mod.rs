@@ -31,6 +31,7 @@ use uuid::Uuid;
 pub(crate) use self::machine::AmtMachine;
 use super::http::Tls;
 use crate::node::device::DeviceKind;
+use crate::node::rate_limit::{RateLimit, at_least_one};
 use crate::node::trust::Proven;
 use crate::node::{BootTarget, PowerAction};
 
@@ -69,6 +70,12 @@ pub const KIND: DeviceKind = DeviceKind {
     ],
     silence_max: Duration::from_secs(60),
 };
+
+/// What management engines bear. They are slow and small, and many requests at once have been seen to lock them up: never
+/// two at a time, some rest between, few over time. Reading the inventory of 15 classes is about 45 requests (Enumerate and
+/// two Pulls each), hence the burst.
+pub const RATE_LIMIT: RateLimit =
+    RateLimit { gap: Duration::from_millis(50), per_second: at_least_one(4), burst: at_least_one(48) };
 
 /// How to reach one machine.
 #[derive(Clone)]

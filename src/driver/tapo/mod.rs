@@ -30,6 +30,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -38,8 +39,30 @@ pub(crate) use self::plug::TapoPlug;
 use self::search::Searches;
 use super::DeviceContext;
 use super::http::{HttpClient, HttpError};
-use crate::node::MacAddress;
+use crate::node::device::DeviceKind;
+use crate::node::rate_limit::{RateLimit, at_least_one};
 use crate::node::trust::Protocol;
+use crate::node::{BootMode, BootTarget, MacAddress};
+
+/// What is known of all plugs: a relay follows within milliseconds (the later readings are for devices that report late),
+/// it can do nothing but on and off, and whatever it switches is trusted to boot from the network when it is offered a boot.
+pub const KIND: DeviceKind = DeviceKind {
+    boot_targets: &[BootTarget::None, BootTarget::Pxe, BootTarget::Hdd],
+    boot_modes: &BootMode::ALL,
+    is_outlet: true,
+    sets_power_restore: true,
+    applies_boot: false,
+    orders: &[],
+    reads_before_action: false,
+    verify_after: &[Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)],
+    silence_max: Duration::ZERO,
+};
+
+/// What plugs bear. Above 5 requests a second they choke, and their maker blames frequent polling for plugs that restart
+/// with the load switched off; 250 ms keeps under that whatever the network does to the spacing. A login with its first
+/// request and one repeat is 4 requests, hence the burst.
+pub const RATE_LIMIT: RateLimit =
+    RateLimit { gap: Duration::from_millis(250), per_second: at_least_one(2), burst: at_least_one(4) };
 
 /// UDP port on which plugs answer discovery.
 pub(crate) const DISCOVERY_PORT: u16 = 20002;

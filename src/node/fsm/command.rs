@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::start::Start;
 use crate::clock::{Mono, Now};
 use crate::node::device::{Capabilities, DeviceKind};
 use crate::node::journal::{Intent, Stage};
@@ -57,6 +58,8 @@ pub(super) struct Command {
     pub retry_at: Mono,
     /// Why the device, which is well, did not take the order yet.
     pub obstacle: Option<String>,
+    /// How far the machine is that is to start, where its draw tells that.
+    pub start: Start,
 }
 
 /// Where a command stands: what it does now, and what follows.
@@ -98,6 +101,12 @@ pub(super) enum Deadline {
 impl Deadline {
     fn is_over(self, now: Mono) -> bool {
         matches!(self, Deadline::At(deadline) if now >= deadline)
+    }
+
+    pub(super) fn extend(&mut self, by: Duration) {
+        if let Deadline::At(deadline) = self {
+            *deadline = *deadline + by;
+        }
     }
 
     /// The deadline where it is before this moment.
@@ -212,6 +221,7 @@ impl Command {
             failures: 0,
             retry_at: now,
             obstacle: None,
+            start: Start::Unseen,
         }
     }
 
@@ -224,6 +234,7 @@ impl Command {
     ) -> Command {
         let left = timings.command_deadline.saturating_sub(now.wall.since(intent.accepted));
         let mut command = Command::accepted(intent, now.mono, left, Look::Due, capabilities);
+        command.start = Start::Doubtful;
         if command.intent.reset == ResetType::Nmi && command.intent.stage == Stage::Restoring {
             let why = format!("{} may have been sent and is not sent twice", command.in_words());
             command.begin(Leg::Restore { why });
@@ -246,7 +257,7 @@ impl Command {
     }
 
     /// Goes on with this leg, of which no order was taken yet.
-    fn begin(&mut self, leg: Leg) {
+    pub(super) fn begin(&mut self, leg: Leg) {
         (self.leg, self.taken) = (leg, None);
     }
 
@@ -258,12 +269,10 @@ impl Command {
     /// The last leg of a cycle, which keeps the dwell: that takes nothing from the time it has.
     pub(super) fn turn_on_again(&mut self, off_dwell: Duration) {
         self.turn_on();
-        if let Deadline::At(deadline) = &mut self.deadline {
-            *deadline = *deadline + off_dwell;
-        }
+        self.deadline.extend(off_dwell);
     }
 
-    fn is_failing(&self) -> bool {
+    pub(super) fn is_failing(&self) -> bool {
         matches!(self.leg, Leg::Restore { .. })
     }
 
@@ -362,8 +371,8 @@ impl Command {
         self.look = Look::Due;
     }
 
-    /// What it needs next. `dwell_until`: the earliest moment for an On.
-    pub(super) fn next(&self, kind: &DeviceKind, dwell_until: Option<Mono>, now: Mono) -> Next {
+    /// What it needs next. `looks`: the node is read right before each order. `dwell_until`: the earliest moment for an On.
+    pub(super) fn next(&self, kind: &DeviceKind, looks: bool, dwell_until: Option<Mono>, now: Mono) -> Next {
         if self.deadline.is_over(now) {
             return match (self.must_restore_power(), self.order()) {
                 (false, _) => Next::GiveUp,
@@ -397,7 +406,7 @@ impl Command {
             return if now < at + after { wait(at + after) } else { Next::Read };
         }
         if let Look::At(at) = self.look
-            && kind.reads_before_action
+            && looks
             && now.since(at) > LOOK_LIFE
         {
             return Next::Read;

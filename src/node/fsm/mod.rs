@@ -9,8 +9,10 @@
 //! - `command.rs`: one command from acceptance to its end, as a value.
 //! - `orders.rs`: what the machine does with commands.
 //! - `boot.rs`: the boot override, from its change to the boot that uses it.
+//! - `evidence.rs`: the relay and the draw, weighed.
 //! - `connectivity.rs`: the device that fails: backoff, breaker, the held login.
 //! - `settings.rs`: what a client sets in the device itself.
+//! - `start.rs`: a machine that a command turns on, and that is shown on only when it draws.
 //! - `seen.rs`: what the device last said.
 //! - `trust.rs`: what the device proved of itself.
 //! - `report.rs`: what readers are shown.
@@ -18,11 +20,13 @@
 mod boot;
 mod command;
 mod connectivity;
+mod evidence;
 mod io;
 mod orders;
 mod report;
 mod seen;
 mod settings;
+mod start;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -41,6 +45,7 @@ use crate::durable::WriteError;
 use boot::Applied;
 use command::Command;
 use connectivity::Connectivity;
+use evidence::Meter;
 pub use io::Op;
 pub(crate) use io::Ticket;
 pub(crate) use io::{Effect, Input, Moment, Outcome, Save};
@@ -115,6 +120,8 @@ enum Asked {
 pub struct Fsm {
     spec: NodeSpec,
     seen: Option<Seen>,
+    /// What the draw has said lately.
+    meter: Meter,
     /// What is on record of the device.
     trust: Option<Arc<TrustRecord>>,
     notices: Vec<(Notice, Wall)>,
@@ -162,6 +169,7 @@ impl Fsm {
         Fsm {
             spec,
             seen,
+            meter: Meter::default(),
             trust: record.trust,
             notices: Vec::new(),
             boot: record.boot.unwrap_or_default(),
@@ -205,6 +213,9 @@ impl Fsm {
             Input::Saved(result) => self.saved(result, moment, out),
             Input::Done { started, result } => self.done(started, result, moment, out),
             Input::Reconfigured { spec, rewired } => {
+                if spec.policy != self.spec.policy {
+                    self.meter = Meter::default();
+                }
                 self.spec = spec;
                 self.inventory = known_inventory(&self.spec, self.seen.as_ref());
                 if rewired {
@@ -396,25 +407,34 @@ impl Fsm {
     fn observed(&mut self, observation: Observation, started: Mono, moment: Moment, out: &mut Vec<Effect>) {
         let now = moment.now;
         self.learn(&observation, out);
-        self.take_notices(&observation.notices, now.wall, out);
         if observation.scan_due {
             self.scan_at.get_or_insert(now.mono);
         }
-        let Some(power) = observation.power else {
+        let Some(relay) = observation.power else {
             self.next_poll = now.mono + UNCERTAIN_LOOK.min(self.spec.timings.poll_interval);
+            self.take_notices(observation.notices.iter(), now.wall, out);
             return self.command_observed(None, started, now, out);
         };
+        let evidence = self.weigh(relay, &observation, now.mono);
+        let own = self.measuring_notices(&observation, evidence);
+        self.take_notices(observation.notices.iter().chain(&own), now.wall, out);
+        let power = evidence.power;
         let before = self.seen.as_ref().map(|seen| seen.power);
         if before != Some(power) {
             let cause = if self.has_ordered(power) { Cause::Command } else { Cause::Outside };
-            out.push(Effect::Emit(EventKind::PowerChanged { from: before, to: power, cause }));
+            out.push(Effect::Emit(EventKind::PowerChanged {
+                from: before,
+                to: power,
+                cause,
+                measured: evidence.drawn.filter(|_| evidence.settled),
+            }));
         } else if self.seen.as_ref().is_some_and(|seen| seen.was_cycled(&observation, now)) {
             out.push(Effect::Emit(EventKind::OnTimeRestarted));
         }
         self.unread = false;
-        self.outstanding.seen(power, started);
-        self.failed = self.failed.take().filter(|failed| failed.wanted != Some(power));
-        self.seen = Some(Seen::renewed(self.seen.take(), observation, power, &self.spec.device, now));
+        self.outstanding.seen(relay, started);
+        self.failed = self.failed.take().filter(|failed| failed.wanted.is_none_or(|wanted| !evidence.is(wanted)));
+        self.seen = Some(Seen::renewed(self.seen.take(), observation, evidence, &self.spec.device, now));
         if let Some(seen) = &self.seen {
             out.push(Effect::NoteSeen(seen.record()));
         }
@@ -423,15 +443,11 @@ impl Fsm {
         if before.is_some_and(|before| before != power) {
             self.next_poll = self.next_poll.min(now.mono + AFTER_CHANGE_LOOK);
         }
+        if let Some(look) = self.meter.look_at() {
+            self.next_poll = self.next_poll.min(look);
+        }
         self.setting_observed(out);
         self.boot_observed(before, power, out);
-        self.command_observed(Some(power), started, now, out);
-    }
-
-    /// A change to this state is our own doing.
-    fn has_ordered(&self, power: Power) -> bool {
-        let by_command =
-            |command: &Command| command.taken.is_some() && (command.want() == power || command.order().is_momentary());
-        self.outstanding.to(power).is_some() || self.command.as_ref().is_some_and(by_command)
+        self.command_observed(Some(evidence), started, now, out);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::command::{Command, Deadline, Leg, Look, Next, Taken, begins, does_first, first_leg};
+use super::evidence::Evidence;
 use super::{Effect, Failed, Fsm, JOINED_MAX, Moment, Op, Outcome, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::durable::WriteError;
@@ -170,7 +171,7 @@ impl Fsm {
         let want = first_leg(reset, first, self.capabilities()).order().leads_to();
         // Where what was last seen differs from what is wanted, the order can go out at once. Otherwise look first:
         // it may be there already, and someone may have pressed the button since.
-        let is_doubtful = self.spec.kind.reads_before_action
+        let is_doubtful = self.reads_before_action()
             || self.outstanding.any()
             || self.seen.as_ref().is_none_or(|seen| seen.power == want);
         let look = if is_doubtful { Look::Due } else { Look::Spared };
@@ -217,7 +218,7 @@ impl Fsm {
     /// The earliest moment at which the node may be turned on: `off_dwell` after it was seen to go off, or was told to
     /// and does not show it yet.
     fn dwell_until(&self) -> Option<Mono> {
-        let seen = self.seen.as_ref().filter(|seen| seen.power == Power::Off).and_then(|seen| seen.off_since);
+        let seen = self.seen.as_ref().filter(|seen| seen.relay == Power::Off).and_then(|seen| seen.off_since);
         seen.max(self.outstanding.to(Power::Off)).map(|since| since + self.spec.timings.off_dwell)
     }
 
@@ -225,7 +226,7 @@ impl Fsm {
     pub(super) fn advance_command(&mut self, moment: Moment, out: &mut Vec<Effect>) -> Option<Op> {
         let now = moment.now.mono;
         let dwell_until = self.dwell_until();
-        let kind = self.spec.kind;
+        let (kind, looks) = (self.spec.kind, self.reads_before_action());
         // Each turn of this loop changes the command so that the next one answers otherwise; three are the most.
         for _ in 0..4 {
             if self.waits_for_save() {
@@ -235,7 +236,7 @@ impl Fsm {
             if self.unread {
                 command.look = Look::Due;
             }
-            match command.next(kind, dwell_until, now) {
+            match command.next(kind, looks, dwell_until, now) {
                 Next::Wait(_) => return None,
                 Next::Read => return Some(Op::Read),
                 Next::Give(order) => return Some(Op::PowerAction(order, self.boot_for(order))),
@@ -268,7 +269,7 @@ impl Fsm {
     /// When the command needs a `Tick`.
     pub(super) fn command_due(&self, now: Mono) -> Option<Mono> {
         let command = self.command.as_ref().filter(|_| !self.waits_for_save())?;
-        match command.next(self.spec.kind, self.dwell_until(), now) {
+        match command.next(self.spec.kind, self.reads_before_action(), self.dwell_until(), now) {
             Next::Wait(until) => Some(until),
             _ => Some(now),
         }
@@ -328,9 +329,9 @@ impl Fsm {
             return;
         }
         let may_be_on = self.outstanding.to(Power::On).is_some();
-        if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.power == order.leads_to()) {
+        if let Some(seen) = self.seen.as_mut().filter(|seen| may_be_on && seen.relay == order.leads_to()) {
             // It may have been on for a moment that no one saw, and went off with this order.
-            seen.off_since = (seen.power == Power::Off).then_some(now);
+            seen.off_since = (seen.relay == Power::Off).then_some(now);
         }
         self.outstanding.sent(order.leads_to(), now);
     }
@@ -391,7 +392,13 @@ impl Fsm {
     }
 
     /// A reading for the command: is the leg done?
-    pub(super) fn command_observed(&mut self, power: Option<Power>, started: Mono, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn command_observed(
+        &mut self,
+        evidence: Option<Evidence>,
+        started: Mono,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         let outstanding = self.outstanding.any();
         let capabilities = self.seen.as_ref().and_then(|seen| seen.capabilities.clone());
         let tries = self.spec.kind.verify_after.len();
@@ -400,7 +407,8 @@ impl Fsm {
         if started < command.since {
             return;
         }
-        let Some(power) = power else { return command.between_states(now.mono) };
+        let Some(evidence) = evidence else { return command.between_states(now.mono) };
+        let power = evidence.of(command.want());
         command.look = Look::At(now.mono);
         // A device that is well and does not take the order is still asked less and less often.
         if command.obstacle.is_none() {
@@ -408,6 +416,9 @@ impl Fsm {
         }
         if let Err(why) = command.fit(power, capabilities.as_deref()) {
             return self.give_up(why, now, out);
+        }
+        if command.starts(evidence, outstanding, now.mono) {
+            return self.tell_of_start(evidence, now, out);
         }
         if power != command.want() {
             let order = command.order();
@@ -464,7 +475,7 @@ impl Fsm {
     }
 
     /// It did not become what was asked.
-    fn fail_command(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn fail_command(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
         let Some(command) = self.command.take() else { return };
         let Intent { number, reset, .. } = command.intent;
         let wanted = match first_leg(reset, command.intent.first, self.capabilities()) {

@@ -29,6 +29,8 @@ impl Fsm {
             about: seen.map(|seen| seen.about.clone()),
             trust: self.trust.clone(),
             power: seen.map(|seen| seen.power).filter(|_| !self.unconfirmed),
+            relay: seen.map(|seen| seen.relay).filter(|_| !self.unconfirmed),
+            source: self.spec.policy.source,
             seen_at: seen.map(|seen| seen.at),
             seen_mono: seen.and_then(|seen| seen.mono),
             poll_interval: self.spec.timings.poll_interval,

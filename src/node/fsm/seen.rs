@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::evidence::Evidence;
 use super::{Effect, Fsm};
 use crate::clock::{Mono, Now, Wall};
 use crate::node::device::{Capabilities, DeviceIdentity, Notice, Observation, ScanResult};
@@ -14,11 +15,13 @@ use crate::node::{Inventory, NodeSpec, Power};
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub power: Power,
+    /// What the device itself is switched to, where that is not `power`: the relay of an outlet.
+    pub relay: Power,
     pub at: Wall,
     /// `None` when it was another process that saw it.
     pub mono: Option<Mono>,
     pub since: Wall,
-    /// When it was first seen off, if it has been seen to go off: what `off_dwell` counts from.
+    /// When `relay` was first seen off, if it has been seen to go off: what `off_dwell` counts from.
     pub off_since: Option<Mono>,
     pub on_for: Option<Duration>,
     /// The draw when it was last measured: not each reading measures it.
@@ -52,15 +55,19 @@ impl Seen {
     /// What another process saw. If it was off then, `off_dwell` goes on from there; a clock that jumped costs at most
     /// one dwell more.
     pub(super) fn restored(record: SeenRecord, now: Now, spec: &NodeSpec) -> Seen {
-        let off_for = now.wall.since(record.since).min(spec.timings.off_dwell);
+        let relay = record.relay.unwrap_or(record.power);
+        let off_for = match spec.policy.measured() {
+            // `since` is that of what is shown, and the relay may have opened later.
+            Some(_) => Duration::ZERO,
+            None => now.wall.since(record.since).min(spec.timings.off_dwell),
+        };
         Seen {
             power: record.power,
+            relay,
             at: record.at,
             mono: None,
             since: record.since,
-            off_since: (record.power == Power::Off)
-                .then(|| now.mono - off_for)
-                .filter(|_| off_for < spec.timings.off_dwell),
+            off_since: (relay == Power::Off).then(|| now.mono - off_for).filter(|_| off_for < spec.timings.off_dwell),
             on_for: None,
             measured: None,
             energy_wh: record.energy_wh,
@@ -76,13 +83,13 @@ impl Seen {
     pub(super) fn renewed(
         before: Option<Seen>,
         observation: Observation,
-        power: Power,
+        Evidence { power, relay, .. }: Evidence,
         device: &Arc<str>,
         now: Now,
     ) -> Seen {
         let changed = before.as_ref().is_none_or(|seen| seen.power != power);
-        let went_off = before.as_ref().is_some_and(|seen| seen.power != Power::Off);
-        let off_since = match (&before, power) {
+        let went_off = before.as_ref().is_some_and(|seen| seen.relay != Power::Off);
+        let off_since = match (&before, relay) {
             (_, Power::On | Power::Asleep) => None,
             (Some(_), Power::Off) if went_off => Some(now.mono),
             (Some(seen), Power::Off) => seen.off_since,
@@ -108,6 +115,7 @@ impl Seen {
         };
         Seen {
             power,
+            relay,
             at: now.wall,
             mono: Some(now.mono),
             since: if changed { now.wall } else { before.as_ref().map_or(now.wall, |seen| seen.since) },
@@ -150,6 +158,7 @@ impl Seen {
     pub(super) fn record(&self) -> SeenRecord {
         SeenRecord {
             power: self.power,
+            relay: Some(self.relay).filter(|relay| *relay != self.power),
             at: self.at,
             since: self.since,
             energy_wh: self.energy_wh,
@@ -191,8 +200,13 @@ impl Fsm {
         self.inventory = known_inventory(&self.spec, self.seen.as_ref());
     }
 
-    pub(super) fn take_notices(&mut self, notices: &[Notice], at: Wall, out: &mut Vec<Effect>) {
-        self.notices.retain(|(old, _)| notices.iter().any(|new| new.key == old.key));
+    pub(super) fn take_notices<'a>(
+        &mut self,
+        notices: impl Iterator<Item = &'a Notice> + Clone,
+        at: Wall,
+        out: &mut Vec<Effect>,
+    ) {
+        self.notices.retain(|(old, _)| notices.clone().any(|new| new.key == old.key));
         for notice in notices {
             match self.notices.iter_mut().find(|(old, _)| old.key == notice.key) {
                 Some((old, _)) => old.clone_from(notice),

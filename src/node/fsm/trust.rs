@@ -1,6 +1,7 @@
 //! What the device proved of itself, and what follows when it proves less or a person says that it is another one.
 
 use super::connectivity::Connectivity;
+use super::evidence::Meter;
 use super::{Asked, Effect, Fsm, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::Mono;
 use crate::node::Refusal;
@@ -79,6 +80,7 @@ impl Fsm {
         }
         self.unread = true;
         self.connectivity = Connectivity::default();
+        self.meter = Meter::default();
         self.next_poll = now;
         self.command_may_try(now);
     }

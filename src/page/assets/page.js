@@ -96,7 +96,9 @@ const serviceNow = () => Date.now() + state.skew;
 function powerWords(node) {
   const power = node.power ?? 'Unknown';
   if (node.command) return `${power}, ${(RESETS[node.command.reset] ?? { busy: node.command.reset }).busy}…`;
-  return node.away && node.power ? `Last known: ${power}` : power;
+  // A machine that is off with its outlet on was not switched off here: say what tells it.
+  const told = node.power === 'Off' && node.outlet_on ? ', outlet on' : '';
+  return node.away && node.power ? `Last known: ${power}${told}` : `${power}${told}`;
 }
 
 const moodOf = node => ({ Critical: 'bad', Warning: 'warn' })[node.health] ?? (node.power === null && !node.up ? 'warn' : null);

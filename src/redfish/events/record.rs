@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Wall;
 use crate::http::auth::{AuditEntry, AuditKind};
-use crate::node::event::{Cause, Event, EventKind};
+use crate::node::event::{Cause, Event, EventKind, evidence};
 use crate::node::{BootEnabled, Health, NodeId, Power};
 use crate::redfish::message::Message;
 use crate::redfish::resource;
@@ -174,13 +174,13 @@ pub(crate) fn news(event: &Event) -> Vec<News> {
             let said = ours("BootOverrideUsed", words, "ResourceUpdated");
             vec![standard("ResourceChanged", &[], "ResourceUpdated"), said]
         }
-        EventKind::PowerChanged { from: Some(_), to, cause } => {
+        EventKind::PowerChanged { from: Some(_), to, cause, measured } => {
             let powered = match to {
                 Power::On => standard("ResourcePoweredOn", &[&system], "StatusChange"),
                 Power::Off => standard("ResourcePoweredOff", &[&system], "StatusChange"),
                 Power::Asleep => standard("ResourceStateChanged", &[&system, "StandbyOffline"], "StatusChange"),
             };
-            let words = format!("{node} is {to} now, and no command from here caused it");
+            let words = format!("{node} is {to} now{}, and no command from here caused it", evidence(*measured));
             let outside = (*cause == Cause::Outside).then(|| ours("PowerChangedOutside", words, "Alert"));
             std::iter::once(powered).chain(outside).collect()
         }
@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn a_change_from_outside_is_told_in_standard_words_and_in_ours() {
         let to = Power::Off;
-        let records = told(EventKind::PowerChanged { from: Some(Power::On), to, cause: Cause::Outside });
+        let records =
+            told(EventKind::PowerChanged { from: Some(Power::On), to, cause: Cause::Outside, measured: None });
         let event = payload(&records[0], 0, Some("mine"));
         let expect = json!({
             "@odata.type": "#Event.v1_13_0.Event",
@@ -280,7 +281,7 @@ mod tests {
         });
         assert_eq!(event, expect);
         assert_eq!(records[1].facts["MessageId"], "Plugfish.1.0.PowerChangedOutside");
-        let commanded = EventKind::PowerChanged { from: Some(Power::On), to, cause: Cause::Command };
+        let commanded = EventKind::PowerChanged { from: Some(Power::On), to, cause: Cause::Command, measured: None };
         assert_eq!(told(commanded).len(), 1);
     }
 
@@ -316,7 +317,7 @@ mod tests {
     fn every_message_is_of_a_registry_and_about_a_type_that_is_offered() {
         let reset = crate::node::ResetType::On;
         let why = || "why".to_owned();
-        let power = |from, to, cause| EventKind::PowerChanged { from, to, cause };
+        let power = |from, to, cause| EventKind::PowerChanged { from, to, cause, measured: None };
         let all = [
             power(None, Power::On, Cause::Outside),
             power(Some(Power::Off), Power::Asleep, Cause::Command),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::board::{Board, Cause, PowerLoss};
 use super::super::config::{Model, PlugConfig};
+use super::super::fault::MeterFault;
 use super::super::request_log::Counters;
 use super::code;
 use super::facts::Facts;
@@ -18,7 +19,7 @@ const COUNTDOWN_FULL: i64 = -1901;
 /// The longest countdown.
 const COUNTDOWN_S_MAX: u64 = 86_400;
 /// The mains.
-const MILLIVOLTS: u64 = 230_400;
+const MILLIVOLTS: i64 = 230_400;
 /// The longest delay that `device_reboot` takes.
 const REBOOT_DELAY_S_MAX: u64 = 60;
 
@@ -34,6 +35,8 @@ pub(in crate::sim) struct Firmware<'a> {
     pub now: Now,
     /// A fault: orders to the relay are answered well and lead to nothing.
     pub ignore_write: bool,
+    /// A fault: what goes wrong with the draw.
+    pub meter_fault: Option<MeterFault>,
     /// Set when the client asked for a restart: in how long.
     pub reboot: Option<Duration>,
 }
@@ -164,11 +167,16 @@ impl Firmware<'_> {
     }
 
     /// The methods of a meter; `None` for any other.
-    fn metered(&self, index: usize, method: &str) -> Option<Value> {
-        let board = self.boards.get(index)?;
-        let milliwatts = board.shown_mw(self.config.meter_lag, self.now);
+    fn metered(&mut self, index: usize, method: &str) -> Option<Value> {
+        let board = self.boards.get_mut(index)?;
+        let shown = board.shown_mw(&self.config.display(), self.now);
+        let shown = board.stuck_mw(shown, self.meter_fault == Some(MeterFault::Stick));
+        let milliwatts = match self.meter_fault {
+            Some(MeterFault::Says(milliwatts)) => milliwatts,
+            _ => i64::try_from(shown).unwrap_or(i64::MAX),
+        };
         let meter = board.meter();
-        Some(match method {
+        let mut result = match method {
             "get_energy_usage" => {
                 let mut usage = json!({
                     "today_runtime": meter.today_minutes(), "month_runtime": meter.month_minutes(),
@@ -187,7 +195,7 @@ impl Firmware<'_> {
             "get_current_power" => json!({"current_power": milliwatts / 1000}),
             "get_emeter_data" if self.facts.has_emeter_data() => {
                 let mut data = json!({
-                    "voltage_mv": MILLIVOLTS, "current_ma": milliwatts * 1000 / MILLIVOLTS, "power_mw": milliwatts,
+                    "voltage_mv": MILLIVOLTS, "current_ma": milliwatts.saturating_mul(1000) / MILLIVOLTS, "power_mw": milliwatts,
                     "energy_wh": meter.since_restart_mwh() / 1000,
                 });
                 if self.facts.is_recent() {
@@ -200,7 +208,17 @@ impl Firmware<'_> {
             "get_protection_power" => json!({"enabled": false, "protection_power": 0}),
             "get_electricity_price_config" => json!({"constant_price": 0, "type": "constant"}),
             _ => return None,
-        })
+        };
+        for key in ["current_power", "power_mw", "current_ma"] {
+            match (self.meter_fault, result.as_object_mut()) {
+                (Some(MeterFault::Vanish), Some(result)) => drop(result.remove(key)),
+                (Some(MeterFault::Null), Some(result)) if result.contains_key(key) => {
+                    result.insert(key.to_owned(), Value::Null);
+                }
+                _ => {}
+            }
+        }
+        Some(result)
     }
 
     /// `get_device_info` of a plug, or of an outlet as far as it is not the strip's.

@@ -69,6 +69,7 @@ fn seen(n: usize) -> SeenRecord {
     };
     SeenRecord {
         power: Power::On,
+        relay: None,
         at: Wall(2000),
         since: Wall(1000),
         energy_wh: n as u64,

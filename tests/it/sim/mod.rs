@@ -3,6 +3,7 @@
 mod amt;
 mod control;
 mod discovery;
+mod energy;
 mod faults;
 mod klap;
 mod link;

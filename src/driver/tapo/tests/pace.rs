@@ -19,7 +19,7 @@ async fn no_plug_feels_more_than_it_bears_whatever_it_does() {
     let (plugs, metrics) = (Plugs::new(quick()), Metrics::new());
     let open = |outlet: u8| {
         let config = TapoConfig { outlet: Some(outlet), ..config(fake.port) };
-        plugs.open(&config, context(&format!("node-{outlet}"), RateLimit::PLUG, &metrics))
+        plugs.open(&config, context(&format!("node-{outlet}"), RATE_LIMIT, &metrics))
     };
     let work = [open(0), open(1)].map(|mut device| async move {
         // As the machine above does it: again until it is seen.

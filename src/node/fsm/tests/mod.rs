@@ -8,6 +8,7 @@ mod engine;
 mod fence;
 mod laws;
 mod meanwhile;
+mod measured;
 mod pairs;
 mod settings;
 mod timings;
@@ -18,12 +19,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use measured::Board;
+
 use super::*;
 use crate::clock::Now;
+use crate::node::device::tests::OUTLET;
 use crate::node::device::{Capabilities, DeviceIdentity, DeviceKind, PowerRestore, ScanResult};
 use crate::node::trust::Proof;
 use crate::node::view::NodeView;
-use crate::node::{BootOverride, BootPatch, BootTarget, Health, NodeId, PowerAction, ResetType, Timings};
+use crate::node::{BootOverride, BootPatch, BootTarget, Health, NodeId, PowerAction, PowerPolicy, ResetType, Timings};
 
 const START: Wall = Wall(1_795_000_000_000);
 
@@ -70,8 +74,12 @@ struct World {
     engine: Engine,
     /// How long an operation takes.
     latency: Duration,
-    /// What the device measures.
+    /// What the device measures, and whether it says that it can.
     meter: Option<u64>,
+    metered: bool,
+    /// The machine on the outlet, where what it draws is measured; and how often it was cut while it drew.
+    board: Option<Board>,
+    cut_running: usize,
     /// What the device does when its power comes back, and how often it was told.
     restore: Option<PowerRestore>,
     told_restore: usize,
@@ -110,7 +118,7 @@ impl World {
     }
 
     fn with_rules(relay: Power, timings: Timings) -> World {
-        World::of(&DeviceKind::PLUG, relay, timings)
+        World::of(&OUTLET, relay, timings)
     }
 
     fn of(kind: &'static DeviceKind, relay: Power, timings: Timings) -> World {
@@ -122,6 +130,7 @@ impl World {
             kind,
             boot_mode: None,
             boot_targets: None,
+            policy: PowerPolicy::default(),
         };
         let moment = Moment { now: Now { mono: Mono::START, wall: START }, unit_jitter: 0.0 };
         let fsm = Fsm::new(spec.clone(), NodeRecord::default(), Mono::START, moment);
@@ -148,6 +157,9 @@ impl World {
             engine: Engine::default(),
             latency: OP_TIME,
             meter: Some(12_000),
+            metered: false,
+            board: None,
+            cut_running: 0,
             proof: Proof::Claimed,
             record: None,
         }
@@ -210,6 +222,10 @@ impl World {
 
     fn turn(&mut self, power: Power) {
         if self.relay != power {
+            if let Some(board) = self.board.as_mut() {
+                self.cut_running += usize::from(board.draw(self.relay, self.now) > 6_500);
+                board.powered(power, self.now);
+            }
             self.relay = power;
             self.turned = self.now;
             self.relay_log.push((self.now, power));
@@ -290,7 +306,7 @@ impl World {
         let observation = Observation {
             power: (self.mood != Mood::Between).then_some(self.relay),
             on_for: Some(if self.relay == Power::On { self.now - self.turned } else { Duration::ZERO }),
-            milliwatts: self.meter,
+            milliwatts: self.board.as_ref().map_or(self.meter, |board| Some(board.draw(self.relay, self.now))),
             energy_today_wh: Some(self.now.as_secs() / 60),
             capabilities: self.capabilities(),
             scan_due: self.engine.corners > 0,
@@ -301,6 +317,7 @@ impl World {
                     .applies_boot
                     .then(|| Uuid::from_u128(if self.mood == Mood::Stranger { 2 } else { 1 })),
                 power_restore: self.restore,
+                meter: self.metered,
                 ..DeviceIdentity::default()
             }),
             proof: self.proof,

@@ -1,6 +1,7 @@
 //! One test for each rule about power.
 
 use super::*;
+use crate::node::fsm::evidence::Evidence;
 use crate::node::journal::Stage;
 use crate::node::{BootEnabled, BootMode, BootTarget};
 
@@ -342,7 +343,7 @@ fn a_press_of_the_button_is_seen_and_told_as_from_outside() {
     world.run(secs(17));
     assert_eq!(world.view().power, Some(Power::Off));
     let outside = |h: &EventKind| {
-        matches!(h, EventKind::PowerChanged { from: Some(Power::On), to: Power::Off, cause: Cause::Outside })
+        matches!(h, EventKind::PowerChanged { from: Some(Power::On), to: Power::Off, cause: Cause::Outside, .. })
     };
     assert_eq!(world.was_told(outside), 1);
     world.turn(Power::On);
@@ -363,7 +364,7 @@ fn polls_come_at_their_interval_and_energy_adds_up_over_midnight() {
     let midnight = Seen::renewed(
         world.fsm.seen.clone(),
         Observation { power: Some(Power::On), energy_today_wh: Some(1), ..Observation::default() },
-        Power::On,
+        Evidence { power: Power::On, relay: Power::On, draws: true, drawn: None, settled: false },
         &world.spec.device,
         world.moment().now,
     );

@@ -10,14 +10,15 @@ use plugfish::testing::durable::{SettingsStore, WriteFuture};
 use plugfish::testing::http::auth::{Authenticator, hash_password};
 use plugfish::testing::http::turns::Turns;
 use plugfish::testing::node::actor::NodeContext;
-use plugfish::testing::node::device::{DeviceFuture, DeviceKind, Observation, PowerDevice};
+use plugfish::testing::driver::tapo;
+use plugfish::testing::node::device::{DeviceFuture, Observation, PowerDevice};
 use plugfish::testing::node::event::EventBus;
 use plugfish::testing::node::fleet::Fleet;
 use plugfish::testing::node::journal::{BootRecord, Intent, Journal, NodeRecord, SeenRecord};
 use plugfish::testing::node::reload::NodeSetup;
 use plugfish::testing::node::supervisor::Supervisor;
 use plugfish::testing::node::trust::{TrustBook, TrustRecord};
-use plugfish::testing::node::{BootOverride, NodeId, NodeSpec, Power, PowerAction, Timings};
+use plugfish::testing::node::{BootOverride, NodeId, NodeSpec, PowerPolicy, Power, PowerAction, Timings};
 use plugfish::testing::redfish::Service;
 use plugfish::testing::redfish::events::Events;
 use plugfish::testing::telemetry::Metrics;
@@ -178,9 +179,10 @@ fn setup(id: &str) -> NodeSetup<()> {
             fence_age_max: None,
         },
         device: "a device that is always on".into(),
-        kind: &DeviceKind::PLUG,
+        kind: &tapo::KIND,
         boot_mode: None,
         boot_targets: None,
+        policy: PowerPolicy::default(),
     };
     NodeSetup { spec, device: () }
 }
