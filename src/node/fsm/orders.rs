@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::command::{Command, Deadline, Leg, Look, Next, Taken, begins, does_first, first_leg};
+use super::command::{Command, Next, does_first};
 use super::evidence::Evidence;
+use super::leg::{Deadline, Leg, Look, Taken, begins, first_leg, offers};
 use super::{Effect, Failed, Fsm, JOINED_MAX, Moment, Op, Outcome, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::durable::WriteError;
@@ -25,10 +26,8 @@ fn pending_power_on(must_restore_power: bool, reset: ResetType, first: Option<Re
 impl Fsm {
     /// What may be asked of the node's power in its present state.
     pub(super) fn resets(&self) -> Vec<ResetType> {
-        let offered = |reset: &ResetType| {
-            reset.is_composable()
-                || reset.native().is_some_and(|order| super::command::offers(self.capabilities(), order))
-        };
+        let can = |order| offers(self.capabilities(), order);
+        let offered = |reset: &ResetType| reset.is_composable() || reset.native().is_some_and(can);
         ResetType::ALL.into_iter().filter(offered).collect()
     }
 
@@ -89,10 +88,8 @@ impl Fsm {
     /// The On of a cycle is on its way, or was: the machine may run, and the caller for a cycle now wants to see it cut.
     fn may_be_on_again(&self) -> bool {
         let sent = self.order_in_flight() == Some(PowerAction::On) || self.outstanding.to(Power::On).is_some();
-        let turns_on = |command: &Command| {
-            command.order() == PowerAction::On && (sent || command.intent.stage == Stage::Restoring)
-        };
-        self.command.as_ref().is_some_and(turns_on)
+        let order_to_on = self.command.as_ref().filter(|command| command.order() == PowerAction::On);
+        order_to_on.is_some_and(|command| sent || command.intent.stage == Stage::Restoring)
     }
 
     /// The device is to be tried now: a command that waits for its next try does not wait any longer.
@@ -478,10 +475,7 @@ impl Fsm {
     pub(super) fn fail_command(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
         let Some(command) = self.command.take() else { return };
         let Intent { number, reset, .. } = command.intent;
-        let wanted = match first_leg(reset, command.intent.first, self.capabilities()) {
-            Leg::Last(order) if !order.is_momentary() => Some(order.leads_to()),
-            _ => None,
-        };
+        let wanted = first_leg(reset, command.intent.first, self.capabilities()).asks_for();
         self.failed = Some(Failed { text: why.clone(), at: now.wall, wanted });
         out.push(Effect::ClearIntent(number));
         out.push(Effect::Count(reset, "failed"));

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use super::command::{Command, Leg, Look};
+use super::command::Command;
 use super::evidence::Evidence;
+use super::leg::{Leg, Look};
 use super::{Effect, Fsm};
 use crate::clock::{Mono, Now};
 use crate::node::journal::Stage;
