@@ -38,7 +38,7 @@
 //!
 //! ```text
 //! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
-//!         |         |-> config                         ^        ^
+//!         |         |-> config -> reader               ^        ^
 //!         |         \-> store  ------------------------/        |  (same wire, no shared code)
 //!         \-> sim  . . . . . . . . . . . . . . . . . . . . . . ./
 //! clock, durable, telemetry, account, recorder, files, text: leaves.
@@ -49,6 +49,7 @@
 //! | [`cli`] | what can be typed and what it does: `demo`, `check`, `discover`, the clients of a running daemon, `export`, `restore`, files into files |
 //! | [`daemon`] | the composition root: starts everything in order, ends it in order, reloads |
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what needs a restart |
+//! | [`reader`] | reading a file of keys: a cursor that writes down every problem with its place; secrets, addresses, what may not be there twice |
 //! | [`node`] | **the core**: the FSM with every rule about power, the actor around it, the fleet, views, events |
 //! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` has the list of them |
 //! | [`store`] | what survives a power cut: intents, boot overrides, what devices proved, accounts, sessions. sled, with checks around it |
@@ -220,6 +221,7 @@ mod files;
 mod http;
 mod node;
 mod page;
+mod reader;
 mod recorder;
 mod redfish;
 mod sim;

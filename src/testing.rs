@@ -16,9 +16,8 @@ pub mod clock {
     pub use crate::clock::{Clock, Mono, Wall, secret_bytes};
 }
 pub mod config {
-    pub use crate::config::{
-        AccountPassword, AccountSeed, Environment, ServerConfig, TlsConfig, load, load_in, needs_restart,
-    };
+    pub use crate::config::{AccountPassword, AccountSeed, ServerConfig, TlsConfig, load, load_in, needs_restart};
+    pub use crate::reader::Environment;
 }
 pub mod daemon {
     pub use crate::daemon::{NodePlan, Plan, Running};
@@ -81,6 +80,12 @@ pub mod node {
     };
     pub mod actor {
         pub use crate::node::actor::NodeContext;
+    }
+    pub mod calibration {
+        pub use crate::node::calibration::{Calibration, CannotCalibrate, Figures, Samples, calibrate};
+    }
+    pub mod measured {
+        pub use crate::node::measured::{Band, Classifier, Reading};
     }
     pub mod device {
         pub use crate::node::device::{

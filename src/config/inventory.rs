@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::check::{DRIVES_MAX, PROCESSORS_MAX};
-use super::cursor::{Cursor, Keys, Read};
 use super::values;
 use crate::node::{Architecture, Drive, Inventory, Processor};
+use crate::reader::{Cursor, Keys, Read};
 
 /// The keys of `inventory`.
 pub(super) const INVENTORY: &[&str] =

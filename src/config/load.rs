@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::cursor::Diagnostics;
-use super::environment::{Environment, Host};
-use super::tree::{Tree, Value};
 use super::{Config, ConfigProblems, Loaded, Problem, depth, service};
 use crate::files;
+use crate::reader::cursor::Diagnostics;
+use crate::reader::tree::{Tree, Value};
+use crate::reader::{Environment, Host};
 
 /// Largest file that is read. 20,000 nodes with everything that can be said of them fit in; a log or an image does not.
 pub(super) const FILE_BYTES_MAX: usize = 16 << 20;

@@ -1,27 +1,22 @@
 //! nodes.yaml: from the file to what the daemon runs, and what is wrong with it, all at once and each with its place.
 //!
 //! ```text
-//! load (file -> tree, lines) -> service, nodes, inventory (keys) -> values, secret (one value) -> check (several)
+//! load (file -> tree, lines) -> service, nodes, inventory, power (keys) -> values (one value)
 //! ```
 //!
-//! `cursor` is how a tree is read on after a mistake; `schema` is the same file in the words of a JSON schema; `restart`
-//! says what a reload cannot change, `watch` when one is due. This room knows what a node is and what a role is. It knows no driver: the daemon turns
-//! [`DeviceConfig`] into one.
+//! How a tree is read on after a mistake is the work of [`reader`](crate::reader); `schema` is the same file in the words of a JSON schema; `restart`
+//! says what a reload cannot change, `watch` when one is due. This room knows what a node is and what a role is. It knows no
+//! driver: the daemon turns [`DeviceConfig`] into one.
 
 mod check;
-mod cursor;
 mod depth;
-mod environment;
 mod inventory;
 mod load;
 mod nodes;
 mod power;
 mod restart;
 pub(crate) mod schema;
-mod secret;
 mod service;
-mod suggest;
-mod tree;
 mod values;
 pub(crate) mod watch;
 
@@ -36,13 +31,12 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-pub use self::environment::Environment;
-pub(crate) use self::environment::Host;
 pub use self::load::{load, load_in};
 pub use self::restart::needs_restart;
 pub(crate) use self::schema::schema;
 use crate::account::{MetricsAccess, NodeScope, Role};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, PowerPolicy, Timings};
+use crate::reader::Problem;
 
 /// Where the configuration is looked for when no one says where it is.
 pub(crate) const PLACES: [&str; 2] = ["./nodes.yaml", "/etc/plugfish/nodes.yaml"];
@@ -246,29 +240,6 @@ pub struct Loaded {
     pub config: Config,
     /// One line each, with file, line and path.
     pub warnings: Vec<String>,
-}
-
-/// One thing that is wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where in the tree: `nodes[1].tapo.address`. Empty when it is about the whole file.
-    pub path: String,
-    /// The line, counted from 1, when it is known.
-    pub line: Option<usize>,
-    /// What is wrong and what to do.
-    pub text: String,
-}
-
-impl Problem {
-    /// One line: `nodes.yaml:12: nodes[1].tapo.adress: unknown key, did you mean "address"?`.
-    pub fn in_file(&self, file: &Path) -> String {
-        let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let path = if self.path.is_empty() { String::new() } else { format!(" {}:", self.path) };
-        let whole = format!("{}{line}:{path} {}", file.display(), self.text);
-        // A line stays a line, whatever stands in the file.
-        let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-        if whole.contains(char::is_control) { whole.chars().map(shown).collect() } else { whole }
-    }
 }
 
 /// Everything that is wrong with a file. Shown as one line for each problem.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::check::{NICS_MAX, NODES_MAX, OUTLET_MAX, Place, Uniqueness};
-use super::cursor::{Cursor, ErrorReported, Keys, Read};
-use super::tree::{Spot, Value};
-use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, power, secret, values};
+use super::check::{NICS_MAX, NODES_MAX};
+use super::{AmtTls, DeviceConfig, NodeConfig, TapoProtocol, inventory, power, values};
 use crate::node::{BootMode, BootTarget, Inventory, MacAddress, Timings};
+use crate::reader::tree::{Spot, Value};
+use crate::reader::{Cursor, ErrorReported, Keys, Place, Read, Uniqueness, secret, values as words};
 
 /// The keys of `defaults`.
 pub(super) const DEFAULTS: &[&str] =
@@ -44,6 +44,15 @@ pub(super) const AMT: &[&str] = &["address", "tls", "username", "password"];
 const AMT_USER: &str = "admin";
 /// The keys of `tls` in `amt`, where it is no word.
 pub(super) const AMT_PIN: &[&str] = &["pin"];
+
+/// The last outlet of a strip. Strips have up to eight.
+pub(super) const OUTLET_MAX: u8 = 15;
+
+/// The port of a plug whose address is given without one.
+const PLUG_PORT: u16 = 80;
+
+/// The ports of an AMT machine: one machine has both.
+const AMT_PORTS: [u16; 2] = [16992, 16993];
 
 /// The values of `boot_mode`.
 const BOOT_MODES: &[(&str, BootMode)] = &[("uefi", BootMode::Uefi), ("legacy", BootMode::Legacy)];
@@ -89,7 +98,7 @@ impl Login {
     fn read(keys: &Keys<'_>, kind: &'static str) -> Login {
         let login = keys.optional(kind, |at| {
             let keys = at.keys(LOGIN)?;
-            let username = keys.optional("username", |at| at.parse(values::device_user));
+            let username = keys.optional("username", |at| at.parse(words::device_user));
             Ok((username, keys.optional("password", secret::secret)))
         });
         let (username, password) = match login {
@@ -194,18 +203,23 @@ impl Nodes {
         let keys = at.keys(NODE)?;
         let id = keys.required("id", "the name of the node, the last part of its URLs", |at| {
             let id = at.parse(values::node_id)?;
-            self.taken.id(&id, place).map_err(|text| at.problem(text))?;
+            let taken = self.taken.claim("id", id.as_str(), place);
+            taken.map_err(|first| at.problem(format_args!("{id} is already the id of {first}")))?;
             Ok(id)
         });
         let nics = keys.optional("nics", |at| {
             at.list(NICS_MAX, |at| {
-                let mac = at.parse(values::mac)?;
+                let mac = at.parse(words::mac)?;
                 self.taken.nic(mac, place).map_err(|text| at.problem(text))?;
                 Ok(mac)
             })
         });
-        let inventory =
-            keys.optional("inventory", |at| inventory::inventory(at, &mut |uuid| self.taken.uuid(uuid, place)));
+        let inventory = keys.optional("inventory", |at| {
+            inventory::inventory(at, &mut |uuid| {
+                let taken = self.taken.claim("uuid", uuid.to_string(), place);
+                taken.map_err(|first| format!("{uuid} is already the UUID of {first}"))
+            })
+        });
         let timings = timings(&keys, &self.defaults.timings);
         let boot_mode = keys.optional("boot_mode", |at| at.word(BOOT_MODES));
         let boot_targets = keys.optional("boot_targets", |at| {
@@ -244,17 +258,21 @@ impl Nodes {
         let outlet = keys.optional("outlet", |at| at.whole(0..=i64::from(OUTLET_MAX)));
         let known_outlet = outlet.as_ref().ok().copied();
         let address = keys.required("address", "the plug's host or host:port", |at| {
-            let (host, port) = at.parse(values::address)?;
+            let (host, port) = at.parse(words::address)?;
             if let Some(outlet) = known_outlet {
-                self.taken.plug_at(&host, port, outlet, place).map_err(|text| at.problem(text))?;
+                let key = format!("{host} {} {outlet:?}", port.unwrap_or(PLUG_PORT));
+                let taken = self.taken.claim("tapo.address", key, place);
+                taken.map_err(|first| at.problem(same_device(first, outlet)))?;
             }
             Ok((host, port))
         });
         let mac = keys.optional("mac", |at| {
-            let mac: MacAddress = at.parse(values::mac)?;
+            let mac: MacAddress = at.parse(words::mac)?;
             // Two nodes with one address are told of already.
             if let (Some(outlet), true) = (known_outlet, address.is_ok()) {
-                self.taken.plug(mac, outlet, place).map_err(|text| at.problem(text))?;
+                self.taken.device(mac, "plug", place).map_err(|text| at.problem(text))?;
+                let taken = self.taken.claim("tapo.mac", format!("{mac} {outlet:?}"), place);
+                taken.map_err(|first| at.problem(same_device(first, outlet)))?;
             }
             Ok(mac)
         });
@@ -264,7 +282,7 @@ impl Nodes {
                 list => list,
             });
         let factory = keys.optional("factory", |at| at.flag());
-        let username = keys.optional("username", |at| at.parse(values::device_user));
+        let username = keys.optional("username", |at| at.parse(words::device_user));
         let password = keys.optional("password", secret::secret);
         let login = &mut self.defaults.tapo;
         let username = or_default(username, &login.username, || login.no_username.note(place));
@@ -279,11 +297,15 @@ impl Nodes {
         let keys = at.keys(AMT)?;
         let tls = keys.optional("tls", amt_tls);
         let address = keys.required("address", "the machine's host or host:port", |at| {
-            let (host, port) = at.parse(values::address)?;
-            self.taken.amt_at(&host, port, place).map_err(|text| at.problem(text))?;
+            let (host, port) = at.parse(words::address)?;
+            let key = format!("{host} {:?}", port.filter(|port| !AMT_PORTS.contains(port)));
+            let taken = self.taken.claim("amt.address", key, place);
+            taken.map_err(|first| {
+                at.problem(format_args!("this machine is already {first}; one machine has one node"))
+            })?;
             Ok((host, port))
         });
-        let username = keys.optional("username", |at| at.parse(values::device_user));
+        let username = keys.optional("username", |at| at.parse(words::device_user));
         let password = keys.optional("password", secret::secret);
         let login = &mut self.defaults.amt;
         let username = match (username?, &login.username) {
@@ -332,6 +354,13 @@ fn or_default<T: Clone>(
         (None, Ok(Some(default))) => Ok(default.clone()),
         (None, Ok(None)) => Err(lacking()),
         (None, Err(ErrorReported)) => Err(ErrorReported),
+    }
+}
+
+fn same_device(first: Place, outlet: Option<u8>) -> String {
+    match outlet {
+        Some(outlet) => format!("outlet {outlet} of this strip already switches {first}; one outlet has one node"),
+        None => format!("this plug already switches {first}; one plug has one node, on a strip name the outlet"),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::cursor::{Cursor, Keys, Read};
 use super::nodes::time;
 use crate::node::{PowerPolicy, PowerSource, Watts};
+use crate::reader::{Cursor, Keys, Read};
 
 /// The values of `power_state`.
 const POWER_STATES: &[(&str, PowerSource)] = &[("relay", PowerSource::Relay), ("measured", PowerSource::Measured)];

@@ -16,9 +16,10 @@ use super::check::{
 };
 use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
 use super::power::WATTS_MAX;
-use super::secret::SECRET_BYTES_MAX;
-use super::values::{TEXT_CHARS_MAX, USERNAME_CHARS_MAX};
+use super::values::TEXT_CHARS_MAX;
 use crate::account::ACCOUNTS_MAX;
+use crate::reader::schema::{Mac, Secret};
+use crate::reader::values::USERNAME_CHARS_MAX;
 
 /// The configuration of plugfish. Unknown keys are errors; paths are relative to this file.
 #[derive(Deserialize, JsonSchema)]
@@ -154,47 +155,6 @@ pub(crate) enum Role {
     ReadOnly,
 }
 
-/// A secret: the text itself, or where it is.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Secret {
-    /// The secret itself. Numbers need quotes.
-    Text(#[schemars(length(min = 1, max = SECRET_BYTES_MAX))] String),
-    /// In an environment variable.
-    Env(FromEnv),
-    /// In a file.
-    File(FromFile),
-    /// In a credential of systemd.
-    Credential(FromCredential),
-}
-
-/// A secret in an environment variable.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FromEnv {
-    /// The name of the variable.
-    #[schemars(length(min = 1))]
-    pub env: String,
-}
-
-/// A secret in a file.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FromFile {
-    /// The path of the file; the end of the line is cut.
-    #[schemars(length(min = 1))]
-    pub file: String,
-}
-
-/// A secret in a credential of systemd (`LoadCredential=`).
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FromCredential {
-    /// The name of the credential.
-    #[schemars(length(min = 1), regex(pattern = "^[^/]+$"))]
-    pub credential: String,
-}
-
 /// What every node falls back to.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -233,15 +193,6 @@ pub(crate) struct Login {
 #[serde(transparent)]
 #[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h))+$", "examples" = ["15s", "2m"]))]
 pub(crate) struct Time(pub String);
-
-/// A hardware address: six pairs of hex digits.
-#[derive(Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(extend(
-    "pattern" = "^([0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{12})$",
-    "examples" = ["00:5c:52:31:3a:9c"]
-))]
-pub(crate) struct Mac(pub String);
 
 /// A machine and the device that switches its power.
 #[derive(Deserialize, JsonSchema)]

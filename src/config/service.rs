@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use secrecy::zeroize::Zeroizing;
 
 use super::check::{self, ACCOUNT_NODES_MAX, HOST_NAMES_MAX, LISTEN_MAX, PROXIES_MAX};
-use super::cursor::{Cursor, Diagnostics, Keys, Read};
-use super::suggest::suggest;
-use super::tree::{Tree, Value};
-use super::{AccountPassword, AccountSeed, Config, ServerConfig, TlsConfig, nodes, secret, values};
+use super::{AccountPassword, AccountSeed, Config, ServerConfig, TlsConfig, nodes, values};
 use crate::account::{ACCOUNTS_MAX, MetricsAccess, NodeScope, Role};
+use crate::reader::cursor::Diagnostics;
+use crate::reader::suggest::suggest;
+use crate::reader::tree::{Tree, Value};
+use crate::reader::{Cursor, Keys, Read, secret};
 
 /// The keys of the file.
 pub(super) const FILE: &[&str] = &["server", "state_dir", "accounts", "defaults", "nodes"];

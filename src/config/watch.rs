@@ -12,9 +12,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::environment::{Environment, Host};
 use super::load::{in_time, load_in};
 use super::{ConfigProblems, Loaded, TlsConfig};
+use crate::reader::{Environment, Host};
 
 /// How often the files are looked at. A change is taken when it has stayed the same from one look to the next, so that a
 /// file is not read while it is being written.

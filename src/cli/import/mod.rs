@@ -21,7 +21,8 @@ use serde_json::Value;
 use self::python::{Literal, Statement, statements};
 use super::output::{print, remark};
 use super::{Import, ImportSource};
-use crate::config::{self, Environment};
+use crate::config;
+use crate::reader::{Environment, Host};
 
 /// Largest file that is read; a thousand systems fit into it several times.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -97,7 +98,7 @@ fn check(imported: &Imported) -> Result<()> {
                 return Ok(self.0.text.as_bytes().to_vec());
             }
             let known = self.0.secrets.iter().find(|(file, _)| path.ends_with(file));
-            known.map(|(_, password)| password.clone().into()).map_or_else(|| config::Host.read(path, bytes_max), Ok)
+            known.map(|(_, password)| password.clone().into()).map_or_else(|| Host.read(path, bytes_max), Ok)
         }
         fn everybody_reads(&self, _: &Path) -> bool {
             false

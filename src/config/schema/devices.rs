@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::check::OUTLET_MAX;
-use super::super::values::USERNAME_CHARS_MAX;
-use super::{Mac, Secret};
+use super::super::nodes::OUTLET_MAX;
+use crate::reader::schema::{Mac, Secret};
+use crate::reader::values::USERNAME_CHARS_MAX;
 
 /// A TP-Link Tapo smart plug, or one outlet of a strip.
 #[derive(Deserialize, JsonSchema)]

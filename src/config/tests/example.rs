@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::super::{inventory, nodes, power, schema, secret, service};
+use super::super::{inventory, nodes, power, schema, service};
 use super::*;
+use crate::reader::{Host, secret};
 
 const EXAMPLE: &str = include_str!("../../../nodes.yaml");
 

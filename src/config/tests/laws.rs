@@ -6,8 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{inventory, nodes, power, secret, service, values};
+use super::super::{inventory, nodes, power, service, values};
 use super::*;
+use crate::reader::secret;
 
 /// What must hold of any file.
 fn holds(bytes: &[u8]) -> Result<(), TestCaseError> {

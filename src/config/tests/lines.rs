@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::load::tree;
-use super::super::tree::{Tree, Value};
 use super::*;
+use crate::reader::tree::{Tree, Value};
 
 /// All keys and items of a text with their lines: `a.0 2` is the first item under `a`, on line 2.
 fn lines(text: &str) -> Vec<String> {

@@ -18,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::reader::Environment;
 
 /// Environment and files of a test. The configuration is /etc/plugfish/nodes.yaml.
 #[derive(Clone, Default)]

@@ -4,7 +4,7 @@
 const WORD_CHARS_MAX: usize = 40;
 
 /// The known word that was probably meant, if one is near enough.
-pub(super) fn suggest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn suggest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     if word.chars().count() > WORD_CHARS_MAX {
         return None;
     }

@@ -12,17 +12,17 @@ use super::suggest::suggest;
 use super::tree::{Spot, Tree, Value};
 
 /// Most problems that are told of one file. No one reads more of them, and a wrong line in a generator repeats itself.
-pub(super) const PROBLEMS_MAX: usize = 1000;
+pub(crate) const PROBLEMS_MAX: usize = 1000;
 
 /// There is no value, and the reason is already among the problems.
 #[derive(Debug)]
-pub(super) struct ErrorReported;
+pub(crate) struct ErrorReported;
 
 /// A value, or a problem that has been written down.
-pub(super) type Read<T> = Result<T, ErrorReported>;
+pub(crate) type Read<T> = Result<T, ErrorReported>;
 
 /// The reading of one file: where it is, and what was found to be wrong.
-pub(super) struct Diagnostics<'s> {
+pub(crate) struct Diagnostics<'s> {
     /// Environment and files.
     pub around: &'s dyn Environment,
     /// The folder of the file: paths are relative to it.
@@ -34,7 +34,7 @@ pub(super) struct Diagnostics<'s> {
 
 impl<'s> Diagnostics<'s> {
     /// Nothing is wrong yet.
-    pub(super) fn new(around: &'s dyn Environment, folder: &'s Path) -> Diagnostics<'s> {
+    pub(crate) fn new(around: &'s dyn Environment, folder: &'s Path) -> Diagnostics<'s> {
         Diagnostics {
             around,
             folder,
@@ -45,7 +45,7 @@ impl<'s> Diagnostics<'s> {
     }
 
     /// Writes down a problem.
-    pub(super) fn problem(&self, spot: &Spot<'_>, text: impl Display) -> ErrorReported {
+    pub(crate) fn problem(&self, spot: &Spot<'_>, text: impl Display) -> ErrorReported {
         let mut problems = self.problems.borrow_mut();
         if problems.len() < PROBLEMS_MAX {
             problems.push(Problem { path: spot.to_string(), line: spot.line, text: text.to_string() });
@@ -56,7 +56,7 @@ impl<'s> Diagnostics<'s> {
     }
 
     /// Remembers that a secret stands in the file itself.
-    pub(super) fn note_inline_secret(&self, spot: &Spot<'_>) {
+    pub(crate) fn note_inline_secret(&self, spot: &Spot<'_>) {
         self.inline_secret.borrow_mut().get_or_insert_with(|| Problem {
             path: spot.to_string(),
             line: spot.line,
@@ -68,12 +68,12 @@ impl<'s> Diagnostics<'s> {
     }
 
     /// The first secret in the file itself, as a warning.
-    pub(super) fn inline_secret(&self) -> Option<Problem> {
+    pub(crate) fn inline_secret(&self) -> Option<Problem> {
         self.inline_secret.borrow().clone()
     }
 
     /// All problems, in the order of their lines.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.line);
         let untold = self.untold.get();
@@ -86,7 +86,7 @@ impl<'s> Diagnostics<'s> {
 
 /// A place in the tree that is being read.
 #[derive(Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     /// The whole reading.
     pub reading: &'a Diagnostics<'a>,
     /// Where this is.
@@ -97,17 +97,17 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// The beginning of a file.
-    pub(super) fn root(reading: &'a Diagnostics<'a>, tree: &'a Tree) -> Cursor<'a> {
+    pub(crate) fn root(reading: &'a Diagnostics<'a>, tree: &'a Tree) -> Cursor<'a> {
         Cursor { reading, spot: Spot::root(), tree }
     }
 
     /// Writes down a problem with what is here.
-    pub(super) fn problem(&self, text: impl Display) -> ErrorReported {
+    pub(crate) fn problem(&self, text: impl Display) -> ErrorReported {
         self.reading.problem(&self.spot, text)
     }
 
     /// Writes down that something else is wanted here. What is here is not shown: it may be a password.
-    pub(super) fn wants(&self, what: &str) -> ErrorReported {
+    pub(crate) fn wants(&self, what: &str) -> ErrorReported {
         match self.tree.value {
             Value::Null => self.problem(format_args!("has no value; it must be {what}")),
             Value::Tagged => self.problem("has a tag (!...), which means nothing here; leave the tag out"),
@@ -116,7 +116,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Text.
-    pub(super) fn text(&self) -> Read<&'a str> {
+    pub(crate) fn text(&self) -> Read<&'a str> {
         match &self.tree.value {
             Value::Text(text) => Ok(text),
             Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
@@ -127,12 +127,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// Text with a meaning.
-    pub(super) fn parse<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Read<T> {
+    pub(crate) fn parse<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Read<T> {
         parse(self.text()?).map_err(|error| self.problem(error))
     }
 
     /// One of these words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Read<T> {
+    pub(crate) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Read<T> {
         let text = self.text()?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Ok(*value);
@@ -145,7 +145,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self) -> Read<bool> {
+    pub(crate) fn flag(&self) -> Read<bool> {
         match self.tree.value {
             Value::Bool(flag) => Ok(flag),
             _ => Err(self.wants("true or false")),
@@ -153,7 +153,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number without a fraction.
-    pub(super) fn whole<T: TryFrom<i64>>(&self, range: RangeInclusive<i64>) -> Read<T> {
+    pub(crate) fn whole<T: TryFrom<i64>>(&self, range: RangeInclusive<i64>) -> Read<T> {
         let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
         match self.tree.value {
             Value::Int(number) if range.contains(&number) => T::try_from(number).map_err(|_| self.wants(&wanted())),
@@ -164,7 +164,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number above zero.
-    pub(super) fn amount(&self, most: f64) -> Read<f64> {
+    pub(crate) fn amount(&self, most: f64) -> Read<f64> {
         let number = match self.tree.value {
             Value::Int(number) => number as f64,
             Value::Float(number) => number,
@@ -178,7 +178,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Every item of a list, read by `read`. `Err` when one of them is wrong.
-    pub(super) fn list<T>(&self, most: usize, mut read: impl FnMut(&Cursor<'_>) -> Read<T>) -> Read<Vec<T>> {
+    pub(crate) fn list<T>(&self, most: usize, mut read: impl FnMut(&Cursor<'_>) -> Read<T>) -> Read<Vec<T>> {
         let Value::List(items) = &self.tree.value else { return Err(self.wants("a list")) };
         if items.len() > most {
             return Err(self.problem(format_args!("has {} items, at most {most} are possible", items.len())));
@@ -193,7 +193,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A group of keys. Those that are not `known`, or there twice, are written down.
-    pub(super) fn keys(&self, known: &'static [&'static str]) -> Read<Keys<'a>> {
+    pub(crate) fn keys(&self, known: &[&'static str]) -> Read<Keys<'a>> {
         let Value::Map(entries) = &self.tree.value else {
             return Err(self.wants(&format!("a group of keys ({})", known.join(", "))));
         };
@@ -220,7 +220,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Writes down an unknown key. Returns the known one that was meant.
-    fn unknown(&self, key: &str, spot: &Spot<'_>, known: &'static [&'static str]) -> Option<&'static str> {
+    fn unknown(&self, key: &str, spot: &Spot<'_>, known: &[&'static str]) -> Option<&'static str> {
         if key == "<<" {
             self.reading.problem(spot, "keys are not merged here; write them out, or put them under defaults");
             return None;
@@ -235,7 +235,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// A group of keys that is being read.
-pub(super) struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     /// Where the group is.
     pub at: Cursor<'a>,
     entries: &'a [(String, Tree)],
@@ -245,23 +245,23 @@ pub(super) struct Keys<'a> {
 
 impl Keys<'_> {
     /// Whether the key is there, or was meant to be.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.meant.contains(&key) || self.entries.iter().any(|(other, _)| other == key)
     }
 
     /// The line of a key, or of the group if the key is not there.
-    pub(super) fn line(&self, key: &str) -> Option<usize> {
+    pub(crate) fn line(&self, key: &str) -> Option<usize> {
         let found = self.entries.iter().find(|(other, _)| other == key);
         found.and_then(|(_, tree)| tree.line).or(self.at.spot.line)
     }
 
     /// Writes down a problem with a key, whether it is there or not.
-    pub(super) fn problem(&self, key: &str, text: impl Display) -> ErrorReported {
+    pub(crate) fn problem(&self, key: &str, text: impl Display) -> ErrorReported {
         self.at.reading.problem(&self.at.spot.key(key, self.line(key)), text)
     }
 
     /// What `read` makes of the value under a key, if it is there.
-    pub(super) fn optional<T>(&self, key: &str, read: impl FnOnce(&Cursor<'_>) -> Read<T>) -> Read<Option<T>> {
+    pub(crate) fn optional<T>(&self, key: &str, read: impl FnOnce(&Cursor<'_>) -> Read<T>) -> Read<Option<T>> {
         match self.entries.iter().find(|(other, _)| other == key) {
             Some((key, tree)) => {
                 let spot = self.at.spot.key(key, tree.line);
@@ -273,7 +273,7 @@ impl Keys<'_> {
     }
 
     /// The same for a key that must be there; `what` says what belongs there.
-    pub(super) fn required<T>(&self, key: &str, what: &str, read: impl FnOnce(&Cursor<'_>) -> Read<T>) -> Read<T> {
+    pub(crate) fn required<T>(&self, key: &str, what: &str, read: impl FnOnce(&Cursor<'_>) -> Read<T>) -> Read<T> {
         self.optional(key, read)?.ok_or_else(|| self.problem(key, format_args!("is missing; it must be {what}")))
     }
 }

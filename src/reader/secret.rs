@@ -11,16 +11,16 @@ use super::suggest::suggest;
 use super::tree::Value;
 
 /// Longest secret. The service hashes no longer passwords, and plugs take far shorter ones.
-pub(super) const SECRET_BYTES_MAX: usize = 1024;
+pub(crate) const SECRET_BYTES_MAX: usize = 1024;
 
 /// The places in which a secret may be.
-pub(super) const SECRET: &[&str] = &["env", "file", "credential"];
+pub(crate) const SECRET: &[&str] = &["env", "file", "credential"];
 
 /// What a secret may look like.
 const FORMS: &str = "text, { env: NAME }, { file: PATH } or { credential: NAME }";
 
 /// Reads a secret, wherever it is.
-pub(super) fn secret(at: &Cursor<'_>) -> Read<SecretString> {
+pub(crate) fn secret(at: &Cursor<'_>) -> Read<SecretString> {
     let Some((source, name)) = source(at)? else {
         at.reading.note_inline_secret(&at.spot);
         return fit(at, Zeroizing::new(at.text()?.to_owned()), "the secret");

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A value and where it stands. It may be a password, so it has no `Debug`.
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// Of a value in a mapping, the line of its key; of an item in a list, the line on which it begins. Counted from 1;
     /// `None` when it is not known.
     pub line: Option<usize>,
@@ -13,14 +13,14 @@ pub(super) struct Tree {
 
 impl Tree {
     /// What stands under a key; nothing where this has no keys.
-    pub(super) fn get(&self, key: &str) -> Option<&Tree> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Tree> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|(other, _)| other == key).map(|(_, tree)| tree)
     }
 }
 
 /// What may stand in a file.
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing, or `null`.
     Null,
     /// `true` or `false`.
@@ -41,7 +41,7 @@ pub(super) enum Value {
 
 impl Value {
     /// What it is, in words. Never what it says, since that may be a password.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",
@@ -56,7 +56,7 @@ impl Value {
 
 /// The way to a value through the tree: `nodes[3].tapo.address`.
 #[derive(Clone, Copy)]
-pub(super) struct Spot<'p> {
+pub(crate) struct Spot<'p> {
     step: Step<'p>,
     parent: Option<&'p Spot<'p>>,
     /// The line of the value.
@@ -72,17 +72,17 @@ enum Step<'p> {
 
 impl<'p> Spot<'p> {
     /// The whole file.
-    pub(super) fn root() -> Spot<'p> {
+    pub(crate) fn root() -> Spot<'p> {
         Spot { step: Step::Root, parent: None, line: None }
     }
 
     /// What stands under a key. Without a line of its own it is looked for where the group is.
-    pub(super) fn key(&'p self, key: &'p str, line: Option<usize>) -> Spot<'p> {
+    pub(crate) fn key(&'p self, key: &'p str, line: Option<usize>) -> Spot<'p> {
         Spot { step: Step::Key(key), parent: Some(self), line: line.or(self.line) }
     }
 
     /// An item of the list.
-    pub(super) fn item(&'p self, index: usize, line: Option<usize>) -> Spot<'p> {
+    pub(crate) fn item(&'p self, index: usize, line: Option<usize>) -> Spot<'p> {
         Spot { step: Step::Index(index), parent: Some(self), line }
     }
 }
