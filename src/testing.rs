@@ -81,6 +81,12 @@ pub mod node {
     pub mod actor {
         pub use crate::node::actor::NodeContext;
     }
+    pub mod calibration {
+        pub use crate::node::calibration::{Calibration, CannotCalibrate, Figures, Samples, calibrate};
+    }
+    pub mod measured {
+        pub use crate::node::measured::{Band, Classifier, Reading};
+    }
     pub mod device {
         pub use crate::node::device::{
             Capabilities, DeviceError, DeviceFuture, DeviceIdentity, DeviceKind, FailureClass, LogEntry, Observation,

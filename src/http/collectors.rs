@@ -43,31 +43,31 @@ const READINGS: [Reading; 10] = [
     Reading {
         name: "node_power_on",
         unit: None,
-        help: "1 when the node was last seen on or asleep, 0 when off; absent before the first contact.",
+        help: "1 if the last known power state of the node is on or asleep, 0 if it is off; absent before the first contact.",
         value: |_, view, _| view.power.map(|power| one(power != Power::Off)),
     },
     Reading {
         name: "node_outlet_on",
         unit: None,
-        help: "1 when the outlet of the node was last seen on, 0 when off; absent for machines with AMT.",
+        help: "1 if the last known state of the node's outlet is on, 0 if it is off; absent for machines with AMT.",
         value: |_, view, _| view.relay.filter(|_| view.is_outlet).map(|relay| one(relay != Power::Off)),
     },
     Reading {
         name: "node_state_age",
         unit: Some("seconds"),
-        help: "Time since the device confirmed the power state that is shown; absent before the first contact.",
+        help: "Time since the device last confirmed the power state; absent before the first contact.",
         value: |_, view, now| view.age(now).map(|age| age.as_secs_f64()),
     },
     Reading {
         name: "node_poll_interval",
         unit: Some("seconds"),
-        help: "How often the device is read while all is well: what the age of the state is to be compared with.",
+        help: "Interval between reads of a healthy device; compare the age of the state with it.",
         value: |_, view, _| Some(view.poll_interval.as_secs_f64()),
     },
     Reading {
         name: "node_power",
         unit: Some("watts"),
-        help: "The draw of the node, where its device measures it and answers.",
+        help: "Power that the node draws; only while its device measures it and answers.",
         value: |_, view, _| view.milliwatts.and_then(thousandth),
     },
     Reading {
@@ -79,26 +79,26 @@ const READINGS: [Reading; 10] = [
     Reading {
         name: "node_command_pending",
         unit: None,
-        help: "1 while a power command is being carried out.",
+        help: "1 while a power command is in progress.",
         value: |_, view, _| Some(one(view.command.is_some())),
     },
     Reading {
         name: "node_requests_waiting",
         unit: None,
-        help: "Commands and changes that were sent to the actor of the node and are not answered yet.",
+        help: "Commands and changes sent to the actor of the node that are not answered yet.",
         value: |entry, _, _| u64::try_from(entry.waiting()).ok().and_then(number),
     },
     Reading {
         name: "device_up",
         unit: None,
-        help: "1 while the device of the node answers, 0 from its first failure on and while a refused login is left alone; \
-               absent until it was asked.",
+        help: "1 while the device of the node answers, 0 from its first failure on and while its login is not retried; \
+               absent before the first request.",
         value: |_, view, _| (view.seen_mono.is_some() || !view.connectivity.up()).then(|| one(view.connectivity.up())),
     },
     Reading {
         name: "device_breaker_open",
         unit: None,
-        help: "1 while new commands are refused since the device does not answer.",
+        help: "1 while new commands are refused because the device does not answer.",
         value: |_, view, _| Some(one(view.connectivity.breaker_open)),
     },
 ];
@@ -128,7 +128,7 @@ impl Collector for ViewMetrics {
                 }
             }
         }
-        let help = "1 while this is so, as in Status.Conditions of the node, 0 while it is not.";
+        let help = "1 while the node has this condition in its Status.Conditions, else 0.";
         let mut metric = encoder.encode_descriptor("node_condition", help, None, MetricType::Gauge)?;
         for entry in table.values() {
             let view = entry.view();
@@ -138,7 +138,7 @@ impl Collector for ViewMetrics {
                 metric.encode_family(&labels)?.encode_gauge(&one(is_so))?;
             }
         }
-        let help = "Energy used by the node as measured by its device; kept over restarts.";
+        let help = "Energy used by the node, measured by its device; kept over restarts.";
         let mut energy = encoder.encode_descriptor("node_energy", help, Some(&Unit::Joules), MetricType::Counter)?;
         for entry in table.values() {
             if let Some(watt_hours) = entry.view().energy_wh.and_then(number) {
@@ -162,7 +162,7 @@ impl fmt::Debug for SessionMetrics {
 impl Collector for SessionMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let count = u64::try_from(self.0.sessions().len()).ok().and_then(number).unwrap_or_default();
-        let help = "Redfish sessions that are not over. Clients with Basic authentication have none.";
+        let help = "Open Redfish sessions. Clients with Basic authentication have none.";
         encoder.encode_descriptor("redfish_sessions", help, None, MetricType::Gauge)?.encode_gauge(&count)
     }
 }

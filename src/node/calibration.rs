@@ -42,7 +42,7 @@ const DISTANCE_STEPS: u64 = 2;
 
 /// What was measured, in milliwatts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Samples<'a> {
+pub struct Samples<'a> {
     /// The machine ran and had nothing to do.
     pub running: &'a [u64],
     /// It was shut down, and its relay closed.
@@ -55,7 +55,7 @@ pub(crate) struct Samples<'a> {
 
 /// What was found in the samples, in milliwatts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Figures {
+pub struct Figures {
     /// 95 of 100 samples of the machine that was off are not above this.
     pub off: u64,
     /// 95 of 100 samples of the machine that ran are not below this.
@@ -68,35 +68,43 @@ pub(crate) struct Figures {
 
 /// Thresholds with which the two states can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Calibration {
+pub struct Calibration {
+    /// The thresholds.
     pub watts: Watts,
+    /// What they follow from.
     pub figures: Figures,
 }
 
-/// Why there are no thresholds, in words for the operator.
+/// Why there are no thresholds, in words for the operator, which say what the fields are.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, Error, PartialEq)]
-pub(crate) enum CannotCalibrate {
+pub enum CannotCalibrate {
+    /// The meter was silent too often.
     #[error(
         "the meter gave {given} of the {asked} values that were asked of it {when}; calibrate again when it answers reliably"
     )]
     TooFew { when: &'static str, given: usize, asked: usize },
+    /// The meter shows the same all the time.
     #[error(
         "the meter seems to be stuck: of a running machine it showed {}, and nothing else, in {samples} samples; take the plug's \
          power away for a moment, and calibrate again",
         list(values)
     )]
     Stuck { values: Vec<u64>, samples: usize },
+    /// The draw is too small for the meter.
     #[error(
         "the machine draws {} when it runs idle, and this meter is blind below {}: use a meter that measures small loads",
         shown(*running),
         shown(*blind_below)
     )]
     Blind { running: u64, blind_below: u64 },
+    /// Power flows although the relay is open.
     #[error(
         "something draws {} while the relay is open: its contact is welded, or the meter does not tell the truth",
         shown(*draws)
     )]
     DrawsWhenCut { draws: u64 },
+    /// The two states are too close.
     #[error(
         "its off and its idle draw cannot be told apart with this meter: off is up to {} and idle from {}, so that the thresholds \
          would be {} and {}, and they have to lie {} apart",
@@ -129,7 +137,7 @@ pub(crate) enum BadWatts {
 }
 
 /// The thresholds that follow from the samples.
-pub(crate) fn calibrate(samples: &Samples) -> Result<Calibration, CannotCalibrate> {
+pub fn calibrate(samples: &Samples) -> Result<Calibration, CannotCalibrate> {
     let Samples { running, off, cut, blind_below } = *samples;
     enough("while the machine ran", running.len(), RUNNING_SAMPLES)?;
     enough("while the machine was off", off.len(), OFF_SAMPLES)?;

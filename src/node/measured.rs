@@ -50,7 +50,7 @@ pub struct Watts {
 
 /// Where a draw lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Band {
+pub enum Band {
     /// So little draws only a machine that is off.
     Off,
     /// Between the thresholds: the state stays what it was.
@@ -61,7 +61,7 @@ pub(crate) enum Band {
 
 impl Watts {
     /// `settle` when nodes.yaml says none.
-    pub(crate) const SETTLE: Duration = Duration::from_secs(10);
+    pub const SETTLE: Duration = Duration::from_secs(10);
 
     /// The band of a draw. With thresholds that overlap it is the one of On.
     pub(crate) fn band(&self, milliwatts: u64) -> Band {
@@ -84,7 +84,7 @@ impl Watts {
 
 /// A reading with the relay closed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// The draw; `None` when the meter gave none.
     pub milliwatts: Option<u64>,
     /// What is shown of the machine; `None` when this process has shown nothing yet.
@@ -99,7 +99,7 @@ pub(crate) struct Reading {
 
 /// What the meter has said since the relay was closed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Classifier {
+pub struct Classifier {
     /// The first reading.
     first: Option<Mono>,
     /// The last reading with a draw, and its band.
@@ -122,7 +122,7 @@ struct Doubt {
 impl Classifier {
     /// Takes a reading. What is to be shown now, where the evidence decides; `None` decides nothing: what was shown stays, and
     /// where nothing was shown the closed relay is all there is to go by.
-    pub(crate) fn reading(&mut self, watts: &Watts, reading: Reading) -> Option<Power> {
+    pub fn reading(&mut self, watts: &Watts, reading: Reading) -> Option<Power> {
         let at = reading.at;
         let first = *self.first.get_or_insert(at);
         let silence_max = reading.poll_interval.saturating_mul(SILENT_POLLS);
@@ -196,7 +196,7 @@ impl Classifier {
     }
 
     /// When to read again, where that is sooner than the next poll would be.
-    pub(crate) fn look_at(&self) -> Option<Mono> {
+    pub fn look_at(&self) -> Option<Mono> {
         self.look_at
     }
 

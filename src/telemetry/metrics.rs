@@ -112,65 +112,65 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix(PREFIX);
         registry.register_collector(Box::new(self.nodes.clone()));
         let timed = [
-            (
-                "device_request_duration",
-                "How long requests to devices took, by what they were for",
-                &self.device_seconds,
-            ),
+            ("device_request_duration", "Duration of requests to devices, by operation", &self.device_seconds),
             (
                 "node_transition_duration",
-                "From the acceptance of a power command to the reading that showed it done, by kind (`ResetType`)",
+                "Time from the acceptance of a power command to the reading that confirmed it, by kind (`ResetType`)",
                 &self.command_seconds,
             ),
-            ("redfish_request_duration", "How long HTTP requests took, by route", &self.redfish_seconds),
+            ("redfish_request_duration", "Duration of HTTP requests, by route", &self.redfish_seconds),
         ];
         for (name, help, seconds) in timed {
             registry.register_with_unit(name, help, Unit::Seconds, seconds.clone());
         }
         registry.register(
             "redfish_requests",
-            "HTTP requests answered, by route, method and status; streams when they begin",
+            "HTTP requests answered, by route, method and status; a stream counts when it begins",
             self.redfish_requests.clone(),
         );
         registry.register(
             "store_writes",
-            "Writes to the disk, each durable at its end, by what the first change in it was",
+            "Durable writes to the disk, by the kind of the first change in each",
             self.store_writes.clone(),
         );
         registry.register_with_unit(
             "store_write_duration",
-            "How long a write to the disk took until it was durable, fsync and all",
+            "Duration of a durable write to the disk, fsync included",
             Unit::Seconds,
             self.store_seconds.clone(),
         );
-        registry.register("store_write_errors", "Writes to the disk that failed", self.store_errors.clone());
+        registry.register("store_write_errors", "Failed writes to the disk", self.store_errors.clone());
         registry.register(
             "store_writable",
-            "1 while the database can be written, 0 while a write has failed and commands are refused",
+            "1 while the state can be written, 0 after a failed write, while commands are refused",
             self.store_writable.clone(),
         );
         registry.register(
             "config_last_reload_successful",
-            "1 while the running configuration is the one in the file, 0 after one was rejected",
+            "1 if the last read of nodes.yaml succeeded, 0 if it was rejected and the previous configuration stays",
             self.config_ok.clone(),
         );
         registry.register_with_unit(
             "config_last_reload_success_timestamp",
-            "When the running configuration was read, in seconds since 1970",
+            "Unix time at which the running configuration was read",
             Unit::Seconds,
             self.config_ok_at.clone(),
         );
         registry.register(
             "events",
-            "Events for subscribers: delivered, streamed, failed (a try), given_up, dropped (their queue was full)",
+            "Events for subscribers, by outcome: delivered, streamed, failed (one try), given_up, dropped (the queue was full)",
             self.events.clone(),
         );
         registry.register(
             "logins",
-            "Passwords that clients sent: ok, wrong, locked (the account takes none), slowed and busy (not looked at)",
+            "Passwords sent by clients, by outcome: ok, wrong, locked (the account is locked), slowed and busy (the password was not checked)",
             self.logins.clone(),
         );
-        registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "build",
+            "Version of the running plugfish",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
     }
 
     /// Adds metrics that are read at scrape time.

@@ -68,7 +68,7 @@ impl Nodes {
 impl Collector for Nodes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let all = self.all();
-        let help = "Requests sent to the device of a node, by what they were for and how they ended.";
+        let help = "Requests sent to the device of a node, by operation and outcome.";
         let mut metric = encoder.encode_descriptor("device_requests", help, None, MetricType::Counter)?;
         for (node, counts) in all.iter() {
             for ((op, outcome), count) in &lock(counts).requests {
@@ -89,9 +89,7 @@ impl Collector for Nodes {
         }
         let plain: [(&str, &str, Count); 2] = [
             ("device_session_handshakes", "Logins to the device of a node.", |counts| counts.handshakes),
-            ("node_restarts", "How often the actor of a node was rebuilt after a fault in it.", |counts| {
-                counts.restarts
-            }),
+            ("node_restarts", "Restarts of the actor of a node after it crashed.", |counts| counts.restarts),
         ];
         for (name, help, count) in plain {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

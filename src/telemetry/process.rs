@@ -52,21 +52,26 @@ impl Collector for Process {
         let booted = fs::read_to_string("/proc/stat").ok().as_deref().and_then(parse_boot_time);
         let tick = 1.0 / number(clock_ticks_per_second());
         if let Some(Stat { cpu, .. }) = stat {
-            let help = "CPU time used by this process, in user and system mode.";
+            let help = "CPU time used by this process, user and system.";
             encoder
                 .encode_descriptor("process_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?
                 .encode_counter::<NoLabelSet, f64, f64>(&(cpu * tick), None)?;
         }
         let page = number(u64::try_from(page_size()).unwrap_or(0));
         let gauges = [
-            ("process_resident_memory", "Memory that this process holds in RAM.", Some(Unit::Bytes), {
+            ("process_resident_memory", "Resident memory of this process.", Some(Unit::Bytes), {
                 stat.as_ref().map(|stat| stat.pages * page)
             }),
-            ("process_start_time", "When this process started, in seconds since 1970.", Some(Unit::Seconds), {
+            ("process_start_time", "Unix time at which this process started.", Some(Unit::Seconds), {
                 stat.as_ref().zip(booted).map(|(stat, booted)| booted + stat.start * tick)
             }),
-            ("process_open_fds", "Files and connections that this process has open.", None, open_files()),
-            ("process_max_fds", "How many it may have open.", None, getrlimit(Resource::Nofile).current.map(number)),
+            ("process_open_fds", "Open file descriptors of this process, connections included.", None, open_files()),
+            (
+                "process_max_fds",
+                "Maximum number of open file descriptors of this process.",
+                None,
+                getrlimit(Resource::Nofile).current.map(number),
+            ),
         ];
         for (name, help, unit, value) in gauges {
             if let Some(value) = value {

@@ -229,7 +229,7 @@ def main():
         thread.start()
     for thread in threads:
         thread.join()
-    happened, rows = Counter(), [["Tool", "Passed", "Warnings", "Not there to test", "Failed"]]
+    happened, rows = Counter(), [["Tool", "Passed", "Warnings", "Not applicable", "Failed"]]
     for tool in (tool for tool in TOOLS if tool in findings):
         count = Counter(finding.result for finding in findings[tool])
         fails = [finding for finding in findings[tool] if finding.result == "FAIL"]
@@ -246,7 +246,7 @@ def main():
     for number, entry in enumerate(known):
         if entry["tool"] in findings and not happened[number]:
             troubles.append(f"{entry['tool']}: {entry['item']} fails no more: take it out of dmtf_known.toml")
-    reasons = [["Known failure", "Why it stays"]]
+    reasons = [["Known failure", "Reason"]]
     for entry in known:
         where = f" in `{entry['where']}`" if "where" in entry else ""
         reasons.append([f"{PACKAGES[entry['tool']]}: `{entry['item']}`{where}", entry["reason"]])

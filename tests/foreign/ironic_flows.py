@@ -284,7 +284,7 @@ def undeploy(node):
     node.agree(False)
 
 
-@flow("idle: the power is read, no session is left")
+@flow("idle: the power is read, no session leaks")
 def idle(node):
     def sessions():
         return node.device.demo.ask("/redfish/v1/SessionService/Sessions")["Members@odata.count"]
@@ -297,7 +297,7 @@ def idle(node):
         raise Failed(f"sessions {before} to {sessions()}, boots {boots} to {node.device.boots()}")
 
 
-@flow("switched behind its back, and put right")
+@flow("power changed outside of Ironic, and corrected")
 def drift(node):
     node.device.switch_behind()
     until("on, behind Ironic's back", node.device.is_on, 10)

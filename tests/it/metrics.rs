@@ -107,7 +107,7 @@ fn said(page: &str) -> BTreeMap<String, Said> {
 }
 
 fn table(all: &BTreeMap<String, Said>) -> String {
-    let mut text = "| Name | Type | Labels | Unit | What it says |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let mut text = "| Name | Type | Labels | Unit | Help |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for (name, Said { kind, unit, help, labels }) in all {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
         text += &format!("| `{name}` | {kind} | {} | {unit} | {help} |\n", labels.join(", "));

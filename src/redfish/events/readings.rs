@@ -28,12 +28,12 @@ impl Collector for SubscriberMetrics {
             }
             queued += u32::try_from(subscriber.queue.waiting()).unwrap_or(u32::MAX);
         }
-        let help = "Subscribers to events, by how they get them.";
+        let help = "Event subscribers, by kind of delivery.";
         let mut metric = encoder.encode_descriptor("event_subscribers", help, None, MetricType::Gauge)?;
         for (kind, count) in [("delivery", deliveries), ("stream", streams)] {
             metric.encode_family(&[("kind", kind)])?.encode_gauge(&f64::from(count))?;
         }
-        let help = "Events that wait in the queues of all subscribers.";
+        let help = "Events in the queues of all subscribers.";
         encoder.encode_descriptor("events_queued", help, None, MetricType::Gauge)?.encode_gauge(&f64::from(queued))
     }
 }

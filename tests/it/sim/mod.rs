@@ -10,6 +10,7 @@ mod link;
 mod methods;
 mod passthrough;
 mod raw;
+mod thresholds;
 mod tpap;
 mod wire;
 
