@@ -104,12 +104,13 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rand", &["src/clock.rs"]),
     // securePassthrough only, on both sides of the wire; a key is made of the library's own source of randomness.
     ("rsa", &["src/driver/tapo/passthrough", "src/sim/tapo/"]),
-    // A driver owns itself. The demonstration and the facade of the tests know both sides of a wire.
-    ("crate::driver::tapo", &["src/driver/mod.rs", "src/driver/tapo/", "src/cli/demo.rs", "src/testing.rs"]),
-    ("crate::driver::amt", &["src/driver/mod.rs", "src/driver/amt/", "src/cli/demo.rs", "src/testing.rs"]),
     // Threads of the store's own, which wait for a lock or a slow disk and hold up no actor.
     ("std::thread::sleep", &["src/clock.rs", "src/store/disk.rs", "src/store/state_dir.rs", "src/store/tree.rs"]),
 ];
+
+/// A driver owns itself: beside its folder, only these name one. The demonstration and the facade of the tests know both sides
+/// of a wire.
+const NAME_DRIVERS: &[&str] = &["src/driver/mod.rs", "src/cli/demo.rs", "src/testing.rs"];
 
 /// What the core must not know of.
 const NOT_IN_NODE: &[&str] = &[
@@ -176,6 +177,13 @@ fn misplaced(file: &str, text: &str) -> Vec<String> {
             say("the core knows no HTTP, no sockets, no files and no formats");
         }
         let in_test = is_test(file) || path.line > lines;
+        if let ["crate", "driver", driver, ..] = path.path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            let home = format!("src/driver/{driver}/");
+            let is_driver = Path::new(env!("CARGO_MANIFEST_DIR")).join(&home).join("mod.rs").exists();
+            if is_driver && !in_test && !file.starts_with(&home) && !NAME_DRIVERS.contains(&file) {
+                say("a driver is named in its folder and in the list of drivers");
+            }
+        }
         for (word, homes) in ONLY_IN.iter().filter(|(word, _)| !in_test && path.is_within(word)) {
             if !homes.iter().any(|home| file.starts_with(home)) {
                 say(&format!("{word} belongs into {}", homes.join(" or ")));
