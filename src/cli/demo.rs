@@ -198,7 +198,7 @@ fn machine_node(index: usize, machine: &Arc<Machine>) -> Result<NodePlan> {
         }
         None => Tls::Off,
     };
-    let driver = DriverConfig::Amt(AmtConfig {
+    let driver = DriverConfig::from(AmtConfig {
         host: address.ip().to_string(),
         port: Some(address.port()),
         tls,
@@ -229,7 +229,7 @@ fn node(index: usize, inventory: Inventory, driver: DriverConfig) -> Result<Node
 /// The node behind a plug. Its board is an invention, so its inventory is one too, and says so.
 fn plug_node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
     let address = plug.address();
-    let driver = DriverConfig::Tapo(TapoConfig {
+    let driver = DriverConfig::from(TapoConfig {
         host: address.ip().to_string(),
         port: Some(address.port()),
         username: PLUG_ACCOUNT.0.into(),

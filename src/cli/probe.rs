@@ -11,17 +11,11 @@ use super::output::{print, table};
 use crate::clock::Clock;
 use crate::daemon::NodePlan;
 use crate::driver::Drivers;
-use crate::driver::tapo::TapoProtocol;
 use crate::node::device::Observation;
 use crate::node::power_history::thousandth;
 use crate::node::trust::VolatileBook;
 use crate::store::trust_on_record;
 use crate::telemetry::Metrics;
-
-/// What a plug is worth that speaks nothing better.
-const PASSTHROUGH: &str = "the plug speaks only securePassthrough, which proves nothing: any host that answers at its address \
-     is believed, and is sent the password of the TP-Link account; update its firmware in the Tapo app (KLAP, TPAP), or keep \
-     it in a network of its own";
 
 /// Devices asked at a time.
 const AT_ONCE: usize = 16;
@@ -55,9 +49,7 @@ pub(super) async fn probe(nodes: &[NodePlan], state_dir: &Path) -> Result<()> {
     }
     for (node, seen) in answers.iter().filter_map(|(node, answer)| Some((node, answer.as_ref().ok()?))) {
         let notices = seen.notices.iter().map(|notice| notice.text.as_str());
-        let unproved =
-            (seen.about.protocol.as_deref() == Some(TapoProtocol::Passthrough.name())).then_some(PASSTHROUGH);
-        for text in seen.about.setup.as_deref().into_iter().chain(unproved).chain(notices) {
+        for text in seen.about.setup.as_deref().into_iter().chain(node.device.remark(&seen.about)).chain(notices) {
             print(&format!("\n{}: {}: {text}\n", node.spec.id, node.spec.device));
         }
     }

@@ -96,7 +96,7 @@ async fn check(options: &Check) -> Result<()> {
         print(&format!("{warning}\n"));
     }
     print(&format!("{}: {} nodes, nothing wrong with it\n", path.display(), config.nodes.len()));
-    if let Some(note) = plain_amt(&config) {
+    for note in notes(&config) {
         print(&format!("{note}\n"));
     }
     if options.probe {
@@ -105,23 +105,23 @@ async fn check(options: &Check) -> Result<()> {
     Ok(())
 }
 
-/// What `check` says of nodes whose answers can be forged on their way.
-fn plain_amt(config: &config::Config) -> Option<String> {
+/// What `check` says of the way in which devices are reached: each note once, with the nodes that it is about.
+fn notes(config: &config::Config) -> Vec<String> {
     const NAMES_MAX: usize = 8;
-    let is_plain =
-        |device: &config::DeviceConfig| matches!(device, config::DeviceConfig::Amt { tls: config::AmtTls::Off, .. });
-    let plain: Vec<&str> =
-        config.nodes.iter().filter(|node| is_plain(&node.device)).map(|node| node.id.as_str()).collect();
-    let more = plain.len().saturating_sub(NAMES_MAX);
-    let names: Vec<&str> = plain.into_iter().take(NAMES_MAX).collect();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!names.is_empty()).then(|| {
-        format!(
-            "{}{rest}: AMT over plain HTTP (port 16992): the password is not sent, but a man in the middle can alter every \
-             answer, a power state included; use tls with a pin (16993) where the machine has it, see docs/amt.md",
-            names.join(", ")
-        )
-    })
+    let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (node, note) in config.nodes.iter().filter_map(|node| Some((node, node.device.note()?))) {
+        match notes.iter_mut().find(|(known, _)| *known == note) {
+            Some((_, names)) => names.push(node.id.as_str()),
+            None => notes.push((note, vec![node.id.as_str()])),
+        }
+    }
+    let with_names = |(note, names): (&str, Vec<&str>)| {
+        let more = names.len().saturating_sub(NAMES_MAX);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let names: Vec<&str> = names.into_iter().take(NAMES_MAX).collect();
+        format!("{}{rest}: {note}", names.join(", "))
+    };
+    notes.into_iter().map(with_names).collect()
 }
 
 fn hash() -> Result<()> {

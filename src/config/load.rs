@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::{Config, ConfigProblems, Loaded, Problem, depth, service};
+use super::{Config, ConfigProblems, Loaded, Problem, depth, nodes, service};
+use crate::driver::DRIVERS;
 use crate::files;
 use crate::reader::cursor::Diagnostics;
 use crate::reader::tree::{Tree, Value};
@@ -67,8 +68,9 @@ pub fn load_in(path: &Path, around: &dyn Environment) -> Result<Loaded, ConfigPr
 
 /// A service without nodes runs, so that a package can be installed before there are any; no one means it to stay so.
 fn no_node(config: &Config) -> Option<Problem> {
-    let text = "has no node in it; add one: - { id: node-1, tapo: { address: 192.0.2.11 } }";
-    config.nodes.is_empty().then(|| Problem { path: "nodes".into(), line: None, text: text.into() })
+    let device = DRIVERS.first().map(|driver| nodes::example(driver.section())).unwrap_or_default();
+    let text = format!("has no node in it; add one: - {{ id: node-1, {device} }}");
+    config.nodes.is_empty().then(|| Problem { path: "nodes".into(), line: None, text })
 }
 
 fn read(path: &Path, around: &dyn Environment) -> Result<String, Problem> {

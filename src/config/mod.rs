@@ -6,7 +6,7 @@
 //!
 //! How a tree is read on after a mistake is the work of [`reader`](crate::reader); `schema` is the same file in the words of a JSON schema; `restart`
 //! says what a reload cannot change, `watch` when one is due. This room knows what a node is and what a role is. It knows no
-//! driver: the daemon turns [`DeviceConfig`] into one.
+//! driver by name: each of [`DRIVERS`](crate::driver::DRIVERS) reads its own section.
 
 mod check;
 mod depth;
@@ -35,7 +35,8 @@ pub use self::load::{load, load_in};
 pub use self::restart::needs_restart;
 pub(crate) use self::schema::schema;
 use crate::account::{MetricsAccess, NodeScope, Role};
-use crate::node::{BootMode, BootTarget, Inventory, MacAddress, NodeId, PowerPolicy, Timings};
+use crate::driver::DriverConfig;
+use crate::node::{BootMode, BootTarget, Inventory, NodeId, PowerPolicy, Timings};
 use crate::reader::Problem;
 
 /// Where the configuration is looked for when no one says where it is.
@@ -142,95 +143,7 @@ pub struct NodeConfig {
     /// What tells whether its machine runs.
     pub policy: PowerPolicy,
     /// What switches its power.
-    pub device: DeviceConfig,
-}
-
-/// What switches the power of a node.
-#[derive(Clone)]
-pub enum DeviceConfig {
-    /// A TP-Link Tapo smart plug, or one outlet of a strip.
-    Tapo {
-        /// Name in small letters, or IP address without brackets.
-        host: String,
-        /// TCP port, if the operator gave one.
-        port: Option<u16>,
-        /// The plug's hardware address.
-        mac: Option<MacAddress>,
-        /// On a strip: which outlet, counted from 0.
-        outlet: Option<u8>,
-        /// With what it may be spoken to; empty for all.
-        protocols: Vec<TapoProtocol>,
-        /// Factory logins are allowed.
-        factory: bool,
-        /// The e-mail of the TP-Link account.
-        username: String,
-        /// Its password.
-        password: SecretString,
-    },
-    /// An Intel AMT engine.
-    Amt {
-        /// Name in small letters, or IP address without brackets.
-        host: String,
-        /// TCP port, if the operator gave one.
-        port: Option<u16>,
-        /// How the connection is protected.
-        tls: AmtTls,
-        /// The account.
-        username: String,
-        /// Its password.
-        password: SecretString,
-    },
-}
-
-/// A protocol of Tapo plugs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TapoProtocol {
-    /// securePassthrough.
-    Passthrough,
-    /// KLAP.
-    Klap,
-    /// TPAP.
-    Tpap,
-}
-
-/// How a connection to Intel AMT is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AmtTls {
-    /// Not at all.
-    Off,
-    /// By a certificate that is signed by someone whom the system trusts.
-    Verify,
-    /// By the certificate with this SHA-256 fingerprint.
-    Pin([u8; 32]),
-    /// By any certificate.
-    Insecure,
-}
-
-impl DeviceConfig {
-    /// What tells two devices apart, the password left out, and the password.
-    fn parts(&self) -> (impl PartialEq + fmt::Debug + '_, &SecretString) {
-        match self {
-            DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password } => {
-                (("tapo", host, port, username, Some((mac, outlet, protocols, factory)), None), password)
-            }
-            DeviceConfig::Amt { host, port, tls, username, password } => {
-                (("amt", host, port, username, None, Some(tls)), password)
-            }
-        }
-    }
-}
-
-impl PartialEq for DeviceConfig {
-    fn eq(&self, other: &DeviceConfig) -> bool {
-        let ((own, password), (others, other)) = (self.parts(), other.parts());
-        own == others && password.expose_secret() == other.expose_secret()
-    }
-}
-
-impl fmt::Debug for DeviceConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts().0.fmt(f)
-    }
+    pub device: DriverConfig,
 }
 
 /// A configuration that can be run, and what is not quite right with it.

@@ -3,14 +3,13 @@
 
 #![allow(dead_code)] // only described, never read
 
-mod devices;
+use std::borrow::Cow;
 
 use schemars::transform::{Transform, transform_subschemas};
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(crate) use self::devices::{Amt, Tapo};
 use super::check::{
     ACCOUNT_NODES_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, PROCESSORS_MAX, PROXIES_MAX,
 };
@@ -18,6 +17,7 @@ use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_M
 use super::power::WATTS_MAX;
 use super::values::TEXT_CHARS_MAX;
 use crate::account::ACCOUNTS_MAX;
+use crate::driver::{DRIVERS, Driver};
 use crate::reader::schema::{Mac, Secret};
 use crate::reader::values::USERNAME_CHARS_MAX;
 
@@ -35,10 +35,10 @@ pub(crate) struct File {
     #[schemars(length(max = ACCOUNTS_MAX))]
     pub accounts: Option<Vec<Account>>,
     /// What every node falls back to.
-    pub defaults: Option<Defaults>,
+    pub defaults: Option<WithDrivers<Defaults>>,
     /// The machines, each with the device that switches its power.
     #[schemars(length(max = NODES_MAX))]
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<WithDrivers<Node>>,
 }
 
 /// How clients are served.
@@ -159,10 +159,6 @@ pub(crate) enum Role {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Defaults {
-    /// The TP-Link account to which the plugs are bound.
-    pub tapo: Option<Login>,
-    /// The login of Intel AMT; the user is admin where none is named.
-    pub amt: Option<Login>,
     /// How often a device is read when all is well; 5s to 1h.
     #[schemars(extend("default" = "15s"))]
     pub poll_interval: Option<Time>,
@@ -188,6 +184,46 @@ pub(crate) struct Login {
     pub password: Option<Secret>,
 }
 
+/// A group of keys, and those of the drivers in it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct WithDrivers<T>(T);
+
+/// What a driver adds to a group: the value under its key, and the description of that.
+trait OfDrivers: JsonSchema {
+    fn of(driver: &dyn Driver, generator: &mut SchemaGenerator) -> (Schema, &'static str);
+}
+
+impl OfDrivers for Node {
+    fn of(driver: &dyn Driver, generator: &mut SchemaGenerator) -> (Schema, &'static str) {
+        (driver.schema(generator), driver.section().about)
+    }
+}
+
+impl OfDrivers for Defaults {
+    fn of(driver: &dyn Driver, generator: &mut SchemaGenerator) -> (Schema, &'static str) {
+        (generator.subschema_for::<Login>(), driver.section().about_login)
+    }
+}
+
+impl<T: OfDrivers> JsonSchema for WithDrivers<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        for driver in DRIVERS {
+            let (mut section, about) = T::of(*driver, generator);
+            section.insert("description".into(), about.into());
+            if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+                properties.insert(driver.section().key.into(), section.to_value());
+            }
+        }
+        schema
+    }
+}
+
 /// A number and a unit: 15s, 2m, 500ms, 1m30s.
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -197,15 +233,11 @@ pub(crate) struct Time(pub String);
 /// A machine and the device that switches its power.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = one_of(&[&["tapo"], &["amt"]])))]
+#[schemars(extend("oneOf" = one_device()))]
 pub(crate) struct Node {
     /// The last part of its URLs: letters, digits, dot, underscore and hyphen.
     #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub id: String,
-    /// The Tapo plug that it hangs on.
-    pub tapo: Option<Tapo>,
-    /// Its Intel AMT engine.
-    pub amt: Option<Amt>,
     /// The hardware addresses of its network interfaces, the one that boots first.
     #[schemars(length(max = NICS_MAX))]
     pub nics: Option<Vec<Mac>>,
@@ -368,6 +400,11 @@ pub(crate) fn schema() -> Value {
 /// Exactly one of these groups of keys must be there.
 fn one_of(groups: &[&[&str]]) -> Value {
     groups.iter().map(|keys| json!({ "required": keys })).collect()
+}
+
+/// The section of exactly one driver.
+fn one_device() -> Value {
+    DRIVERS.iter().map(|driver| json!({ "required": [driver.section().key] })).collect()
 }
 
 /// Both files, or a certificate of its own.

@@ -135,13 +135,3 @@ pub(super) fn password_hash(text: &str) -> Result<String, String> {
     check_hash(text).map_err(|why| format!("{why}; make one with: plugfish hash-password"))?;
     Ok(text.into())
 }
-
-/// The fingerprint of a certificate: `sha256:` and 64 hex digits.
-pub(super) fn pin(text: &str) -> Result<[u8; 32], String> {
-    let mut pin = [0; 32];
-    let digits = text.strip_prefix("sha256:").unwrap_or_default();
-    match hex::decode_to_slice(digits, &mut pin) {
-        Ok(()) => Ok(pin),
-        Err(_) => Err(format!("{text:?} is not a fingerprint: write sha256: and 64 hex digits")),
-    }
-}

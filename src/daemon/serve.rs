@@ -13,11 +13,7 @@ use super::notify::Notify;
 use super::{NodePlan, Plan, Running, sockets};
 use crate::clock::{Clock, Mono};
 use crate::config::watch::{LOOK_EVERY, Watch};
-use crate::config::{self, AmtTls, Config, DeviceConfig, NodeConfig, TlsConfig};
-use crate::driver::DriverConfig;
-use crate::driver::amt::AmtConfig;
-use crate::driver::http::Tls;
-use crate::driver::tapo::{DISCOVERY_PORT, TapoConfig, TapoProtocol};
+use crate::config::{self, Config, NodeConfig, TlsConfig};
 use crate::http::tls::Certificate;
 use crate::node::NodeSpec;
 
@@ -276,53 +272,13 @@ fn plan(config: &Config) -> Plan {
     }
 }
 
-/// None named is all of them.
-fn tapo_protocols(named: &[config::TapoProtocol]) -> Vec<TapoProtocol> {
-    let driver = |named: &config::TapoProtocol| match named {
-        config::TapoProtocol::Passthrough => TapoProtocol::Passthrough,
-        config::TapoProtocol::Klap => TapoProtocol::Klap,
-        config::TapoProtocol::Tpap => TapoProtocol::Tpap,
-    };
-    match named {
-        [] => TapoProtocol::ALL.to_vec(),
-        named => named.iter().map(driver).collect(),
-    }
-}
-
 /// The nodes of a configuration with their devices.
 pub(crate) fn node_plans(config: &Config) -> Vec<NodePlan> {
     config.nodes.iter().map(node_plan).collect()
 }
 
 fn node_plan(node: &NodeConfig) -> NodePlan {
-    let driver = match &node.device {
-        DeviceConfig::Tapo { host, port, mac, outlet, protocols, factory, username, password } => {
-            DriverConfig::Tapo(TapoConfig {
-                host: host.clone(),
-                port: *port,
-                username: username.clone(),
-                password: password.clone(),
-                mac: *mac,
-                outlet: *outlet,
-                protocols: tapo_protocols(protocols),
-                factory: *factory,
-                discovery_port: DISCOVERY_PORT,
-            })
-        }
-        DeviceConfig::Amt { host, port, tls, username, password } => DriverConfig::Amt(AmtConfig {
-            host: host.clone(),
-            port: *port,
-            tls: match *tls {
-                AmtTls::Off => Tls::Off,
-                AmtTls::Verify => Tls::Verify,
-                AmtTls::Pin(pin) => Tls::Pin(pin),
-                AmtTls::Insecure => Tls::Insecure,
-            },
-            username: username.clone(),
-            password: password.clone(),
-            uuid: node.inventory.uuid,
-        }),
-    };
+    let driver = node.device.clone();
     let label = driver.label().into();
     let (id, inventory, timings) = (node.id.clone(), node.inventory.clone(), node.timings.clone());
     let (kind, boot_mode) = (driver.kind(), node.boot_mode);

@@ -87,3 +87,16 @@ fn nodes_come_go_and_change() {
     assert_eq!(change("username: u,", "username: v,"), "//one,two/one,two");
     assert_eq!(change("password: p } }", "password: p }, poll_interval: 20s }"), "//one,two/");
 }
+
+/// The UUID of an AMT machine stands beside its section, and says which machine is believed.
+#[test]
+fn another_uuid_is_another_device_for_amt_alone() {
+    let file = |device: &str, uuid: &str| {
+        let inventory = format!("inventory: {{ uuid: 4c4c4544-0042-3510-8052-b4c04f4e333{uuid} }}");
+        nodes(&format!("nodes: [{{ id: one, {device}: {{ address: h, username: u, password: p }}, {inventory} }}]"))
+    };
+    assert_eq!(told(&file("amt", "2"), &file("amt", "2")), "///");
+    assert_eq!(told(&file("amt", "2"), &file("amt", "3")), "//one/one");
+    assert_eq!(told(&file("tapo", "2"), &file("tapo", "3")), "//one/");
+    assert_eq!(told(&file("tapo", "2"), &file("amt", "2")), "//one/one");
+}

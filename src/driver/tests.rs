@@ -1,6 +1,9 @@
 //! What the tests of all drivers have in common, and what `Drivers` promises.
 
+use std::ffi::OsString;
+use std::io;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -8,9 +11,14 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::http::Tls;
+use super::registry::Gates;
 use super::*;
 use crate::node::rate_limit::RateLimit;
 use crate::node::trust::VolatileBook;
+use crate::reader::cursor::Diagnostics;
+use crate::reader::tree::{Tree, Value};
+use crate::reader::{Environment, Keys, Login, Place, Uniqueness};
+use crate::telemetry::Metrics;
 
 /// A pace that no test feels.
 pub(crate) fn no_pace() -> RateLimit {
@@ -27,13 +35,84 @@ pub(crate) fn context(node: &str, pace: RateLimit, metrics: &Arc<Metrics>) -> De
     DeviceContext { node, clock, gate, meters, exchange_log, trust }
 }
 
+/// Neither variables nor files.
+struct Nothing;
+
+impl Environment for Nothing {
+    fn var(&self, _: &str) -> Option<OsString> {
+        None
+    }
+    fn read(&self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+    fn everybody_reads(&self, _: &Path) -> bool {
+        false
+    }
+}
+
+/// A text as the reader has it, without its lines.
+fn tree(yaml: &serde_yaml::Value) -> Tree {
+    let value = match yaml {
+        serde_yaml::Value::Null => Value::Null,
+        serde_yaml::Value::Bool(flag) => Value::Bool(*flag),
+        serde_yaml::Value::Number(number) => number.as_i64().map_or(Value::Float(f64::INFINITY), Value::Int),
+        serde_yaml::Value::String(text) => Value::Text(text.clone()),
+        serde_yaml::Value::Sequence(items) => Value::List(items.iter().map(tree).collect()),
+        serde_yaml::Value::Mapping(entries) => {
+            Value::Map(entries.iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), tree(value))).collect())
+        }
+        serde_yaml::Value::Tagged(_) => Value::Tagged,
+    };
+    Tree { line: None, value }
+}
+
+/// What a driver makes of these sections, each of a node of its own; or all problems. `login` stands in `defaults`.
+pub(crate) fn read(driver: &dyn Driver, login: &str, sections: &[&str]) -> Result<Vec<DriverConfig>, Vec<String>> {
+    let parsed = |text: &str| tree(&serde_yaml::from_str(text).unwrap());
+    let diagnostics = Diagnostics::new(&Nothing, Path::new("/"));
+    let (key, mut taken) = (driver.section().key, Uniqueness::default());
+    let defaults = parsed(&format!("{{ {key}: {login} }}"));
+    let keys: Keys<'_> = Cursor::root(&diagnostics, &defaults).keys(&[key]).unwrap();
+    let mut login = Login::read(&keys, key);
+    let mut found = Vec::new();
+    for (index, section) in sections.iter().enumerate() {
+        let section = parsed(section);
+        let place = Place { index, line: None };
+        let context = SectionContext { place, uuid: None, taken: &mut taken, login: &mut login };
+        found.extend(driver.read(&Cursor::root(&diagnostics, &section), context));
+    }
+    let problems: Vec<String> =
+        diagnostics.into_problems().iter().map(|problem| format!("{}: {}", problem.path, problem.text)).collect();
+    assert_eq!(problems.is_empty(), found.len() == sections.len());
+    if problems.is_empty() { Ok(found) } else { Err(problems) }
+}
+
+#[test]
+fn each_driver_has_a_key_and_a_kind_of_its_own() {
+    for (index, driver) in DRIVERS.iter().enumerate() {
+        let others = &DRIVERS[index + 1..];
+        assert!(others.iter().all(|other| other.section().key != driver.section().key));
+        // The shortest section is one that can be read, and leads back to its driver.
+        let login = "{ username: u, password: hidden }";
+        let device = &read(*driver, login, &[driver.section().example]).unwrap()[0];
+        assert!(std::ptr::eq(device.kind(), driver.kind()));
+        assert!(!format!("{device:?}").contains("hidden"), "{device:?}");
+        assert_ne!(device.label(), "");
+        // Equal while nothing changes, and no longer when a password does.
+        let again = |login: &str| read(*driver, login, &[driver.section().example]).unwrap().remove(0);
+        assert_eq!(device, &again(login));
+        assert_ne!(device, &again("{ username: u, password: other }"));
+        assert!(others.iter().all(|other| *device != read(*other, login, &[other.section().example]).unwrap()[0]));
+    }
+}
+
 /// A node may be taken out and put back while an operation of it is still under way, also with another account.
 #[tokio::test]
 async fn a_device_that_is_opened_twice_is_asked_one_thing_at_a_time() {
     let password = || SecretString::from("P@ssw0rd");
     let amt = |port, username: &str| {
         let (host, username) = ("127.0.0.1".into(), username.into());
-        DriverConfig::Amt(amt::AmtConfig {
+        DriverConfig::from(amt::AmtConfig {
             host,
             port: Some(port),
             tls: Tls::Off,
@@ -46,7 +125,7 @@ async fn a_device_that_is_opened_twice_is_asked_one_thing_at_a_time() {
         let (host, username) = ("127.0.0.1".into(), username.into());
         let (port, mac, outlet, discovery_port) = (Some(port), None, None, 9);
         let (password, protocols, factory) = (password(), tapo::TapoProtocol::ALL.to_vec(), false);
-        DriverConfig::Tapo(tapo::TapoConfig {
+        DriverConfig::from(tapo::TapoConfig {
             host,
             port,
             mac,

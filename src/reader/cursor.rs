@@ -144,6 +144,11 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Whether a group of keys is here, where something else could be.
+    pub(crate) fn is_group(&self) -> bool {
+        matches!(self.tree.value, Value::Map(_))
+    }
+
     /// `true` or `false`.
     pub(crate) fn flag(&self) -> Read<bool> {
         match self.tree.value {
@@ -279,7 +284,7 @@ impl Keys<'_> {
 }
 
 /// `a, b or c`.
-fn listed(words: &[&str]) -> String {
+pub(crate) fn listed(words: &[&str]) -> String {
     match words {
         [] => String::new(),
         [word] => (*word).into(),

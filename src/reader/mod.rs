@@ -7,6 +7,7 @@
 
 pub(crate) mod cursor;
 mod environment;
+pub(crate) mod login;
 pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod suggest;
@@ -16,9 +17,10 @@ pub(crate) mod values;
 
 use std::path::Path;
 
-pub(crate) use self::cursor::{Cursor, ErrorReported, Keys, Read};
+pub(crate) use self::cursor::{Cursor, ErrorReported, Keys, Read, listed};
 pub use self::environment::Environment;
 pub(crate) use self::environment::Host;
+pub(crate) use self::login::Login;
 pub(crate) use self::uniqueness::{Place, Uniqueness};
 
 /// One thing that is wrong with a file.

@@ -105,3 +105,61 @@ pub(crate) fn device_user(text: &str) -> Result<String, String> {
     check_line(text, USERNAME_CHARS_MAX)?;
     Ok(text.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_in_the_usual_forms() {
+        for (text, host, port) in [
+            ("192.0.2.11", "192.0.2.11", None),
+            ("192.0.2.11:8080", "192.0.2.11", Some(8080)),
+            ("plug-1", "plug-1", None),
+            ("Plug_1.Example.org:80", "plug_1.example.org", Some(80)),
+            ("plug.lan.", "plug.lan.", None),
+            ("[::1]:80", "::1", Some(80)),
+            ("[2001:DB8:0::1]", "2001:db8::1", None),
+            ("2001:db8::1", "2001:db8::1", None),
+            ("127.0.0.1:65535", "127.0.0.1", Some(65535)),
+        ] {
+            assert_eq!(address(text), Ok((host.into(), port)), "{text}");
+        }
+        let long_label = format!("{}.org", "x".repeat(64));
+        let long = vec!["abc"; 70].join(".");
+        let name = "a host name is made of letters, digits and hyphens, with dots between its parts";
+        let port = "behind the colon must be a port, 1 to 65535";
+        for (text, why) in [
+            ("", "an IPv4 address has four numbers from 0 to 255"),
+            (":80", "an IPv4 address has four numbers from 0 to 255"),
+            ("1.2.3", "an IPv4 address has four numbers from 0 to 255"),
+            ("1.2.3.256", "an IPv4 address has four numbers from 0 to 255"),
+            ("h:", port),
+            ("h:0", port),
+            ("h:+80", port),
+            ("h:65536", port),
+            ("[::1]:x", port),
+            ("[::1", "the closing ] is missing"),
+            ("[h]:80", "what is in the brackets must be an IPv6 address"),
+            ("[::1]80", "behind the brackets only :PORT may follow"),
+            ("1:2:3", "an IPv6 address with a port is written [2001:db8::11]:80"),
+            ("fe80::1%eth0", "an IPv6 zone (%eth0) cannot be used; give the device a global or a unique local address"),
+            ("http://h", "write the host alone, without http:// and without a path"),
+            ("h/app", "write the host alone, without http:// and without a path"),
+            ("0.0.0.0", "this is not the address of one device"),
+            ("[::]:80", "this is not the address of one device"),
+            ("255.255.255.255", "this is not the address of one device"),
+            ("224.0.0.1", "this is not the address of one device"),
+            ("ff02::1", "this is not the address of one device"),
+            ("a b", name),
+            ("-a", name),
+            ("a-.b", name),
+            ("a..b", name),
+            ("ä", name),
+            (long_label.as_str(), name),
+            (long.as_str(), name),
+        ] {
+            assert_eq!(address(text), Err(format!("{text:?} is not an address: {why}")), "{text}");
+        }
+    }
+}

@@ -41,7 +41,7 @@ pub fn reset() -> Vec<Figure> {
         let node: NodeId = "alone".parse().unwrap();
         let mut driver =
             Drivers::new(Clock::system(), Metrics::new(), Arc::default(), Arc::new(VolatileBook::default()))
-                .open(&node, &DriverConfig::Tapo(config));
+                .open(&node, &DriverConfig::from(config));
         driver.read().await.unwrap();
         let (mut through, mut bare) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {

@@ -39,7 +39,7 @@ fn open(book: &Arc<VolatileBook>, machine: &Machine, tls: Tls) -> Box<dyn PowerD
         uuid: None,
     };
     let drivers = Drivers::new(Clock::system(), Metrics::new(), Arc::default(), book.clone());
-    drivers.open(&"n".parse().unwrap(), &DriverConfig::Amt(config))
+    drivers.open(&"n".parse().unwrap(), &DriverConfig::from(config))
 }
 
 fn recorded(book: &VolatileBook) -> Option<Arc<TrustRecord>> {

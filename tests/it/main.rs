@@ -27,6 +27,7 @@ mod events;
 mod faults;
 mod files;
 mod hostile;
+mod measured;
 mod metrics;
 mod page;
 mod program;

@@ -300,7 +300,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
     let strip = about.model.is_strip();
     let node = |outlet: Option<u8>| {
         let name = outlet.map_or_else(|| about.name.clone(), |outlet| format!("{}.{outlet}", about.name));
-        let driver = DriverConfig::Tapo(TapoConfig {
+        let driver = DriverConfig::from(TapoConfig {
             host: plug.address().ip().to_string(),
             port: Some(plug.address().port()),
             username: "owner@example.com".into(),
@@ -339,7 +339,7 @@ fn nodes_of(plug: &Arc<Plug>) -> Vec<NodePlan> {
 
 /// How to reach a simulated AMT machine.
 pub fn driver_of(machine: &Machine) -> DriverConfig {
-    DriverConfig::Amt(AmtConfig {
+    DriverConfig::from(AmtConfig {
         host: machine.address().ip().to_string(),
         port: Some(machine.address().port()),
         tls: match machine.fingerprint() {

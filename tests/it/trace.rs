@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plugfish::testing::daemon::NodePlan;
-use plugfish::testing::driver::DriverConfig;
+use plugfish::testing::driver::amt::AmtConfig;
+use plugfish::testing::driver::tapo::TapoConfig;
 use plugfish::testing::sim::{MachineConfig, Model, Profile, Variant};
 use regex_lite::Regex;
 use reqwest::{Method, StatusCode};
@@ -22,13 +23,16 @@ type Wiretap = Arc<Mutex<Vec<u8>>>;
 
 /// Puts a proxy before the device of a node.
 fn tap(wiretap: &Wiretap, node: &mut NodePlan) {
-    let (host, port) = match &mut node.device {
-        DriverConfig::Tapo(config) => (&mut config.host, config.port.unwrap()),
-        DriverConfig::Amt(config) => (&mut config.host, config.port.unwrap()),
-    };
-    let device = format!("{host}:{port}");
     // On the same port, since TPAP names the plug's; no one else uses this address.
-    *host = "127.53.0.1".into();
+    let host = "127.53.0.1".to_owned();
+    let (device, port, tapped) = if let Some(plug) = node.device.get::<TapoConfig>() {
+        (plug.host.clone(), plug.port.unwrap(), TapoConfig { host: host.clone(), ..plug.clone() }.into())
+    } else {
+        let machine = node.device.get::<AmtConfig>().unwrap();
+        (machine.host.clone(), machine.port.unwrap(), AmtConfig { host: host.clone(), ..machine.clone() }.into())
+    };
+    node.device = tapped;
+    let device = format!("{device}:{port}");
     let listener = std::net::TcpListener::bind((host.as_str(), port)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let (listener, wiretap) = (TcpListener::from_std(listener).unwrap(), wiretap.clone());

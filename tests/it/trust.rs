@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use plugfish::testing::driver::DriverConfig;
+use plugfish::testing::driver::tapo::TapoConfig;
 use plugfish::testing::sim::{
     Account, Action, Binding, Fault, Forgery, Impersonation, Model, Plug, PlugConfig, Rack, RackConfig, Selector,
     Variant,
@@ -20,9 +20,8 @@ const COMMAND: &str = "plugfish trust n --reset";
 /// A plug that is on and seen, of which nodes.yaml says no MAC address.
 async fn seen(variant: Variant) -> Rig {
     let no_mac = |node: &mut plugfish::testing::daemon::NodePlan| {
-        if let DriverConfig::Tapo(config) = &mut node.device {
-            config.mac = None;
-        }
+        let config = node.device.get::<TapoConfig>().unwrap().clone();
+        node.device = TapoConfig { mac: None, ..config }.into();
     };
     let rig = Rig::with([plug("n", Model::P110, variant)], no_mac).await;
     rig.all_seen().await;

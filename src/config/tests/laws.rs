@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::{inventory, nodes, power, service, values};
 use super::*;
+use crate::driver::DRIVERS;
+use crate::reader::login::LOGIN;
 use crate::reader::secret;
 
 /// What must hold of any file.
@@ -44,17 +46,13 @@ const PIECES: [&str; 46] = [
     "15s", "~", "é", "\u{feff}", "\r\n", "\r", "\u{2028}", "nodes", "tapo", "address", "h", "id",
 ];
 
-const KEYS: [&[&str]; 15] = [
+const KEYS: &[&[&str]] = &[
     service::FILE,
     service::SERVER,
     service::TLS,
     service::SELF_SIGNED,
     service::ACCOUNT,
-    nodes::DEFAULTS,
-    nodes::LOGIN,
-    nodes::NODE,
-    nodes::TAPO,
-    nodes::AMT,
+    LOGIN,
     power::WATTS,
     inventory::INVENTORY,
     inventory::PROCESSOR,
@@ -74,7 +72,9 @@ fn ours() -> impl Strategy<Value = Value> {
         (0..texts.len()).prop_map(move |index| json!(texts[index])),
         "\\PC*".prop_map(Value::from),
     ];
-    let keys: Vec<&str> = KEYS.concat();
+    let of_drivers = DRIVERS.iter().flat_map(|driver| driver.groups()).flat_map(|(_, keys)| keys.iter().copied());
+    let keys: Vec<&str> =
+        [nodes::defaults_keys(), nodes::node_keys(), KEYS.concat()].concat().into_iter().chain(of_drivers).collect();
     scalar.prop_recursive(6, 80, 8, move |inner| {
         let keys = keys.clone();
         let key = (0..keys.len()).prop_map(move |index| keys[index].to_owned());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::driver::tapo::TapoConfig;
 use crate::node::{BootMode, BootTarget};
 
 /// Behind this stands a list of nodes, from line 3 on. They lack nothing.
@@ -16,24 +17,6 @@ pub(super) fn check_nodes(nodes: &str, expect: &[&str]) {
 #[track_caller]
 fn nodes(nodes: &str) -> Vec<NodeConfig> {
     config(&format!("{LOGIN}{nodes}")).nodes
-}
-
-/// The problem with an address, or its host and port.
-fn address(text: &str) -> Result<(String, Option<u16>), String> {
-    let loaded = Fake::new(&format!("{LOGIN}- {{ id: a, tapo: {{ address: '{text}' }} }}")).load();
-    match loaded {
-        Ok(loaded) => {
-            let DeviceConfig::Tapo { host, port, .. } = loaded.config.nodes[0].device.clone() else {
-                panic!("not a plug");
-            };
-            Ok((host, port))
-        }
-        Err(problems) => {
-            assert_eq!(problems.problems.len(), 1, "{problems}");
-            assert_eq!(problems.problems[0].path, "nodes[0].tapo.address");
-            Err(problems.problems[0].text.clone())
-        }
-    }
 }
 
 #[test]
@@ -70,32 +53,12 @@ nodes:
     assert_eq!(own.timings, timings(5, 1, 90, 3600));
     assert_eq!((plain.boot_mode, own.boot_mode), (None, Some(BootMode::Legacy)));
     assert_eq!((&plain.boot_targets, &own.boot_targets), (&None, &Some(vec![BootTarget::Hdd, BootTarget::Cd])));
-    assert_eq!(
-        plain.device,
-        DeviceConfig::Tapo {
-            host: "192.0.2.1".into(),
-            port: None,
-            mac: None,
-            outlet: None,
-            protocols: Vec::new(),
-            factory: false,
-            username: "u".into(),
-            password: "p".into(),
-        }
-    );
-    assert_eq!(
-        own.device,
-        DeviceConfig::Tapo {
-            host: "192.0.2.2".into(),
-            port: Some(81),
-            mac: Some("AA:BB:CC:DD:EE:FF".parse().unwrap()),
-            outlet: Some(2),
-            protocols: Vec::new(),
-            factory: false,
-            username: "v".into(),
-            password: "q".into(),
-        }
-    );
+    let account = |node: &NodeConfig| {
+        let plug = node.device.get::<TapoConfig>().unwrap();
+        (plug.host.clone(), plug.username.clone(), plug.password.expose_secret().to_owned())
+    };
+    assert_eq!(account(plain), ("192.0.2.1".into(), "u".into(), "p".into()));
+    assert_eq!(account(own), ("192.0.2.2".into(), "v".into(), "q".into()));
     assert_eq!(own.inventory.nics, ["00:5c:52:31:3a:9c", "00:5c:52:31:3a:9d"].map(|mac| mac.parse().unwrap()));
     assert_eq!(plain.inventory.as_ref(), &Inventory::default());
 }
@@ -195,29 +158,6 @@ fn a_node_has_one_device() {
 }
 
 #[test]
-fn an_amt_machine_is_read_with_its_login_and_its_trust() {
-    let top = "defaults: { amt: { password: secret } }\nnodes:\n";
-    let pin = "0a".repeat(32);
-    for (more, want_tls, want_user) in [
-        ("", AmtTls::Off, "admin"),
-        (", tls: off", AmtTls::Off, "admin"),
-        (", tls: verify", AmtTls::Verify, "admin"),
-        (", tls: insecure, username: u", AmtTls::Insecure, "u"),
-        (&format!(", tls: {{ pin: 'sha256:{pin}' }}"), AmtTls::Pin([10; 32]), "admin"),
-    ] {
-        let config = config(&format!("{top}- {{ id: a, amt: {{ address: 'h:1'{more} }} }}"));
-        let DeviceConfig::Amt { host, port, tls, username, password } = config.nodes[0].device.clone() else {
-            panic!("not an AMT machine");
-        };
-        assert_eq!((host.as_str(), port, tls, username.as_str()), ("h", Some(1), want_tls, want_user));
-        assert_eq!(password.expose_secret(), "secret");
-        assert!(!format!("{:?}", config.nodes[0]).contains("secret"));
-    }
-    let named = config("defaults: { amt: { username: me, password: p } }\nnodes: [{ id: a, amt: { address: h } }]");
-    assert!(matches!(&named.nodes[0].device, DeviceConfig::Amt { username, .. } if username == "me"));
-}
-
-#[test]
 fn what_is_wrong_with_an_amt_machine_is_told() {
     check(
         "defaults:\n  amt: { user: u }\n  tapo: { username: u, password: p }\nnodes:\n- id: a\n  amt:\n    address: 'a b'\n    \
@@ -233,59 +173,6 @@ fn what_is_wrong_with_an_amt_machine_is_told() {
             "11: nodes[2].amt.address: this machine is already nodes[1] (line 10); one machine has one node",
         ],
     );
-}
-
-#[test]
-fn addresses_come_in_the_usual_forms() {
-    for (text, host, port) in [
-        ("192.0.2.11", "192.0.2.11", None),
-        ("192.0.2.11:8080", "192.0.2.11", Some(8080)),
-        ("plug-1", "plug-1", None),
-        ("Plug_1.Example.org:80", "plug_1.example.org", Some(80)),
-        ("plug.lan.", "plug.lan.", None),
-        ("[::1]:80", "::1", Some(80)),
-        ("[2001:DB8:0::1]", "2001:db8::1", None),
-        ("2001:db8::1", "2001:db8::1", None),
-        ("127.0.0.1:65535", "127.0.0.1", Some(65535)),
-    ] {
-        assert_eq!(address(text), Ok((host.into(), port)), "{text}");
-    }
-    let long_label = format!("{}.org", "x".repeat(64));
-    let long = vec!["abc"; 70].join(".");
-    let name = "a host name is made of letters, digits and hyphens, with dots between its parts";
-    let port = "behind the colon must be a port, 1 to 65535";
-    for (text, why) in [
-        ("", "an IPv4 address has four numbers from 0 to 255"),
-        (":80", "an IPv4 address has four numbers from 0 to 255"),
-        ("1.2.3", "an IPv4 address has four numbers from 0 to 255"),
-        ("1.2.3.256", "an IPv4 address has four numbers from 0 to 255"),
-        ("h:", port),
-        ("h:0", port),
-        ("h:+80", port),
-        ("h:65536", port),
-        ("[::1]:x", port),
-        ("[::1", "the closing ] is missing"),
-        ("[h]:80", "what is in the brackets must be an IPv6 address"),
-        ("[::1]80", "behind the brackets only :PORT may follow"),
-        ("1:2:3", "an IPv6 address with a port is written [2001:db8::11]:80"),
-        ("fe80::1%eth0", "an IPv6 zone (%eth0) cannot be used; give the device a global or a unique local address"),
-        ("http://h", "write the host alone, without http:// and without a path"),
-        ("h/app", "write the host alone, without http:// and without a path"),
-        ("0.0.0.0", "this is not the address of one device"),
-        ("[::]:80", "this is not the address of one device"),
-        ("255.255.255.255", "this is not the address of one device"),
-        ("224.0.0.1", "this is not the address of one device"),
-        ("ff02::1", "this is not the address of one device"),
-        ("a b", name),
-        ("-a", name),
-        ("a-.b", name),
-        ("a..b", name),
-        ("ä", name),
-        (long_label.as_str(), name),
-        (long.as_str(), name),
-    ] {
-        assert_eq!(address(text), Err(format!("{text:?} is not an address: {why}")), "{text}");
-    }
 }
 
 #[test]
@@ -443,25 +330,6 @@ fn a_missing_login_is_told_of_once() {
 }
 
 #[test]
-fn outlets_are_counted_from_zero() {
-    for (outlet, expect) in [
-        ("-1", "must be a whole number from 0 to 15, not -1"),
-        ("16", "must be a whole number from 0 to 15, not 16"),
-        ("1.0", "must be a whole number from 0 to 15"),
-        ("99999999999999999999", "must be a whole number from 0 to 15"),
-        ("'1'", "must be a whole number from 0 to 15, not text"),
-        ("", "has no value; it must be a whole number from 0 to 15"),
-    ] {
-        check_nodes(
-            &format!("- {{ id: a, tapo: {{ address: h, outlet: {outlet} }} }}"),
-            &[&format!("3: nodes[0].tapo.outlet: {expect}")],
-        );
-    }
-    let last = &nodes("- { id: a, tapo: { address: h, outlet: 15 } }")[0];
-    assert!(matches!(last.device, DeviceConfig::Tapo { outlet: Some(15), .. }));
-}
-
-#[test]
 fn a_long_list_is_read_whole_and_its_mistakes_are_not_told_for_ever() {
     let list = |count: usize, key: &str| -> String {
         let node = |n: usize| format!("- {{ id: n{n}, {key}: {{ address: 10.0.{}.{} }} }}\n", n / 250, n % 250 + 1);
@@ -473,18 +341,4 @@ fn a_long_list_is_read_whole_and_its_mistakes_are_not_told_for_ever() {
     assert_eq!(problems.len(), 1001);
     assert_eq!(problems[999], "1002: nodes[999].tpao: unknown key, did you mean \"tapo\"?");
     assert_eq!(problems[1000], "and 4000 more problems");
-}
-
-#[test]
-fn the_protocols_of_a_plug_may_be_named() {
-    let tapo = |keys: &str| {
-        let text = format!("nodes: [{{ id: n, tapo: {{ address: 192.0.2.1, username: u, password: p, {keys} }} }}]");
-        match config(&text).nodes[0].device.clone() {
-            DeviceConfig::Tapo { protocols, factory, .. } => (protocols, factory),
-            DeviceConfig::Amt { .. } => panic!("not a plug"),
-        }
-    };
-    use crate::config::TapoProtocol::{Klap, Tpap};
-    assert_eq!(tapo("outlet: 0"), (Vec::new(), false));
-    assert_eq!(tapo("protocols: [klap, tpap], factory: true"), (vec![Klap, Tpap], true));
 }

@@ -1,11 +1,13 @@
 //! docs/configuration.md, the reference of nodes.yaml, is made from the schema: `UPDATE_DOCS=1 cargo test reference` writes it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::fs;
 
 use serde_json::Value;
 
 use super::super::schema;
+use crate::driver::{DRIVERS, Driver};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
@@ -29,7 +31,10 @@ A **secret** is a text, `{ env: NAME }`, `{ file: PATH }` or `{ credential: NAME
 /// What takes effect at a start only.
 const AT_START: &[&str] = &["server.listen", "server.tls", "server.auth", "server.metrics", "state_dir", "accounts"];
 
-/// The groups of keys: the heading, the definition in the schema, and the path before its keys.
+/// A group of keys: the heading, the definition in the schema, and the path before its keys.
+type Group = (Cow<'static, str>, &'static str, Cow<'static, str>);
+
+/// The groups before those of the drivers.
 const GROUPS: &[(&str, &str, &str)] = &[
     ("The file", "", ""),
     ("server", "Server", "server."),
@@ -37,12 +42,26 @@ const GROUPS: &[(&str, &str, &str)] = &[
     ("defaults", "Defaults", "defaults."),
     ("nodes", "Node", "nodes[]."),
     ("watts, of a node", "Watts", "nodes[].watts."),
-    ("tapo, of a node", "Tapo", "nodes[].tapo."),
-    ("amt, of a node", "Amt", "nodes[].amt."),
+];
+
+/// The groups behind those of the drivers.
+const INVENTORY: &[(&str, &str, &str)] = &[
     ("inventory, of a node", "Inventory", "nodes[].inventory."),
     ("processors, of an inventory", "Processor", "nodes[].inventory.processors[]."),
     ("drives, of an inventory", "Drive", "nodes[].inventory.drives[]."),
 ];
+
+fn groups() -> Vec<Group> {
+    let fixed = |(heading, name, path): &(&'static str, &'static str, &'static str)| {
+        (Cow::from(*heading), *name, Cow::from(*path))
+    };
+    let of_driver = |driver: &&dyn Driver| {
+        let (key, (name, _)) = (driver.section().key, driver.groups()[0]);
+        (format!("{key}, of a node").into(), name, format!("nodes[].{key}.").into())
+    };
+    let of_drivers = DRIVERS.iter().map(of_driver);
+    GROUPS.iter().map(fixed).chain(of_drivers).chain(INVENTORY.iter().map(fixed)).collect()
+}
 
 fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
@@ -97,7 +116,7 @@ fn reference() -> String {
     let schema = schema::schema();
     let schema: Value = serde_json::to_value(schema).unwrap();
     let mut page = HEAD.to_owned();
-    for (heading, name, path) in GROUPS {
+    for (heading, name, path) in groups() {
         let group = if name.is_empty() { &schema } else { &schema["$defs"][name] };
         let required: Vec<&str> =
             group["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::driver::tapo::TapoConfig;
 
 /// A configuration with this as the password of the plug.
 fn with(secret: &str) -> Fake {
@@ -13,8 +14,8 @@ fn with(secret: &str) -> Fake {
 
 #[track_caller]
 fn password(fake: &Fake) -> String {
-    let DeviceConfig::Tapo { password, .. } = fake.config().nodes[0].device.clone() else { panic!("not a plug") };
-    password.expose_secret().to_owned()
+    let device = fake.config().nodes[0].device.clone();
+    device.get::<TapoConfig>().unwrap().password.expose_secret().to_owned()
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Intel AMT machines.
 //!
-//! From the inside out: `xml` (pure); `wsman`, `status_codes` (envelopes, replies and what their numbers mean, pure);
+//! `config` (how to reach a machine), `section` (its keys in nodes.yaml). From the inside out: `xml` (pure); `wsman`, `status_codes` (envelopes, replies and what their numbers mean, pure);
 //! `connection` and `enumeration` with `fault` (login, repeats, sequences); `probe` (who is there); `power` (numbers,
 //! pure), `boot`, `facts` (the classes that matter for power); `inventory`, `log` (what instances and records say, pure) with
 //! `scan` (reading them); `machine` (what the core sees).
 
 mod boot;
+mod config;
 pub(crate) mod connection;
 mod enumeration;
 mod facts;
@@ -17,23 +18,24 @@ mod power;
 pub(crate) mod probe;
 mod redact;
 mod scan;
+mod section;
 pub(crate) mod status_codes;
 pub(crate) mod wsman;
 pub(crate) mod xml;
 
-use std::fmt;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use uuid::Uuid;
+use schemars::{Schema, SchemaGenerator};
 
+pub use self::config::AmtConfig;
+use self::config::{fingerprint_of, fingerprint_text};
 pub(crate) use self::machine::AmtMachine;
-use super::http::Tls;
+use super::section::{Section, SectionContext};
+use super::{Driver, DriverConfig};
 use crate::node::device::DeviceKind;
 use crate::node::rate_limit::{RateLimit, at_least_one};
-use crate::node::trust::Proven;
 use crate::node::{BootTarget, PowerAction};
+use crate::reader::{Cursor, Read};
 
 /// TCP port of WS-Management over plain HTTP.
 pub(crate) const PLAIN_PORT: u16 = 16992;
@@ -77,75 +79,34 @@ pub const KIND: DeviceKind = DeviceKind {
 pub const RATE_LIMIT: RateLimit =
     RateLimit { gap: Duration::from_millis(50), per_second: at_least_one(4), burst: at_least_one(48) };
 
-/// How to reach one machine.
-#[derive(Clone)]
-pub struct AmtConfig {
-    /// Name or IP address, without a port.
-    pub host: String,
-    /// TCP port, when the operator gave one; else [`PLAIN_PORT`] or [`TLS_PORT`].
-    pub port: Option<u16>,
-    /// Whether and whom to trust.
-    pub tls: Tls,
-    /// The Digest user, usually `admin`.
-    pub username: String,
-    /// Its password.
-    pub password: SecretString,
-    /// The UUID of the machine, where the operator named it.
-    pub uuid: Option<Uuid>,
-}
+/// The driver of AMT machines.
+pub(crate) struct AmtDriver;
 
-impl AmtConfig {
-    /// `AMT machine at 192.0.2.12`.
-    pub fn label(&self) -> String {
-        match self.port {
-            Some(port) => format!("AMT machine at {}:{port}", self.host),
-            None => format!("AMT machine at {}", self.host),
-        }
+impl Driver for AmtDriver {
+    fn section(&self) -> &'static Section {
+        &section::SECTION
     }
 
-    /// What the operator says of the machine's identity.
-    pub(super) fn named(&self) -> Proven {
-        let certificate = match self.tls {
-            Tls::Pin(pin) => Some(fingerprint_text(pin)),
-            Tls::Off | Tls::Verify | Tls::Insecure => None,
-        };
-        Proven { uuid: self.uuid, certificate, ..Proven::default() }
+    fn read(&self, at: &Cursor<'_>, context: SectionContext<'_>) -> Read<DriverConfig> {
+        section::read(at, context).map(DriverConfig::new)
     }
 
-    /// The URL of this path at the machine.
-    pub(super) fn url(&self, path: &str) -> String {
-        let (scheme, usual) = if self.tls == Tls::Off { ("http", PLAIN_PORT) } else { ("https", TLS_PORT) };
-        let port = self.port.unwrap_or(usual);
-        match self.host.parse::<Ipv6Addr>() {
-            Ok(address) => format!("{scheme}://[{address}]:{port}{path}"),
-            Err(_) => format!("{scheme}://{}:{port}{path}", self.host),
-        }
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<section::Amt>()
     }
-}
 
-impl fmt::Debug for AmtConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AmtConfig").field("at", &self.url("")).field("username", &self.username).finish_non_exhaustive()
+    #[cfg(test)]
+    fn groups(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[("Amt", section::SECTION.keys), ("AmtPin", section::PIN)]
     }
-}
 
-impl PartialEq for AmtConfig {
-    fn eq(&self, other: &AmtConfig) -> bool {
-        let parts = |of: &AmtConfig| (of.host.clone(), of.port, of.tls, of.username.clone(), of.uuid);
-        parts(self) == parts(other) && self.password.expose_secret() == other.password.expose_secret()
+    fn kind(&self) -> &'static DeviceKind {
+        &KIND
     }
-}
 
-/// A fingerprint as nodes.yaml has it.
-fn fingerprint_text(fingerprint: [u8; 32]) -> String {
-    format!("sha256:{}", hex::encode(fingerprint))
-}
-
-/// The fingerprint in such a text.
-fn fingerprint_of(text: &str) -> Option<[u8; 32]> {
-    let mut fingerprint = [0; 32];
-    hex::decode_to_slice(text.strip_prefix("sha256:")?, &mut fingerprint).ok()?;
-    Some(fingerprint)
+    fn rate_limit(&self) -> RateLimit {
+        RATE_LIMIT
+    }
 }
 
 #[cfg(fuzzing)]

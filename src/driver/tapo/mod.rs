@@ -1,11 +1,12 @@
 //! TP-Link Tapo smart plugs and strips.
 //!
 //! From the inside out: `cipher`, `spake` (arithmetic); `klap`, `passthrough`, `tpap` (the variants of the wire);
-//! `transport` (which variant); `connection` and `call` (session and failures), with `search` and `discovery` for a plug that is
+//! `config` (how to reach a plug), `section` (its keys in nodes.yaml); `transport` (which variant); `connection` and `call` (session and failures), with `search` and `discovery` for a plug that is
 //! not where it was; `smart`, `ask`, `meter`, `strip` (the methods); `plug` (what the core sees).
 
 mod call;
 mod cipher;
+mod config;
 mod connection;
 pub(crate) mod discovery;
 mod fault;
@@ -16,6 +17,7 @@ mod passthrough;
 mod plug;
 mod redact;
 mod search;
+mod section;
 mod smart;
 mod spake;
 mod strip;
@@ -32,17 +34,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use schemars::{Schema, SchemaGenerator};
 use secrecy::{ExposeSecret, SecretString};
 
+pub use self::config::{TapoConfig, TapoProtocol};
 use self::connection::{Connection, Timing};
 pub(crate) use self::plug::TapoPlug;
 use self::search::Searches;
-use super::DeviceContext;
 use super::http::{HttpClient, HttpError};
+use super::section::{Section, SectionContext};
+use super::{DeviceContext, Driver, DriverConfig};
 use crate::node::device::DeviceKind;
 use crate::node::rate_limit::{RateLimit, at_least_one};
-use crate::node::trust::Protocol;
-use crate::node::{BootMode, BootTarget, MacAddress};
+use crate::node::{BootMode, BootTarget};
+use crate::reader::{Cursor, Read};
 
 /// What is known of all plugs: a relay follows within milliseconds (the later readings are for devices that report late),
 /// it can do nothing but on and off, and whatever it switches is trusted to boot from the network when it is offered a boot.
@@ -67,88 +72,33 @@ pub const RATE_LIMIT: RateLimit =
 /// UDP port on which plugs answer discovery.
 pub(crate) const DISCOVERY_PORT: u16 = 20002;
 
-/// A protocol of plugs, the one that proves least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TapoProtocol {
-    /// securePassthrough: the plug proves nothing, and is sent the password of the account.
-    Passthrough = 1,
-    /// KLAP: the plug proves that it knows the account before it is sent anything.
-    Klap = 2,
-    /// TPAP: both sides prove that they know the password, and every answer is authenticated.
-    Tpap = 3,
-}
+/// The driver of plugs.
+pub(crate) struct TapoDriver;
 
-impl TapoProtocol {
-    /// All of them.
-    pub const ALL: [TapoProtocol; 3] = [TapoProtocol::Passthrough, TapoProtocol::Klap, TapoProtocol::Tpap];
-
-    /// The name, for people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            TapoProtocol::Passthrough => "securePassthrough",
-            TapoProtocol::Klap => "KLAP",
-            TapoProtocol::Tpap => "TPAP",
-        }
+impl Driver for TapoDriver {
+    fn section(&self) -> &'static Section {
+        &section::SECTION
     }
 
-    /// Its place in a trust record.
-    const fn rank(self) -> u8 {
-        self as u8
+    fn read(&self, at: &Cursor<'_>, context: SectionContext<'_>) -> Read<DriverConfig> {
+        section::read(at, context).map(DriverConfig::new)
     }
 
-    /// What a trust record calls it, in this version.
-    fn named(self, name: &str) -> Protocol {
-        Protocol { rank: self.rank(), name: name.into() }
-    }
-}
-
-/// How to reach one plug.
-#[derive(Clone, Debug)]
-pub struct TapoConfig {
-    /// Name or IP address, without a port.
-    pub host: String,
-    /// TCP port, when the operator gave one; else what discovery says, else 80.
-    pub port: Option<u16>,
-    /// The e-mail of the TP-Link account, case-sensitive.
-    pub username: String,
-    /// Its password.
-    pub password: SecretString,
-    /// The plug's hardware address: finds it again when its IP address has changed.
-    pub mac: Option<MacAddress>,
-    /// On a strip: which outlet: its position on the strip, counted from 0.
-    pub outlet: Option<u8>,
-    /// With what the plug may be spoken to.
-    pub protocols: Vec<TapoProtocol>,
-    /// The plug may be logged in to with the accounts that it has before it is bound to its owner's. They are public.
-    pub factory: bool,
-    /// Where discovery is answered; [`DISCOVERY_PORT`] but in tests.
-    pub discovery_port: u16,
-}
-
-impl PartialEq for TapoConfig {
-    fn eq(&self, other: &TapoConfig) -> bool {
-        (&self.host, self.port, self.mac, self.outlet, self.discovery_port)
-            == (&other.host, other.port, other.mac, other.outlet, other.discovery_port)
-            && (&self.protocols, self.factory) == (&other.protocols, other.factory)
-            && self.account() == other.account()
-    }
-}
-
-impl TapoConfig {
-    /// `Tapo plug at 192.0.2.11`, `outlet 2 of the Tapo strip at 192.0.2.11`.
-    pub fn label(&self) -> String {
-        let at = match self.port {
-            Some(port) => format!("{}:{port}", self.host),
-            None => self.host.clone(),
-        };
-        match self.outlet {
-            Some(outlet) => format!("outlet {outlet} of the Tapo strip at {at}"),
-            None => format!("Tapo plug at {at}"),
-        }
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<section::Tapo>()
     }
 
-    fn account(&self) -> Account {
-        Account { username: self.username.clone(), password: self.password.clone() }
+    #[cfg(test)]
+    fn groups(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        &[("Tapo", section::SECTION.keys)]
+    }
+
+    fn kind(&self) -> &'static DeviceKind {
+        &KIND
+    }
+
+    fn rate_limit(&self) -> RateLimit {
+        RATE_LIMIT
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::leg::{Deadline, Leg, Look, Taken, first_leg, offers};
 use super::start::Start;
 use crate::clock::{Mono, Now};
 use crate::node::device::{Capabilities, DeviceKind};
@@ -45,31 +46,30 @@ const BETWEEN_STATES_LOOK: Duration = Duration::from_secs(2);
 pub(super) struct Command {
     /// With the stage that is on record.
     pub intent: Intent,
-    /// It takes the place of one that may have cut the power, whether that is on record or not.
-    pub inherits_cut: bool,
-    /// The order of the current leg.
-    pub order: PowerAction,
-    /// It is the first leg of a cycle.
-    pub then_on: bool,
+    /// The stage at which the one in whose place it is makes it begin, whether that is on record or not.
+    pub inherited: Stage,
+    leg: Leg,
+    /// The device took the order of this leg, and does not show it yet.
+    pub taken: Option<Taken>,
     /// When it was accepted, or this process began. Only readings begun later count.
     pub since: Mono,
-    pub deadline: Mono,
-    /// The world was told that it is past its deadline.
-    pub overdue: bool,
-    /// It failed, but ends with the power on: what to say at its end.
-    pub failing: Option<String>,
-    /// Read before anything else.
-    pub must_read: bool,
-    /// When it was last read for this command.
-    pub looked: Option<Mono>,
-    /// The order of this leg was taken by the device then, and this many readings did not show it.
-    pub taken: Option<(Mono, usize)>,
+    pub deadline: Deadline,
+    pub look: Look,
     pub failures: usize,
     pub retry_at: Mono,
     /// Why the device, which is well, did not take the order yet.
     pub obstacle: Option<String>,
     /// How far the machine is that is to start, where its draw tells that.
     pub start: Start,
+}
+
+/// What a command may have done to the node, or the one in whose place it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MayHave {
+    DoneNothing,
+    CutPower,
+    /// To a node that was seen on: that says nothing about its power.
+    SentInterrupt,
 }
 
 /// What a command needs next.
@@ -90,26 +90,6 @@ pub(super) enum Next {
     SayOverdue,
 }
 
-/// The order of the first leg of a command, and whether a second leg turns the node on again.
-pub(super) fn plan(reset: ResetType, capabilities: Option<&Capabilities>) -> (PowerAction, bool) {
-    match reset.native() {
-        Some(order @ (PowerAction::On | PowerAction::Off)) => (order, false),
-        Some(order) if !reset.is_composable() || offers(capabilities, order) => (order, false),
-        _ => (PowerAction::Off, true),
-    }
-}
-
-/// The same for a command that does another one first: `GracefulShutdown` ends off, all others with the node on.
-pub(super) fn legs(
-    reset: ResetType,
-    first: Option<ResetType>,
-    capabilities: Option<&Capabilities>,
-) -> (PowerAction, bool) {
-    let Some(first) = first else { return plan(reset, capabilities) };
-    let (order, then_on) = plan(first, capabilities);
-    (order, reset != ResetType::GracefulShutdown && (then_on || order.leads_to() == Power::Off))
-}
-
 /// What of an unfinished command is not made undone, nor done, by this one that takes its place, and is so done first. An off
 /// in place of an on means that the node is to stay off; of two restarts the newer one says how.
 pub(super) fn does_first(reset: ResetType, pending: Option<ResetType>) -> Option<ResetType> {
@@ -125,38 +105,29 @@ fn turns_on(reset: ResetType) -> bool {
     matches!(reset, ResetType::On | ResetType::ForceOn)
 }
 
-/// The device says that it takes this order now.
-pub(super) fn offers(capabilities: Option<&Capabilities>, order: PowerAction) -> bool {
-    capabilities.is_some_and(|capabilities| capabilities.orders.contains(&order))
-}
-
 impl Command {
     /// A command that was just accepted.
     pub(super) fn accepted(
         intent: Intent,
         now: Mono,
         limit: Duration,
-        must_read: bool,
+        look: Look,
         capabilities: Option<&Capabilities>,
     ) -> Command {
-        let (order, then_on) = match intent.stage {
-            Stage::Restoring => (PowerAction::On, false),
-            _ => legs(intent.reset, intent.first, capabilities),
+        let leg = match intent.stage {
+            Stage::Restoring => Leg::Last(PowerAction::On),
+            _ => first_leg(intent.reset, intent.first, capabilities),
         };
-        let graceful = matches!(order, PowerAction::GracefulOff | PowerAction::GracefulReset);
+        let graceful = matches!(leg.order(), PowerAction::GracefulOff | PowerAction::GracefulReset);
         let limit = if graceful { limit.max(GRACEFUL_DEADLINE) } else { limit };
         Command {
             intent,
-            inherits_cut: false,
-            order,
-            then_on,
-            since: now,
-            deadline: now + limit,
-            overdue: false,
-            failing: None,
-            must_read,
-            looked: None,
+            inherited: Stage::Accepted,
+            leg,
             taken: None,
+            since: now,
+            deadline: Deadline::At(now + limit),
+            look,
             failures: 0,
             retry_at: now,
             obstacle: None,
@@ -172,17 +143,51 @@ impl Command {
         capabilities: Option<&Capabilities>,
     ) -> Command {
         let left = timings.command_deadline.saturating_sub(now.wall.since(intent.accepted));
-        let mut command = Command::accepted(intent, now.mono, left, true, capabilities);
+        let mut command = Command::accepted(intent, now.mono, left, Look::Due, capabilities);
         command.start = Start::Doubtful;
         if command.intent.reset == ResetType::Nmi && command.intent.stage == Stage::Restoring {
-            command.failing = Some(format!("{} may have been sent and is not sent twice", command.in_words()));
+            let why = format!("{} may have been sent and is not sent twice", command.in_words());
+            command.begin(Leg::Restore { why });
         }
         command
     }
 
+    pub(super) fn leg(&self) -> &Leg {
+        &self.leg
+    }
+
+    /// The order of the current leg.
+    pub(super) fn order(&self) -> PowerAction {
+        self.leg.order()
+    }
+
     /// The state in which the current leg ends.
     pub(super) fn want(&self) -> Power {
-        self.order.leads_to()
+        self.order().leads_to()
+    }
+
+    /// Goes on with this leg, of which no order was taken yet.
+    pub(super) fn begin(&mut self, leg: Leg) {
+        (self.leg, self.taken) = (leg, None);
+    }
+
+    /// Its last leg, with the node off: it is to be turned on.
+    pub(super) fn turn_on(&mut self) {
+        self.begin(Leg::Last(PowerAction::On));
+    }
+
+    /// The last leg of a cycle, which keeps the dwell: that takes nothing from the time it has.
+    pub(super) fn turn_on_again(&mut self, off_dwell: Duration) {
+        self.turn_on();
+        self.deadline.extend(off_dwell);
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        matches!(self.leg, Leg::Restore { .. })
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.deadline == Deadline::Passed
     }
 
     /// Its last try failed and the next one is waiting.
@@ -192,12 +197,12 @@ impl Command {
 
     /// It ends where `reset` asks to go, so that one is done with it.
     pub(super) fn serves(&self, reset: ResetType, capabilities: Option<&Capabilities>) -> bool {
-        if self.failing.is_some() || turns_on(self.intent.reset) != turns_on(reset) {
+        if self.is_failing() || turns_on(self.intent.reset) != turns_on(reset) {
             return false;
         }
         turns_on(reset)
-            || legs(self.intent.reset, self.intent.first, capabilities)
-                == legs(reset, does_first(reset, self.pending()), capabilities)
+            || first_leg(self.intent.reset, self.intent.first, capabilities)
+                == first_leg(reset, does_first(reset, self.pending()), capabilities)
     }
 
     /// What was acknowledged with it and would be lost if it ended here, apart from the state in which it ends: a cut of the
@@ -207,13 +212,13 @@ impl Command {
         if turns_on(first) || first == ResetType::Nmi {
             return None;
         }
-        let done = match self.order {
+        let done = match self.order() {
             PowerAction::On | PowerAction::Nmi => true,
             PowerAction::Off | PowerAction::GracefulOff => false,
             PowerAction::Cycle | PowerAction::Reset | PowerAction::GracefulReset => self.taken.is_some(),
         };
         // That it fails is told when it is overdue, else at its end.
-        let untold = self.failing.is_some() && !self.overdue;
+        let untold = self.is_failing() && !self.is_overdue();
         (!done || untold).then_some(first)
     }
 
@@ -232,8 +237,8 @@ impl Command {
     /// It does this one first, and not what was written down of it.
     pub(super) fn do_first(&mut self, first: Option<ResetType>, capabilities: Option<&Capabilities>) {
         self.intent.first = first;
-        (self.order, self.then_on) = legs(self.intent.reset, first, capabilities);
-        self.must_read = true;
+        self.begin(first_leg(self.intent.reset, first, capabilities));
+        self.look = Look::Due;
     }
 
     /// What readers see of it.
@@ -243,9 +248,11 @@ impl Command {
 
     /// What to say of it while it is overdue.
     pub(super) fn overdue_words(&self) -> Option<String> {
-        self.overdue.then(|| match &self.failing {
-            Some(why) => format!("{why}, once it can be reached"),
-            None => format!("{} is late, and will be completed: the power was cut for it", self.in_words()),
+        self.is_overdue().then(|| match &self.leg {
+            Leg::Restore { why } => format!("{why}, once it can be reached"),
+            Leg::OffThenOn(_) | Leg::Last(_) => {
+                format!("{} is late, and will be completed: the power was cut for it", self.in_words())
+            }
         })
     }
 
@@ -257,61 +264,65 @@ impl Command {
 
     /// It may have cut the power and ends with the power on: it is completed whatever the deadline says.
     pub(super) fn must_restore_power(&self) -> bool {
-        // An interrupt goes to a node that was seen on, and its record says only that it may have been sent.
-        let interrupts = (self.intent.stage, self.order) == (Stage::Restoring, PowerAction::Nmi);
-        self.may_have_cut() && self.intent.reset != ResetType::ForceOff && !interrupts
+        self.may_have() == MayHave::CutPower && self.intent.reset != ResetType::ForceOff
     }
 
-    fn may_have_cut(&self) -> bool {
-        self.inherits_cut || self.intent.stage != Stage::Accepted
+    fn may_have(&self) -> MayHave {
+        match (self.intent.stage, self.inherited) {
+            (Stage::Accepted, Stage::Accepted) => MayHave::DoneNothing,
+            (Stage::Restoring, _) if self.order() == PowerAction::Nmi => MayHave::SentInterrupt,
+            _ => MayHave::CutPower,
+        }
     }
 
     /// It fails, and turns the node on again in any case.
     pub(super) fn restore(&mut self, why: &str) {
-        self.failing = Some(format!("{why}; the node is left on"));
-        (self.order, self.then_on) = (PowerAction::On, false);
-        (self.must_read, self.taken) = (true, None);
+        self.begin(Leg::Restore { why: format!("{why}; the node is left on") });
+        self.look = Look::Due;
     }
 
     /// What it needs next. `looks`: the node is read right before each order. `dwell_until`: the earliest moment for an On.
     pub(super) fn next(&self, kind: &DeviceKind, looks: bool, dwell_until: Option<Mono>, now: Mono) -> Next {
-        if now >= self.deadline && !self.overdue {
-            return match (self.must_restore_power(), self.order) {
+        if self.deadline.is_over(now) {
+            return match (self.must_restore_power(), self.order()) {
                 (false, _) => Next::GiveUp,
                 (true, PowerAction::On) => Next::SayOverdue,
                 (true, _) => Next::Restore,
             };
         }
-        let wait = |until: Mono| Next::Wait(if self.overdue { until } else { until.min(self.deadline) });
+        let wait = |until: Mono| Next::Wait(self.deadline.or_sooner(until));
         if now < self.retry_at {
             return wait(self.retry_at);
         }
         // It was sent for the one before: what is to be made good is on record before it is seen.
-        if self.then_on && self.taken.is_some() && self.intent.stage == Stage::Accepted {
+        let then_on = matches!(self.leg, Leg::OffThenOn(_));
+        if then_on && self.taken.is_some() && self.intent.stage == Stage::Accepted {
             return Next::Record(Stage::Cutting);
         }
         // Before anything else: after a crash it is not to be made again.
-        if self.order.is_momentary() && self.taken.is_some() && self.intent.stage == Stage::Cutting {
+        let order = self.order();
+        if order.is_momentary() && self.taken.is_some() && self.intent.stage == Stage::Cutting {
             return Next::Record(Stage::Restoring);
         }
-        if self.must_read {
+        if self.look == Look::Due {
             return Next::Read;
         }
-        if let Some(until) = dwell_until.filter(|until| self.order == PowerAction::On && now < *until) {
+        if let Some(until) = dwell_until.filter(|until| order == PowerAction::On && now < *until) {
             return wait(until);
         }
-        if let Some((at, readings)) = self.taken
+        if let Some(Taken { at, readings }) = self.taken
             && let Some(after) = self.look_after(kind, readings)
         {
             return if now < at + after { wait(at + after) } else { Next::Read };
         }
-        if looks && self.looked.is_some_and(|at| now.since(at) > LOOK_LIFE) {
+        if let Look::At(at) = self.look
+            && looks
+            && now.since(at) > LOOK_LIFE
+        {
             return Next::Read;
         }
-        match (self.order, self.intent.stage) {
-            (PowerAction::Off | PowerAction::GracefulOff, Stage::Accepted) if self.then_on => {
-                Next::Record(Stage::Cutting)
-            }
+        match (order, self.intent.stage) {
+            (_, Stage::Accepted) if then_on => Next::Record(Stage::Cutting),
             (PowerAction::On, Stage::Cutting) => Next::Record(Stage::Restoring),
             // What was done first is not done again after a crash.
             (PowerAction::On, Stage::Accepted) if self.intent.first.is_some() => Next::Record(Stage::Restoring),
@@ -329,30 +340,30 @@ impl Command {
         }
         let more = u32::try_from(readings.saturating_sub(kind.verify_after.len())).unwrap_or(u32::MAX);
         let last = kind.verify_after.last().copied().unwrap_or_default();
-        (self.order == PowerAction::GracefulOff).then(|| last + GRACEFUL_LOOK.saturating_mul(more.saturating_add(1)))
+        (self.order() == PowerAction::GracefulOff).then(|| last + GRACEFUL_LOOK.saturating_mul(more.saturating_add(1)))
     }
 
     /// A try failed: look at the device before the next one.
     pub(super) fn failed_once(&mut self, now: Mono, not_before: Option<Mono>) {
-        let pause = if self.overdue {
+        let pause = if self.is_overdue() {
             OWED_RETRY_AFTER
         } else {
             RETRY_AFTER.get(self.failures).or(RETRY_AFTER.last()).copied().unwrap_or(OWED_RETRY_AFTER)
         };
         self.failures += 1;
         self.retry_at = not_before.unwrap_or(now + pause);
-        self.must_read = true;
+        self.look = Look::Due;
         // Whatever can be told of a restart that was taken, it is not made a second time.
-        self.taken = self.taken.filter(|_| self.order.is_momentary());
+        self.taken = self.taken.filter(|_| self.order().is_momentary());
     }
 
     /// A reading did not say in which state the node is.
     pub(super) fn between_states(&mut self, now: Mono) {
         match self.taken.as_mut() {
-            Some((_, readings)) => *readings += 1,
+            Some(taken) => taken.readings += 1,
             None => self.obstacle = Some("it is between two states".into()),
         }
-        if self.taken.is_none() || self.must_read {
+        if self.taken.is_none() || self.look == Look::Due {
             self.retry_at = now + BETWEEN_STATES_LOOK;
         }
     }
@@ -360,22 +371,20 @@ impl Command {
     /// The first look at the node before an order that depends on its state: what the order has to be, or why there
     /// can be none.
     pub(super) fn fit(&mut self, power: Power, capabilities: Option<&Capabilities>) -> Result<(), String> {
+        let order = self.order();
         if self.taken.is_some()
-            || matches!(self.order, PowerAction::On | PowerAction::Off)
-            || power == self.want() && !self.order.is_momentary()
+            || matches!(order, PowerAction::On | PowerAction::Off)
+            || power == self.want() && !order.is_momentary()
         {
             return Ok(());
         }
         let Intent { reset, first, .. } = self.intent;
         if power == Power::Off {
-            // What is on record before an interrupt says nothing about the power.
-            let stage = self.intent.stage;
-            let cut = self.may_have_cut() && (stage, self.order) != (Stage::Restoring, PowerAction::Nmi);
-            if !reset.is_composable() && !cut {
+            if !reset.is_composable() && self.may_have() != MayHave::CutPower {
                 return Err(format!("{} was not done: the machine is off", self.in_words()));
             }
-            self.order = PowerAction::On;
-        } else if !offers(capabilities, self.order) {
+            self.turn_on();
+        } else if !offers(capabilities, order) {
             // Nothing polite becomes a hard one for the command after it.
             if !first.unwrap_or(reset).is_composable() {
                 return Err(format!(
@@ -383,7 +392,7 @@ impl Command {
                     self.in_words()
                 ));
             }
-            (self.order, self.then_on) = (PowerAction::Off, true);
+            self.begin(Leg::OffThenOn(PowerAction::Off));
         }
         Ok(())
     }

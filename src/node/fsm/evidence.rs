@@ -123,7 +123,7 @@ impl Fsm {
     /// A change to this state is our own doing.
     pub(super) fn has_ordered(&self, power: Power) -> bool {
         let by_command = |command: &super::Command| {
-            command.taken.is_some() && (command.want() == power || command.order.is_momentary())
+            command.taken.is_some() && (command.want() == power || command.order().is_momentary())
         };
         self.outstanding.to(power).is_some() || self.command.as_ref().is_some_and(by_command)
     }

@@ -7,6 +7,7 @@
 //! - `mod.rs`: the state, the order of the saves, which operation comes next.
 //! - `io.rs`: what goes in and out.
 //! - `command.rs`: one command from acceptance to its end, as a value.
+//! - `leg.rs`: where it stands.
 //! - `orders.rs`: what the machine does with commands.
 //! - `boot.rs`: the boot override, from its change to the boot that uses it.
 //! - `evidence.rs`: the relay and the draw, weighed.
@@ -22,6 +23,7 @@ mod command;
 mod connectivity;
 mod evidence;
 mod io;
+mod leg;
 mod orders;
 mod report;
 mod seen;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::command::{Command, Next, does_first, legs, plan};
+use super::command::{Command, Next, does_first};
 use super::evidence::Evidence;
+use super::leg::{Deadline, Leg, Look, Taken, begins, first_leg, offers};
 use super::{Effect, Failed, Fsm, JOINED_MAX, Moment, Op, Outcome, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::durable::WriteError;
@@ -25,10 +26,8 @@ fn pending_power_on(must_restore_power: bool, reset: ResetType, first: Option<Re
 impl Fsm {
     /// What may be asked of the node's power in its present state.
     pub(super) fn resets(&self) -> Vec<ResetType> {
-        let offered = |reset: &ResetType| {
-            reset.is_composable()
-                || reset.native().is_some_and(|order| super::command::offers(self.capabilities(), order))
-        };
+        let can = |order| offers(self.capabilities(), order);
+        let offered = |reset: &ResetType| reset.is_composable() || reset.native().is_some_and(can);
         ResetType::ALL.into_iter().filter(offered).collect()
     }
 
@@ -70,7 +69,7 @@ impl Fsm {
             }
             return;
         }
-        let cut_again = plan(reset, capabilities).1 && self.may_be_on_again();
+        let cut_again = matches!(begins(reset, capabilities), Leg::OffThenOn(_)) && self.may_be_on_again();
         if self.newest_accept().is_none() && self.command.as_ref().is_some_and(|command| serves(command) && !cut_again)
         {
             out.push(Effect::Count(reset, "coalesced"));
@@ -89,9 +88,8 @@ impl Fsm {
     /// The On of a cycle is on its way, or was: the machine may run, and the caller for a cycle now wants to see it cut.
     fn may_be_on_again(&self) -> bool {
         let sent = self.order_in_flight() == Some(PowerAction::On) || self.outstanding.to(Power::On).is_some();
-        let turns_on =
-            |command: &Command| command.order == PowerAction::On && (sent || command.intent.stage == Stage::Restoring);
-        self.command.as_ref().is_some_and(turns_on)
+        let order_to_on = self.command.as_ref().filter(|command| command.order() == PowerAction::On);
+        order_to_on.is_some_and(|command| sent || command.intent.stage == Stage::Restoring)
     }
 
     /// The device is to be tried now: a command that waits for its next try does not wait any longer.
@@ -167,26 +165,26 @@ impl Fsm {
         let before = self.unfinished().last();
         let (first, stage) = self.inherits(before, reset);
         let intent = Intent { number: self.last_number, reset, first, accepted: now.wall, by, stage };
-        let (order, _) = legs(reset, first, self.capabilities());
-        let want = order.leads_to();
+        let want = first_leg(reset, first, self.capabilities()).order().leads_to();
         // Where what was last seen differs from what is wanted, the order can go out at once. Otherwise look first:
         // it may be there already, and someone may have pressed the button since.
-        let must_read = self.reads_before_action()
+        let is_doubtful = self.reads_before_action()
             || self.outstanding.any()
             || self.seen.as_ref().is_none_or(|seen| seen.power == want);
+        let look = if is_doubtful { Look::Due } else { Look::Spared };
         let dwell = match want {
             Power::On => self.dwell_until().map_or(Duration::ZERO, |until| until.since(now.mono)),
             _ => Duration::ZERO,
         };
         let limit = self.spec.timings.command_deadline + dwell;
-        Command::accepted(intent, now.mono, limit, must_read, self.capabilities())
+        Command::accepted(intent, now.mono, limit, look, self.capabilities())
     }
 
     /// A new command is durable: it takes the place of the one before.
     pub(super) fn install(&mut self, mut command: Command, out: &mut Vec<Effect>) {
         let Intent { reset, by, stage, first: recorded, .. } = command.intent.clone();
         let (first, pending_power_on) = self.inherits(self.command.as_ref(), reset);
-        command.inherits_cut = pending_power_on != Stage::Accepted;
+        command.inherited = pending_power_on;
         // The one before came to its end meanwhile, or the one between could not be recorded.
         let differs = first != recorded;
         if differs {
@@ -194,12 +192,14 @@ impl Fsm {
         }
         // Likewise the one with which the claim would have ended. Of two commands that wait for their record the newer one
         // has the last word.
-        if (differs || stage == Stage::Accepted && command.inherits_cut) && self.newest_accept().is_none() {
+        if (differs || stage == Stage::Accepted && command.inherited != Stage::Accepted)
+            && self.newest_accept().is_none()
+        {
             let intent = Intent { stage: pending_power_on, ..command.intent.clone() };
             self.save(Save::Intent(intent.clone()), Saving::Stage(intent), out);
         }
         if let Some(old) = self.command.take() {
-            if (old.order, command.order) == (PowerAction::GracefulOff, PowerAction::GracefulOff) {
+            if (old.order(), command.order()) == (PowerAction::GracefulOff, PowerAction::GracefulOff) {
                 // It was asked politely already.
                 command.taken = old.taken;
             }
@@ -230,7 +230,9 @@ impl Fsm {
                 return None;
             }
             let command = self.command.as_mut()?;
-            command.must_read |= self.unread;
+            if self.unread {
+                command.look = Look::Due;
+            }
             match command.next(kind, looks, dwell_until, now) {
                 Next::Wait(_) => return None,
                 Next::Read => return Some(Op::Read),
@@ -244,14 +246,14 @@ impl Fsm {
                     self.fail_command(why, moment.now, out);
                 }
                 Next::Restore => {
-                    command.overdue = true;
+                    command.deadline = Deadline::Passed;
                     let why = format!("{} was given up before the power was seen to go off", command.in_words());
                     command.restore(&why);
                     let reset = command.intent.reset;
                     out.push(Effect::Emit(EventKind::CommandOverdue { reset, why }));
                 }
                 Next::SayOverdue => {
-                    command.overdue = true;
+                    command.deadline = Deadline::Passed;
                     let reset = command.intent.reset;
                     let why = command.overdue_words().unwrap_or_default();
                     out.push(Effect::Emit(EventKind::CommandOverdue { reset, why }));
@@ -291,7 +293,7 @@ impl Fsm {
             // The node is on, and without a record a crash in the middle would leave it off, or send an interrupt twice.
             Err(error)
                 if (command.intent.stage, intent.stage) == (Stage::Accepted, Stage::Cutting)
-                    || command.order == PowerAction::Nmi =>
+                    || command.order() == PowerAction::Nmi =>
             {
                 let why = format!("{} was given up before anything was done: {error}", command.in_words());
                 self.give_up(why, moment.now, out);
@@ -313,7 +315,7 @@ impl Fsm {
         }
         if let Some(command) = self.command.as_mut() {
             // An order of a command that was superseded meanwhile says nothing about the new one.
-            command.taken = (command.order == order).then_some((now, 0));
+            command.taken = (command.order() == order).then_some(Taken { at: now, readings: 0 });
             (command.failures, command.obstacle) = (0, None);
         }
     }
@@ -343,7 +345,7 @@ impl Fsm {
         match (op, result) {
             (Op::PowerAction(..), Ok(_)) => return false,
             (Op::PowerAction(PowerAction::Nmi, _), Err(error))
-                if self.command.as_ref().is_some_and(|c| c.order == PowerAction::Nmi) =>
+                if self.command.as_ref().is_some_and(|c| c.order() == PowerAction::Nmi) =>
             {
                 let why = format!("Nmi was given up: the device before may have taken it: {error}");
                 self.fail_command(why, now, out);
@@ -371,7 +373,7 @@ impl Fsm {
         }
         let Some(command) = self.command.as_mut() else { return };
         // An order of a command that was superseded meanwhile says nothing about the new one.
-        let own = !matches!(op, Op::PowerAction(order, _) if *order != command.order);
+        let own = !matches!(op, Op::PowerAction(order, _) if *order != command.order());
         let doubtful_nmi =
             own && matches!(op, Op::PowerAction(PowerAction::Nmi, _)) && error.class != FailureClass::NotReady;
         let hopeless = matches!(error.class, FailureClass::Auth | FailureClass::Locked | FailureClass::Distrusted)
@@ -404,7 +406,7 @@ impl Fsm {
         }
         let Some(evidence) = evidence else { return command.between_states(now.mono) };
         let power = evidence.of(command.want());
-        (command.must_read, command.looked) = (false, Some(now.mono));
+        command.look = Look::At(now.mono);
         // A device that is well and does not take the order is still asked less and less often.
         if command.obstacle.is_none() {
             command.failures = 0;
@@ -416,42 +418,42 @@ impl Fsm {
             return self.tell_of_start(evidence, now, out);
         }
         if power != command.want() {
-            if let Some((_, readings)) = command.taken.as_mut() {
-                *readings += 1;
-                if command.order == PowerAction::Nmi && *readings >= tries {
+            let order = command.order();
+            if let Some(taken) = command.taken.as_mut() {
+                taken.readings += 1;
+                let late = taken.readings >= tries;
+                if order == PowerAction::Nmi && late {
                     let why = format!("{} was sent, and the machine is {power} after it", command.in_words());
                     return self.fail_command(why, now, out);
                 }
-                if command.order.is_momentary() && *readings >= tries {
+                if order.is_momentary() && late {
                     // It went off and did not come back by itself.
-                    (command.order, command.taken) = (PowerAction::On, None);
+                    command.turn_on();
                 }
             }
             return;
         }
-        if command.order.is_momentary() && command.taken.is_none() {
+        if command.order().is_momentary() && command.taken.is_none() {
             return;
         }
-        if outstanding && !command.order.is_momentary() {
+        if outstanding && !command.order().is_momentary() {
             // An older order to the contrary may still be on its way: give ours, whatever the device says now. A restart
             // that was taken is not made twice for that.
             command.taken = None;
             return;
         }
-        if command.then_on {
-            (command.order, command.then_on, command.taken) = (PowerAction::On, false, None);
-            command.deadline = command.deadline + self.spec.timings.off_dwell;
-            return;
+        match command.leg() {
+            Leg::OffThenOn(_) => command.turn_on_again(self.spec.timings.off_dwell),
+            Leg::Last(_) | Leg::Restore { .. } => self.end_command(now, out),
         }
-        self.end_command(now, out);
     }
 
     /// The last leg is done.
     fn end_command(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let Some(command) = self.command.as_mut() else { return };
-        if let Some(why) = command.failing.take() {
-            self.fail_command(why, now, out);
-            return;
+        let Some(command) = self.command.as_ref() else { return };
+        if let Leg::Restore { why } = command.leg() {
+            let why = why.clone();
+            return self.fail_command(why, now, out);
         }
         let Intent { number, reset, .. } = command.intent;
         let took = now.mono.since(command.since);
@@ -473,8 +475,7 @@ impl Fsm {
     pub(super) fn fail_command(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
         let Some(command) = self.command.take() else { return };
         let Intent { number, reset, .. } = command.intent;
-        let (order, then_on) = legs(reset, command.intent.first, self.capabilities());
-        let wanted = (!then_on && !order.is_momentary()).then_some(order.leads_to());
+        let wanted = first_leg(reset, command.intent.first, self.capabilities()).asks_for();
         self.failed = Some(Failed { text: why.clone(), at: now.wall, wanted });
         out.push(Effect::ClearIntent(number));
         out.push(Effect::Count(reset, "failed"));

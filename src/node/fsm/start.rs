@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::evidence::Evidence;
+use super::leg::{Leg, Look};
 use super::{Effect, Fsm};
 use crate::clock::{Mono, Now};
 use crate::node::journal::Stage;
@@ -40,9 +41,10 @@ impl Command {
     /// A reading of a machine that this command is to start. True where no more is to be made of it: the machine does not run
     /// yet, its outlet is about to go off and on for it, or it is left alone.
     pub(super) fn starts(&mut self, evidence: Evidence, outstanding: bool, now: Mono) -> bool {
-        if evidence.draws && self.start == Start::Cycles && self.order == PowerAction::Off && self.taken.is_none() {
+        if evidence.draws && self.start == Start::Cycles && self.order() == PowerAction::Off && self.taken.is_none() {
             // It runs, as seen right before its outlet was to go off.
-            (self.order, self.then_on, self.start) = (PowerAction::On, false, Start::Unseen);
+            self.turn_on();
+            self.start = Start::Unseen;
             return true;
         }
         let is_off = evidence.relay == Power::On && evidence.power == Power::Off;
@@ -57,12 +59,13 @@ impl Command {
         // One that got its power a moment ago gets nothing new by getting it again.
         let was_given = self.taken.is_some() || self.intent.stage == Stage::Restoring;
         if (evidence.draws || was_given || doubtful) && now.since(since) < BOOT_DRAW {
-            (self.must_read, self.retry_at) = (true, now + START_LOOK);
-        } else if was_given || self.failing.is_some() {
+            (self.look, self.retry_at) = (Look::Due, now + START_LOOK);
+        } else if was_given || self.is_failing() {
             self.start = Start::Fails;
         } else {
-            (self.order, self.then_on, self.start) = (PowerAction::Off, true, Start::Cycles);
-            self.deadline = self.deadline + BOOT_DRAW;
+            self.begin(Leg::OffThenOn(PowerAction::Off));
+            self.start = Start::Cycles;
+            self.deadline.extend(BOOT_DRAW);
         }
         true
     }
@@ -71,16 +74,17 @@ impl Command {
 impl Fsm {
     /// Ends the command of a machine that has power and does not start, with its outlet on.
     pub(super) fn tell_of_start(&mut self, evidence: Evidence, now: Now, out: &mut Vec<Effect>) {
-        let Some(command) = self.command.as_mut().filter(|command| command.start == Start::Fails) else { return };
+        let Some(command) = self.command.as_ref().filter(|command| command.start == Start::Fails) else { return };
         let watts = evidence.drawn.and_then(thousandth);
         let drawn = watts.map_or_else(String::new, |watts| format!(" and draws {watts:.1} W"));
-        let why = command.failing.take().unwrap_or_else(|| {
-            format!(
+        let why = match command.leg() {
+            Leg::Restore { why } => why.clone(),
+            Leg::OffThenOn(_) | Leg::Last(_) => format!(
                 "{} failed: the machine has power{drawn}, and does not start when it gets it; set its firmware to turn on \
                  after a power loss (Restore on AC Power Loss), or correct its thresholds in watts",
                 command.in_words()
-            )
-        });
+            ),
+        };
         self.fail_command(why, now, out);
     }
 }

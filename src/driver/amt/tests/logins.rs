@@ -71,7 +71,11 @@ async fn a_wrong_password_is_tried_once_and_said_in_words() {
     let fault = read(&mut wsman).await.unwrap_err();
     assert_eq!(fault.class(), FailureClass::Auth);
     assert!(fault.text.contains("password") && fault.text.contains("AMT has locked it"), "{fault}");
-    let said = format!("{fault:?} {:?} {}", config(1, "Secret-1!"), config(1, "Secret-1!").label());
+    let said = format!(
+        "{fault:?} {:?} {}",
+        config(1, "Secret-1!"),
+        crate::driver::DeviceConfig::label(&config(1, "Secret-1!"))
+    );
     assert!(!said.contains("Secret"), "{said}");
     assert_eq!(fake.machine().seen.iter().filter(|seen| seen.login("response").is_some()).count(), 1);
     // A power request alike.

@@ -4,6 +4,7 @@ mod broken;
 pub(super) mod fake;
 mod logins;
 mod probing;
+mod section;
 mod sequences;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod pace;
 mod readings;
 mod recorded;
 mod rogues;
+mod section;
 mod sessions;
 mod speech;
 mod strips;
