@@ -28,10 +28,10 @@ use crate::reader::values::USERNAME_CHARS_MAX;
 pub(crate) struct File {
     /// How clients are served.
     pub server: Option<Server>,
-    /// Where state is kept. Without it $STATE_DIRECTORY, else `state` beside this file.
+    /// The directory of the state. By default $STATE_DIRECTORY, else `state` beside this file.
     pub state_dir: Option<String>,
-    /// Accounts that are made at a start if they are not there; from then on the store keeps them. Without any, the
-    /// first start makes `admin` with a random password in `<state_dir>/initial-admin-password`.
+    /// Accounts that a start creates if they do not exist; from then on the store keeps them. Without any, the
+    /// first start creates `admin` with a random password in `<state_dir>/initial-admin-password`.
     #[schemars(length(max = ACCOUNTS_MAX))]
     pub accounts: Option<Vec<Account>>,
     /// What every node falls back to.
@@ -56,20 +56,20 @@ pub(crate) struct Server {
     /// Allows `auth: none` on addresses that other machines can reach: every client there can switch the nodes.
     #[schemars(extend("default" = false))]
     pub allow_insecure: Option<bool>,
-    /// Who may read /metrics.
+    /// Access to /metrics.
     #[schemars(extend("default" = "public"))]
     pub metrics: Option<Metrics>,
-    /// Names by which clients reach this service. With `auth: none` it is reached by no other name than these, `localhost`
-    /// and the name of this machine; a self-signed certificate has them.
+    /// Names by which clients reach this service. With `auth: none` the service answers only to these, `localhost`
+    /// and the name of this machine. A self-signed certificate contains them.
     #[schemars(length(max = HOST_NAMES_MAX))]
     pub host_names: Option<Vec<String>>,
-    /// Proxies in front of this service, as addresses or networks such as `10.0.0.0/8`: what they say of the client behind
-    /// them (X-Forwarded-For, Forwarded) is believed.
+    /// Proxies in front of this service, as addresses or networks such as `10.0.0.0/8`: the client addresses that they send
+    /// (X-Forwarded-For, Forwarded) are trusted.
     #[schemars(length(max = PROXIES_MAX))]
     pub trusted_proxies: Option<Vec<String>>,
 }
 
-/// A certificate and its key in PEM files, or one that plugfish makes for itself.
+/// A certificate and its key in PEM files, or a self-signed one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = tls_forms()))]
@@ -78,11 +78,11 @@ pub(crate) struct Tls {
     pub certificate: Option<String>,
     /// The PEM file of the private key.
     pub key: Option<String>,
-    /// Make a certificate at the first start and keep it beside the state.
+    /// Create a certificate at the first start and keep it in the state directory.
     pub self_signed: Option<SelfSigned>,
 }
 
-/// Whether to make a certificate, or what it names.
+/// Whether to create a certificate, or the names in it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum SelfSigned {
@@ -92,7 +92,7 @@ pub(crate) enum SelfSigned {
     Names(SelfSignedNames),
 }
 
-/// What a self-signed certificate names besides this machine.
+/// Names in a self-signed certificate besides those of this machine.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SelfSignedNames {
@@ -107,11 +107,11 @@ pub(crate) struct SelfSignedNames {
 pub(crate) enum Auth {
     /// With HTTP Basic or a Redfish session.
     Required,
-    /// Every client may do everything.
+    /// Every client has all rights.
     None,
 }
 
-/// Who may read /metrics.
+/// Access to /metrics.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Metrics {
@@ -136,22 +136,22 @@ pub(crate) struct Account {
     /// The hash of its password, as `plugfish hash-password` prints it.
     #[schemars(regex(pattern = r"^\$argon2(id|i|d)\$"))]
     pub password_hash: Option<String>,
-    /// What it may do; everything by default.
+    /// Its rights; Administrator by default.
     pub role: Option<Role>,
-    /// The only nodes that it sees and switches; the others are not there for it. All nodes by default. Unlike the rest, this
-    /// holds for an account that is there already, from each start and reload on.
+    /// The only nodes that it sees and switches; for it the others do not exist. All nodes by default. Unlike the other keys, this
+    /// one also applies to an existing account, from each start and reload on.
     #[schemars(length(min = 1, max = ACCOUNT_NODES_MAX))]
     pub nodes: Option<Vec<String>>,
 }
 
-/// What an account may do.
+/// The rights of an account.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) enum Role {
-    /// Everything.
+    /// All rights.
     Administrator,
     /// Power and boot.
     Operator,
-    /// Looking only.
+    /// Reading only.
     ReadOnly,
 }
 
@@ -241,20 +241,20 @@ pub(crate) struct Node {
     /// The hardware addresses of its network interfaces, the one that boots first.
     #[schemars(length(max = NICS_MAX))]
     pub nics: Option<Vec<Mac>>,
-    /// What is in the machine. It is shown, never acted upon.
+    /// The components of the machine. They are shown to clients and have no other effect.
     pub inventory: Option<Inventory>,
-    /// With which firmware interface it boots: shown as the only `BootSourceOverrideMode`. Without it an AMT machine counts
-    /// as `uefi`, and behind a plug clients may note down either.
+    /// The firmware interface with which it boots, shown as the only `BootSourceOverrideMode`. Without it an AMT machine counts
+    /// as `uefi`, and for a machine behind a plug clients may set either.
     pub boot_mode: Option<BootMode>,
-    /// What the network boot of a machine behind a plug can lead to: the `BootSourceOverrideTarget`s that clients may note
-    /// down. Without it `Pxe` and `Hdd`.
+    /// The boot targets that the network boot of a machine behind a plug can provide: the `BootSourceOverrideTarget`s that clients
+    /// may set. `Pxe` and `Hdd` by default.
     #[schemars(length(max = 4))]
     pub boot_targets: Option<Vec<BootTarget>>,
-    /// Behind a plug: what `PowerState` follows. With `measured`, a machine that draws no more than `watts` says is off, though
-    /// its outlet is on.
+    /// Behind a plug: the source of `PowerState`. With `measured`, a machine whose draw stays at or below the threshold in `watts`
+    /// is off, even if its outlet is on.
     #[schemars(extend("default" = "relay"))]
     pub power_state: Option<PowerSource>,
-    /// Behind a plug with a meter: by which draw a machine that runs is told from one that is off.
+    /// Behind a plug with a meter: the power draw that distinguishes a running machine from one that is off.
     pub watts: Option<Watts>,
     /// How often the device is read when all is well; 5s to 1h.
     pub poll_interval: Option<Time>,
@@ -267,27 +267,27 @@ pub(crate) struct Node {
     pub fence_age_max: Option<Time>,
 }
 
-/// What `PowerState` follows.
+/// The source of `PowerState`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PowerSource {
     /// The relay of the plug.
     Relay,
-    /// What the machine draws while the relay is closed.
+    /// The power draw of the machine while the relay is closed.
     Measured,
 }
 
-/// The draw of a machine that runs, and of one that is off; they have to lie 1 W apart.
+/// The draw of a running machine, and of one that is off; the two have to be 1 W apart.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Watts {
-    /// At or below this it is off.
+    /// At or below this draw in watts it is off.
     #[schemars(extend("exclusiveMinimum" = 0), range(max = WATTS_MAX))]
     pub off_below: f64,
-    /// At or above this it runs.
+    /// At or above this draw in watts it runs.
     #[schemars(extend("exclusiveMinimum" = 0), range(max = WATTS_MAX))]
     pub on_above: f64,
-    /// For how long it has to be low without a break before the machine counts as off; 4s to 10m.
+    /// How long the draw has to stay low before the machine counts as off; 4s to 10m.
     #[schemars(extend("default" = "10s"))]
     pub settle: Option<Time>,
 }
@@ -302,7 +302,7 @@ pub(crate) enum BootMode {
     Legacy,
 }
 
-/// What a network boot can lead to.
+/// A boot target that a network boot can provide.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) enum BootTarget {
     /// The network.
@@ -315,17 +315,17 @@ pub(crate) enum BootTarget {
     UefiHttp,
 }
 
-/// What is in a machine.
+/// The components of a machine.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Inventory {
-    /// Who made it.
+    /// Its manufacturer.
     pub manufacturer: Option<Label>,
-    /// What it is.
+    /// Its model.
     pub model: Option<Label>,
     /// Its serial number. Numbers need quotes.
     pub serial: Option<Label>,
-    /// Its UUID, as the firmware tells it. Without it one is made of the node's id.
+    /// Its UUID, as its firmware reports it. By default one is derived from the node's id.
     #[schemars(regex(pattern = "^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$"))]
     pub uuid: Option<String>,
     /// Its processors.
@@ -348,23 +348,23 @@ pub(crate) struct Label(#[schemars(length(min = 1, max = TEXT_CHARS_MAX))] pub S
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Processor {
-    /// What it is.
+    /// Its model.
     pub model: Option<Label>,
-    /// Who made it.
+    /// Its manufacturer.
     pub manufacturer: Option<Label>,
-    /// How many cores it has.
+    /// Its number of cores.
     #[schemars(range(min = 1, max = THREADS_MAX))]
     pub cores: Option<u32>,
-    /// How many threads run at once.
+    /// Its number of hardware threads.
     #[schemars(range(min = 1, max = THREADS_MAX))]
     pub threads: Option<u32>,
     /// Its instruction set.
     #[schemars(extend("enum" = ["x86-64", "x86_64", "amd64", "x64", "arm64", "aarch64", "ARM-A64"]))]
     pub architecture: Option<String>,
-    /// Its highest clock.
+    /// Its highest clock rate in MHz.
     #[schemars(range(min = 1, max = SPEED_MHZ_MAX))]
     pub max_speed_mhz: Option<u32>,
-    /// How many of these there are.
+    /// The number of processors of this kind.
     #[schemars(range(min = 1, max = PROCESSORS_MAX), extend("default" = 1))]
     pub count: Option<u32>,
 }
@@ -378,13 +378,13 @@ pub(crate) struct Drive {
     /// Its size in GB (1000 to the third), as on its label.
     #[schemars(extend("exclusiveMinimum" = 0), range(max = CAPACITY_GB_MAX))]
     pub capacity_gb: Option<f64>,
-    /// What it stores on.
+    /// Its medium.
     #[schemars(extend("enum" = ["SSD", "HDD", "SMR"]))]
     pub media: Option<String>,
-    /// What it speaks.
+    /// Its protocol.
     #[schemars(extend("enum" = ["NVMe", "SATA", "SAS", "USB", "eMMC"]))]
     pub protocol: Option<String>,
-    /// What it is.
+    /// Its model.
     pub model: Option<Label>,
     /// Its serial number. Numbers need quotes.
     pub serial: Option<Label>,

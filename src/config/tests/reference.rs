@@ -13,17 +13,17 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")
 
 const HEAD: &str = "# Configuration: nodes.yaml
 
-Made from the schema, which `plugfish schema` prints for editors. [nodes.yaml](../nodes.yaml) is an example with comments. Everything but `nodes`
-has a default, unknown keys are errors, and paths are relative to the file. `plugfish check` says everything that is wrong at once:
+This page is generated from the JSON schema, which `plugfish schema` prints for editors. [nodes.yaml](../nodes.yaml) is an example with comments. Everything but `nodes`
+has a default, unknown keys are errors, and paths are relative to the file. `plugfish check` lists all errors at once:
 
 ```console
 plugfish check
 plugfish schema
 ```
 
-The file, the files of its secrets and its certificate are looked at each second. A change is checked as a whole and then taken over; nodes that
-did not change are not touched. With a mistake in it nothing changes, and the log, `/readyz`, `/metrics` and the status page say so.
-What is read at a start only is marked *(start)*.
+The file, its secret files and its certificate are checked for changes every second. A change is validated as a whole and then applied; nodes that
+did not change are not affected. If there is an error, nothing changes, and the log, `/readyz`, `/metrics` and the status page report it.
+Keys that are applied at a start only are marked *(start)*.
 
 A **secret** is a text, `{ env: NAME }`, `{ file: PATH }` or `{ credential: NAME }` (systemd `LoadCredential=`). A **time** is `15s`, `2m` or `1h`.
 ";
@@ -120,10 +120,10 @@ fn reference() -> String {
         let group = if name.is_empty() { &schema } else { &schema["$defs"][name] };
         let required: Vec<&str> =
             group["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        write!(page, "\n## {heading}\n\n| key | value | default | what it is |\n| --- | --- | --- | --- |\n").unwrap();
+        write!(page, "\n## {heading}\n\n| key | value | default | description |\n| --- | --- | --- | --- |\n").unwrap();
         for (key, property) in group["properties"].as_object().unwrap() {
             let default = match &property["default"] {
-                Value::Null if required.contains(&key.as_str()) => "must be there".into(),
+                Value::Null if required.contains(&key.as_str()) => "required".into(),
                 Value::Null => String::new(),
                 Value::String(text) => format!("`{text}`"),
                 other => format!("`{other}`"),
