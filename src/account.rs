@@ -1,7 +1,7 @@
-//! The words about people and programs that log in: roles, accounts, sessions.
+//! Types of accounts, roles and sessions.
 //!
-//! A leaf that only names things: who may log in is decided by `http`, and where these records are kept is the business
-//! of `store`. Nothing here holds a secret in clear, and nothing here prints a hash.
+//! This leaf only defines types: `http` decides logins, and `store` decides where these records are kept. No type here
+//! holds a plaintext secret, and none prints a hash.
 
 use std::collections::BTreeSet;
 use std::fmt;

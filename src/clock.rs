@@ -1,4 +1,4 @@
-//! Time and chance: the only file that reads a clock or draws a random number.
+//! Time and randomness: the only file that reads a clock or draws a random number.
 //!
 //! It knows nothing of the rest of the crate. Production runs on tokio's clock; tests run the same code on tokio's
 //! paused clock with a seed, so that hours pass in milliseconds and a run can be repeated.

@@ -1,7 +1,7 @@
 //! The flight recorder: the last exchanges with each device, for bug reports.
 //!
-//! A leaf that knows times and texts. The drivers write, in words in which they have left out every secret; which accounts may see
-//! it reads. A tape is small and does not grow: see [`EXCHANGES_MAX`] and [`TEXT_BYTES_MAX`].
+//! A leaf that knows times and texts. The drivers write to it, after they have removed every secret; the accounts that
+//! may see it read it. A log of exchanges is small and does not grow: see [`EXCHANGES_MAX`] and [`TEXT_BYTES_MAX`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! What the tests, benches and fuzz targets of this package use, by the rooms it comes from. Everything else is private to the
-//! crate, so that the compiler finds what is unused.
+//! The facade for the tests, benches and fuzz targets of this package, ordered by room. Everything else is private to
+//! the crate, so that the compiler finds unused code.
 
 #![allow(missing_docs)] // each is described where it stands
 

@@ -1,4 +1,4 @@
-//! People's client of a running daemon: `power`, `boot` and `trust`.
+//! Commands that act on a running daemon: `power`, `boot` and `trust`.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! `plugfish discover`: what is on the network that plugfish could drive, and how to write it into nodes.yaml.
+//! `plugfish discover`: lists the supported devices on the network, with entries for nodes.yaml.
 //!
-//! Plugs answer a datagram; AMT machines are asked one by one whether they listen, without a login. Nothing is changed
-//! anywhere.
+//! Plugs answer a datagram. For AMT, each address is checked for a listening port, without a login. Nothing is changed
+//! on any device.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;

@@ -1,8 +1,8 @@
-//! The command line: what can be typed. One line of help for each.
+//! The definition of the command line, with one line of help for each item.
 //!
-//! It parses. What a command does is in `daemon` (`serve`), in `demo.rs`, `discover.rs` and `probe.rs` (simulated and real
-//! devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the state of a stopped
-//! daemon), and in `generate.rs` and `import/` (files into other files).
+//! This file only parses. The commands are in `daemon` (`serve`), in `demo.rs`, `discover.rs` and `probe.rs` (simulated
+//! and real devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the
+//! state of a stopped daemon), and in `generate.rs` and `import/` (conversion of files).
 
 pub mod client;
 mod demo;

@@ -1,4 +1,4 @@
-//! What commands print: text to stdout, tables that fit a terminal, colours where someone sees them.
+//! Output of commands: text to stdout, tables that fit the terminal, colours on a terminal.
 
 use std::io::{IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! From a parsed command line to what it does, and from how that ended to an exit status.
+//! Runs the parsed command, and turns its result into an exit status.
 
 use std::fmt;
 use std::io::{IsTerminal, Read};

@@ -1,8 +1,8 @@
-//! The composition root of the service: what runs, in which order it starts, and in which order it ends. It takes paths
-//! and values, and knows no command line.
+//! The composition root of the service: its parts, and the order in which they start and stop. It takes paths and
+//! values, and knows no command line.
 //!
-//! Start: store, accounts, listeners (so that a port in use is said before a device is touched), fleet, service. End:
-//! no new commands, what is under way ends or stays an intent, answers are finished, the store is flushed.
+//! Start: store, accounts, listeners (so that a port in use is reported before a device is touched), fleet, service.
+//! Stop: no new commands, operations in progress end or stay intents, answers are finished, the store is flushed.
 
 mod first_account;
 mod notify;

@@ -1,5 +1,5 @@
-//! What systemd is told: ready, reloading, stopping, the state in one sentence, and the beat that keeps its watchdog
-//! quiet while the fleet is alive (sd_notify(3)). Without systemd no one is told anything.
+//! Notifications to systemd: ready, reloading, stopping, the status line, and the watchdog signal while the fleet is
+//! alive (sd_notify(3)). Without systemd nothing is sent.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;

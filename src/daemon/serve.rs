@@ -1,4 +1,4 @@
-//! `plugfish serve`: from nodes.yaml to a running daemon, signals, reload, end.
+//! `plugfish serve`: from nodes.yaml to a running daemon, with signals, reload and shutdown.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

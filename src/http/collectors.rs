@@ -1,5 +1,5 @@
-//! Metrics that are read when Prometheus asks, off the nodes' views and the table of sessions: always what readers of
-//! Redfish see at that moment. A node that is gone is not among them.
+//! Metrics that are computed at scrape time from the views of the nodes and the table of sessions: always the same
+//! values that Redfish clients see at that moment. A node that was removed is not among them.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What is done with each request before it finds its route: its path is spelled in one way, it gets the address of the
-//! client behind a trusted proxy, and a browser that asks for a foreign page is turned away.
+//! Processing of each request before routing: its path is normalized, it gets the address of the client behind a
+//! trusted proxy, and a request of a browser for a foreign page is refused.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Whose address a request has: that of its connection, or what a proxy that is trusted says of it. Pure.
+//! The client address of a request: that of its connection, or the one that a trusted proxy reports. Pure.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Listeners: sockets bound before anything else starts, workers with limits, a graceful end.
+//! Listeners: sockets are bound before anything else starts, workers have limits, and the shutdown is graceful.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

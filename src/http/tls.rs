@@ -1,8 +1,8 @@
-//! The certificate of the service: read from files or made by itself, and replaceable while serving.
+//! The certificate of the service: read from files or self-signed, and replaceable while serving.
 //!
-//! Files that nodes.yaml names belong to their maintainer (certbot, cert-manager, a person): they are read, again
-//! when they change, and never written, so a client cannot replace what they say. The certificate that the service made by itself
-//! can be replaced by a client; the new one is kept in the state directory and serves from then on, after restarts too.
+//! Files that nodes.yaml names belong to their maintainer (certbot, cert-manager, a person): they are read, again when
+//! they change, and never written, so a client cannot replace them. The self-signed certificate can be replaced by a
+//! client; the new one is kept in the state directory and is used from then on, also after restarts.
 
 use std::fs;
 use std::path::{Path, PathBuf};

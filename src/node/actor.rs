@@ -1,7 +1,7 @@
-//! The shell around one machine: runs its effects, owns its device, makes its clock tick.
+//! The actor around one FSM: runs its effects, owns its device, drives its clock.
 //!
-//! It decides nothing. One operation on the device and one write to the journal are under way at a time; whatever ends
-//! is fed back into the machine, and after every step the new view is out before any caller is answered.
+//! It decides nothing. At most one operation on the device and one write to the journal are in progress at a time. Each
+//! result is fed back into the FSM, and after every step the new view is published before any caller is answered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The boot override of a node, in the words of the Redfish schema ComputerSystem (`Boot`). Plain values; when and how
-//! an override is used is for the machine and the device.
+//! The boot override of a node, in the terms of the Redfish schema ComputerSystem (`Boot`). Plain values; the FSM and
+//! the device decide when and how an override is used.
 
 use serde::{Deserialize, Serialize};
 

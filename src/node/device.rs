@@ -1,4 +1,4 @@
-//! What the core needs of a device: one trait, what a device says, and how it fails.
+//! The core's interface to a device: one trait, the observations of a device, and its failures.
 //!
 //! Drivers implement this; the core never learns which protocol is behind it.
 

@@ -1,4 +1,4 @@
-//! One node as readers and callers find it: its published view, what happened to it, and the mailbox of its actor.
+//! One node as readers and callers see it: its published view, its events, and the mailbox of its actor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

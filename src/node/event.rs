@@ -1,6 +1,7 @@
-//! What happens to nodes, as told to the listeners: the log, metrics, event subscribers.
+//! Events of nodes, as sent to the listeners: the log, metrics, event subscribers.
 //!
-//! One bounded broadcast for the whole fleet. A listener that falls behind loses the oldest events and is told how many.
+//! One bounded broadcast channel for the whole fleet. A listener that falls behind loses the oldest events and gets
+//! their number.
 
 use std::time::Duration;
 

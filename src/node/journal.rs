@@ -1,6 +1,6 @@
-//! What the core needs of a store: one narrow trait and the records it keeps.
+//! The core's interface to a store: one narrow trait and the records that it keeps.
 //!
-//! How they are kept, and on what, is the store's business.
+//! The store decides how and where they are kept.
 
 use std::sync::Arc;
 

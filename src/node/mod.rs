@@ -1,7 +1,7 @@
-//! The core: what a node is, what may be asked of it, and what is said of it.
+//! The core: types and rules of a node, its commands and its state.
 //!
-//! This room knows no HTTP, no bytes of any device protocol, no files and no configuration format. Everything outside
-//! speaks to it in the words of this file.
+//! This room knows no HTTP, no bytes of any device protocol, no files and no configuration format. Other rooms use it
+//! through the types of this file.
 
 pub(crate) mod actor;
 mod boot;

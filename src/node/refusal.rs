@@ -1,4 +1,4 @@
-//! Why a node does not do what was asked: the words, and when it is worth asking again.
+//! Reasons for which a node refuses a command: their messages, and when to retry.
 
 use std::sync::Arc;
 use std::time::Duration;

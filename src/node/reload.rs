@@ -1,4 +1,4 @@
-//! What lies between two configurations of the nodes. Pure; the supervisor does it.
+//! The difference between two configurations of the nodes. Pure; the supervisor applies it.
 
 use std::collections::BTreeMap;
 

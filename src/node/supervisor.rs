@@ -1,7 +1,7 @@
 //! Owns the actors of all nodes: starts, replaces, stops and restarts them.
 //!
-//! An actor that falls to a panic closes its mailbox for good, so its drop guard tells the keeper, which restarts it
-//! from the journal.
+//! An actor that panics closes its mailbox for good, so its drop guard notifies the supervisor, which restarts it from
+//! the journal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

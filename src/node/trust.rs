@@ -1,8 +1,9 @@
-//! What a node's device ever proved of itself: kept on disk, never given up silently, forgotten only at a person's word.
+//! What a node's device has proved about its identity: kept on disk, never weakened silently, deleted only by an
+//! explicit command.
 //!
-//! Every driver uses it in the same way. It reads [`DeviceTrust::known`] before it logs in, and does not go below it; it
-//! hands what a session showed to [`DeviceTrust::prove`] before an observation or an order relies on that session. New
-//! proofs are durable when that returns. The first contact is trusted on first use.
+//! Every driver uses it in the same way. It reads [`DeviceTrust::known`] before it logs in, and accepts nothing weaker.
+//! It passes the proofs of a session to [`DeviceTrust::prove`] before an observation or a power action relies on that
+//! session. New proofs are durable when that returns. The first contact is trusted on first use.
 
 use std::collections::HashMap;
 use std::fmt;

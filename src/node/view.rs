@@ -1,4 +1,5 @@
-//! What readers see of a node: an immutable picture, swapped in whole. Readers never wait and never enter a mailbox.
+//! The published state of a node: an immutable snapshot, swapped as a whole. Readers never wait and never use a
+//! mailbox.
 
 use std::sync::Arc;
 use std::time::Duration;

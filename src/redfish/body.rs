@@ -1,4 +1,4 @@
-//! Reading the body of a request: which properties it names, what is wrong with each of them. All problems at once.
+//! Parses the body of a request: the properties in it, and all errors in them at once.
 
 use serde_json::{Map, Value};
 

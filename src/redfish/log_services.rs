@@ -1,6 +1,6 @@
-//! Schemas LogService and LogEntry. The log of the machine hangs on its system, that of who did what to the device on its
-//! manager, each only where the device has it and it was read. Beside it stands the log of what happened to the node while
-//! this service ran.
+//! Schemas LogService and LogEntry. The event log of the machine belongs to its system, the audit log of the device to
+//! its manager, each only if the device has it and it was read. Beside it is the log of the node's events while this
+//! service ran.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! What is said when something cannot be done: entries of message registries, and the error bodies made of them
-//! (DSP0266, "Error responses").
+//! Error messages: entries of message registries, and the error bodies made of them (DSP0266, "Error responses").
 //!
 //! Texts, severities and resolutions come from the registry files themselves, so that they cannot differ from them.
 

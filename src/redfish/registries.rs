@@ -1,5 +1,5 @@
-//! Schemas MessageRegistryFile and MessageRegistry: the registries of the messages that are used here, to be read by
-//! clients that cannot reach the internet.
+//! Schemas MessageRegistryFile and MessageRegistry: the registries of the messages in use, for clients that cannot
+//! reach the internet.
 
 use std::sync::LazyLock;
 

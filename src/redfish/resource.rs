@@ -1,7 +1,7 @@
-//! What all resources have in common: their URIs, their type, links and collections, Status, and the properties that
-//! are left out when they are not known.
+//! What all resources have in common: their URIs, their type, links and collections, Status, and properties that are
+//! omitted when they are unknown.
 //!
-//! The URI of a resource is made in one place, which links use too, so that a link cannot rot.
+//! The URI of a resource is built in one place, which links use too, so that a link cannot become wrong.
 
 use std::fmt::{Display, Write};
 

@@ -1,4 +1,4 @@
-//! Schema Sensor: what the device of a node measures, in the chassis of the node. Other resources show excerpts of it.
+//! Schema Sensor: the measurements of a node's device, in the chassis of the node. Other resources show excerpts of it.
 
 use serde_json::{Value, json};
 

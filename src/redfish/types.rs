@@ -1,4 +1,4 @@
-//! The words of this room: what handlers are given, and what they give back.
+//! The types of this room: the input and output of handlers.
 
 use std::future::Future;
 use std::net::IpAddr;

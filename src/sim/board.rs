@@ -1,7 +1,7 @@
-//! A simulated outlet: its relay and all that ever happened to it, the computer behind it, what that draws and has used.
+//! A simulated outlet: its relay with its history, the computer behind it, its power draw and the energy used.
 //!
-//! Pure: every call is given the time, nothing is drawn at random, and time that passed is caught up with at the next
-//! call. It knows neither sockets nor the Tapo protocol.
+//! Pure: every call is given the time, nothing is random, and elapsed time is caught up at the next call. It knows
+//! neither sockets nor the Tapo protocol.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! The simulated computer on an outlet: fed or not, off, asleep, running, shutting down or hung. What it draws in each state is
-//! [`Trace`]'s.
+//! The simulated computer on an outlet: with or without mains power, off, asleep, running, shutting down or hung.
+//! [`Trace`] gives its power draw in each state.
 //!
-//! Pure: every call is given the time, and what was due happens at its own time, when [`Computer::happen`] is called. It
-//! knows no relay, no meter and no protocol.
+//! Pure: every call is given the time, and events that are due happen at their own time, when [`Computer::happen`] is
+//! called. It knows no relay, no meter and no protocol.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a simulated rack is made of: models, protocol variants, accounts, quirks. Plain values; nothing runs here.
+//! The configuration of a simulated rack: models, protocol variants, accounts, quirks. Plain values; nothing runs here.
 
 use std::fmt;
 use std::net::Ipv4Addr;

@@ -1,5 +1,5 @@
-//! Rules of misbehaviour: which requests, what goes wrong, how often. Pure; what an action does on the wire is up to
-//! `serve`.
+//! Fault rules: the affected requests, the kind of fault, and how often it happens. Pure; `serve` performs the action
+//! on the wire.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Whether a plug can be reached: offline, restarting, choked, or asleep until someone looks for it.
+//! Whether a plug is reachable: offline, restarting, overloaded, or asleep until a client searches for it.
 //!
-//! Pure: it is asked with the time, and says until when its answer holds. The sockets follow it.
+//! Pure: a call passes the time, and the answer says until when it is valid. The sockets follow it.
 
 use std::time::Duration;
 

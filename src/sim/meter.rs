@@ -1,7 +1,7 @@
-//! The meter of an outlet: how it shows a draw, and its counters of energy since the restart, today, this month. Days and
-//! months begin at midnight UTC.
+//! The meter of an outlet: how it shows a power draw, and its energy counters since the restart, today, this month.
+//! Days and months begin at midnight UTC.
 //!
-//! It knows what was used and when, not why.
+//! It knows the energy used and the times, not the causes.
 
 use std::time::Duration;
 

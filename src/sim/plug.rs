@@ -1,6 +1,6 @@
 //! One simulated plug: its state behind one lock, and the control surface for tests and the control API.
 //!
-//! Outlets are counted from 1, as on the housing; a plug has only outlet 1. It knows no sockets: `serve` asks it.
+//! Outlets are counted from 1, as on the housing; a plug has only outlet 1. It knows no sockets: `serve` calls it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};

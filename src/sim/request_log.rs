@@ -1,6 +1,6 @@
-//! The book of what clients did to a plug: requests with their times, logins, evictions, connections.
+//! The log of a plug's clients: requests with their times, logins, evictions, connections.
 //!
-//! Only writes down. Tests read it to judge how a client treats a plug.
+//! It only records. Tests read it to judge how a client treats a plug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The simulated rack as a command: from a few options to a rack, until told to stop. Printing is the caller's.
+//! The simulated rack as a command: from a few options to a rack that runs until shutdown. The caller prints.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,5 +1,5 @@
-//! The sockets of a plug or a machine: they follow what its link says, and put endings on the wire. For a plug also the
-//! way of a request: handed to its state, with faults before and after.
+//! The sockets of a plug or a machine: they follow the state of its link, and end connections as configured. For a plug
+//! also the path of a request to its state, with faults before and after.
 
 use std::future::Future;
 use std::net::SocketAddr;

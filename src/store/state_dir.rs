@@ -1,6 +1,6 @@
-//! The state directory: whose it is, who uses it, which format it has, and where damaged things are put aside.
+//! The state directory: its owner, its lock, its format, and the quarantine for damaged files.
 //!
-//! It knows the names of the files and nothing of what is in them.
+//! It knows the names of the files and nothing of their content.
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};

@@ -1,6 +1,7 @@
-//! What is counted for each node. A node that leaves the configuration takes its series along.
+//! The counters of each node. When a node leaves the configuration, its series end.
 //!
-//! A counter is a handle that is made once: what a node that is gone still does is counted where it is not shown.
+//! A counter is a handle that is made once: a node that was removed may still count, but its counters are no longer
+//! shown.
 
 use std::collections::BTreeMap;
 use std::fmt;

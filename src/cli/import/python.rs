@@ -1,7 +1,7 @@
-//! Reads a Python file of constants, `NAME = literal` line by line, without running anything.
+//! Parses a Python file of constants, `NAME = literal` line by line, without executing it.
 //!
-//! It knows strings, numbers, `True`, `False`, `None`, lists, tuples and dictionaries. A statement that is anything else is
-//! passed over and told of by its line.
+//! Supported are strings, numbers, `True`, `False`, `None`, lists, tuples and dictionaries. Any other statement is
+//! skipped and reported with its line.
 
 use std::iter::Peekable;
 use std::str::CharIndices;

@@ -1,7 +1,7 @@
-//! Changes of accounts and of the rules about logins: one at a time, durable before they are true for anyone.
+//! Changes of accounts and of the login policy: one at a time, durable before they take effect.
 //!
-//! Each runs to its end as a task of its own: a client that hangs up in the middle must not leave the tables different
-//! from the disk.
+//! Each change runs to its end as a task of its own: a client that disconnects in the middle must not leave the tables
+//! different from the disk.
 
 use std::sync::Arc;
 

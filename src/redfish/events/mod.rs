@@ -1,7 +1,7 @@
-//! The hub of events: what happens in the fleet goes in, and every subscriber gets what it wants through a queue of its
-//! own. A subscriber that is slow or away loses its own oldest events, and slows no one.
+//! The event hub: it receives the events of the fleet and puts them into the queue of every subscriber that wants them.
+//! A subscriber that is slow or unreachable loses its own oldest events, and delays no other.
 //!
-//! It knows where subscriptions are kept only as a [`SettingsStore`].
+//! The hub stores subscriptions through a [`SettingsStore`] only.
 
 pub(crate) mod delivery;
 pub(crate) mod destination;

@@ -1,4 +1,4 @@
-//! The events that wait for one subscriber: bounded, the oldest goes first, and what went is counted.
+//! The queue of events for one subscriber: bounded; when it is full the oldest event is dropped and counted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! What happened, as Redfish tells it (schema Event, EventRecord): a happening of the core becomes messages of the
-//! ResourceEvent registry, and of our own where no standard message says it.
+//! Events in Redfish format (schema Event, EventRecord): an event of the core becomes messages of the ResourceEvent
+//! registry, and of plugfish's own registry if no standard message fits.
 
 use serde_json::{Map, Value, json};
 

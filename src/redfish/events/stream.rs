@@ -1,5 +1,5 @@
-//! Server-sent events: a connection on which events are written as they happen. It counts as a subscriber for as long as
-//! it is open.
+//! Server-sent events: a connection on which events are written as they happen. It counts as a subscriber for as long
+//! as it is open.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a client subscribed to, as it is kept, and which events that takes.
+//! A subscription as it is stored, and the filter that selects its events.
 
 use std::fmt;
 

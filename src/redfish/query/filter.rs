@@ -1,5 +1,5 @@
-//! `$filter`: a small language of comparisons. Read by recursive descent with a bound on its depth and length, so that no
-//! text can cost more than a few microseconds for each member.
+//! `$filter`: a small language of comparisons, parsed by recursive descent with a bound on its depth and length, so
+//! that no text can cost more than a few microseconds for each member.
 
 use serde_json::{Number, Value};
 

@@ -1,4 +1,5 @@
-//! What a simulated AMT machine is: profile, version, account, times, oddities. Plain values; nothing runs here.
+//! The configuration of a simulated AMT machine: profile, version, account, times, quirks. Plain values; nothing runs
+//! here.
 
 use std::fmt;
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! Enumerations under way: what is left of each, and how much of it comes at once. Pure.
+//! Enumerations in progress: the rest of each, and how much of it is returned at once. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The login: HTTP Digest with MD5 as the engine does it. Nonces with an age and a counter, `stale` in quotes, a realm
-//! of the machine's own, an account that may lock. Pure but for the nonces, which are random.
+//! The login: HTTP Digest with MD5 as the engine implements it. Nonces with an age and a counter, `stale` in quotes, a
+//! realm of the machine's own, an account that may lock. Pure but for the nonces, which are random.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! One simulated machine: its state behind one lock, and the control surface for tests and the control API.
 //!
-//! It knows no sockets: `serve` asks it.
+//! It knows no sockets: `serve` calls it.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The methods: what each does to the machine and returns. Pure but for the state that it is given.
+//! The methods: the effect of each on the machine, and its return value. Pure but for the state that it is given.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,7 +1,7 @@
-//! The computer behind the engine: on, asleep or off, and what is under way. Pure: it is asked with the time, and tells
-//! what happened since.
+//! The computer behind the engine: on, asleep or off, and its transitions. Pure: a call passes the time and returns the
+//! events since the last one.
 //!
-//! It knows nothing of boot devices: a boot is an event here, and what it boots from is decided by `boot`.
+//! It knows nothing of boot devices: a boot is an event here, and `boot` decides its source.
 
 use serde::{Deserialize, Serialize};
 

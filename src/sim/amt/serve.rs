@@ -1,4 +1,4 @@
-//! The way of a request to a machine: over TCP or TLS, through the login, to its state, with faults before and after.
+//! The path of a request to a machine: over TCP or TLS, through the login, to its state, with faults before and after.
 
 use std::future::Future;
 use std::net::SocketAddr;

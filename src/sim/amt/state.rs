@@ -1,4 +1,5 @@
-//! All that a machine is at a moment, and the WS-Management operations on it. Sync and short: the lock is held meanwhile.
+//! The whole state of a machine at one moment, and the WS-Management operations on it. Synchronous and short: the lock
+//! is held meanwhile.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Discovery datagrams, the plug's side: which probes are in order, and what is answered. Pure; the socket is `serve`'s.
+//! Discovery datagrams, the plug's side: validation of probes, and their answers. Pure; the socket is in `serve`.
 //!
-//! Strict: length and checksum must be right, and the probe must bring an RSA key; everything else gets no answer.
+//! Strict: length and checksum must be right, and the probe must contain an RSA key; anything else gets no answer.
 
 use rsa::traits::PublicKeyParts;
 use serde_json::{Value, json};

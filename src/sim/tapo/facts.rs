@@ -1,4 +1,4 @@
-//! Who a plug says it is: names, numbers, versions, and the components that its model has.
+//! The identity that a plug reports: names, numbers, versions, and the components of its model.
 
 use std::net::Ipv4Addr;
 

@@ -1,6 +1,6 @@
-//! The methods behind the seal, the same in every variant: what a plug answers once a client is in.
+//! The methods inside the encryption, the same in every variant: the answers of a plug to a client that is logged in.
 //!
-//! It moves boards and reads them; sessions and sockets it does not see.
+//! It switches and reads boards; it knows no sessions and sockets.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The Tapo side of a plug: which path leads to which variant, the one session there is, and opening and sealing.
+//! The Tapo side of a plug: the variant for each path, its one session, encryption and decryption.
 //!
-//! Everything here is a function of the request, the door (what the plug remembers of logins) and the time. Sockets
-//! and faults are `serve`'s; what the methods do is `methods`'.
+//! Everything here is a function of the request, the login state that the plug keeps, and the time. Sockets and faults
+//! are in `serve`, the methods in `methods`.
 
 pub(super) mod discovery;
 pub(super) mod facts;

@@ -1,7 +1,7 @@
 //! TPAP, the plug's side: SPAKE2+ with the password alone, then numbered frames in AES-CCM.
 //!
-//! Of the family only what plugs speak: no TLS, passcode type 2, suite 1, `aes_128_ccm`, `passwd_id` 2. Strict: a
-//! registration evicts, the first frame carries `start_seq` and every other the next number, and wrong passwords lock
+//! It implements only the part that plugs use: no TLS, passcode type 2, suite 1, `aes_128_ccm`, `passwd_id` 2. Strict:
+//! a registration evicts, the first frame carries `start_seq` and every other the next number, and wrong passwords lock
 //! the plug.
 
 use base64::Engine;
