@@ -101,9 +101,9 @@ pub(crate) fn is_after_1970() -> bool {
 /// Both clocks read at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// For deciding.
+    /// The monotonic clock, for decisions.
     pub mono: Mono,
-    /// For storing and showing.
+    /// The wall clock, for storage and display.
     pub wall: Wall,
 }
 
@@ -167,7 +167,7 @@ impl Clock {
         }
     }
 
-    /// Sleeps this long.
+    /// Sleeps for this duration.
     pub async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }

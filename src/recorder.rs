@@ -29,7 +29,7 @@ const REMARK_BYTES_MAX: usize = 192;
 /// One exchange with a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// When it ended.
+    /// Time of its end.
     pub at: Wall,
     /// What it was for: `login`, `read`, `study`, `set`, `order`, `discover`.
     pub op: &'static str,
@@ -45,7 +45,7 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// What was asked, in clear and without secrets.
     pub sent: Option<Box<str>>,
-    /// What was answered, likewise.
+    /// The answer, in the same form.
     pub answered: Option<Box<str>>,
     /// What the driver made of it, when that was a failure.
     pub remark: Option<Box<str>>,

@@ -30,7 +30,7 @@ const JOURNAL_PREFIX: &str = "PLUGFISH";
 /// Where log lines go and how they look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,

@@ -1,8 +1,6 @@
 //! The facade for the tests, benches and fuzz targets of this package, ordered by room. Everything else is private to
 //! the crate, so that the compiler finds unused code.
 
-#![allow(missing_docs)] // each is described where it stands
-
 pub mod account {
     pub use crate::account::{AccessRules, AccountBook, AccountRecord, Role, SessionRecord};
 }

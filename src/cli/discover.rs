@@ -82,7 +82,7 @@ impl FromStr for Network {
     }
 }
 
-/// Something that was found.
+/// A device that was found.
 struct Finding {
     cells: [String; 5],
     /// Its entry in nodes.yaml.

@@ -63,30 +63,25 @@ const STORE_STOP: Duration = Duration::from_millis(1500);
 /// Worker threads of the HTTP side: a small box has four cores, and a read takes microseconds.
 const WORKERS_MAX: usize = 4;
 
-/// What is to run.
+/// The parts of a daemon, from its configuration.
 pub struct Plan {
-    /// How clients are served.
     pub server: ServerConfig,
     /// Listeners that systemd has opened already, at `server.listen`; without any they are opened here.
     pub sockets: Vec<TcpListener>,
-    /// Where state is kept.
     pub state_dir: PathBuf,
     /// Accounts for the first start. What they see of the nodes holds from every start on.
     pub accounts: Vec<AccountSeed>,
-    /// The nodes.
     pub nodes: Vec<NodePlan>,
 }
 
 /// A node and how to reach its device.
 pub type NodePlan = NodeSetup<DriverConfig>;
 
-/// A daemon that runs.
+/// A running daemon.
 pub struct Running {
-    /// Where it serves.
+    /// The addresses of its listeners.
     pub addresses: Vec<SocketAddr>,
-    /// The nodes.
     pub fleet: Fleet,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     keeper: Supervisor<DriverConfig>,
     recorder: Arc<FlightRecorder>,
@@ -307,7 +302,7 @@ fn certificate(plan: &Plan, now: Wall) -> Result<Option<Arc<Certificate>>> {
     })
 }
 
-/// What each account sees.
+/// The nodes that each account may see.
 fn scopes(accounts: &[AccountSeed]) -> Configured {
     accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
 }

@@ -17,9 +17,8 @@ use crate::node::fleet::Fleet;
 use crate::node::power_history::thousandth;
 use crate::node::view::{Condition, NodeView};
 
-/// What the nodes are.
+/// Collects the metrics of the nodes' views.
 pub(crate) struct ViewMetrics {
-    /// The nodes.
     pub fleet: Fleet,
     /// For the age of what is shown.
     pub clock: Clock,

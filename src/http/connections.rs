@@ -45,7 +45,7 @@ pub(crate) fn room(open_files: Option<u64>, nodes: usize, workers: usize) -> usi
 /// Whose connection it is. Those of a trusted proxy belong to its clients, who are not known yet: each counts by itself.
 type Owner = (Option<IpAddr>, u64);
 
-/// All connections.
+/// The table of all connections.
 pub struct Connections {
     most: usize,
     clock: Clock,
@@ -83,7 +83,7 @@ pub(crate) struct Held {
 }
 
 impl Connections {
-    /// Room for this many.
+    /// A table for at most this many connections.
     pub fn new(most: usize, clock: Clock, proxies: Arc<Proxies>) -> Arc<Connections> {
         Arc::new(Connections { most, clock, proxies, state: Mutex::default() })
     }
@@ -155,7 +155,7 @@ impl State {
 }
 
 impl Held {
-    /// It did something.
+    /// Marks the connection as used now.
     pub(super) fn touch(&self) {
         self.entry.used.store(self.all.millis(), Ordering::Relaxed);
     }

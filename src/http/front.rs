@@ -13,7 +13,7 @@ use super::browser::{Foreign, HostNames, foreign_page};
 use super::paths::canonical;
 use super::proxies::Proxies;
 
-/// The rules.
+/// The checks before routing, with their settings.
 #[derive(Clone)]
 pub struct Front {
     /// Who is believed about the client behind it.

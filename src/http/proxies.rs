@@ -35,7 +35,7 @@ impl Network {
 pub struct Proxies(Vec<Network>);
 
 impl Proxies {
-    /// These ones.
+    /// Trusts the proxies in these networks.
     pub fn new(networks: Vec<Network>) -> Proxies {
         Proxies(networks)
     }

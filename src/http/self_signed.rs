@@ -29,10 +29,10 @@ const EARLIEST: Wall = Wall(1_767_225_600_000);
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
 
-/// Longest common name (X.520).
+/// Maximum length of a common name (X.520).
 const COMMON_NAME_MAX: usize = 64;
 
-/// What the certificate names.
+/// The names in the certificate.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateNames {
     /// What the configuration wants: names and addresses that must be in it.

@@ -26,7 +26,7 @@ pub(super) struct Backpressured<S> {
 }
 
 impl<S> Backpressured<S> {
-    /// Restrains this connection.
+    /// Adds backpressure to this connection.
     pub(super) fn new(stream: S) -> Backpressured<S> {
         Backpressured { stream, left: TURN_BYTES, blocked: false, put_off: false }
     }

@@ -40,12 +40,7 @@ pub enum ReplaceError {
     Unusable(String),
     /// The disk did not take it.
     #[error("cannot keep the certificate in {path}: {why}; the one in use stays")]
-    CannotWrite {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        why: String,
-    },
+    CannotWrite { path: PathBuf, why: String },
 }
 
 /// Why there is no certificate to serve with.
@@ -53,28 +48,13 @@ pub enum ReplaceError {
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}: {why}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        why: String,
-    },
+    Read { path: PathBuf, why: String },
     /// The file has no certificate or no key in it, or they do not belong together.
     #[error("{path}: {why}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
+    Unusable { path: PathBuf, why: String },
     /// A new certificate cannot be made or kept.
     #[error("cannot make a self-signed certificate in {path}: {why}")]
-    SelfSigned {
-        /// Where.
-        path: PathBuf,
-        /// What went wrong.
-        why: String,
-    },
+    SelfSigned { path: PathBuf, why: String },
 }
 
 /// The certificate in use. Exchanging it does not touch connections that are open.

@@ -19,7 +19,7 @@ pub struct Turns<T> {
 }
 
 impl<T: Clone + Send + 'static> Turns<T> {
-    /// No reader waits.
+    /// An empty queue.
     pub fn new(clock: Clock) -> Turns<T> {
         Turns { clock, waiting: AtomicUsize::new(0), rendered: Mutex::default() }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// `Boot.BootSourceOverrideTarget` (schema ComputerSystem): where the next boot is to come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BootTarget {
-    /// The machine's own order.
+    /// The boot order of the firmware.
     #[default]
     None,
     /// The network.
@@ -53,7 +53,7 @@ pub enum BootEnabled {
     Disabled,
     /// For the next boot; falls to `Disabled` then.
     Once,
-    /// Until it is changed.
+    /// For every boot until it is changed.
     Continuous,
 }
 

@@ -48,7 +48,7 @@ pub(crate) const NODE_ID_LENGTH_MAX: usize = 64;
 /// Why a text cannot be the name of a node.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum BadNodeId {
-    /// Nothing there.
+    /// The id is empty.
     #[error("a node id cannot be empty")]
     Empty,
     /// Over [`NODE_ID_LENGTH_MAX`].
@@ -275,7 +275,7 @@ impl fmt::Display for ResetType {
 /// `Status.Health` (schema Resource).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Health {
-    /// All is well.
+    /// No problem.
     #[default]
     OK,
     /// Some polls were missed.
@@ -381,11 +381,9 @@ impl Default for Timings {
 /// Everything the core is told of a node by the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSpec {
-    /// Its name.
     pub id: NodeId,
     /// What the operator says of the machine.
     pub inventory: Arc<Inventory>,
-    /// Its times.
     pub timings: Timings,
     /// The device in the operator's words, for messages: `Tapo plug at 192.0.2.11`.
     pub device: Arc<str>,
@@ -403,7 +401,7 @@ pub struct NodeSpec {
 /// What tells whether the machine of a node runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PowerPolicy {
-    /// What `PowerState` follows.
+    /// The source of `PowerState`.
     pub source: PowerSource,
     /// By which draw a machine that runs is told from one that is off.
     pub watts: Option<Watts>,

@@ -13,9 +13,7 @@ pub(crate) const MEASUREMENTS_MAX: usize = 120;
 /// What was measured at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measurement {
-    /// When.
     pub at: Mono,
-    /// The draw.
     pub milliwatts: u64,
 }
 

@@ -25,9 +25,9 @@ pub enum Change {
 /// What a reload does to the nodes, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetDiff {
-    /// Nodes that are new.
+    /// Nodes that only the new configuration has.
     pub added: Vec<NodeId>,
-    /// Nodes that are gone.
+    /// Nodes that only the old configuration has.
     pub removed: Vec<NodeId>,
     /// Nodes that stay, and are not as they were.
     pub changed: Vec<(NodeId, Change)>,

@@ -56,7 +56,7 @@ pub struct Protocol {
 pub struct Proven {
     /// How its answers were proved.
     pub proof: Proof,
-    /// What it spoke.
+    /// The protocol that it used.
     pub protocol: Option<Protocol>,
     /// Its hardware address.
     pub mac: Option<MacAddress>,
@@ -126,7 +126,6 @@ pub struct TrustRecord {
     pub device: Arc<str>,
     /// When it was first in contact.
     pub since: Wall,
-    /// What it proved.
     pub proven: Proven,
 }
 

@@ -76,7 +76,7 @@ impl Page {
     }
 }
 
-/// Adds the page.
+/// Registers the routes of the page.
 pub(crate) fn mount(config: &mut ServiceConfig, page: &Data<Page>) {
     config.app_data(page.clone());
     for asset in &page.assets {

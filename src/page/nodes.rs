@@ -55,7 +55,7 @@ struct Who<'a> {
 #[derive(Serialize)]
 struct Node<'a> {
     id: &'a str,
-    /// The Redfish resource.
+    /// URI of the node's System.
     system: String,
     /// What the operator or the device says of the machine.
     machine: Option<String>,
@@ -71,7 +71,7 @@ struct Node<'a> {
     age_ms: Option<u64>,
     health: &'static str,
     conditions: Vec<Trouble<'a>>,
-    /// The device answers.
+    /// Whether the device answers.
     up: bool,
     /// It is given up for now: commands are refused.
     away: bool,

@@ -13,9 +13,9 @@ pub(super) enum Tone {
     Plain,
     /// Something that was not well is well again.
     Good,
-    /// Worth a look.
+    /// A warning.
     Warn,
-    /// Not well.
+    /// An error.
     Bad,
 }
 

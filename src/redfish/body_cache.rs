@@ -122,7 +122,7 @@ impl CachedBody {
         bodies.send(CachedBody { body: Bytes::new(), ..self }.response(StatusCode::OK), body, headers).await
     }
 
-    /// The response.
+    /// The response with this status.
     pub fn response(self, status: StatusCode) -> HttpResponse {
         let mut response = head(status);
         response.insert_header((ALLOW, self.allow));

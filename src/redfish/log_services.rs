@@ -27,9 +27,9 @@ struct Log {
 
 /// The entries of a log, the newest first.
 enum Entries {
-    /// Kept by the device.
+    /// The log of the device.
     Device(Arc<[LogEntry]>),
-    /// Kept here.
+    /// The log of this service.
     Own(Vec<(Arc<Event>, Message)>),
 }
 

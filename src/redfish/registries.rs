@@ -10,7 +10,7 @@ use super::resource::{REGISTRIES, REGISTRY, REGISTRY_FILE, Resource, at};
 use super::schema;
 use super::{Document, GetRequest};
 
-/// A registry, read.
+/// A parsed registry.
 struct Registry(Value);
 
 /// Without what the schema deprecates: beside `MessageSeverity`, DMTF's files have `Severity` for old readers.

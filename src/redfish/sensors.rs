@@ -10,10 +10,10 @@ use crate::node::NodeId;
 use crate::node::power_history::thousandth;
 use crate::node::view::NodeView;
 
-/// Something that is measured.
+/// A measured quantity.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sensor {
-    /// The draw.
+    /// The power draw.
     Power,
     /// The energy since the node was first seen.
     Energy,

@@ -14,7 +14,7 @@ use crate::node::view::NodeView;
 enum Part {
     /// The plug, strip or engine.
     Device,
-    /// The machine itself.
+    /// The firmware of the machine.
     Bios,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Link {
     asleep: Option<Sleep>,
     /// The outage that has begun.
     outage: Option<Outage>,
-    /// The outage to come.
+    /// The planned outage.
     planned: Option<Outage>,
     cuts: u64,
 }
@@ -45,7 +45,7 @@ pub(super) struct Reach {
     pub silent: bool,
     /// Whether discovery is answered.
     pub discovers: bool,
-    /// When to ask again.
+    /// End of the answer's validity.
     pub until: Option<Mono>,
     /// Connections made at a smaller number are to end.
     pub cuts: u64,

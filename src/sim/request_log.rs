@@ -24,7 +24,7 @@ pub struct Entry {
     pub at: Mono,
     /// When it was answered, or given up.
     pub done: Option<Mono>,
-    /// What it was.
+    /// The kind of the request.
     pub kind: Kind,
     /// Its method, the first of a batch.
     pub method: String,
@@ -33,13 +33,13 @@ pub struct Entry {
 /// The book, and also the copy of it that tests get.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// Connections taken.
+    /// Connections accepted.
     pub connections: u64,
     /// Connections open now.
     pub connections_open: u64,
     /// The most connections open at once.
     pub connections_open_max: u64,
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
     /// Requests by kind.
     pub by_kind: BTreeMap<Kind, u64>,

@@ -39,7 +39,7 @@ pub struct SimOptions {
     pub discovery_port: Option<u16>,
     /// Where broadcast discovery is taken, as [`RackConfig::broadcast`].
     pub broadcast: Option<Ipv4Addr>,
-    /// Who may log in.
+    /// The account to which the plugs are bound.
     pub account: Account,
     /// How long every request takes at least.
     pub latency: Duration,

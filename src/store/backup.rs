@@ -24,11 +24,10 @@ pub(crate) const SIZE_MAX: u64 = 128 * 1024 * 1024;
 /// A backup that was read.
 #[derive(Debug)]
 pub(super) struct Backup {
-    /// When it was written.
+    /// Time of writing.
     pub written: Wall,
     /// It was written because the database could not be: nothing newer is anywhere.
     pub instead_of_database: bool,
-    /// The state.
     pub state: State,
     /// Records that were not understood, in words.
     pub dropped: Vec<String>,

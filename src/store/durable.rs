@@ -51,7 +51,7 @@ pub(super) struct Durable {
 
 /// The database cannot be written.
 struct Trouble {
-    /// What is wrong.
+    /// The error.
     why: String,
     /// When to open it again.
     retry_at: Mono,

@@ -14,7 +14,6 @@ pub(super) struct GroupCommit {
     write_behind: Vec<Key>,
     /// The revision that it makes.
     pub revision: u64,
-    /// What it writes.
     pub plan: Plan,
 }
 

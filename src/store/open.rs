@@ -30,9 +30,9 @@ const NOTES_MAX: usize = 20;
 /// In which condition the state was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There was none.
+    /// No state existed.
     Fresh,
-    /// Everything was there.
+    /// The state was complete.
     Whole,
     /// Something was damaged, missing or old; the notes say what became of it.
     Repaired,

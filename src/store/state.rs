@@ -17,7 +17,6 @@ use crate::node::trust::TrustRecord;
 pub(super) struct Entry {
     /// The revision that wrote it last; of two copies of a record the higher one is the newer.
     pub revision: u64,
-    /// What it says.
     pub content: Content,
 }
 
@@ -196,7 +195,7 @@ impl State {
         }
     }
 
-    /// Makes a plan true.
+    /// Applies a plan that was made durable.
     pub(super) fn adopt(&mut self, plan: Plan, revision: u64) {
         for (key, content) in plan {
             match content {

@@ -47,7 +47,7 @@ impl TestStore {
         (TestStore { store, manifest, write_behind_after: Mono::START }, recovered.notes)
     }
 
-    /// The store.
+    /// The store under test.
     pub fn store(&self) -> Arc<Store> {
         self.store.clone()
     }

@@ -66,7 +66,6 @@ pub(super) enum Weight {
 
 /// A change and the caller that waits for it.
 pub(super) struct PendingWrite {
-    /// The change.
     pub change: Change,
     /// Told how it ended; dropped when the store closes before.
     pub reply: Box<dyn FnOnce(Result<(), WriteError>) + Send>,

@@ -19,9 +19,7 @@ use crate::telemetry::Metrics;
 pub(super) struct Writer {
     /// Where the work comes from.
     pub write_queue: Arc<WriteQueue>,
-    /// Where it goes.
     pub durable: Durable,
-    /// Time.
     pub clock: Clock,
     /// Told of each durable write.
     pub metrics: Arc<Metrics>,

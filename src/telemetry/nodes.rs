@@ -33,7 +33,7 @@ struct Counts {
 
 type Shared = Arc<Mutex<Counts>>;
 
-/// One of the counts.
+/// Reads one of the counters.
 type Count = fn(&Counts) -> u64;
 
 fn lock(counts: &Shared) -> MutexGuard<'_, Counts> {
@@ -118,7 +118,7 @@ impl DeviceMetrics {
         self.seconds.get_or_create(&[("op", op)]).observe(took.as_secs_f64());
     }
 
-    /// A login was begun.
+    /// A login to the device begins.
     pub fn handshake(&self) {
         lock(&self.counts).handshakes += 1;
     }
@@ -147,7 +147,7 @@ impl NodeMeters {
         self.seconds.get_or_create(&[("kind", kind)]).observe(took.as_secs_f64());
     }
 
-    /// The actor was rebuilt.
+    /// The actor was restarted.
     pub fn restarted(&self) {
         lock(&self.counts).restarts += 1;
     }

@@ -61,7 +61,7 @@ pub(super) fn import(options: &Import) -> Result<()> {
     Ok(())
 }
 
-/// What comes out.
+/// The result of an import.
 struct Imported {
     text: String,
     /// The files with the passwords, as nodes.yaml names them.

@@ -53,7 +53,7 @@ pub(super) enum Statement {
         /// Its value, or why it has none.
         value: Result<Literal, String>,
     },
-    /// Something else.
+    /// Any other statement.
     Other {
         /// The line on which it begins.
         line: usize,
@@ -87,7 +87,7 @@ pub(super) fn statements(text: &str) -> Vec<Statement> {
 struct Reader<'a> {
     text: &'a str,
     chars: Peekable<CharIndices<'a>>,
-    /// Where the lines end.
+    /// Offsets of the ends of lines.
     ends: Vec<usize>,
     values_left: usize,
 }

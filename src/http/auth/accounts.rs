@@ -22,7 +22,7 @@ pub enum AccountRefusal {
     /// There is no such account any more.
     #[error("there is no such account any more")]
     Gone,
-    /// The name is taken.
+    /// An account of this name exists.
     #[error("there is an account with that name already")]
     Exists,
     /// There are [`ACCOUNTS_MAX`].
@@ -159,7 +159,7 @@ impl Authenticator {
         .await
     }
 
-    /// How logins are judged.
+    /// The login policy.
     pub fn rules(&self) -> AccessRules {
         *read(&self.rules)
     }

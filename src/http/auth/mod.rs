@@ -54,12 +54,10 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(10);
 /// How a login is asked for (RFC 7617): names and passwords in UTF-8.
 pub(crate) const CHALLENGE: &str = "Basic realm=\"plugfish\", charset=\"UTF-8\"";
 
-/// Who asks.
+/// The authenticated client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The account's name.
     pub name: Arc<str>,
-    /// What it may do.
     pub role: Role,
     /// The session it uses, if it uses one.
     pub session: Option<Arc<str>>,
@@ -144,7 +142,7 @@ impl Caller {
 /// Why a request is not let in.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum AuthError {
-    /// No credentials.
+    /// The request has no credentials.
     #[error("no credentials")]
     Missing,
     /// Wrong ones, whichever part of them.

@@ -50,7 +50,7 @@ impl Authenticator {
 }
 
 impl Pass {
-    /// The account's name.
+    /// The name of the account.
     pub fn name(&self) -> &str {
         &self.name
     }

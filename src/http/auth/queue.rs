@@ -111,7 +111,7 @@ impl CheckQueue {
 }
 
 impl Waiting {
-    /// The smallest goes first.
+    /// The order of the queue: the smallest rank is checked first.
     fn rank(&self) -> (u32, std::cmp::Reverse<u64>) {
         (self.asked, std::cmp::Reverse(self.number))
     }

@@ -23,9 +23,8 @@ pub(crate) const RESOURCE_TYPES: [&str; 4] = ["ComputerSystem", "EventService", 
 pub(crate) const EVENT_TYPES: [&str; 6] =
     ["Alert", "Other", "ResourceAdded", "ResourceRemoved", "ResourceUpdated", "StatusChange"];
 
-/// Something to be told.
+/// An event before it has an id.
 pub struct News {
-    /// In which words.
     pub message: Message,
     /// One of [`EVENT_TYPES`].
     pub event_type: &'static str,

@@ -23,7 +23,7 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 pub struct Stream {
     /// The last part of its URI.
     pub id: String,
-    /// Who reads it.
+    /// The account that reads it.
     pub owner: String,
     opened: Mono,
     filter: Option<Filter>,

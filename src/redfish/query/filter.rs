@@ -8,7 +8,7 @@ use super::select::is_name;
 /// Deepest nesting of parentheses and `not`.
 const DEPTH_MAX: usize = 16;
 
-/// Comparisons in one expression.
+/// Maximum number of comparisons in one expression.
 const COMPARISONS_MAX: usize = 64;
 
 /// An expression.

@@ -56,7 +56,7 @@ enum Shape {
     Number,
     Text,
     Bytes,
-    /// Cannot be set.
+    /// The setting cannot be set.
     ReadOnly,
 }
 
@@ -104,7 +104,7 @@ const SETTINGS_16: &[(&str, Shape, &str)] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused(pub String);
 
-/// The override.
+/// The boot override with its role.
 #[derive(Clone, Debug)]
 pub(super) struct Override {
     recovery: bool,

@@ -14,7 +14,7 @@ pub(super) enum Given {
     Not,
     /// These digits are on the screen.
     Shown { code: u32, until: Mono },
-    /// The client said them.
+    /// The client has sent them.
     Received,
 }
 

@@ -35,12 +35,12 @@ pub(super) struct Rules<'a> {
     pub lock_time: Duration,
 }
 
-/// What the door says.
+/// The result of an authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Come in. `first`: the first time with this nonce.
     Open { first: bool },
-    /// No credentials came.
+    /// The request had no credentials.
     Asked,
     /// The credentials are right, the nonce is not (any more).
     Stale,
@@ -59,7 +59,7 @@ struct Nonce {
     uses: u32,
 }
 
-/// The door.
+/// The digest authentication of one engine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Door {
     nonces: VecDeque<Nonce>,

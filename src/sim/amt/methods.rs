@@ -23,7 +23,7 @@ const NO_SUCH_POSITION: u32 = 2;
 /// `GetRecords`: the log is empty.
 const EMPTY: u32 = 3;
 
-/// What a method returns.
+/// The return values of a method.
 pub(super) type Output = Vec<(&'static str, Val)>;
 
 fn text(value: impl ToString) -> Val {

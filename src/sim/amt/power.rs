@@ -47,13 +47,13 @@ pub enum BootCause {
     Button,
     /// The operating system, by itself.
     Os,
-    /// The test.
+    /// The test itself.
     Test,
-    /// Mains came back.
+    /// Mains power returned.
     MainsBack,
 }
 
-/// What happened.
+/// An event of the computer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Boot(BootCause),
@@ -132,7 +132,7 @@ impl Computer {
         self.steps.iter().any(|(_, what)| *what != What::OsUp)
     }
 
-    /// When something happens next.
+    /// The time of the next event.
     pub(super) fn due(&self) -> Option<Mono> {
         self.steps.first().map(|(due, _)| *due)
     }

@@ -19,7 +19,7 @@ use super::machine::Machine;
 use super::soap::{Call, Operation, Unreadable, parse};
 use crate::clock::{Clock, Mono, secret_bytes};
 
-/// Where WS-Management is.
+/// The path of WS-Management.
 const TARGET: &str = "/wsman";
 /// The content type of all answers of WS-Management.
 const SOAP_TYPE: &str = "application/soap+xml; charset=UTF-8";

@@ -50,7 +50,7 @@ pub(super) struct State {
     /// Seconds that the clock of the engine is ahead.
     clock_ahead_s: i64,
     pub contexts: Contexts,
-    /// Counts the answers.
+    /// Number of answers so far.
     serial: u64,
     /// Since when no one has asked anything.
     idle_since: Mono,

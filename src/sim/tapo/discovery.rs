@@ -19,7 +19,7 @@ const CRC_PLACEHOLDER: [u8; 4] = 0x5a6b_7c8d_u32.to_be_bytes();
 /// Sizes of RSA keys that are taken.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 128..=512;
 
-/// What an answer says.
+/// The content of an answer.
 pub(in crate::sim) struct Announcement<'a> {
     pub config: &'a PlugConfig,
     pub facts: &'a Facts,

@@ -18,7 +18,7 @@ use crate::clock::Now;
 const COUNTDOWN_FULL: i64 = -1901;
 /// The longest countdown.
 const COUNTDOWN_S_MAX: u64 = 86_400;
-/// The mains.
+/// The mains voltage.
 const MILLIVOLTS: i64 = 230_400;
 /// The longest delay that `device_reboot` takes.
 const REBOOT_DELAY_S_MAX: u64 = 60;

@@ -16,7 +16,7 @@ use super::spake::{Outcome, Registration, scalar};
 use super::{Opened, RequestScope, call, code, error, plain, same, session_name, unbase64};
 use crate::clock::{Mono, secret_bytes};
 
-/// What plugs ask for.
+/// The number of iterations that plugs request.
 const ITERATIONS: u32 = 3000;
 /// Locked after too many wrong passwords.
 const LOCKED: i64 = -2101;
