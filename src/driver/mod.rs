@@ -10,6 +10,7 @@ pub(crate) mod digest;
 pub(crate) mod http;
 mod registry;
 pub(crate) mod section;
+mod shutdown;
 pub(crate) mod tapo;
 
 use std::sync::Arc;
