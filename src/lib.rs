@@ -38,9 +38,10 @@
 //!
 //! ```text
 //! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
-//!         |         |-> config -> reader               ^        ^
-//!         |         \-> store  ------------------------/        |  (same wire, no shared code)
+//!         |         |-> config ----------------------- ^ ----> ^ ^
+//!         |         \-> store  ------------------------/         |  (same wire, no shared code)
 //!         \-> sim  . . . . . . . . . . . . . . . . . . . . . . ./
+//! config, driver -> reader -> node
 //! clock, durable, telemetry, account, recorder, files, text: leaves.
 //! ```
 //!
@@ -51,7 +52,7 @@
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what needs a restart |
 //! | [`reader`] | reading a file of keys: a cursor that writes down every problem with its place; secrets, addresses, what may not be there twice |
 //! | [`node`] | **the core**: the FSM with every rule about power, the actor around it, the fleet, views, events |
-//! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` has the list of them |
+//! | [`driver`] | devices: negotiation, login, requests, diagnosis; each driver with its own section of nodes.yaml. [`driver::DRIVERS`] is the list of them |
 //! | [`store`] | what survives a power cut: intents, boot overrides, what devices proved, accounts, sessions. sled, with checks around it |
 //! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
 //! | [`http`] | listeners, TLS, authentication, `/metrics`, `/healthz`, `/readyz` |
