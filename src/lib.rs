@@ -38,9 +38,10 @@
 //!
 //! ```text
 //! main -> cli -> daemon -> page -> redfish -> http -> node <- driver <- { tapo, amt }
-//!         |         |-> config -> reader               ^        ^
-//!         |         \-> store  ------------------------/        |  (same wire, no shared code)
+//!         |         |-> config ----------------------- ^ ----> ^ ^
+//!         |         \-> store  ------------------------/         |  (same wire, no shared code)
 //!         \-> sim  . . . . . . . . . . . . . . . . . . . . . . ./
+//! config, driver -> reader -> node
 //! clock, durable, telemetry, account, recorder, files, text: leaves.
 //! ```
 //!
@@ -51,7 +52,7 @@
 //! | [`config`] | nodes.yaml: all problems at once, with path and line; secrets; what needs a restart |
 //! | [`reader`] | reading a file of keys: a cursor that writes down every problem with its place; secrets, addresses, what may not be there twice |
 //! | [`node`] | **the core**: the FSM with every rule about power, the actor around it, the fleet, views, events |
-//! | [`driver`] | devices: negotiation, login, requests, diagnosis. `driver/mod.rs` has the list of them |
+//! | [`driver`] | devices: negotiation, login, requests, diagnosis; each driver with its own section of nodes.yaml. [`driver::DRIVERS`] is the list of them |
 //! | [`store`] | what survives a power cut: intents, boot overrides, what devices proved, accounts, sessions. sled, with checks around it |
 //! | [`redfish`] | the service: the sitemap, one file per DMTF schema, error bodies from the message registries |
 //! | [`http`] | listeners, TLS, authentication, `/metrics`, `/healthz`, `/readyz` |
@@ -116,6 +117,10 @@
 //!   one it is sent again. Price: a machine that leaves no trace may restart twice.
 //! - **A boot override of AMT is written right before the action that boots**, since AMT keeps it for one boot, whatever causes
 //!   that boot. Price: a boot that was not commanded here does not use it.
+//! - **A machine behind a plug is off by its draw only where the operator says `measured`**: Ironic turns a machine on again that it did not
+//!   turn off. Off is concluded from several readings, and never from a missing one. Price: thresholds for each machine.
+//! - **A machine that is asked to shut down through a hook is cut when it draws nothing, and never at a deadline**: a client that wants
+//!   a cut asks for it. Price: a machine that hangs needs a second command.
 //! - **What a plug does after a power loss is set in the plug**, and the client answered when it was read back: the plug is the
 //!   only store of it, so that it cannot differ from a record of ours. Price: such a PATCH takes some seconds, and one that is not
 //!   confirmed within eight ends as not known.

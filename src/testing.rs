@@ -72,9 +72,9 @@ pub mod http {
 }
 pub mod node {
     pub use crate::node::{
-        Architecture, BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Drive, Health, Inventory, MacAddress,
-        MemoryModule, NodeId, NodeSpec, Power, PowerAction, PowerPolicy, PowerSource, Processor, Refusal, ResetType,
-        Timings, Watts,
+        AfterShutdown, Architecture, BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Drive, Graceful,
+        Health, Inventory, MacAddress, MemoryModule, NodeId, NodeSpec, Power, PowerAction, PowerPolicy, PowerSource,
+        Processor, Refusal, ResetType, ShutdownHook, Timings, Watts,
     };
     pub mod actor {
         pub use crate::node::actor::NodeContext;

@@ -108,6 +108,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::thread::sleep", &["src/clock.rs", "src/store/disk.rs", "src/store/state_dir.rs", "src/store/tree.rs"]),
 ];
 
+/// A driver owns itself: beside its folder, only these name one. The demonstration and the facade of the tests know both sides
+/// of a wire.
+const NAME_DRIVERS: &[&str] = &["src/driver/mod.rs", "src/cli/demo.rs", "src/testing.rs"];
+
 /// What the core must not know of.
 const NOT_IN_NODE: &[&str] = &[
     "actix_web",
@@ -173,6 +177,13 @@ fn misplaced(file: &str, text: &str) -> Vec<String> {
             say("the core knows no HTTP, no sockets, no files and no formats");
         }
         let in_test = is_test(file) || path.line > lines;
+        if let ["crate", "driver", driver, ..] = path.path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            let home = format!("src/driver/{driver}/");
+            let is_driver = Path::new(env!("CARGO_MANIFEST_DIR")).join(&home).join("mod.rs").exists();
+            if is_driver && !in_test && !file.starts_with(&home) && !NAME_DRIVERS.contains(&file) {
+                say("a driver is named in its folder and in the list of drivers");
+            }
+        }
         for (word, homes) in ONLY_IN.iter().filter(|(word, _)| !in_test && path.is_within(word)) {
             if !homes.iter().any(|home| file.starts_with(home)) {
                 say(&format!("{word} belongs into {}", homes.join(" or ")));
@@ -377,6 +388,9 @@ fn the_checks_can_fail() {
         ("src/clock.rs", "pub use self::super::node::NodeId;"),
         ("src/config/mod.rs", "use std::time;\nfn f() { time::Instant::now(); }"),
         ("src/driver/amt/mod.rs", "fn f() { rsa::RsaPrivateKey::new(); }"),
+        ("src/config/nodes.rs", "use crate::driver::{DRIVERS, tapo::TapoConfig};"),
+        ("src/driver/registry.rs", "fn f() { super::amt::AmtMachine::new(); }"),
+        ("src/driver/tapo/plug.rs", "use super::super::amt::AmtConfig;"),
     ];
     for (file, text) in planted {
         assert!(!misplaced(file, text).is_empty(), "{file}: nothing is said of {text}");

@@ -7,15 +7,18 @@
 pub(crate) mod amt;
 mod cleaned;
 pub(crate) mod digest;
+pub(crate) mod find;
 pub(crate) mod http;
 mod registry;
 pub(crate) mod section;
+mod shutdown;
 pub(crate) mod tapo;
 
 use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
 
+use self::find::{FindFuture, Search};
 pub(crate) use self::registry::{DeviceConfig, Shared};
 pub use self::registry::{DriverConfig, Drivers};
 use self::section::{Section, SectionContext};
@@ -52,6 +55,9 @@ pub(crate) trait Driver: Sync {
 
     /// How many requests such a device bears.
     fn rate_limit(&self) -> RateLimit;
+
+    /// Looks for such devices on the network, without a login.
+    fn find<'a>(&'a self, search: &'a Search<'a>) -> FindFuture<'a>;
 }
 
 /// What every device is given beside its configuration.

@@ -9,6 +9,8 @@ use crate::reader::{Login, Place, Uniqueness};
 pub(crate) struct Section {
     /// Its key, in a node and in `defaults`.
     pub key: &'static str,
+    /// Devices of this kind in a table: `Tapo`.
+    pub name: &'static str,
     /// The keys in it, in a node.
     pub keys: &'static [&'static str],
     /// One as short as it can be, for messages.

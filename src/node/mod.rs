@@ -14,6 +14,7 @@ pub(crate) mod fsm;
 mod inventory;
 pub(crate) mod journal;
 pub(crate) mod measured;
+mod policy;
 pub(crate) mod power_history;
 pub(crate) mod rate_limit;
 mod refusal;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 pub use boot::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget};
 pub use inventory::{Architecture, Drive, Inventory, MemoryModule, Processor};
 pub use measured::Watts;
+pub use policy::{AfterShutdown, Graceful, PowerPolicy, PowerSource, ShutdownHook};
 pub use refusal::Refusal;
 
 /// The name of a node: the last part of its URLs.
@@ -396,32 +398,6 @@ pub struct NodeSpec {
     pub boot_targets: Option<Arc<[BootTarget]>>,
     /// What tells whether its machine runs.
     pub policy: PowerPolicy,
-}
-
-/// What tells whether the machine of a node runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PowerPolicy {
-    /// The source of `PowerState`.
-    pub source: PowerSource,
-    /// By which draw a machine that runs is told from one that is off.
-    pub watts: Option<Watts>,
-}
-
-/// What `PowerState` of a node behind an outlet follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PowerSource {
-    /// The relay of the outlet.
-    #[default]
-    Relay,
-    /// What the machine draws while the relay is closed.
-    Measured,
-}
-
-impl PowerPolicy {
-    /// The thresholds, where `PowerState` follows the draw.
-    pub fn measured(&self) -> Option<Watts> {
-        self.watts.filter(|_| self.source == PowerSource::Measured)
-    }
 }
 
 #[cfg(test)]

@@ -7,21 +7,22 @@
 
 mod boot;
 mod config;
-pub(crate) mod connection;
+mod connection;
 mod enumeration;
 mod facts;
-pub(crate) mod fault;
+mod fault;
+mod find;
 mod inventory;
 mod log;
 mod machine;
 mod power;
-pub(crate) mod probe;
+mod probe;
 mod redact;
 mod scan;
 mod section;
-pub(crate) mod status_codes;
-pub(crate) mod wsman;
-pub(crate) mod xml;
+mod status_codes;
+mod wsman;
+mod xml;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use schemars::{Schema, SchemaGenerator};
 pub use self::config::AmtConfig;
 use self::config::{fingerprint_of, fingerprint_text};
 pub(crate) use self::machine::AmtMachine;
+use super::find::{FindFuture, Search};
 use super::section::{Section, SectionContext};
 use super::{Driver, DriverConfig};
 use crate::node::device::DeviceKind;
@@ -106,6 +108,10 @@ impl Driver for AmtDriver {
 
     fn rate_limit(&self) -> RateLimit {
         RATE_LIMIT
+    }
+
+    fn find<'a>(&'a self, search: &'a Search<'a>) -> FindFuture<'a> {
+        Box::pin(async { Ok(find::find(search).await) })
     }
 }
 

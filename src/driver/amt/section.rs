@@ -14,6 +14,7 @@ use crate::reader::{Cursor, Read, secret};
 /// The section in words.
 pub(super) const SECTION: Section = Section {
     key: "amt",
+    name: "AMT",
     keys: &["address", "tls", "username", "password"],
     example: "{ address: 192.0.2.12 }",
     about: "Its Intel AMT engine.",

@@ -74,7 +74,7 @@ pub struct TapoConfig {
     pub protocols: Vec<TapoProtocol>,
     /// The plug may be logged in to with the accounts that it has before it is bound to its owner's. They are public.
     pub factory: bool,
-    /// Where discovery is answered; [`DISCOVERY_PORT`] but in tests.
+    /// Where discovery is answered; [`DISCOVERY_PORT`](super::DISCOVERY_PORT) but in tests.
     pub discovery_port: u16,
 }
 

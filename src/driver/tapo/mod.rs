@@ -8,8 +8,9 @@ mod call;
 mod cipher;
 mod config;
 mod connection;
-pub(crate) mod discovery;
+mod discovery;
 mod fault;
+mod find;
 mod klap;
 mod meter;
 mod methods;
@@ -41,6 +42,7 @@ pub use self::config::{TapoConfig, TapoProtocol};
 use self::connection::{Connection, Timing};
 pub(crate) use self::plug::TapoPlug;
 use self::search::Searches;
+use super::find::{FindFuture, Search};
 use super::http::{HttpClient, HttpError};
 use super::section::{Section, SectionContext};
 use super::{DeviceContext, Driver, DriverConfig};
@@ -99,6 +101,10 @@ impl Driver for TapoDriver {
 
     fn rate_limit(&self) -> RateLimit {
         RATE_LIMIT
+    }
+
+    fn find<'a>(&'a self, search: &'a Search<'a>) -> FindFuture<'a> {
+        Box::pin(find::find(search))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::reader::{Cursor, Place, Read, secret};
 /// The section in words.
 pub(super) const SECTION: Section = Section {
     key: "tapo",
+    name: "Tapo",
     keys: &["address", "mac", "outlet", "protocols", "factory", "username", "password"],
     example: "{ address: 192.0.2.11 }",
     about: "The Tapo plug that it hangs on.",
