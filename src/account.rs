@@ -1,7 +1,7 @@
-//! The words about people and programs that log in: roles, accounts, sessions.
+//! Types of accounts, roles and sessions.
 //!
-//! A leaf that only names things: who may log in is decided by `http`, and where these records are kept is the business
-//! of `store`. Nothing here holds a secret in clear, and nothing here prints a hash.
+//! This leaf only defines types: `http` decides logins, and `store` decides where these records are kept. No type here
+//! holds a plaintext secret, and none prints a hash.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,11 +19,11 @@ use crate::durable::WriteFuture;
 /// `RoleId` (schema ManagerAccount): what an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Role {
-    /// Everything, accounts included.
+    /// All rights, accounts included.
     Administrator,
     /// Power and boot, but no accounts.
     Operator,
-    /// Looking only.
+    /// Reads only.
     ReadOnly,
 }
 
@@ -59,7 +59,7 @@ impl FromStr for Role {
     }
 }
 
-/// Who may read `/metrics`.
+/// Access to `/metrics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MetricsAccess {
     /// Every client.
@@ -74,7 +74,7 @@ pub enum MetricsAccess {
 /// Longest name of an account, wherever it comes from: e-mail addresses fit in.
 pub(crate) const NAME_CHARS_MAX: usize = 254;
 
-/// Accounts at once.
+/// Maximum number of accounts.
 pub(crate) const ACCOUNTS_MAX: usize = 256;
 
 /// Sessions of one account at once; its own oldest one makes room. Ironic leaves sessions behind when it is killed.
@@ -166,7 +166,6 @@ pub struct AccountRecord {
     pub username: String,
     /// The password as a PHC string of argon2, never the password.
     pub password_hash: String,
-    /// What it may do.
     pub role: Role,
     /// Whether it may log in.
     pub enabled: bool,
@@ -174,7 +173,7 @@ pub struct AccountRecord {
     pub change: u64,
     /// The password has to be changed before anything else is allowed.
     pub password_change_required: bool,
-    /// When it was made.
+    /// Time of its creation.
     pub created: Wall,
     /// The only nodes that it sees; all of them without. nodes.yaml says so at each start and reload; it is kept so that
     /// an account which the file no longer names does not see more than before.
@@ -209,7 +208,7 @@ pub struct SessionRecord {
     /// What the client calls it.
     #[serde(default)]
     pub context: Option<String>,
-    /// When it began.
+    /// Time of the login.
     pub created: Wall,
     /// When it was last used.
     pub last_used: Wall,
@@ -258,10 +257,10 @@ pub trait AccountBook: Send + Sync {
     /// Makes it durable that there is no such account, and ends its sessions.
     fn delete_account(&self, username: &str) -> WriteFuture;
 
-    /// How logins are judged.
+    /// The login policy.
     fn rules(&self) -> AccessRules;
 
-    /// Makes other rules durable.
+    /// Makes a changed login policy durable.
     fn put_rules(&self, rules: AccessRules) -> WriteFuture;
 
     /// All sessions.

@@ -1,4 +1,4 @@
-//! Time and chance: the only file that reads a clock or draws a random number.
+//! Time and randomness: the only file that reads a clock or draws a random number.
 //!
 //! It knows nothing of the rest of the crate. Production runs on tokio's clock; tests run the same code on tokio's
 //! paused clock with a seed, so that hours pass in milliseconds and a run can be repeated.
@@ -101,9 +101,9 @@ pub(crate) fn is_after_1970() -> bool {
 /// Both clocks read at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// For deciding.
+    /// The monotonic clock, for decisions.
     pub mono: Mono,
-    /// For storing and showing.
+    /// The wall clock, for storage and display.
     pub wall: Wall,
 }
 
@@ -167,7 +167,7 @@ impl Clock {
         }
     }
 
-    /// Sleeps this long.
+    /// Sleeps for this duration.
     pub async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }

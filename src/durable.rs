@@ -1,7 +1,7 @@
-//! The contract of a durable write: the future that a room gets when it lets something be kept, and the error in it.
+//! The contract of a durable write: the future that a room gets when it stores something, and the error in it.
 //!
-//! What is kept, and what is asked before, differs from room to room ([`Journal`](crate::node::journal::Journal),
-//! [`AccountBook`](crate::account::AccountBook), [`SettingsStore`]). How a write ends is the same for all of them.
+//! What is stored, and which checks come before, differs from room to room ([`Journal`](crate::node::journal::Journal),
+//! [`AccountBook`](crate::account::AccountBook), [`SettingsStore`]). The result of a write is the same for all of them.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,8 +1,9 @@
-//! Files that others put there, and files that are ours: opened so that nothing hangs, nothing unbounded is read, and no link
-//! leads a write elsewhere.
+//! Opens files safely, both files of users and plugfish's own: without blocking, with a bounded size, and without
+//! following a symbolic link on a write.
 //!
-//! A file that is read is a regular one: a pipe would be waited for, and a device has no end. A file system that does not
-//! answer (NFS) hangs the thread that asks it, whatever the flags; so who cannot wait asks [`within`] a deadline.
+//! Only regular files are read: reading a pipe would block, and a device has no end. A file system that does not answer
+//! (NFS) blocks the calling thread, whatever the flags, so a caller that must not block uses [`within`] with a
+//! deadline.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};

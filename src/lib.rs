@@ -117,6 +117,10 @@
 //!   one it is sent again. Price: a machine that leaves no trace may restart twice.
 //! - **A boot override of AMT is written right before the action that boots**, since AMT keeps it for one boot, whatever causes
 //!   that boot. Price: a boot that was not commanded here does not use it.
+//! - **A machine behind a plug is off by its draw only where the operator says `measured`**: Ironic turns a machine on again that it did not
+//!   turn off. Off is concluded from several readings, and never from a missing one. Price: thresholds for each machine.
+//! - **A machine that is asked to shut down through a hook is cut when it draws nothing, and never at a deadline**: a client that wants
+//!   a cut asks for it. Price: a machine that hangs needs a second command.
 //! - **What a plug does after a power loss is set in the plug**, and the client answered when it was read back: the plug is the
 //!   only store of it, so that it cannot differ from a record of ours. Price: such a PATCH takes some seconds, and one that is not
 //!   confirmed within eight ends as not known.

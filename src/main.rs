@@ -1,4 +1,4 @@
-//! The program: parse, start logging, run one command, say how it ended.
+//! The program: parses the command line, starts logging, runs one command, reports its result.
 
 use std::io::Write;
 use std::process::ExitCode;

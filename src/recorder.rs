@@ -1,7 +1,7 @@
 //! The flight recorder: the last exchanges with each device, for bug reports.
 //!
-//! A leaf that knows times and texts. The drivers write, in words in which they have left out every secret; which accounts may see
-//! it reads. A tape is small and does not grow: see [`EXCHANGES_MAX`] and [`TEXT_BYTES_MAX`].
+//! A leaf that knows times and texts. The drivers write to it, after they have removed every secret; the accounts that
+//! may see it read it. A log of exchanges is small and does not grow: see [`EXCHANGES_MAX`] and [`TEXT_BYTES_MAX`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +29,7 @@ const REMARK_BYTES_MAX: usize = 192;
 /// One exchange with a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// When it ended.
+    /// Time of its end.
     pub at: Wall,
     /// What it was for: `login`, `read`, `study`, `set`, `order`, `discover`.
     pub op: &'static str,
@@ -45,7 +45,7 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// What was asked, in clear and without secrets.
     pub sent: Option<Box<str>>,
-    /// What was answered, likewise.
+    /// The answer, in the same form.
     pub answered: Option<Box<str>>,
     /// What the driver made of it, when that was a failure.
     pub remark: Option<Box<str>>,

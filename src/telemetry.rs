@@ -1,7 +1,7 @@
-//! What is told of the daemon: the logs, and in the files below the registry of metrics.
+//! Daemon telemetry: the logs, and in the files below the registry of metrics.
 //!
-//! A leaf: everything may use it, it uses nothing of ours. What is counted as it happens is here; what is read off the
-//! nodes' views when Prometheus asks (power, watts, age) is made by `http/ops.rs`. docs/metrics.md lists all of it.
+//! A leaf: everything may use it, it uses nothing of ours. Counters are here. Metrics that are read from the nodes'
+//! views at scrape time (power, watts, age) are in `http/collectors.rs`. docs/metrics.md lists all of them.
 
 mod metrics;
 mod nodes;
@@ -30,7 +30,7 @@ const JOURNAL_PREFIX: &str = "PLUGFISH";
 /// Where log lines go and how they look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,

@@ -1,7 +1,5 @@
-//! What the tests, benches and fuzz targets of this package use, by the rooms it comes from. Everything else is private to the
-//! crate, so that the compiler finds what is unused.
-
-#![allow(missing_docs)] // each is described where it stands
+//! The facade for the tests, benches and fuzz targets of this package, ordered by room. Everything else is private to
+//! the crate, so that the compiler finds unused code.
 
 pub mod account {
     pub use crate::account::{AccessRules, AccountBook, AccountRecord, Role, SessionRecord};
@@ -74,9 +72,9 @@ pub mod http {
 }
 pub mod node {
     pub use crate::node::{
-        Architecture, BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Drive, Health, Inventory, MacAddress,
-        MemoryModule, NodeId, NodeSpec, Power, PowerAction, PowerPolicy, PowerSource, Processor, Refusal, ResetType,
-        Timings, Watts,
+        AfterShutdown, Architecture, BootEnabled, BootMode, BootOverride, BootPatch, BootTarget, Drive, Graceful,
+        Health, Inventory, MacAddress, MemoryModule, NodeId, NodeSpec, Power, PowerAction, PowerPolicy, PowerSource,
+        Processor, Refusal, ResetType, ShutdownHook, Timings, Watts,
     };
     pub mod actor {
         pub use crate::node::actor::NodeContext;

@@ -1,5 +1,5 @@
-//! Text of others, made harmless: what a device, a daemon or a file says is shown in terminals, logs, JSON and metrics, and
-//! must not be able to forge a line there, move a cursor, or turn the order of letters around.
+//! Sanitizes untrusted text: text of a device, a daemon or a file is shown in terminals, logs, JSON and metrics, and
+//! must not be able to forge a line there, move a cursor, or reorder letters.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

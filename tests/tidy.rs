@@ -208,18 +208,61 @@ fn every_path_leads_where_it_may() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The banned words in every text of a source tree.
+fn wrong_words(root: &Path) -> Vec<String> {
+    words::texts(root).iter().flat_map(|(file, text)| words::wrong(file, text)).collect()
+}
+
 #[test]
 fn words_are_those_of_the_field() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let own = Path::new("tests/tidy/words.rs");
-    let code = files("src").into_iter().chain(files("tests")).filter(|(file, _)| Path::new(file) != own);
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = docs.chain(["README.md", "CHANGELOG.md", "nodes.yaml"].map(|page| root.join(page)));
-    let pages = pages.filter(|page| page.extension().is_some_and(|kind| kind == "md" || kind == "yaml"));
-    let pages = pages.map(|page| (page.display().to_string(), fs::read_to_string(&page).unwrap()));
-    let wrong: Vec<String> = code.chain(pages).flat_map(|(file, text)| words::wrong(&file, &text)).collect();
+    let wrong = wrong_words(root);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(words::wrong("src/node/mod.rs", concat!("/// No", "body sees it.\nstruct Keeper;")).len(), 2);
+    let read: Vec<String> = words::texts(root).into_iter().map(|(file, _)| file).collect();
+    for file in PLANTED.iter().chain(&["src/lib.rs", "CHANGELOG.md", "nodes.yaml", "tests/tidy.rs"]) {
+        assert!(read.iter().any(|name| name == file), "{file} is not read");
+    }
+    assert!(!read.iter().any(|name| name.contains("/seeds/")), "input of the fuzzer is not prose");
+}
+
+/// One file of each kind that is read for banned words.
+const PLANTED: &[&str] = &[
+    ".ci/run",
+    ".github/SECURITY.md",
+    "README.md",
+    "docs/security.md",
+    "packaging/deb",
+    "packaging/debian/postinst",
+    "packaging/grafana/plugfish.json",
+    "packaging/kubernetes/base/deployment.yaml",
+    "packaging/plugfish.service",
+    "packaging/prometheus/rules.yaml",
+    "src/main.rs",
+    "tests/bench/load.rs",
+    "tests/fixtures/sim/README.md",
+    "tests/foreign/README.md",
+    "tests/foreign/page_walk.js",
+    "tests/foreign/systemd",
+    "tests/foreign/systemd_checks",
+    "tests/foreign/tapo_clients.py",
+    "tests/sim/mutate",
+];
+
+/// A banned word in any of these files is found, with its line.
+#[test]
+fn a_planted_word_is_found() {
+    let tree = tempfile::tempdir().unwrap();
+    for file in PLANTED {
+        let path = tree.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, concat!("#!/bin/sh\n# for any", "body\n")).unwrap();
+    }
+    let found = wrong_words(tree.path());
+    for file in PLANTED {
+        assert!(found.iter().any(|wrong| wrong.starts_with(&format!("{file}:2: "))), "{file}: nothing is found");
+    }
+    assert_eq!(found.len(), PLANTED.len(), "{found:?}");
 }
 
 #[test]

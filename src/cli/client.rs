@@ -1,4 +1,4 @@
-//! People's client of a running daemon: `power`, `boot` and `trust`.
+//! Commands that act on a running daemon: `power`, `boot` and `trust`.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const POWER_DEADLINE: Duration = Duration::from_secs(90);
 /// The same for a shutdown: the daemon gives an operating system 150 s for it.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(180);
 
-/// How often it looks.
+/// Interval between reads while waiting for a command.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// The power of a node for people: Redfish shows a machine that sleeps as on, and says so in `Status.State`.
@@ -139,7 +139,7 @@ fn proved(record: &Value) -> String {
     format!("{device}, since {since}: {}", parts.join(", "))
 }
 
-/// How something is typed.
+/// The spelling of a value on the command line.
 fn word(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

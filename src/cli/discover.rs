@@ -1,6 +1,6 @@
-//! `plugfish discover`: what is on the network that plugfish could drive, and how to write it into nodes.yaml.
+//! `plugfish discover`: lists the supported devices on the network, with entries for nodes.yaml.
 //!
-//! Each driver looks for its own devices, without a login. Nothing is changed anywhere.
+//! Each driver searches for its own devices, without a login. Nothing is changed on any device.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;

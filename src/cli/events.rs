@@ -1,4 +1,4 @@
-//! `plugfish events`: what happened, from the log that the daemon keeps of each node, and what happens, over server-sent
+//! `plugfish events`: past events from the log that the daemon keeps of each node, and new ones over server-sent
 //! events.
 
 use std::collections::VecDeque;

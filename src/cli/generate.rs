@@ -1,6 +1,6 @@
 //! `plugfish generate`: manifests for the nodes in nodes.yaml, without a running daemon.
 //!
-//! Only names of secrets are printed, and never a password: neither that of a device nor that of an account.
+//! The output has only the names of secrets, never a password of a device or an account.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! `plugfish health`: whether a daemon answers, for a container whose image has nothing else to ask with.
+//! `plugfish health`: whether a daemon answers, as the health check of a container image without other tools.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! What packages install beside the program: its manual page and the completions of shells, made from what can be typed.
+//! The manual page and the shell completions, generated from the definition of the command line.
 //!
-//! It knows no command by name: a new one is in both by itself.
+//! No command is named here, so a new command is in both automatically.
 
 use std::io;
 

@@ -1,8 +1,8 @@
-//! The command line: what can be typed. One line of help for each.
+//! The definition of the command line, with one line of help for each item.
 //!
-//! It parses. What a command does is in `daemon` (`serve`), in `demo.rs`, `discover.rs` and `probe.rs` (simulated and real
-//! devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the state of a stopped
-//! daemon), and in `generate.rs` and `import/` (files into other files).
+//! This file only parses. The commands are in `daemon` (`serve`), in `demo.rs`, `discover.rs` and `probe.rs` (simulated
+//! and real devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the
+//! state of a stopped daemon), and in `generate.rs` and `import/` (conversion of files).
 
 pub mod client;
 mod demo;
@@ -35,46 +35,46 @@ use discover::Network;
 #[derive(Debug, Parser)]
 #[command(name = "plugfish", version, about, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
-    /// How log lines look; by default what fits a terminal, a pipe or systemd. RUST_LOG sets the levels.
+    /// The format of the log; by default the one for a terminal, a pipe or systemd. RUST_LOG sets the levels.
     #[arg(long, global = true, value_enum)]
     pub log_format: Option<LogFormat>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon: a Redfish service for the nodes in nodes.yaml.
     Serve(ConfigFile),
-    /// Run the daemon on a simulated rack: nothing to install, nothing is kept.
+    /// Run the daemon on a simulated rack; nothing is kept.
     Demo(Demo),
     /// Run the simulated rack alone, for testing other software.
     Sim(Sim),
-    /// Say everything that is wrong with nodes.yaml.
+    /// List all errors in nodes.yaml.
     Check(Check),
-    /// Look for plugs and AMT machines on the network, and print entries for nodes.yaml.
+    /// Search the network for plugs and AMT machines, and print entries for nodes.yaml.
     Discover(Discover),
     /// Show the nodes of a running daemon.
     Status(Status),
     /// Switch a node of a running daemon on or off.
     Power(Power),
-    /// Say from where a node of a running daemon is to boot.
+    /// Set the boot source of a node of a running daemon.
     Boot(Boot),
-    /// Show what the device of a node ever proved, or forget it after a swap.
+    /// Show what the device of a node has proved about its identity, or delete that record after a swap.
     Trust(Trust),
-    /// Show what happened to the nodes of a running daemon.
+    /// Show the events of the nodes of a running daemon.
     Events(Events),
     /// Print manifests for the nodes in nodes.yaml, for Metal3, Ironic or Prometheus.
     Generate(Generate),
-    /// Turn the configuration of another program into nodes.yaml.
+    /// Convert the configuration of another program to nodes.yaml.
     Import(Import),
     /// Print the whole state of a stopped daemon as one JSON document.
     Export(Export),
-    /// Put an export in the place of the state of a stopped daemon.
+    /// Replace the state of a stopped daemon by an export.
     Restore(Restore),
-    /// Say whether a daemon answers: the health check of the container image.
+    /// Report whether a daemon answers: the health check of the container image.
     Health(health::Health),
     /// Print the JSON schema of nodes.yaml, for editors.
     Schema,
@@ -89,10 +89,10 @@ pub enum Command {
     Man,
 }
 
-/// Where the configuration is.
+/// The configuration file.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// The configuration; else ./nodes.yaml, else /etc/plugfish/nodes.yaml.
+    /// The configuration file; by default ./nodes.yaml, else /etc/plugfish/nodes.yaml.
     #[arg(long, env = "PLUGFISH_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -100,22 +100,22 @@ pub struct ConfigFile {
 /// `plugfish demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Where to serve Redfish.
+    /// The address of the Redfish service.
     #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
     pub listen: std::net::SocketAddr,
     /// Serve HTTPS with a self-signed certificate.
     #[arg(long)]
     pub tls: bool,
-    /// How many simulated Tapo plugs.
+    /// The number of simulated Tapo plugs.
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub tapo: u16,
-    /// How many simulated AMT machines.
+    /// The number of simulated AMT machines.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub amt: u16,
-    /// Seed of all chance in the simulation.
+    /// The random seed of the simulation.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
-    /// Where the rack is told what to do (faults, buttons) and what it saw, over HTTP.
+    /// The address of the rack's control API over HTTP (faults, buttons, logs of requests).
     #[arg(long, value_name = "ADDRESS")]
     pub rack_control: Option<std::net::SocketAddr>,
 }
@@ -123,13 +123,13 @@ pub struct Demo {
 /// `plugfish sim`.
 #[derive(Debug, Args)]
 pub struct Sim {
-    /// How many simulated Tapo plugs.
+    /// The number of simulated Tapo plugs.
     #[arg(long, default_value_t = 4, value_name = "N", conflicts_with = "plugs")]
     pub tapo: u16,
-    /// A plug of this kind, such as p110:klap-v2; once for each plug, in place of --tapo.
+    /// Add a plug of this kind, such as p110:klap-v2; once for each plug, instead of --tapo.
     #[arg(long = "plug", value_name = "MODEL:VARIANT")]
     pub plugs: Vec<String>,
-    /// An AMT machine of this kind, such as amt12 or amt16-tls; once for each machine.
+    /// Add an AMT machine of this kind, such as amt12 or amt16-tls; once for each machine.
     #[arg(long = "machine", value_name = "KIND")]
     pub machines: Vec<String>,
     /// The address of the first plug; the others follow it, and the machines follow them.
@@ -138,10 +138,10 @@ pub struct Sim {
     /// Also answer discovery that is sent to this broadcast address, such as 127.255.255.255.
     #[arg(long, value_name = "ADDRESS")]
     pub broadcast: Option<std::net::Ipv4Addr>,
-    /// Seed of all chance in the simulation.
+    /// The random seed of the simulation.
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
-    /// Where the rack is told what to do (faults, buttons) and what it saw, over HTTP.
+    /// The address of the rack's control API over HTTP (faults, buttons, logs of requests).
     #[arg(long, default_value = "127.0.0.1:8001", value_name = "ADDRESS")]
     pub control: std::net::SocketAddr,
 }
@@ -149,10 +149,10 @@ pub struct Sim {
 /// `plugfish check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Where the configuration is.
+    /// The configuration file.
     #[command(flatten)]
     pub file: ConfigFile,
-    /// Also log in to every device once, and say what it is.
+    /// Also log in to every device once, and print its identity.
     #[arg(long)]
     pub probe: bool,
 }
@@ -160,40 +160,40 @@ pub struct Check {
 /// `plugfish discover`.
 #[derive(Debug, Args)]
 pub struct Discover {
-    /// Search this network, address by address; else the one of this machine. May be given several times.
+    /// Search this network, address by address; by default that of this machine. May be given several times.
     #[arg(long = "network", value_name = "192.0.2.0/24")]
     pub networks: Vec<Network>,
-    /// How many seconds to wait for the answers of plugs.
+    /// The time to wait for the answers of plugs, in seconds.
     #[arg(long, default_value_t = 3, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=60))]
     pub wait: u16,
 }
 
-/// How to reach a running daemon.
+/// The address of a running daemon, and the login.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// Where the daemon serves.
+    /// The URL of the daemon.
     #[arg(long, env = "PLUGFISH_URL", default_value = "http://127.0.0.1:8000", value_name = "URL")]
     pub url: String,
-    /// The account.
+    /// The account of the daemon.
     #[arg(long, env = "PLUGFISH_USERNAME", default_value = "admin", value_name = "NAME")]
     pub username: String,
-    /// A file with the password; else PLUGFISH_PASSWORD.
+    /// A file with the password; by default the password is in PLUGFISH_PASSWORD.
     #[arg(long, env = "PLUGFISH_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// The certificate (PEM) that the daemon's is signed by, or the daemon's own.
+    /// The certificate (PEM) that signed the daemon's certificate, or the daemon's certificate itself.
     #[arg(long, env = "PLUGFISH_CACERT", value_name = "FILE")]
     pub cacert: Option<PathBuf>,
-    /// What to print.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     pub output: OutputFormat,
 }
 
-/// What to print.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people.
+    /// Text for people.
     Table,
-    /// For scripts.
+    /// JSON for scripts.
     Json,
 }
 
@@ -202,10 +202,10 @@ pub enum OutputFormat {
 pub struct Status {
     /// Only this node, in detail.
     pub node: Option<String>,
-    /// Go on showing it until Ctrl-C: the table again and again at a terminal, a line for each change elsewhere.
+    /// Keep showing it until Ctrl-C: a table that is redrawn on a terminal, else a line for each change.
     #[arg(long)]
     pub watch: bool,
-    /// Also show the last exchanges with the device of the node, for bug reports. Wants an Administrator.
+    /// Also show the last exchanges with the device of the node, for bug reports. Needs an Administrator.
     #[arg(long, requires = "node", conflicts_with = "watch")]
     pub trace: bool,
     /// How to reach the daemon.
@@ -218,7 +218,7 @@ pub struct Status {
 pub struct Power {
     /// The node.
     pub node: String,
-    /// What to do with its power.
+    /// The action on its power.
     #[arg(value_enum)]
     pub action: PowerAction,
     /// Return as soon as the command is accepted.
@@ -229,22 +229,22 @@ pub struct Power {
     pub remote: Remote,
 }
 
-/// What to do with the power of a node.
+/// An action on the power of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PowerAction {
     /// Turn it on.
     On,
     /// Cut it at once.
     Off,
-    /// Off, a while, on.
+    /// Cut it, wait, restore it.
     Cycle,
-    /// Restart the machine: the same as a cycle where the device knows only on and off.
+    /// Restart the machine: the same as a cycle if the device supports only on and off.
     Reset,
-    /// Ask the operating system to shut down, where the device can.
+    /// Shut the operating system down gracefully, if the device supports it.
     Shutdown,
-    /// Ask the operating system to restart, where the device can.
+    /// Restart the operating system gracefully, if the device supports it.
     Restart,
-    /// Send a diagnostic interrupt, where the device can.
+    /// Send a diagnostic interrupt, if the device supports it.
     Nmi,
 }
 
@@ -273,13 +273,13 @@ impl PowerAction {
 pub struct Boot {
     /// The node.
     pub node: String,
-    /// From where.
+    /// The boot source.
     #[arg(value_enum)]
     pub source: BootSource,
     /// The image to load, for http.
     #[arg(value_name = "URI", required_if_eq("source", "http"))]
     pub uri: Option<String>,
-    /// Only the next boot; else every boot until it is changed.
+    /// Only for the next boot; by default for every boot until it is changed.
     #[arg(long)]
     pub once: bool,
     /// How to reach the daemon.
@@ -287,10 +287,10 @@ pub struct Boot {
     pub remote: Remote,
 }
 
-/// From where a node is to boot.
+/// The boot source of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BootSource {
-    /// As its firmware likes: no override.
+    /// No override: the boot order of the firmware.
     None,
     /// The network.
     Pxe,
@@ -323,8 +323,8 @@ impl BootSource {
 pub struct Trust {
     /// The node.
     pub node: String,
-    /// Forget it: the device was replaced or set up again, and its next contact is trusted on first use. Wants an
-    /// Administrator.
+    /// Delete the record after the device was replaced or set up again: its next contact is trusted on first use. Needs
+    /// an Administrator.
     #[arg(long)]
     pub reset: bool,
     /// How to reach the daemon.
@@ -337,7 +337,7 @@ pub struct Trust {
 pub struct Events {
     /// Only those of this node.
     pub node: Option<String>,
-    /// Go on with what happens from now on, until Ctrl-C.
+    /// Continue with new events, until Ctrl-C.
     #[arg(long, short)]
     pub follow: bool,
     /// How to reach the daemon.
@@ -348,29 +348,29 @@ pub struct Events {
 /// `plugfish generate`.
 #[derive(Debug, Args)]
 pub struct Generate {
-    /// What for.
+    /// The kind of manifest.
     #[arg(value_enum)]
     pub kind: ManifestKind,
     /// Only these nodes.
     pub nodes: Vec<String>,
-    /// Where the configuration is.
+    /// The configuration file.
     #[command(flatten)]
     pub file: ConfigFile,
-    /// Where the others reach the daemon; else the first address of `server.listen`.
+    /// The URL at which clients reach the daemon; by default the first address of `server.listen`.
     #[arg(long, value_name = "URL")]
     pub service_url: Option<String>,
-    /// The Kubernetes namespace; none is written without.
+    /// The Kubernetes namespace in the manifests; by default none.
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// The Kubernetes secret with the login for the daemon (keys `username` and `password`).
     #[arg(long, default_value = "plugfish-login", value_name = "NAME")]
     pub secret: String,
-    /// The account of the daemon that Ironic is to use.
+    /// The account of the daemon for Ironic.
     #[arg(long, default_value = "ironic", value_name = "NAME")]
     pub account: String,
 }
 
-/// What manifests are for.
+/// The kind of manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ManifestKind {
     /// Metal3: a BareMetalHost for each node.
@@ -384,33 +384,33 @@ pub enum ManifestKind {
 /// `plugfish import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Whose configuration it is.
+    /// The program that the configuration is for.
     #[arg(value_enum)]
     pub source: ImportSource,
-    /// The file.
+    /// The configuration file of that program.
     pub file: PathBuf,
-    /// Where the files with the passwords are written, which nodes.yaml names; else here, and nodes.yaml belongs beside them.
+    /// The directory for the password files that nodes.yaml names; by default the current one, next to nodes.yaml.
     #[arg(long, value_name = "DIRECTORY")]
     pub secrets: Option<PathBuf>,
-    /// Write the passwords into nodes.yaml itself, in clear.
+    /// Write the passwords into nodes.yaml itself, in plaintext.
     #[arg(long, conflicts_with = "secrets")]
     pub inline_passwords: bool,
 }
 
-/// Whose configuration is imported.
+/// The program whose configuration is imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImportSource {
     /// sushy-tools with the Tapo driver: SUSHY_EMULATOR_TAPO_SYSTEMS.
     Sushy,
 }
 
-/// Which state directory.
+/// The state directory.
 #[derive(Debug, Args)]
 pub struct StateDir {
-    /// The state directory; else the one that the configuration names.
+    /// The state directory; by default the one in the configuration.
     #[arg(long, value_name = "DIRECTORY")]
     pub state_dir: Option<PathBuf>,
-    /// Where the configuration is.
+    /// The configuration file.
     #[command(flatten)]
     pub file: ConfigFile,
 }
@@ -418,7 +418,7 @@ pub struct StateDir {
 /// `plugfish export`.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Whose state.
+    /// The state directory.
     #[command(flatten)]
     pub place: StateDir,
 }
@@ -426,12 +426,12 @@ pub struct Export {
 /// `plugfish restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// What `plugfish export` printed, or a state.json.
+    /// The output of `plugfish export`, or a state.json.
     pub from: PathBuf,
-    /// Also where there is state already, which is lost.
+    /// Replace existing state, which is lost.
     #[arg(long)]
     pub force: bool,
-    /// Whose state.
+    /// The state directory.
     #[command(flatten)]
     pub place: StateDir,
 }

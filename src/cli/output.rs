@@ -1,4 +1,4 @@
-//! What commands print: text to stdout, tables that fit a terminal, colours where someone sees them.
+//! Output of commands: text to stdout, tables that fit the terminal, colours on a terminal.
 
 use std::io::{IsTerminal, Write};
 
@@ -43,19 +43,19 @@ pub fn terminal_size() -> Option<(usize, usize)> {
     (columns >= WIDTH_MIN && rows > 1).then_some((columns, rows))
 }
 
-/// How a cell looks.
+/// The colour of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colour {
-    /// As everything.
+    /// The default.
     #[default]
     Plain,
-    /// Well.
+    /// Healthy.
     Green,
-    /// To be looked at.
+    /// A warning.
     Yellow,
-    /// Not well.
+    /// An error.
     Red,
-    /// Of no importance.
+    /// Secondary text.
     Dim,
 }
 

@@ -1,4 +1,4 @@
-//! `plugfish check --probe`: logs in to every device once and says what it is.
+//! `plugfish check --probe`: logs in to every device once and prints its identity.
 
 use std::path::Path;
 use std::sync::Arc;

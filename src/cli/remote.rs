@@ -1,4 +1,4 @@
-//! The connection to a running daemon: who asks, whom to trust, and what its answers mean to people.
+//! The connection to a running daemon: credentials, trusted certificates, and error messages for its answers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! From a parsed command line to what it does, and from how that ended to an exit status.
+//! Runs the parsed command, and turns its result into an exit status.
 
 use std::fmt;
 use std::io::{IsTerminal, Read};
@@ -18,7 +18,7 @@ use crate::telemetry::{LogFormat, start_logging};
 /// Longest password that is read.
 const PASSWORD_MAX: u64 = 1024;
 
-/// How a command failed.
+/// The error of a command.
 #[derive(Debug)]
 pub struct Failure(anyhow::Error);
 
@@ -41,7 +41,7 @@ impl fmt::Display for Failure {
 }
 
 impl Cli {
-    /// Does what was typed.
+    /// Runs the command.
     pub fn run(self) -> Result<(), Failure> {
         let daemon = matches!(self.command, Command::Serve(_) | Command::Demo(_) | Command::Sim(_));
         let levels = if daemon { "info,actix_server=warn" } else { "warn" };

@@ -1,6 +1,7 @@
-//! `plugfish export` and `plugfish restore`: the state of a daemon that does not run, as one JSON document and back.
+//! `plugfish export` and `plugfish restore`: write the state of a stopped daemon as one JSON document, and read it
+//! back.
 //!
-//! The state directory is locked by a daemon that uses it, so neither can meet one.
+//! A running daemon locks its state directory, so neither command can run beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

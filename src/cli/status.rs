@@ -1,6 +1,6 @@
-//! `plugfish status`: all nodes as a table, one in detail, again and again, and the last exchanges with a device.
+//! `plugfish status`: all nodes as a table, one in detail, repeated output, and the last exchanges with a device.
 //!
-//! Everything it shows is in one read of the daemon's memory (`/status`); the shape of that is what scripts get.
+//! All data comes from one read of the daemon's memory (`/status`); scripts get the same format.
 
 use std::collections::HashMap;
 use std::time::Duration;

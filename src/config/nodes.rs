@@ -26,6 +26,7 @@ const NODE: &[&str] = &[
     "boot_targets",
     "power_state",
     "watts",
+    "graceful",
     "poll_interval",
     "off_dwell",
     "command_deadline",

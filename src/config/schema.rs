@@ -14,7 +14,7 @@ use super::check::{
     ACCOUNT_NODES_MAX, DRIVES_MAX, HOST_NAMES_MAX, LISTEN_MAX, NICS_MAX, NODES_MAX, PROCESSORS_MAX, PROXIES_MAX,
 };
 use super::inventory::{CAPACITY_GB_MAX, MEMORY_GIB_MAX, SPEED_MHZ_MAX, THREADS_MAX};
-use super::power::WATTS_MAX;
+use super::power::{EXEC_WORDS_MAX, WATTS_MAX};
 use super::values::TEXT_CHARS_MAX;
 use crate::account::ACCOUNTS_MAX;
 use crate::driver::{DRIVERS, Driver};
@@ -256,6 +256,9 @@ pub(crate) struct Node {
     pub power_state: Option<PowerSource>,
     /// Behind a plug with a meter: the power draw that distinguishes a running machine from one that is off.
     pub watts: Option<Watts>,
+    /// Behind a plug: how its operating system is asked to shut down, which makes `GracefulShutdown` and `GracefulRestart` possible. Wants
+    /// `watts`, which tell when it is off.
+    pub graceful: Option<Graceful>,
     /// How often the device is read when all is well; 5s to 1h.
     pub poll_interval: Option<Time>,
     /// How long the power stays off in a power cycle; 1s to 10m.
@@ -290,6 +293,45 @@ pub(crate) struct Watts {
     /// How long the draw has to stay low before the machine counts as off; 4s to 10m.
     #[schemars(extend("default" = "10s"))]
     pub settle: Option<Time>,
+}
+
+/// How the operating system is asked to shut down; `exec` or `http`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&[&["exec"], &["http"]])))]
+pub(crate) struct Graceful {
+    /// A program and its arguments, the program by its absolute path; no shell is between.
+    #[schemars(length(min = 1, max = EXEC_WORDS_MAX))]
+    pub exec: Option<Vec<String>>,
+    /// An HTTP hook.
+    pub http: Option<Hook>,
+    /// How long the machine may take; past it the command fails and the outlet stays on; 30s to 570s.
+    #[schemars(extend("default" = "150s"))]
+    pub deadline: Option<Time>,
+    /// What becomes of the outlet of a machine that shut down.
+    #[schemars(extend("default" = "cut"))]
+    pub then: Option<AfterShutdown>,
+}
+
+/// A hook: a POST without a body asks it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hook {
+    /// Its http:// or https:// URL.
+    #[schemars(length(min = 1))]
+    pub url: String,
+    /// Sent as `Authorization: Bearer`.
+    pub token: Option<Secret>,
+}
+
+/// What becomes of the outlet of a machine that shut down.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AfterShutdown {
+    /// It is turned off.
+    Cut,
+    /// It stays on, so that the machine can be woken.
+    Leave,
 }
 
 /// The firmware interface of a machine.

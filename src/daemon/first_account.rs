@@ -1,7 +1,7 @@
 //! The accounts of the first start: those of the configuration, else `admin` with a random password in a private file.
 //!
-//! An account of the configuration is made once, at the first start that finds it there; what clients make of it
-//! from then on stays, also when they delete it.
+//! An account of the configuration is created once, at the first start that finds it there. Later changes by clients,
+//! deletion included, are kept.
 
 use anyhow::{Context, Result, anyhow};
 use secrecy::ExposeSecret;

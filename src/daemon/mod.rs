@@ -1,8 +1,8 @@
-//! The composition root of the service: what runs, in which order it starts, and in which order it ends. It takes paths
-//! and values, and knows no command line.
+//! The composition root of the service: its parts, and the order in which they start and stop. It takes paths and
+//! values, and knows no command line.
 //!
-//! Start: store, accounts, listeners (so that a port in use is said before a device is touched), fleet, service. End:
-//! no new commands, what is under way ends or stays an intent, answers are finished, the store is flushed.
+//! Start: store, accounts, listeners (so that a port in use is reported before a device is touched), fleet, service.
+//! Stop: no new commands, operations in progress end or stay intents, answers are finished, the store is flushed.
 
 mod first_account;
 mod notify;
@@ -63,30 +63,25 @@ const STORE_STOP: Duration = Duration::from_millis(1500);
 /// Worker threads of the HTTP side: a small box has four cores, and a read takes microseconds.
 const WORKERS_MAX: usize = 4;
 
-/// What is to run.
+/// The parts of a daemon, from its configuration.
 pub struct Plan {
-    /// How clients are served.
     pub server: ServerConfig,
     /// Listeners that systemd has opened already, at `server.listen`; without any they are opened here.
     pub sockets: Vec<TcpListener>,
-    /// Where state is kept.
     pub state_dir: PathBuf,
     /// Accounts for the first start. What they see of the nodes holds from every start on.
     pub accounts: Vec<AccountSeed>,
-    /// The nodes.
     pub nodes: Vec<NodePlan>,
 }
 
 /// A node and how to reach its device.
 pub type NodePlan = NodeSetup<DriverConfig>;
 
-/// A daemon that runs.
+/// A running daemon.
 pub struct Running {
-    /// Where it serves.
+    /// The addresses of its listeners.
     pub addresses: Vec<SocketAddr>,
-    /// The nodes.
     pub fleet: Fleet,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     keeper: Supervisor<DriverConfig>,
     recorder: Arc<FlightRecorder>,
@@ -307,7 +302,7 @@ fn certificate(plan: &Plan, now: Wall) -> Result<Option<Arc<Certificate>>> {
     })
 }
 
-/// What each account sees.
+/// The nodes that each account may see.
 fn scopes(accounts: &[AccountSeed]) -> Configured {
     accounts.iter().map(|account| (account.username.clone(), account.scope.clone())).collect()
 }

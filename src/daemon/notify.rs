@@ -1,5 +1,5 @@
-//! What systemd is told: ready, reloading, stopping, the state in one sentence, and the beat that keeps its watchdog
-//! quiet while the fleet is alive (sd_notify(3)). Without systemd no one is told anything.
+//! Notifications to systemd: ready, reloading, stopping, the status line, and the watchdog signal while the fleet is
+//! alive (sd_notify(3)). Without systemd nothing is sent.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Beats within the time of the watchdog, so that a late one does no harm.
 const BEATS: u32 = 3;
 
-/// The way to systemd.
+/// The notification socket of systemd.
 pub(super) struct Notify {
     socket: Option<(UnixDatagram, SocketAddr)>,
     /// The watchdog wants to hear from us.
@@ -23,7 +23,7 @@ pub(super) struct Notify {
     every: Duration,
     next: Mono,
     clock: Clock,
-    /// The last sentence.
+    /// The last status line that was sent.
     said: String,
 }
 
@@ -49,7 +49,7 @@ impl Notify {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reading the configuration", monotonic_usec()));
     }
 
-    /// The end begins.
+    /// The shutdown begins.
     pub(super) fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=finishing what is under way");
     }

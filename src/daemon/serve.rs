@@ -1,4 +1,4 @@
-//! `plugfish serve`: from nodes.yaml to a running daemon, signals, reload, end.
+//! `plugfish serve`: from nodes.yaml to a running daemon, with signals, reload and shutdown.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -285,7 +285,14 @@ fn node_plan(node: &NodeConfig) -> NodePlan {
     let boot_targets = node.boot_targets.as_deref().map(Into::into);
     let spec =
         NodeSpec { id, inventory, timings, device: label, kind, boot_mode, boot_targets, policy: node.policy.clone() };
-    NodePlan { spec, device: driver }
+    let device = match &node.policy.graceful {
+        Some(graceful) => {
+            let boot_targets = node.boot_targets.clone().unwrap_or_else(|| kind.boot_targets.to_vec());
+            driver.with_shutdown(graceful.hook.clone(), boot_targets)
+        }
+        None => driver,
+    };
+    NodePlan { spec, device }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From nodes.yaml to what runs: sockets of systemd, and what a reload does to the nodes.
+//! Tests from nodes.yaml to a running service: sockets of systemd, and the effect of a reload on the nodes.
 
 use super::*;
 use crate::config::ServerConfig;

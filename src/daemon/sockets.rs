@@ -1,4 +1,4 @@
-//! Listeners that systemd opened (`plugfish.socket`): ports below 1024 without a privilege, and no client turned away
+//! Listeners that systemd opened (`plugfish.socket`): ports below 1024 without a privilege, and no refused connections
 //! while the daemon restarts.
 
 use std::net::TcpListener;

@@ -11,6 +11,7 @@ pub(crate) mod find;
 pub(crate) mod http;
 mod registry;
 pub(crate) mod section;
+mod shutdown;
 pub(crate) mod tapo;
 
 use std::sync::Arc;

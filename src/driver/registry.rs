@@ -6,12 +6,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cleaned::Cleaned;
+use super::shutdown::HookedConfig;
 use super::{DeviceContext, Driver};
 use crate::clock::Clock;
-use crate::node::NodeId;
 use crate::node::device::{DeviceIdentity, DeviceKind, PowerDevice};
 use crate::node::rate_limit::RequestGate;
 use crate::node::trust::{DeviceTrust, Proven, TrustBook};
+use crate::node::{BootTarget, NodeId, ShutdownHook};
 use crate::recorder::FlightRecorder;
 use crate::telemetry::Metrics;
 
@@ -64,6 +65,11 @@ impl DriverConfig {
     /// A device of this driver's.
     pub(crate) fn new(config: impl DeviceConfig) -> DriverConfig {
         DriverConfig(Arc::new(config))
+    }
+
+    /// The same device, whose machine is asked to shut down by this hook; `boot_targets`: those of the node.
+    pub fn with_shutdown(self, hook: ShutdownHook, boot_targets: Vec<BootTarget>) -> DriverConfig {
+        DriverConfig::new(HookedConfig { device: self.0, hook, boot_targets })
     }
 
     /// The device in words, for messages: `Tapo plug at 192.0.2.11`.

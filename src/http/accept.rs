@@ -1,4 +1,4 @@
-//! A TLS connection from its first byte to the end of its handshake, and what is said to a client that speaks plain HTTP.
+//! A TLS connection from its first byte to the end of its handshake, and the answer to a client that speaks plain HTTP.
 
 use std::future::poll_fn;
 use std::io;

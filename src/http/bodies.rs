@@ -1,6 +1,6 @@
-//! Large bodies on their way to clients: equal ones are kept once, sent a little at a time, compressed for clients that ask
-//! for it, and bounded in total. A client that does not read holds its place in a body and no copy of it; when too much is
-//! on its way, those that read the oldest bodies are cut off.
+//! Sends large bodies to clients: equal bodies are stored once, sent in small pieces, compressed if the client accepts
+//! that, and bounded in total. A client that does not read holds a position in a body, and no copy of it. When too much
+//! is in transit, the clients that read the oldest bodies are disconnected.
 
 use std::fmt;
 use std::io::Write;

@@ -1,9 +1,9 @@
-//! What a browser says of the page behind a request, and what follows from it. Pure.
+//! What the headers of a browser say about the page that sent a request, and whether the request is allowed. Pure.
 //!
-//! A browser adds to a foreign page's request what it keeps for this service: its address on this network, Basic
-//! credentials, and where no login is wanted there is nothing to add. So what a foreign page asks for is refused where it
-//! would change something, and where its answer would be worth reading. Programs send neither `Origin` nor
-//! `Sec-Fetch-Site`, and are not concerned.
+//! A browser adds its own access to this service to the requests of foreign pages: its address on this network, Basic
+//! credentials, and with `auth: none` nothing more is needed. So a request of a foreign page is refused if it would
+//! change something, and if its answer would be worth reading. Programs send neither `Origin` nor `Sec-Fetch-Site`, and
+//! are not affected.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

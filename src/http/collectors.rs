@@ -1,5 +1,5 @@
-//! Metrics that are read when Prometheus asks, off the nodes' views and the table of sessions: always what readers of
-//! Redfish see at that moment. A node that is gone is not among them.
+//! Metrics that are computed at scrape time from the views of the nodes and the table of sessions: always the same
+//! values that Redfish clients see at that moment. A node that was removed is not among them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,9 +17,8 @@ use crate::node::fleet::Fleet;
 use crate::node::power_history::thousandth;
 use crate::node::view::{Condition, NodeView};
 
-/// What the nodes are.
+/// Collects the metrics of the nodes' views.
 pub(crate) struct ViewMetrics {
-    /// The nodes.
     pub fleet: Fleet,
     /// For the age of what is shown.
     pub clock: Clock,

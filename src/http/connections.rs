@@ -1,9 +1,10 @@
-//! Who holds connections, and who has to give one up.
+//! The connections of each address, and the choice of the connection to close when there are too many.
 //!
-//! There is room for so many, and descriptors for fewer where the system says so. Where all are taken, the address that
-//! holds most of them gives up the one that it used least recently: a stranger with thousands of idle connections pays
-//! for the next client, and never the one that comes with a few. The same holds for connections that cost memory: those
-//! in a handshake, those in the middle of a large request, and those that do not read what was sent to them.
+//! The number of connections is bounded by a constant, and by the number of descriptors if the system allows fewer.
+//! When all are in use, the address with the most connections loses the one that it used least recently: a host with
+//! thousands of idle connections gives way to the next client, and never a client with only a few. The same applies to
+//! connections that cost memory: those in a handshake, those in the middle of a large request, and those that do not
+//! read what was sent to them.
 
 use std::collections::HashMap;
 use std::io;
@@ -44,7 +45,7 @@ pub(crate) fn room(open_files: Option<u64>, nodes: usize, workers: usize) -> usi
 /// Whose connection it is. Those of a trusted proxy belong to its clients, who are not known yet: each counts by itself.
 type Owner = (Option<IpAddr>, u64);
 
-/// All connections.
+/// The table of all connections.
 pub struct Connections {
     most: usize,
     clock: Clock,
@@ -82,7 +83,7 @@ pub(crate) struct Held {
 }
 
 impl Connections {
-    /// Room for this many.
+    /// A table for at most this many connections.
     pub fn new(most: usize, clock: Clock, proxies: Arc<Proxies>) -> Arc<Connections> {
         Arc::new(Connections { most, clock, proxies, state: Mutex::default() })
     }
@@ -154,7 +155,7 @@ impl State {
 }
 
 impl Held {
-    /// It did something.
+    /// Marks the connection as used now.
     pub(super) fn touch(&self) {
         self.entry.used.store(self.all.millis(), Ordering::Relaxed);
     }

@@ -1,5 +1,5 @@
-//! What is done with each request before it finds its route: its path is spelled in one way, it gets the address of the
-//! client behind a trusted proxy, and a browser that asks for a foreign page is turned away.
+//! Processing of each request before routing: its path is normalized, it gets the address of the client behind a
+//! trusted proxy, and a request of a browser for a foreign page is refused.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::browser::{Foreign, HostNames, foreign_page};
 use super::paths::canonical;
 use super::proxies::Proxies;
 
-/// The rules.
+/// The checks before routing, with their settings.
 #[derive(Clone)]
 pub struct Front {
     /// Who is believed about the client behind it.

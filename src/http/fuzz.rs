@@ -1,5 +1,5 @@
-//! What the fuzzer gives to the readers of this room (tests/fuzz): any bytes as `Authorization`, as PEM, as a path,
-//! and as the list of hops that a proxy sends.
+//! The fuzzing entry points of this room (tests/fuzz): any bytes as `Authorization`, as PEM, as a path, and as the list
+//! of hops that a proxy sends.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

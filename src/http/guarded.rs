@@ -1,5 +1,5 @@
-//! The TCP connection of a client with its place among the others: it ends when that is taken from it, and says when it
-//! costs memory. This file knows nothing of HTTP and TLS.
+//! The TCP connection of a client with its slot in the table of connections: it ends when the slot is taken away, and
+//! reports when it costs memory. This file knows nothing of HTTP and TLS.
 
 use std::io;
 use std::pin::Pin;

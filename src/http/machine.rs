@@ -1,4 +1,4 @@
-//! What this machine is called and which addresses it has.
+//! The host name and the addresses of this machine.
 
 use std::net::{IpAddr, Ipv6Addr};
 

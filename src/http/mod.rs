@@ -1,4 +1,4 @@
-//! The HTTP side that is not Redfish: listeners, TLS, who is asking, and the pages for operations.
+//! The HTTP side that is not Redfish: listeners, TLS, authentication, and the pages for operations.
 
 mod accept;
 pub(crate) mod auth;

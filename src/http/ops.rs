@@ -17,17 +17,14 @@ use crate::telemetry::Metrics;
 /// Prometheus names it when it wants this format; a client that names none gets the older one.
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
-/// What the pages show.
+/// The data of the pages.
 pub(crate) struct Ops {
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The large bodies on their way.
     pub bodies: Arc<Bodies>,
     /// Whose turn it is to have metrics, or the document of the page, written.
     pub turns: Turns<Bytes>,
-    /// Who may read it.
     pub metrics_access: MetricsAccess,
-    /// Who may come in.
     pub access: Arc<Authenticator>,
     /// The fleet is up and the listeners are open; false again when the service is about to stop.
     pub ready: AtomicBool,
@@ -47,7 +44,7 @@ impl Ops {
     }
 }
 
-/// Adds the pages.
+/// Registers the routes of the pages.
 pub(crate) fn mount(config: &mut ServiceConfig, ops: &Data<Ops>) {
     config.app_data(ops.clone());
     config.service(web::resource("/healthz").get(healthz));

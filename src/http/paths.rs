@@ -1,8 +1,9 @@
-//! The one spelling of a path: URLs that were glued together (`//redfish/v1`) and ones that encode more than they must
+//! Normalizes paths: URLs that were concatenated (`//redfish/v1`) and URLs with needless escapes
 //! (`/redfish/v1/%53ystems`) mean the same as the plain one. Pure.
 //!
-//! Decoded is, once, what needs no encoding (RFC 3986, "unreserved"), and `$`, which `$metadata` has. Everything else
-//! stays as it was sent: an encoded slash, percent sign or NUL never becomes one, and names nothing that is served.
+//! Decoded, once, are the characters that need no encoding (RFC 3986, "unreserved"), and `$`, which `$metadata` has.
+//! Everything else stays as it was sent: an encoded slash, percent sign or NUL is never decoded, and matches no
+//! resource.
 
 use std::borrow::Cow;
 

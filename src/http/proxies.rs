@@ -1,4 +1,4 @@
-//! Whose address a request has: that of its connection, or what a proxy that is trusted says of it. Pure.
+//! The client address of a request: that of its connection, or the one that a trusted proxy reports. Pure.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ impl Network {
 pub struct Proxies(Vec<Network>);
 
 impl Proxies {
-    /// These ones.
+    /// Trusts the proxies in these networks.
     pub fn new(networks: Vec<Network>) -> Proxies {
         Proxies(networks)
     }

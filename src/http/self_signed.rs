@@ -1,8 +1,8 @@
-//! The certificate that the service makes for itself: what it names, how long it holds, and when it is made again.
+//! The self-signed certificate of the service: its names, its validity, and when it is created again.
 //!
-//! Clients pin what they saw at their first contact, so it is made again as seldom as can be: when the configuration wants
-//! a name that it lacks, or when it is about to end; with the same key, for those that pin that; and never without a line
-//! in the log. That this machine has another name or address by now is said, and changes nothing.
+//! Clients pin the certificate of their first contact, so it is created again only if the configuration wants a name
+//! that it lacks, or if it is about to expire; with the same key, for clients that pin the key; and always with a line
+//! in the log. A changed name or address of this machine is logged, and has no other effect.
 
 use std::net::IpAddr;
 
@@ -29,10 +29,10 @@ const EARLIEST: Wall = Wall(1_767_225_600_000);
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
 
-/// Longest common name (X.520).
+/// Maximum length of a common name (X.520).
 const COMMON_NAME_MAX: usize = 64;
 
-/// What the certificate names.
+/// The names in the certificate.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateNames {
     /// What the configuration wants: names and addresses that must be in it.

@@ -1,4 +1,4 @@
-//! Listeners: sockets bound before anything else starts, workers with limits, a graceful end.
+//! Listeners: sockets are bound before anything else starts, workers have limits, and the shutdown is graceful.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -56,7 +56,6 @@ const BLOCKING_THREADS: usize = 2;
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {why}")]
 pub struct BindError {
-    /// Where.
     pub address: SocketAddr,
     /// What to do about it.
     pub why: String,
@@ -121,17 +120,15 @@ pub(crate) fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// How requests are taken.
+/// The settings of the listeners.
 pub struct Door {
     /// With which certificate; plain HTTP without.
     pub certificate: Option<Arc<Certificate>>,
-    /// How many threads answer.
+    /// Number of worker threads.
     pub workers: usize,
-    /// The table of connections.
     pub connections: Arc<Connections>,
     /// What is done with each request first.
     pub front: Front,
-    /// Time.
     pub clock: Clock,
 }
 

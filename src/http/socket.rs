@@ -1,9 +1,9 @@
-//! A connection that takes no more from a client than it gives back.
+//! A connection that reads no more from a client than it has answered.
 //!
-//! actix-web takes every request that lies ready apart at once, thousands of them where a client sends one after the other
-//! without waiting, and keeps them while it cannot send the answers. A client that never reads would cost megabytes, and
-//! the time of the thread that serves all others. So nothing is read here while something waits to be sent, and little at
-//! a time. This file knows nothing of HTTP.
+//! actix-web parses all requests that have arrived at once, thousands of them if a client pipelines, and keeps them
+//! while it cannot send the answers. A client that never reads would cost megabytes, and the time of the thread that
+//! serves the other clients. So this connection reads nothing while data waits to be sent, and little at a time. This
+//! file knows nothing of HTTP.
 
 use std::io;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ pub(super) struct Backpressured<S> {
 }
 
 impl<S> Backpressured<S> {
-    /// Restrains this connection.
+    /// Adds backpressure to this connection.
     pub(super) fn new(stream: S) -> Backpressured<S> {
         Backpressured { stream, left: TURN_BYTES, blocked: false, put_off: false }
     }

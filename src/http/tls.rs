@@ -1,8 +1,8 @@
-//! The certificate of the service: read from files or made by itself, and replaceable while serving.
+//! The certificate of the service: read from files or self-signed, and replaceable while serving.
 //!
-//! Files that nodes.yaml names belong to their maintainer (certbot, cert-manager, a person): they are read, again
-//! when they change, and never written, so a client cannot replace what they say. The certificate that the service made by itself
-//! can be replaced by a client; the new one is kept in the state directory and serves from then on, after restarts too.
+//! Files that nodes.yaml names belong to their maintainer (certbot, cert-manager, a person): they are read, again when
+//! they change, and never written, so a client cannot replace them. The self-signed certificate can be replaced by a
+//! client; the new one is kept in the state directory and is used from then on, also after restarts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,12 +40,7 @@ pub enum ReplaceError {
     Unusable(String),
     /// The disk did not take it.
     #[error("cannot keep the certificate in {path}: {why}; the one in use stays")]
-    CannotWrite {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        why: String,
-    },
+    CannotWrite { path: PathBuf, why: String },
 }
 
 /// Why there is no certificate to serve with.
@@ -53,28 +48,13 @@ pub enum ReplaceError {
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}: {why}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        why: String,
-    },
+    Read { path: PathBuf, why: String },
     /// The file has no certificate or no key in it, or they do not belong together.
     #[error("{path}: {why}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
+    Unusable { path: PathBuf, why: String },
     /// A new certificate cannot be made or kept.
     #[error("cannot make a self-signed certificate in {path}: {why}")]
-    SelfSigned {
-        /// Where.
-        path: PathBuf,
-        /// What went wrong.
-        why: String,
-    },
+    SelfSigned { path: PathBuf, why: String },
 }
 
 /// The certificate in use. Exchanging it does not touch connections that are open.

@@ -1,5 +1,5 @@
-//! Documents about all nodes: rendered beside the HTTP workers and one at a time, since that takes long with thousands of
-//! nodes, and once for all who wait for the same one.
+//! Documents about all nodes: rendered outside of the HTTP workers and one at a time, since that takes long with
+//! thousands of nodes, and once for all callers that wait for the same document.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ pub struct Turns<T> {
 }
 
 impl<T: Clone + Send + 'static> Turns<T> {
-    /// No reader waits.
+    /// An empty queue.
     pub fn new(clock: Clock) -> Turns<T> {
         Turns { clock, waiting: AtomicUsize::new(0), rendered: Mutex::default() }
     }

@@ -1,6 +1,7 @@
-//! Whether the workers turn: each writes down the time, over and over, on its own thread.
+//! Detects HTTP workers that make no progress: each writes down the time repeatedly, on its own thread.
 //!
-//! A request to ourselves would reach one worker, and none while strangers hold all connections; this reaches each.
+//! A request to the service itself would reach only one worker, and none while other clients hold all connections; this
+//! reaches each worker.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

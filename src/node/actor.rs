@@ -1,7 +1,7 @@
-//! The shell around one machine: runs its effects, owns its device, makes its clock tick.
+//! The actor around one FSM: runs its effects, owns its device, drives its clock.
 //!
-//! It decides nothing. One operation on the device and one write to the journal are under way at a time; whatever ends
-//! is fed back into the machine, and after every step the new view is out before any caller is answered.
+//! It decides nothing. At most one operation on the device and one write to the journal are in progress at a time. Each
+//! result is fed back into the FSM, and after every step the new view is published before any caller is answered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,13 +29,9 @@ const OPERATION_DEADLINE: Duration = Duration::from_secs(45);
 /// What every node needs of the world.
 #[derive(Clone)]
 pub struct NodeContext {
-    /// Time and chance.
     pub clock: Clock,
-    /// Where intents are kept.
     pub journal: Arc<dyn Journal>,
-    /// Where happenings are told.
     pub events: EventBus,
-    /// Where they are counted.
     pub metrics: Arc<Metrics>,
 }
 
@@ -48,18 +44,16 @@ pub(crate) type Answer = oneshot::Sender<Result<(), Refusal>>;
 pub(crate) enum NodeMsg {
     /// Change the power.
     Reset {
-        /// How.
         reset: ResetType,
-        /// The account's name.
+        /// The account that sent it.
         by: String,
         /// Whom to tell when it is durable.
         answer: Answer,
     },
     /// Change the boot override.
     PatchBoot {
-        /// How.
         patch: BootPatch,
-        /// The account's name.
+        /// The account that sent it.
         by: String,
         /// Only if the node is at one of these change numbers.
         if_match: Option<Vec<u64>>,
@@ -70,12 +64,12 @@ pub(crate) enum NodeMsg {
     Reconfigure {
         /// The new one; in a box, since messages are moved about.
         spec: Box<NodeSpec>,
-        /// The new connection.
+        /// The connection to the new device.
         device: Option<Box<dyn PowerDevice>>,
     },
     /// Forget what is on record of the device: a person says that it is another one.
     ResetTrust {
-        /// The account's name.
+        /// The account that sent it.
         by: String,
         /// Told when it is durable.
         answer: Answer,
@@ -84,7 +78,7 @@ pub(crate) enum NodeMsg {
     SetPowerRestore {
         /// What it is to do.
         policy: PowerRestore,
-        /// The account's name.
+        /// The account that sent it.
         by: String,
         /// Only if the node is at one of these change numbers.
         if_match: Option<Vec<u64>>,
@@ -94,18 +88,12 @@ pub(crate) enum NodeMsg {
     /// Drop the device's session and read it now.
     ResetSession,
     /// Answer as a sign of life. An actor that nothing will wake again does not answer.
-    Ping {
-        /// Whom to tell.
-        answer: oneshot::Sender<()>,
-    },
+    Ping { answer: oneshot::Sender<()> },
     /// End when nothing is under way.
-    Stop {
-        /// Whom to tell.
-        done: oneshot::Sender<()>,
-    },
+    Stop { done: oneshot::Sender<()> },
 }
 
-/// One node.
+/// The actor of one node.
 pub(crate) struct NodeActor {
     fsm: Fsm,
     context: NodeContext,

@@ -1,12 +1,12 @@
-//! The boot override of a node, in the words of the Redfish schema ComputerSystem (`Boot`). Plain values; when and how
-//! an override is used is for the machine and the device.
+//! The boot override of a node, in the terms of the Redfish schema ComputerSystem (`Boot`). Plain values; the FSM and
+//! the device decide when and how an override is used.
 
 use serde::{Deserialize, Serialize};
 
 /// `Boot.BootSourceOverrideTarget` (schema ComputerSystem): where the next boot is to come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BootTarget {
-    /// The machine's own order.
+    /// The boot order of the firmware.
     #[default]
     None,
     /// The network.
@@ -53,7 +53,7 @@ pub enum BootEnabled {
     Disabled,
     /// For the next boot; falls to `Disabled` then.
     Once,
-    /// Until it is changed.
+    /// For every boot until it is changed.
     Continuous,
 }
 

@@ -69,14 +69,12 @@ pub struct Figures {
 /// Thresholds with which the two states can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {
-    /// The thresholds.
     pub watts: Watts,
-    /// What they follow from.
+    /// The measurements from which the thresholds follow.
     pub figures: Figures,
 }
 
 /// Why there are no thresholds, in words for the operator, which say what the fields are.
-#[allow(missing_docs)]
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum CannotCalibrate {
     /// The meter was silent too often.

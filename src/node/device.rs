@@ -1,4 +1,4 @@
-//! What the core needs of a device: one trait, what a device says, and how it fails.
+//! The core's interface to a device: one trait, the observations of a device, and its failures.
 //!
 //! Drivers implement this; the core never learns which protocol is behind it.
 
@@ -24,6 +24,7 @@ pub type DeviceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeviceError
 ///
 /// Every request that a call makes on the wire, logins included, passes the [`RequestGate`](super::rate_limit::RequestGate)
 /// that the device was made with. A call ends by itself within a bounded time.
+#[warn(missing_docs)]
 pub trait PowerDevice: Send {
     /// Reads the state, and what else comes at little extra cost (watts and energy where there is a meter).
     fn read(&mut self) -> DeviceFuture<'_, Observation>;
@@ -134,9 +135,8 @@ pub struct LogEntry {
     pub id: String,
     /// When, by the device's own clock.
     pub at: Option<Wall>,
-    /// How bad.
     pub severity: Health,
-    /// In words.
+    /// The message for people.
     pub text: String,
 }
 
@@ -147,12 +147,11 @@ pub enum PowerRestore {
     AlwaysOn,
     /// It leaves the machine off.
     AlwaysOff,
-    /// As it was before.
+    /// The state before the power loss.
     LastState,
 }
 
 impl PowerRestore {
-    /// All of them.
     pub(crate) const ALL: [PowerRestore; 3] =
         [PowerRestore::AlwaysOn, PowerRestore::AlwaysOff, PowerRestore::LastState];
 
@@ -189,7 +188,7 @@ pub struct DeviceIdentity {
     /// How it was set up, in words, where that decides what it can do: `admin control mode`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setup: Option<String>,
-    /// It measures watts.
+    /// Whether it measures watts.
     pub meter: bool,
     /// What its relay does when the mains come back.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,7 +204,7 @@ pub struct DeviceIdentity {
 pub struct Notice {
     /// Names the kind, such as `session-taken`; one notice of a kind at a time.
     pub key: &'static str,
-    /// The words.
+    /// The text of the entry.
     pub text: String,
 }
 

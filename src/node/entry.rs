@@ -1,4 +1,4 @@
-//! One node as readers and callers find it: its published view, what happened to it, and the mailbox of its actor.
+//! One node as readers and callers see it: its published view, its events, and the mailbox of its actor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +20,6 @@ pub(crate) const HAPPENINGS_MAX: usize = 200;
 
 /// Where readers find a node.
 pub struct NodeEntry {
-    /// Its name.
     pub id: NodeId,
     view: ViewCell,
     /// When the view was exchanged last, in milliseconds of the monotonic clock.
@@ -46,7 +45,7 @@ impl NodeEntry {
         }
     }
 
-    /// The current picture.
+    /// The current view.
     pub fn view(&self) -> arc_swap::Guard<Arc<NodeView>> {
         self.view.load()
     }

@@ -1,6 +1,7 @@
-//! What happens to nodes, as told to the listeners: the log, metrics, event subscribers.
+//! Events of nodes, as sent to the listeners: the log, metrics, event subscribers.
 //!
-//! One bounded broadcast for the whole fleet. A listener that falls behind loses the oldest events and is told how many.
+//! One bounded broadcast channel for the whole fleet. A listener that falls behind loses the oldest events and gets
+//! their number.
 
 use std::time::Duration;
 
@@ -19,15 +20,12 @@ const BACKLOG: usize = 4096;
 pub struct Event {
     /// Grows by one with each event of this process.
     pub number: u64,
-    /// The node.
     pub node: NodeId,
-    /// When.
     pub at: Wall,
-    /// What.
     pub what: EventKind,
 }
 
-/// Why the power changed.
+/// The cause of a power change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// A command that was accepted here.
@@ -53,9 +51,8 @@ pub enum EventKind {
     PowerChanged {
         /// The state before; `None` at the first contact of the node's life.
         from: Option<Power>,
-        /// The state now.
+        /// The new state.
         to: Power,
-        /// Why.
         cause: Cause,
         /// The draw in milliwatts that told it, of a node whose outlet is on and whose power is measured.
         measured: Option<u64>,
@@ -64,44 +61,39 @@ pub enum EventKind {
     OnTimeRestarted,
     /// A command was accepted and is durable.
     CommandAccepted {
-        /// What.
         reset: ResetType,
-        /// By whom.
+        /// The account that sent it.
         by: String,
         /// What was acknowledged before it and is not done yet: that is done first.
         first: Option<ResetType>,
     },
     /// A command reached its end.
     CommandDone {
-        /// What.
         reset: ResetType,
         /// How long it took since it was accepted.
         took: Duration,
     },
     /// A newer command took its place.
     CommandSuperseded {
-        /// What.
         reset: ResetType,
-        /// The newer one.
+        /// The newer command.
         by: ResetType,
     },
     /// A command was given up.
     CommandFailed {
-        /// What.
         reset: ResetType,
-        /// Why, in words.
+        /// The reason, for people.
         why: String,
     },
     /// A command is past its deadline but will be completed, since it has cut the power.
     CommandOverdue {
-        /// What.
         reset: ResetType,
         /// What it waits for, in words.
         why: String,
     },
     /// The device does not answer any more and is given up for now.
     DeviceLost {
-        /// What happened, in words.
+        /// The error, for people.
         why: String,
     },
     /// The device answers again.
@@ -115,16 +107,15 @@ pub enum EventKind {
     },
     /// A client changed the boot override.
     BootChanged {
-        /// What it is now.
+        /// The new override.
         boot: BootOverride,
-        /// The account's name.
+        /// The account that changed it.
         by: String,
     },
     /// A client set what the device does when its power comes back, and the device was seen to have it.
     PowerRestoreSet {
-        /// What.
         policy: PowerRestore,
-        /// The account's name.
+        /// The account that changed it.
         by: String,
     },
     /// The override for one boot was used up by a power on.
@@ -136,19 +127,19 @@ pub enum EventKind {
     },
     /// What is on record of the device grew; at its first contact it is trusted on first use.
     TrustLearned {
-        /// In words.
+        /// The message for people.
         text: String,
     },
     /// A person had what was on record of the device forgotten.
     TrustReset {
-        /// Who.
+        /// The account that did it.
         by: String,
         /// What was forgotten, in words.
         text: String,
     },
     /// The device's driver noticed something odd.
     Noticed {
-        /// In words.
+        /// The message for people.
         text: String,
     },
     /// The actor of the node was rebuilt after a fault in it.
@@ -180,7 +171,7 @@ impl EventBus {
         event
     }
 
-    /// Listens from now on.
+    /// Subscribes to all events from now on.
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
     }

@@ -1,4 +1,4 @@
-//! All nodes as readers and clients find them.
+//! All nodes, for readers and clients.
 //!
 //! Readers take a [`NodeEntry`] out of an immutable table behind an atomic pointer and the view out of the entry; they
 //! never wait. Commands go to the actor of the entry, and are answered in bounded time.

@@ -1,4 +1,4 @@
-//! What is inside a machine, in the words of the Redfish schemas. Plain values.
+//! The components of a machine, in the terms of the Redfish schemas. Plain values.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -1,6 +1,6 @@
-//! What the core needs of a store: one narrow trait and the records it keeps.
+//! The core's interface to a store: one narrow trait and the records that it keeps.
 //!
-//! How they are kept, and on what, is the store's business.
+//! The store decides how and where they are kept.
 
 use std::sync::Arc;
 
@@ -36,9 +36,8 @@ pub trait Journal: TrustBook {
 pub struct NodeRecord {
     /// The command that was accepted and is not finished.
     pub intent: Option<Intent>,
-    /// What was last seen.
+    /// The last known state.
     pub seen: Option<SeenRecord>,
-    /// The boot override.
     pub boot: Option<BootRecord>,
     /// What its device ever proved.
     pub trust: Option<Arc<TrustRecord>>,
@@ -49,17 +48,15 @@ pub struct NodeRecord {
 pub struct Intent {
     /// Grows by one with each command of this node.
     pub number: u64,
-    /// What was asked.
     pub reset: ResetType,
     /// What was acknowledged before it and not done when it came, and is done first: an `On` right after a `ForceOff` cuts
     /// the power and turns it on again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<ResetType>,
-    /// When it was accepted.
     pub accepted: Wall,
     /// Who asked: the account's name.
     pub by: String,
-    /// How far it is.
+    /// The stage that it has reached.
     pub stage: Stage,
 }
 
@@ -80,7 +77,6 @@ pub enum Stage {
 /// The boot override with its change number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootRecord {
-    /// The override.
     pub boot: BootOverride,
     /// Grows with each write by a client, and when an override is used up: the node's ETag.
     pub writes: u64,
@@ -89,14 +85,13 @@ pub struct BootRecord {
 /// What was last seen of a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeenRecord {
-    /// The state.
     pub power: Power,
     /// What the device itself was switched to, where that is not `power`: the relay of an outlet whose machine is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Power>,
     /// When it was last confirmed.
     pub at: Wall,
-    /// When it last changed.
+    /// Time of its last change.
     pub since: Wall,
     /// The sum of all energy measured, in watt-hours.
     pub energy_wh: u64,
@@ -107,7 +102,7 @@ pub struct SeenRecord {
     pub device: Arc<str>,
     /// Who the device said it is.
     pub about: Arc<DeviceIdentity>,
-    /// What it could do.
+    /// The capabilities at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "abilities")]
     pub capabilities: Option<Arc<Capabilities>>,

@@ -48,7 +48,7 @@ pub struct Watts {
     pub settle: Duration,
 }
 
-/// Where a draw lies.
+/// The position of a power draw relative to the thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Band {
     /// So little draws only a machine that is off.
@@ -93,7 +93,6 @@ pub struct Reading {
     pub ordered_on: bool,
     /// How often the device is read when all is well.
     pub poll_interval: Duration,
-    /// When.
     pub at: Mono,
 }
 

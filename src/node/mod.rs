@@ -1,7 +1,7 @@
-//! The core: what a node is, what may be asked of it, and what is said of it.
+//! The core: types and rules of a node, its commands and its state.
 //!
-//! This room knows no HTTP, no bytes of any device protocol, no files and no configuration format. Everything outside
-//! speaks to it in the words of this file.
+//! This room knows no HTTP, no bytes of any device protocol, no files and no configuration format. Other rooms use it
+//! through the types of this file.
 
 pub(crate) mod actor;
 mod boot;
@@ -14,6 +14,7 @@ pub(crate) mod fsm;
 mod inventory;
 pub(crate) mod journal;
 pub(crate) mod measured;
+mod policy;
 pub(crate) mod power_history;
 pub(crate) mod rate_limit;
 mod refusal;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 pub use boot::{BootEnabled, BootMode, BootOverride, BootPatch, BootTarget};
 pub use inventory::{Architecture, Drive, Inventory, MemoryModule, Processor};
 pub use measured::Watts;
+pub use policy::{AfterShutdown, Graceful, PowerPolicy, PowerSource, ShutdownHook};
 pub use refusal::Refusal;
 
 /// The name of a node: the last part of its URLs.
@@ -48,7 +50,7 @@ pub(crate) const NODE_ID_LENGTH_MAX: usize = 64;
 /// Why a text cannot be the name of a node.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum BadNodeId {
-    /// Nothing there.
+    /// The id is empty.
     #[error("a node id cannot be empty")]
     Empty,
     /// Over [`NODE_ID_LENGTH_MAX`].
@@ -275,7 +277,7 @@ impl fmt::Display for ResetType {
 /// `Status.Health` (schema Resource).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Health {
-    /// All is well.
+    /// No problem.
     #[default]
     OK,
     /// Some polls were missed.
@@ -381,11 +383,9 @@ impl Default for Timings {
 /// Everything the core is told of a node by the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSpec {
-    /// Its name.
     pub id: NodeId,
     /// What the operator says of the machine.
     pub inventory: Arc<Inventory>,
-    /// Its times.
     pub timings: Timings,
     /// The device in the operator's words, for messages: `Tapo plug at 192.0.2.11`.
     pub device: Arc<str>,
@@ -398,32 +398,6 @@ pub struct NodeSpec {
     pub boot_targets: Option<Arc<[BootTarget]>>,
     /// What tells whether its machine runs.
     pub policy: PowerPolicy,
-}
-
-/// What tells whether the machine of a node runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PowerPolicy {
-    /// What `PowerState` follows.
-    pub source: PowerSource,
-    /// By which draw a machine that runs is told from one that is off.
-    pub watts: Option<Watts>,
-}
-
-/// What `PowerState` of a node behind an outlet follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PowerSource {
-    /// The relay of the outlet.
-    #[default]
-    Relay,
-    /// What the machine draws while the relay is closed.
-    Measured,
-}
-
-impl PowerPolicy {
-    /// The thresholds, where `PowerState` follows the draw.
-    pub fn measured(&self) -> Option<Watts> {
-        self.watts.filter(|_| self.source == PowerSource::Measured)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What a node drew lately: a short ring of measurements, for those who show a curve. It is fed with what the core has read
-//! anyway, and kept in memory only.
+//! Recent power draw of a node: a short ring of measurements, for the curves of the status page. It is fed with
+//! readings that the core takes anyway, and kept in memory only.
 
 use std::sync::Arc;
 
@@ -13,9 +13,7 @@ pub(crate) const MEASUREMENTS_MAX: usize = 120;
 /// What was measured at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measurement {
-    /// When.
     pub at: Mono,
-    /// The draw.
     pub milliwatts: u64,
 }
 

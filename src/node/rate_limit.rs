@@ -1,7 +1,7 @@
-//! How fast: the gate that every request to a device passes, and when to try again after a failure.
+//! Rate limits: the gate that every request to a device passes, and the backoff after a failure.
 //!
-//! The gate is the device's protection. A plug's microcontroller chokes above a handful of requests a second, so two
-//! limits hold at once: a smallest gap, and a rate over time (governor, on our own clock).
+//! The gate protects the device. The microcontroller of a plug fails above a handful of requests a second, so two
+//! limits apply at once: a minimum gap, and a rate over time (governor, on our own clock).
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};

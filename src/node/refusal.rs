@@ -1,4 +1,4 @@
-//! Why a node does not do what was asked: the words, and when it is worth asking again.
+//! Reasons for which a node refuses a command: their messages, and when to retry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +13,15 @@ pub enum Refusal {
     /// The node has no such ability.
     #[error("{node} cannot do {what}: {device} knows no such action")]
     Unsupported {
-        /// The node.
         node: NodeId,
-        /// What was asked.
         what: String,
-        /// The device in words.
+        /// The device, for people.
         device: Arc<str>,
     },
     /// The node has that ability, and not in its present state.
     #[error("{node} cannot do {what} now: {why}; nothing was changed")]
     NotNow {
-        /// The node.
         node: NodeId,
-        /// What was asked.
         what: String,
         /// What stands in the way, in words.
         why: String,
@@ -33,9 +29,8 @@ pub enum Refusal {
     /// The breaker is open.
     #[error("{device}, which switches {node}, does not answer: {why}; nothing was changed")]
     DeviceAway {
-        /// The node.
         node: NodeId,
-        /// The device in words.
+        /// The device, for people.
         device: Arc<str>,
         /// The last failure in words.
         why: String,
@@ -45,9 +40,8 @@ pub enum Refusal {
     /// The login was refused a short while ago, and trying again now could lock the device.
     #[error("{device}, which switches {node}, refused the login: {why}; nothing was changed")]
     LoginHeld {
-        /// The node.
         node: NodeId,
-        /// The device in words.
+        /// The device, for people.
         device: Arc<str>,
         /// What the device said, in words.
         why: String,
@@ -56,14 +50,10 @@ pub enum Refusal {
     },
     /// Too many requests wait for this node already, or its actor is being rebuilt.
     #[error("{node} has too much to do at the moment; nothing was changed, ask again in a second")]
-    Overloaded {
-        /// The node.
-        node: NodeId,
-    },
+    Overloaded { node: NodeId },
     /// The intent could not be made durable, so nothing was done.
     #[error("{node}: {why}; nothing was changed")]
     CannotWrite {
-        /// The node.
         node: NodeId,
         /// What the store said, with the path.
         why: String,
@@ -72,32 +62,21 @@ pub enum Refusal {
     #[error(
         "{node}: the store did not confirm in time; the change may still be made, read the node before repeating it"
     )]
-    Undecided {
-        /// The node.
-        node: NodeId,
-    },
+    Undecided { node: NodeId },
     /// The device was told, or may have been, and does not show it.
     #[error("{node}: {what} is not confirmed: {why}; read the node before repeating it")]
     Unconfirmed {
-        /// The node.
         node: NodeId,
-        /// What was asked.
         what: String,
-        /// Why, in words.
+        /// The reason, for people.
         why: String,
     },
     /// The condition of the request (`If-Match`) does not hold.
     #[error("{node} has changed since it was read; read it again and repeat the change")]
-    Changed {
-        /// The node.
-        node: NodeId,
-    },
+    Changed { node: NodeId },
     /// The daemon is going down.
     #[error("plugfish is stopping; nothing was changed for {node}")]
-    Stopping {
-        /// The node.
-        node: NodeId,
-    },
+    Stopping { node: NodeId },
 }
 
 impl Refusal {

@@ -1,4 +1,4 @@
-//! What lies between two configurations of the nodes. Pure; the supervisor does it.
+//! The difference between two configurations of the nodes. Pure; the supervisor applies it.
 
 use std::collections::BTreeMap;
 
@@ -25,9 +25,9 @@ pub enum Change {
 /// What a reload does to the nodes, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetDiff {
-    /// Nodes that are new.
+    /// Nodes that only the new configuration has.
     pub added: Vec<NodeId>,
-    /// Nodes that are gone.
+    /// Nodes that only the old configuration has.
     pub removed: Vec<NodeId>,
     /// Nodes that stay, and are not as they were.
     pub changed: Vec<(NodeId, Change)>,

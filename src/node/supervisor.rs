@@ -1,7 +1,7 @@
 //! Owns the actors of all nodes: starts, replaces, stops and restarts them.
 //!
-//! An actor that falls to a panic closes its mailbox for good, so its drop guard tells the keeper, which restarts it
-//! from the journal.
+//! An actor that panics closes its mailbox for good, so its drop guard notifies the supervisor, which restarts it from
+//! the journal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const FIRST_POLL_GAP: Duration = Duration::from_millis(20);
 /// The pause before an actor that fell is restarted; it doubles with each further fall ...
 const REVIVE_FIRST: Duration = Duration::from_secs(1);
 
-/// ... up to this.
+/// The longest pause before a restart.
 const REVIVE_LONGEST: Duration = Duration::from_secs(60);
 
 /// An actor that lived this long is well again: the next fall counts as a first one.
@@ -51,7 +51,7 @@ pub(crate) struct DropGuard {
     emit: Option<mpsc::UnboundedSender<Crashed>>,
 }
 
-/// An actor fell.
+/// An actor crashed.
 struct Crashed {
     node: NodeId,
     generation: u64,
@@ -118,7 +118,7 @@ impl<D: PartialEq> Supervisor<D> {
         }
     }
 
-    /// The readers' side.
+    /// The fleet for readers.
     pub fn fleet(&self) -> Fleet {
         self.fleet.clone()
     }

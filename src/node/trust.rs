@@ -1,8 +1,9 @@
-//! What a node's device ever proved of itself: kept on disk, never given up silently, forgotten only at a person's word.
+//! What a node's device has proved about its identity: kept on disk, never weakened silently, deleted only by an
+//! explicit command.
 //!
-//! Every driver uses it in the same way. It reads [`DeviceTrust::known`] before it logs in, and does not go below it; it
-//! hands what a session showed to [`DeviceTrust::prove`] before an observation or an order relies on that session. New
-//! proofs are durable when that returns. The first contact is trusted on first use.
+//! Every driver uses it in the same way. It reads [`DeviceTrust::known`] before it logs in, and accepts nothing weaker.
+//! It passes the proofs of a session to [`DeviceTrust::prove`] before an observation or a power action relies on that
+//! session. New proofs are durable when that returns. The first contact is trusted on first use.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -55,7 +56,7 @@ pub struct Protocol {
 pub struct Proven {
     /// How its answers were proved.
     pub proof: Proof,
-    /// What it spoke.
+    /// The protocol that it used.
     pub protocol: Option<Protocol>,
     /// Its hardware address.
     pub mac: Option<MacAddress>,
@@ -125,7 +126,6 @@ pub struct TrustRecord {
     pub device: Arc<str>,
     /// When it was first in contact.
     pub since: Wall,
-    /// What it proved.
     pub proven: Proven,
 }
 

@@ -1,4 +1,5 @@
-//! What readers see of a node: an immutable picture, swapped in whole. Readers never wait and never enter a mailbox.
+//! The published state of a node: an immutable snapshot, swapped as a whole. Readers never wait and never use a
+//! mailbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,6 @@ use crate::clock::{Mono, Now, Wall};
 /// A node as it is known at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeView {
-    /// Its name.
     pub id: NodeId,
     /// What is inside the machine: what the operator says, else what the device found.
     pub inventory: Arc<Inventory>,
@@ -21,7 +21,7 @@ pub struct NodeView {
     pub event_log: Option<Arc<[LogEntry]>>,
     /// The log of who did what to the device, likewise.
     pub audit_log: Option<Arc<[LogEntry]>>,
-    /// The device in words.
+    /// The device, for people.
     pub device: Arc<str>,
     /// The device is the outlet on which the machine hangs.
     pub is_outlet: bool,
@@ -37,15 +37,15 @@ pub struct NodeView {
     /// What the device itself is switched to, as far as it is confirmed like `power`: the relay of an outlet. It differs from
     /// `power` where that is measured.
     pub relay: Option<Power>,
-    /// What `power` follows.
+    /// The source of `power`.
     pub source: PowerSource,
-    /// When that was confirmed.
+    /// Time of the last confirmation.
     pub seen_at: Option<Wall>,
     /// The same on the monotonic clock; `None` when it was another process that saw it.
     pub seen_mono: Option<Mono>,
     /// How often the device is read while all is well.
     pub poll_interval: Duration,
-    /// When it last changed.
+    /// Time of the last change.
     pub since: Option<Wall>,
     /// The last measurement of the draw, and when it was made: perhaps before the power last changed.
     pub measured: Option<(u64, Wall, Mono)>,
@@ -63,7 +63,6 @@ pub struct NodeView {
     pub boot_targets: Arc<[BootTarget]>,
     /// Among which boot modes a client may choose; one where there is no choice, and then it is that of `boot`.
     pub boot_modes: &'static [BootMode],
-    /// The boot override.
     pub boot: BootOverride,
     /// Moves only with what a client can write: the ETag.
     pub writes: u64,
@@ -80,11 +79,10 @@ pub struct NodeView {
 pub struct Condition {
     /// The message of our registry: one of [`Condition::MESSAGES`].
     pub message: &'static str,
-    /// How bad.
     pub severity: Health,
-    /// In words.
+    /// The message for people.
     pub text: String,
-    /// Since when.
+    /// Start of the condition.
     pub at: Wall,
 }
 
@@ -97,11 +95,9 @@ impl Condition {
 /// A command that is being carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandView {
-    /// What.
     pub reset: ResetType,
-    /// By whom.
+    /// The account that sent it.
     pub by: String,
-    /// When it was accepted.
     pub accepted: Wall,
 }
 
@@ -112,7 +108,7 @@ pub struct ConnectivityView {
     pub failures: u32,
     /// The last failure in words, while there are failures.
     pub last_error: Option<String>,
-    /// New commands are refused.
+    /// Whether new commands are refused.
     pub breaker_open: bool,
     /// The login was refused, and is not tried again before this.
     pub held_until: Option<Wall>,

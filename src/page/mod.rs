@@ -1,8 +1,8 @@
-//! The status page at `/`: three files that a browser loads once, and the one document of its own that they need.
+//! The status page at `/`: three files that a browser loads once, and the one additional document that they need.
 //!
-//! The page is a Redfish client like any other: it logs in, switches, and listens for events at the URLs of the service.
-//! Only what Redfish has no single read for (curves, ages, the last words about each node) is in `/page/nodes`. This room
-//! knows no device, and decides nothing.
+//! The page is an ordinary Redfish client: it logs in, switches, and listens for events at the URLs of the service.
+//! Only data that Redfish cannot return in one read (curves, ages, the last event of each node) is in `/page/nodes`.
+//! This room knows no device, and decides nothing.
 
 mod nodes;
 mod words;
@@ -76,7 +76,7 @@ impl Page {
     }
 }
 
-/// Adds the page.
+/// Registers the routes of the page.
 pub(crate) fn mount(config: &mut ServiceConfig, page: &Data<Page>) {
     config.app_data(page.clone());
     for asset in &page.assets {

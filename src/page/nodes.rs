@@ -1,7 +1,9 @@
-//! `GET /page/nodes`: all that the page shows, in one read. Pure views: nothing here waits for an actor, a disk or a device.
+//! `GET /page/nodes`: all data of the page, in one read. Made from views only: nothing here waits for an actor, a disk
+//! or a device.
 //!
-//! A reader that names the `cursor` of its last answer (`?after=CURSOR`) gets only the nodes that were touched since, and of
-//! their curves only what is new. After a restart the cursor is another process's, and the answer is whole again.
+//! A client that passes the `cursor` of its last answer (`?after=CURSOR`) gets only the nodes that changed since, and
+//! only the new points of their curves. After a restart the cursor belongs to another process, and the answer is
+//! complete again.
 
 use std::time::Duration;
 
@@ -53,7 +55,7 @@ struct Who<'a> {
 #[derive(Serialize)]
 struct Node<'a> {
     id: &'a str,
-    /// The Redfish resource.
+    /// URI of the node's System.
     system: String,
     /// What the operator or the device says of the machine.
     machine: Option<String>,
@@ -69,7 +71,7 @@ struct Node<'a> {
     age_ms: Option<u64>,
     health: &'static str,
     conditions: Vec<Trouble<'a>>,
-    /// The device answers.
+    /// Whether the device answers.
     up: bool,
     /// It is given up for now: commands are refused.
     away: bool,

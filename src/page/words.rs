@@ -1,4 +1,4 @@
-//! What happened, in the words of the page: short, since the node is named beside them.
+//! Events in short texts for the page, which shows the node beside them.
 
 use serde::Serialize;
 
@@ -13,9 +13,9 @@ pub(super) enum Tone {
     Plain,
     /// Something that was not well is well again.
     Good,
-    /// Worth a look.
+    /// A warning.
     Warn,
-    /// Not well.
+    /// An error.
     Bad,
 }
 

@@ -1,4 +1,4 @@
-//! Schema AccountService: how passwords are judged, and the way to accounts and roles.
+//! Schema AccountService: the login policy, and the links to accounts and roles.
 
 use serde_json::json;
 

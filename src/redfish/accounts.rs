@@ -1,4 +1,4 @@
-//! Schema ManagerAccount: who may log in, as administrators manage it, and the own password of each.
+//! Schema ManagerAccount: the accounts, managed by administrators, and the password of each, changed by its owner.
 
 use std::sync::Arc;
 

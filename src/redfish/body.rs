@@ -1,4 +1,4 @@
-//! Reading the body of a request: which properties it names, what is wrong with each of them. All problems at once.
+//! Parses the body of a request: the properties in it, and all errors in them at once.
 
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ pub(crate) struct Body<'a> {
     current: Option<&'a Map<String, Value>>,
     path: String,
     is_empty: bool,
-    /// Values that are wrong.
+    /// The errors in the values.
     problems: Vec<Message>,
     /// Properties that cannot be written here, whatever their value.
     strangers: Vec<Message>,
@@ -155,12 +155,12 @@ pub(crate) fn choice<T: Copy>(values: &[T], name: impl Fn(T) -> &'static str) ->
     }
 }
 
-/// A text.
+/// Parses a string.
 pub(crate) fn text(value: &Value) -> Result<String, Bad> {
     value.as_str().map(Into::into).ok_or(Bad::Type)
 }
 
-/// Yes or no.
+/// Parses a boolean.
 pub(crate) fn flag(value: &Value) -> Result<bool, Bad> {
     value.as_bool().ok_or(Bad::Type)
 }

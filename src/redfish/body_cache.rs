@@ -1,7 +1,7 @@
-//! Resources made ready to be sent, and kept: most reads ask for what has not changed since the last one.
+//! Rendered resources, cached: most reads are for resources that have not changed since the last read.
 //!
-//! A node's view is immutable, so what was made of it is right for as long as it hangs in its place. Each worker thread
-//! keeps its own, so that no lock is taken.
+//! A node's view is immutable, so a body made from it is valid for as long as the view is published. Each worker thread
+//! has a cache of its own, so that no lock is taken.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,8 +23,8 @@ use super::{Document, Route, tags};
 use crate::http::bodies::{Bodies, LARGE};
 use crate::node::view::NodeView;
 
-/// Bodies kept by one worker. A System has about 2 KB, so this is 1 MB; a larger fleet makes some of them again.
-const KEPT_MAX: usize = 512;
+/// Bodies cached by one worker. A System has about 2 KB, so this is 1 MB; with a larger fleet some are rendered again.
+const CACHED_MAX: usize = 512;
 
 /// The type of almost every answer.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -47,31 +47,32 @@ pub struct CachedBody {
     etag_speaks_for_all: bool,
 }
 
-struct Kept {
+/// A body with the view from which it was rendered.
+struct Entry {
     view: Arc<NodeView>,
-    body_cache: CachedBody,
+    body: CachedBody,
 }
 
 thread_local! {
-    static KEPT: RefCell<HashMap<String, Kept>> = RefCell::default();
+    static CACHE: RefCell<HashMap<String, Entry>> = RefCell::default();
 }
 
-/// What this view looks like under this path: kept, or made now.
+/// The body of this path for this view, from the cache or rendered now.
 pub(crate) fn serve(
     path: &str,
     view: &Arc<NodeView>,
     make: impl FnOnce() -> Result<CachedBody, ErrorResponse>,
 ) -> Result<CachedBody, ErrorResponse> {
-    KEPT.with_borrow_mut(|kept| {
-        if let Some(kept) = kept.get(path).filter(|kept| Arc::ptr_eq(&kept.view, view)) {
-            return Ok(kept.body_cache.clone());
+    CACHE.with_borrow_mut(|cache| {
+        if let Some(entry) = cache.get(path).filter(|entry| Arc::ptr_eq(&entry.view, view)) {
+            return Ok(entry.body.clone());
         }
-        let body_cache = make()?;
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
+        let body = make()?;
+        if cache.len() >= CACHED_MAX {
+            cache.clear();
         }
-        kept.insert(path.to_owned(), Kept { view: view.clone(), body_cache: body_cache.clone() });
-        Ok(body_cache)
+        cache.insert(path.to_owned(), Entry { view: view.clone(), body: body.clone() });
+        Ok(body)
     })
 }
 
@@ -121,7 +122,7 @@ impl CachedBody {
         bodies.send(CachedBody { body: Bytes::new(), ..self }.response(StatusCode::OK), body, headers).await
     }
 
-    /// The response.
+    /// The response with this status.
     pub fn response(self, status: StatusCode) -> HttpResponse {
         let mut response = head(status);
         response.insert_header((ALLOW, self.allow));

@@ -1,5 +1,5 @@
-//! Schemas CertificateService, CertificateLocations and Certificate: the one certificate that the service shows to its
-//! clients. All managers share it, since all of them are reached by the same listeners.
+//! Schemas CertificateService, CertificateLocations and Certificate: the one certificate of the service. All managers
+//! share it, since all of them are reached through the same listeners.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Schema Chassis: the box around a node, and what its device measures: EnvironmentMetrics, and the older Power, which
-//! is the only one that Ironic's sensor collection reads.
+//! Schema Chassis: the enclosure of a node, and the measurements of its device: EnvironmentMetrics, and the older
+//! Power, which is the only one that Ironic's sensor collection reads.
 
 use std::time::Duration;
 

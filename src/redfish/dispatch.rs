@@ -1,4 +1,5 @@
-//! From an HTTP request to an HTTP response: size, who asks, the route, the body, the headers that every answer has.
+//! From an HTTP request to an HTTP response: size, authentication, the route, the body, the headers that every answer
+//! has.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Schema Drive: the drives of a machine, as the operator lists them or the machine told of them.
+//! Schema Drive: the drives of a machine, from nodes.yaml or as the machine reports them.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Schema EthernetInterface: the machine's own network interfaces, of which Ironic makes its ports, and that of the device
-//! that switches it, as its manager's.
+//! Schema EthernetInterface: the machine's own network interfaces, from which Ironic creates its ports, and that of the
+//! device that switches it, under its manager.
 
 use serde_json::json;
 

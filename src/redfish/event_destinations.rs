@@ -1,4 +1,4 @@
-//! Schema EventDestination: subscriptions to events, and the streams that are open.
+//! Schema EventDestination: event subscriptions, and the streams that are open.
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use reqwest::Url;

@@ -1,4 +1,4 @@
-//! Schema EventService: how events are delivered, tests of that, and the stream of server-sent events.
+//! Schema EventService: the delivery settings, test events, and the stream of server-sent events.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! JSON as clients send it, read strictly: a property that is there twice is an error, since it cannot be known which of the
-//! two was meant.
+//! Strict parsing of JSON from clients: a duplicate property is an error, since it is unknown which of the two was
+//! meant.
 
 use std::cell::RefCell;
 use std::fmt;

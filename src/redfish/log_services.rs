@@ -1,6 +1,6 @@
-//! Schemas LogService and LogEntry. The log of the machine hangs on its system, that of who did what to the device on its
-//! manager, each only where the device has it and it was read. Beside it stands the log of what happened to the node while
-//! this service ran.
+//! Schemas LogService and LogEntry. The event log of the machine belongs to its system, the audit log of the device to
+//! its manager, each only if the device has it and it was read. Beside it is the log of the node's events while this
+//! service ran.
 
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ struct Log {
 
 /// The entries of a log, the newest first.
 enum Entries {
-    /// Kept by the device.
+    /// The log of the device.
     Device(Arc<[LogEntry]>),
-    /// Kept here.
+    /// The log of this service.
     Own(Vec<(Arc<Event>, Message)>),
 }
 

@@ -1,4 +1,4 @@
-//! Schema Memory: the modules of a machine that told of them. Where none is known, there is no link here.
+//! Schema Memory: the memory modules of a machine that reports them. If none is known, nothing links to this.
 
 use serde_json::json;
 

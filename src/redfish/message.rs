@@ -1,5 +1,4 @@
-//! What is said when something cannot be done: entries of message registries, and the error bodies made of them
-//! (DSP0266, "Error responses").
+//! Error messages: entries of message registries, and the error bodies made of them (DSP0266, "Error responses").
 //!
 //! Texts, severities and resolutions come from the registry files themselves, so that they cannot differ from them.
 
@@ -21,7 +20,7 @@ const RESOURCE_EVENT: &str = include_str!("registries/ResourceEvent.1.4.3.json")
 /// DMTF's registry of what happens to tasks, as published; for the task service, which is empty so far.
 const TASK_EVENT: &str = include_str!("registries/TaskEvent.1.0.5.json");
 
-/// Our own.
+/// The registry of plugfish.
 const OURS: &str = include_str!("registries/Plugfish.1.0.0.json");
 
 /// The registries as they are served.
@@ -132,12 +131,12 @@ impl Message {
         &self.severity
     }
 
-    /// Its text.
+    /// The text, with its arguments inserted.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Its body.
+    /// The message as a JSON object.
     pub fn json(&self) -> Value {
         let mut body = json!({
             "@odata.type": "#Message.v1_3_0.Message",

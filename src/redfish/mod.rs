@@ -1,8 +1,8 @@
-//! The Redfish service (DSP0266): which URL is answered by what, and how requests become answers.
+//! The Redfish service (DSP0266): the resource for each URL, and the way from requests to answers.
 //!
-//! It knows nodes by their views and the words of `node`; it never sees a device. Each DMTF schema has a file of its own
-//! with its resources and handlers; [`SITEMAP`] lists every URL, `resource` spells it, and `schema` says in which version a
-//! schema is used. A GET is a pure function of the view.
+//! It knows nodes by their views and the types of `node`; it never sees a device. Each DMTF schema has a file of its
+//! own with its resources and handlers; [`SITEMAP`] lists every URL, `resource` builds it, and `schema` gives the
+//! version of each schema. A GET is a pure function of the view.
 
 pub(crate) mod account_service;
 pub(crate) mod accounts;

@@ -1,4 +1,4 @@
-//! Schema ManagerNetworkProtocol: where this service can be reached. Every manager is spoken for by it.
+//! Schema ManagerNetworkProtocol: the protocols and ports of this service. Every manager has the same.
 
 use serde_json::json;
 

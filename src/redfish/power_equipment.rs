@@ -1,7 +1,7 @@
-//! Schemas PowerEquipment, PowerDistribution and Outlet: the plugs and strips on which nodes hang, seen from the side of
-//! the wall. They are read here and switched through the systems, so that there is one way to switch a node.
+//! Schemas PowerEquipment, PowerDistribution and Outlet: the plugs and strips that feed the nodes. They can be read
+//! here and are switched through the systems, so that there is one way to switch a node.
 //!
-//! A device is a member once it said its hardware address, which tells that two nodes hang on one strip.
+//! A device is a member after it reported its hardware address, which shows whether two nodes are on one strip.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Schemas PowerSubsystem, PowerSupply and PowerSupplyMetrics: what a metering plug says of the machine behind it. The
-//! machine has a power supply, and what it takes in is what the plug gives out; nothing else of it is known.
+//! Schemas PowerSubsystem, PowerSupply and PowerSupplyMetrics: what a metering plug measures of the machine behind it.
+//! The machine has a power supply, whose input is the output of the plug; nothing else of it is known.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Holds the sitemap against DMTF's privilege registry: who may do what is not for each route to invent.
+//! Checks the sitemap against DMTF's privilege registry, so that the privileges of a route are those of the standard.
 //!
 //! The schema of a route is its entity in the registry.
 

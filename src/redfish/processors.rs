@@ -1,4 +1,4 @@
-//! Schema Processor: what is known of a node's processors. Where nothing is, there is no link here.
+//! Schema Processor: the known properties of a node's processors. If none is known, nothing links to this.
 
 use serde_json::json;
 

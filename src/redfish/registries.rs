@@ -1,5 +1,5 @@
-//! Schemas MessageRegistryFile and MessageRegistry: the registries of the messages that are used here, to be read by
-//! clients that cannot reach the internet.
+//! Schemas MessageRegistryFile and MessageRegistry: the registries of the messages in use, for clients that cannot
+//! reach the internet.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::resource::{REGISTRIES, REGISTRY, REGISTRY_FILE, Resource, at};
 use super::schema;
 use super::{Document, GetRequest};
 
-/// A registry, read.
+/// A parsed registry.
 struct Registry(Value);
 
 /// Without what the schema deprecates: beside `MessageSeverity`, DMTF's files have `Severity` for old readers.

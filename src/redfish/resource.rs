@@ -1,7 +1,7 @@
-//! What all resources have in common: their URIs, their type, links and collections, Status, and the properties that
-//! are left out when they are not known.
+//! What all resources have in common: their URIs, their type, links and collections, Status, and properties that are
+//! omitted when they are unknown.
 //!
-//! The URI of a resource is made in one place, which links use too, so that a link cannot rot.
+//! The URI of a resource is built in one place, which links use too, so that a link cannot become wrong.
 
 use std::fmt::{Display, Write};
 
@@ -146,12 +146,12 @@ pub(crate) fn chassis(id: &NodeId) -> String {
     at(CHASSIS_OF_NODE, &[id])
 }
 
-/// A session.
+/// URI of a session.
 pub(crate) fn session(id: &str) -> String {
     at(SESSION, &[&id])
 }
 
-/// A subscription to events.
+/// URI of an event subscription.
 pub(crate) fn subscription(id: &str) -> String {
     at(SUBSCRIPTION, &[&id])
 }
@@ -161,7 +161,7 @@ pub(crate) fn account(name: &str) -> String {
     at(ACCOUNT, &[&account_id(name)])
 }
 
-/// A role.
+/// URI of a role.
 pub(crate) fn role(role: Role) -> String {
     at(ROLE, &[&role])
 }
@@ -171,7 +171,6 @@ pub(crate) fn role(role: Role) -> String {
 pub struct Resource {
     /// The schema with its version, such as `ComputerSystem.v1_27_0`: for `@odata.type` and the `Link` header.
     pub schema: &'static str,
-    /// The body.
     pub body: Map<String, Value>,
     /// The ETag, when a client can write to the resource.
     pub etag: Option<Etag>,

@@ -1,4 +1,4 @@
-//! The schemas of DMTF in the versions that are used here. Those of collections have no version.
+//! The DMTF schemas in use, with their versions. Those of collections have no version.
 
 pub(super) const ACCOUNT_SERVICE: &str = "AccountService.v1_18_1";
 pub(super) const CERTIFICATE: &str = "Certificate.v1_11_0";

@@ -1,4 +1,4 @@
-//! Schema Sensor: what the device of a node measures, in the chassis of the node. Other resources show excerpts of it.
+//! Schema Sensor: the measurements of a node's device, in the chassis of the node. Other resources show excerpts of it.
 
 use serde_json::{Value, json};
 
@@ -10,10 +10,10 @@ use crate::node::NodeId;
 use crate::node::power_history::thousandth;
 use crate::node::view::NodeView;
 
-/// Something that is measured.
+/// A measured quantity.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sensor {
-    /// The draw.
+    /// The power draw.
     Power,
     /// The energy since the node was first seen.
     Energy,

@@ -1,6 +1,6 @@
-//! Schema SimpleStorage: the drives of a machine as one list, since no one tells which controllers they hang on and what
-//! volumes are on them, as the schema Storage would want to say. Ironic's inspection finds their sizes here; what else is
-//! known of a drive stands in its own resource, under the chassis.
+//! Schema SimpleStorage: the drives of a machine as one list, since their controllers and volumes, which the schema
+//! Storage requires, are unknown. Ironic's inspection reads their sizes here; the other properties of a drive are in
+//! its own resource, under the chassis.
 
 use serde_json::json;
 

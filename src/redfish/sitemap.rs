@@ -1,4 +1,4 @@
-//! Every URL of the service: what it is, what it does for each method, and who may.
+//! Every URL of the service, with its handler for each method and the privileges that it requires.
 
 use super::message::ErrorResponse;
 use super::types::{Document, GetRequest, Read, Write};

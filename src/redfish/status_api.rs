@@ -1,7 +1,8 @@
-//! Documents beside Redfish, for people's own client: everything about all nodes in one read (`/status`), the flight
-//! recorder (`/trace/{node}`), and what a device ever proved (`/trust/{node}`). They are found, and who may read them is judged, like everything in the sitemap.
+//! Documents beside Redfish, for plugfish's own command line client: all nodes in one read (`/status`), the flight
+//! recorder (`/trace/{node}`), and what a device has proved about its identity (`/trust/{node}`). Like all other URLs
+//! they are in the sitemap, which has their privileges.
 //!
-//! Their shape is written down in `docs/commands.md`: a property may be added, and none is renamed or taken away.
+//! Their format is described in `docs/commands.md`: a property may be added, and none is renamed or removed.
 
 use serde_json::{Value, json};
 

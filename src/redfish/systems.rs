@@ -1,4 +1,4 @@
-//! Schema ComputerSystem: the node as Ironic, Metal3 and people see it. Reset and the boot override are here.
+//! Schema ComputerSystem: the node as Ironic, Metal3 and people see it, with Reset and the boot override.
 
 use actix_web::http::Uri;
 use serde_json::{Map, Value, json};

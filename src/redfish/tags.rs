@@ -1,5 +1,5 @@
-//! ETags as clients send them back: a proxy that compresses answers changes them on their way (`W/"6"` by nginx, `"6-gzip"`
-//! by Apache), and they still name what we sent. Pure.
+//! ETags as clients send them back: a proxy that compresses answers changes them (`W/"6"` by nginx, `"6-gzip"` by
+//! Apache), and they still match the ETag that was sent. Pure.
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 

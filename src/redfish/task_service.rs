@@ -1,5 +1,5 @@
-//! Schemas TaskService and TaskCollection: there are none. Whatever is asked for is done, or durable, when it is answered.
-//! Clients look for the list all the same, and an empty one tells them that nothing of theirs is under way.
+//! Schemas TaskService and TaskCollection: there are no tasks. Every request is done, or durable, when it is answered.
+//! Clients read the list all the same, and an empty one means that none of their requests is in progress.
 
 use serde_json::json;
 

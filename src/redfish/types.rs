@@ -1,4 +1,4 @@
-//! The words of this room: what handlers are given, and what they give back.
+//! The types of this room: the input and output of handlers.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -24,17 +24,13 @@ use crate::node::view::NodeView;
 use crate::recorder::FlightRecorder;
 use crate::telemetry::Metrics;
 
-/// What all handlers need.
+/// The state that all handlers share.
 pub struct Service {
-    /// The nodes.
     pub fleet: Fleet,
-    /// Who may come in.
     pub access: Arc<Authenticator>,
-    /// Time.
     pub clock: Clock,
     /// `ServiceRoot.UUID`: the same at every start.
     pub uuid: Uuid,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The TCP port on which it listens; the first one where there are several.
     pub port: u16,
@@ -52,13 +48,12 @@ pub struct Service {
 
 /// A request as a reader sees it.
 pub(crate) struct GetRequest<'a> {
-    /// What all handlers need.
+    /// The state that all handlers share.
     pub service: &'a Service,
     /// The path of the request.
     pub path: &'a str,
     /// The parts of the path where the sitemap has `{}`.
     pub ids: Vec<&'a str>,
-    /// Who asks.
     pub caller: &'a Caller,
 }
 
@@ -110,9 +105,8 @@ impl<'a> GetRequest<'a> {
 
 /// A request that changes something.
 pub(crate) struct WriteRequest<'a> {
-    /// Who asks for what.
+    /// The request without its body.
     pub seen: GetRequest<'a>,
-    /// What was sent.
     pub body: Payload,
     /// `If-Match`.
     pub if_match: Option<&'a str>,
@@ -132,13 +126,11 @@ impl Payload {
 
 /// What is sent with a 200 or a 201.
 pub enum Document {
-    /// A resource.
     Resource(Resource),
     /// JSON that is not a resource.
     Json(Value),
     /// The same as text: of what is large there is no tree in memory.
     Text(Vec<u8>),
-    /// XML.
     Xml(String),
 }
 
@@ -152,14 +144,13 @@ pub(crate) enum Reply {
     Created {
         /// `Location`.
         location: String,
-        /// The new resource.
         document: Document,
         /// `X-Auth-Token`.
         token: Option<String>,
     },
 }
 
-/// A change under way.
+/// The future of a change.
 pub(crate) type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply, ErrorResponse>> + 'a>>;
 
 /// How a URL is read.

@@ -1,5 +1,5 @@
-//! Schemas UpdateService and SoftwareInventory: the firmware that devices and machines said they run. Nothing is updated here, so
-//! that no action is offered.
+//! Schemas UpdateService and SoftwareInventory: the firmware that devices and machines report. Nothing can be updated
+//! here, so no action is offered.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::node::view::NodeView;
 enum Part {
     /// The plug, strip or engine.
     Device,
-    /// The machine itself.
+    /// The firmware of the machine.
     Bios,
 }
 

@@ -1,7 +1,7 @@
-//! A simulated outlet: its relay and all that ever happened to it, the computer behind it, what that draws and has used.
+//! A simulated outlet: its relay with its history, the computer behind it, its power draw and the energy used.
 //!
-//! Pure: every call is given the time, nothing is drawn at random, and time that passed is caught up with at the next
-//! call. It knows neither sockets nor the Tapo protocol.
+//! Pure: every call is given the time, nothing is random, and elapsed time is caught up at the next call. It knows
+//! neither sockets nor the Tapo protocol.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ const HEAD_START: Duration = Duration::from_secs(3_600);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PowerLoss {
-    /// As it was.
+    /// The state before the power loss.
     #[default]
     LastState,
-    /// Comes up on.
+    /// On.
     On,
-    /// Stays off.
+    /// Off.
     Off,
 }
 
@@ -38,13 +38,13 @@ pub enum Load {
     /// A computer, which starts as soon as it gets power unless its firmware says otherwise.
     #[default]
     Computer,
-    /// Nothing.
+    /// Has no effect.
     Nothing,
     /// The same computer, but the contact is welded: it runs whatever the relay says.
     Welded,
 }
 
-/// What moved a relay.
+/// The cause of a relay change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -60,7 +60,7 @@ pub enum Cause {
     Countdown,
     /// The plug lost its power, or let the relay go when it restarted.
     PowerLost,
-    /// Power came back.
+    /// Mains power returned.
     PowerBack,
 }
 
@@ -73,9 +73,8 @@ pub struct RelayChange {
     /// When, by the wall clock.
     #[serde(rename = "wall_ms")]
     pub wall: Wall,
-    /// On from then.
+    /// The state from then on.
     pub on: bool,
-    /// By what.
     pub cause: Cause,
 }
 
@@ -88,15 +87,15 @@ pub(super) fn as_ms<S: serde::Serializer>(at: &Mono, serializer: S) -> Result<S:
 pub(crate) struct Countdown {
     /// A name that was not used before on this outlet.
     pub id: u64,
-    /// As asked for.
+    /// The requested delay.
     pub delay_s: u64,
-    /// When it strikes.
+    /// Time at which it switches.
     pub due: Mono,
-    /// What it does then.
+    /// The state to which it switches.
     pub on: bool,
 }
 
-/// What happens by itself.
+/// An event without a request.
 enum Due {
     Countdown(bool),
     PowerBack,

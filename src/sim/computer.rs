@@ -1,8 +1,8 @@
-//! The simulated computer on an outlet: fed or not, off, asleep, running, shutting down or hung. What it draws in each state is
-//! [`Trace`]'s.
+//! The simulated computer on an outlet: with or without mains power, off, asleep, running, shutting down or hung.
+//! [`Trace`] gives its power draw in each state.
 //!
-//! Pure: every call is given the time, and what was due happens at its own time, when [`Computer::happen`] is called. It
-//! knows no relay, no meter and no protocol.
+//! Pure: every call is given the time, and events that are due happen at their own time, when [`Computer::happen`] is
+//! called. It knows no relay, no meter and no protocol.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const HISTORY_MAX: usize = 10_000;
 /// How long a computer that starts up has been up by then, so that a rack does not start with a boot.
 const HEAD_START: Duration = Duration::from_secs(3_600);
 
-/// What a computer does.
+/// The state of a computer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ComputerState {
@@ -46,10 +46,10 @@ impl ComputerState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnShutdown {
-    /// It does.
+    /// Shuts down.
     #[default]
     Obeys,
-    /// Nothing.
+    /// Ignores the request.
     Ignores,
     /// It begins to, and never ends.
     Hangs,
@@ -88,7 +88,7 @@ pub struct ComputerConfig {
     pub boot: Option<Duration>,
     /// What its operating system makes of being told to shut down.
     pub on_shutdown: OnShutdown,
-    /// How long that takes.
+    /// Duration of a shutdown.
     pub shutdown: Duration,
     /// What its firmware does when it gets power.
     pub restore: PowerLoss,
@@ -152,7 +152,7 @@ impl Computer {
         }
     }
 
-    /// What it does.
+    /// Its state.
     pub fn state(&self) -> ComputerState {
         self.state
     }
@@ -236,7 +236,7 @@ impl Computer {
         }
     }
 
-    /// What it draws.
+    /// Its power draw in milliwatts.
     pub fn draw_mw(&self, at: Mono) -> u64 {
         self.trace.draw_mw(self.state, self.time_in_state(at))
     }

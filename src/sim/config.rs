@@ -1,4 +1,4 @@
-//! What a simulated rack is made of: models, protocol variants, accounts, quirks. Plain values; nothing runs here.
+//! The configuration of a simulated rack: models, protocol variants, accounts, quirks. Plain values; nothing runs here.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -53,7 +53,7 @@ impl Model {
         self.outlets() > 1
     }
 
-    /// Whether it measures.
+    /// Whether it has a meter.
     pub fn has_meter(self) -> bool {
         matches!(self, Model::P110 | Model::P304M)
     }
@@ -204,7 +204,7 @@ impl Default for Quirks {
 pub struct PlugConfig {
     /// Its name in the rack and in the control API; unique.
     pub name: String,
-    /// What it is.
+    /// Its model.
     pub model: Model,
     /// What it speaks at first.
     pub variant: Variant,
@@ -214,7 +214,7 @@ pub struct PlugConfig {
     pub port: u16,
     /// UDP port of discovery; `None` leaves discovery out.
     pub discovery_port: Option<u16>,
-    /// Who may log in.
+    /// The account to which it is bound.
     pub account: Account,
     /// Whether it is bound to the account. If not, KLAP takes these fallback credentials and no one else's.
     pub bound: Binding,
@@ -248,7 +248,7 @@ pub struct PlugConfig {
     pub power_loss: PowerLoss,
     /// The computer on each outlet.
     pub computer: ComputerConfig,
-    /// Oddities.
+    /// Deviations from the usual behaviour.
     pub quirks: Quirks,
 }
 
@@ -256,7 +256,7 @@ pub struct PlugConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Binding {
-    /// The account's.
+    /// The login of the account.
     #[default]
     Account,
     /// Not bound: empty e-mail and empty password.

@@ -1,8 +1,8 @@
 //! The control API: a rack's plugs and machines over HTTP and JSON, for people and for tests in other languages.
 //!
-//! `GET /plugs`, `GET /plugs/NAME`, and of a plug `counters`, `history`, `computer`, `fault`; orders are POSTs with a
-//! JSON object, such as `POST /plugs/NAME/button {"outlet": 1}` or `POST /plugs/NAME/computer {"outlet": 1, "act": "shut_down"}`. Machines have the same under `/machines` (`amt::control`). Meant for
-//! loopback: there is no login.
+//! `GET /plugs`, `GET /plugs/NAME`, and of a plug `counters`, `history`, `computer`, `fault`. Commands are POSTs with a
+//! JSON object, such as `POST /plugs/NAME/button {"outlet": 1}` or `POST /plugs/NAME/computer {"outlet": 1, "act":
+//! "shut_down"}`. Machines have the same under `/machines` (`amt::control`). Meant for loopback: there is no login.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Rules of misbehaviour: which requests, what goes wrong, how often. Pure; what an action does on the wire is up to
-//! `serve`.
+//! Fault rules: the affected requests, the kind of fault, and how often it happens. Pure; `serve` performs the action
+//! on the wire.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selector {
-    /// All.
+    /// All requests.
     Any,
     /// New connections, before anything is read.
     Connect,
@@ -52,7 +52,7 @@ pub enum Selector {
     Method(String),
 }
 
-/// What goes wrong.
+/// The effect of a fault rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -95,7 +95,7 @@ pub enum Action {
     Reboot {
         /// How long it is away.
         offline_ms: u64,
-        /// Whether the relay holds.
+        /// Whether the relay keeps its state.
         keeps_relay: bool,
     },
 }
@@ -186,7 +186,7 @@ impl Action {
         }
     }
 
-    /// What the meter does.
+    /// The fault of the meter, if any.
     pub(super) fn meter_fault(&self) -> Option<MeterFault> {
         match self {
             Action::Meter(fault) => Some(*fault),
@@ -203,12 +203,12 @@ impl Action {
     }
 }
 
-/// One rule.
+/// A fault rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Which requests.
+    /// The requests that it affects.
     pub on: Selector,
-    /// What happens to them.
+    /// Its effect on them.
     pub action: Action,
     /// How many more times; `None`: for ever.
     #[serde(default)]
@@ -223,17 +223,17 @@ fn all() -> f64 {
 }
 
 impl Fault {
-    /// For ever.
+    /// A rule without a limit.
     pub fn always(on: Selector, action: Action) -> Fault {
         Fault { on, action, times: None, share: 1.0 }
     }
 
-    /// Once.
+    /// A rule for one request.
     pub fn once(on: Selector, action: Action) -> Fault {
         Fault::times(1, on, action)
     }
 
-    /// This many times.
+    /// A rule for this many requests.
     pub fn times(times: u32, on: Selector, action: Action) -> Fault {
         Fault { on, action, times: Some(times), share: 1.0 }
     }

@@ -1,7 +1,8 @@
-//! The server side of HTTP/1.1 as far as devices speak it, made by hand so that faults can be put on the wire itself.
+//! The server side of HTTP/1.1 as far as devices implement it, written by hand so that faults can be put on the wire
+//! itself.
 //!
-//! Reading is strict and bounded: whatever comes, it ends in a request, a refusal or a closed connection. It knows
-//! nothing of plugs and machines.
+//! Reading is strict and bounded: any input ends in a request, a refusal or a closed connection. It knows nothing of
+//! plugs and machines.
 
 use std::borrow::Cow;
 use std::io;

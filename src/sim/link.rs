@@ -1,6 +1,6 @@
-//! Whether a plug can be reached: offline, restarting, choked, or asleep until someone looks for it.
+//! Whether a plug is reachable: offline, restarting, overloaded, or asleep until a client searches for it.
 //!
-//! Pure: it is asked with the time, and says until when its answer holds. The sockets follow it.
+//! Pure: a call passes the time, and the answer says until when it is valid. The sockets follow it.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) struct Link {
     asleep: Option<Sleep>,
     /// The outage that has begun.
     outage: Option<Outage>,
-    /// The outage to come.
+    /// The planned outage.
     planned: Option<Outage>,
     cuts: u64,
 }
@@ -45,7 +45,7 @@ pub(super) struct Reach {
     pub silent: bool,
     /// Whether discovery is answered.
     pub discovers: bool,
-    /// When to ask again.
+    /// End of the answer's validity.
     pub until: Option<Mono>,
     /// Connections made at a smaller number are to end.
     pub cuts: u64,

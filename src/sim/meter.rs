@@ -1,7 +1,7 @@
-//! The meter of an outlet: how it shows a draw, and its counters of energy since the restart, today, this month. Days and
-//! months begin at midnight UTC.
+//! The meter of an outlet: how it shows a power draw, and its energy counters since the restart, today, this month.
+//! Days and months begin at midnight UTC.
 //!
-//! It knows what was used and when, not why.
+//! It knows the energy used and the times, not the causes.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ const UJ_PER_MWH: u64 = 3_600_000;
 /// How the meter shows the draw of the moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Display {
-    /// How late.
+    /// Delay of the shown draw.
     pub lag: Duration,
     /// How far it is off, up or down.
     pub noise_mw: u64,
-    /// In which steps.
+    /// Resolution of the shown draw.
     pub step_mw: u64,
 }
 
@@ -38,7 +38,7 @@ impl Display {
     }
 }
 
-/// The counters.
+/// The energy counters.
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
     since_restart_uj: u64,

@@ -36,6 +36,8 @@
 //! # }
 //! ```
 
+#![warn(missing_docs)]
+
 pub(crate) mod amt;
 pub(crate) mod board;
 pub(crate) mod computer;
@@ -89,35 +91,35 @@ pub enum RackError {
     /// An address is not to be had.
     #[error("{device} cannot listen on {address}: {source}")]
     Bind {
-        /// Which plug or machine.
+        /// The plug or machine.
         device: String,
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The error.
         source: std::io::Error,
     },
     /// The control API cannot listen.
     #[error("the control API of the simulated rack cannot listen on {address}: {source}; choose another address")]
     Control {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The error.
         source: std::io::Error,
     },
     /// The socket for broadcasts cannot be had.
     #[error("cannot take broadcast discovery on {address}: {source}; leave it out, or end the other rack")]
     Broadcast {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The error.
         source: std::io::Error,
     },
     /// A machine has no certificate.
     #[error("machine {machine} cannot speak TLS: {reason}")]
     Tls {
-        /// Which machine.
+        /// The machine.
         machine: String,
-        /// Why not.
+        /// The error.
         reason: String,
     },
     /// Two plugs or machines have one name.

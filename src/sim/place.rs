@@ -1,7 +1,7 @@
-//! Where the plugs and machines of a rack stand: a loopback address for each, with its TCP and UDP ports.
+//! The addresses of the plugs and machines of a rack: a loopback address for each, with its TCP and UDP ports.
 //!
-//! Every address of 127.0.0.0/8 can be bound on Linux. Elsewhere a device falls back to 127.0.0.1 and does without
-//! discovery; its description says so.
+//! Every address of 127.0.0.0/8 can be bound on Linux. Elsewhere a device falls back to 127.0.0.1 and has no discovery;
+//! its description says so.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,6 +1,6 @@
 //! One simulated plug: its state behind one lock, and the control surface for tests and the control API.
 //!
-//! Outlets are counted from 1, as on the housing; a plug has only outlet 1. It knows no sockets: `serve` asks it.
+//! Outlets are counted from 1, as on the housing; a plug has only outlet 1. It knows no sockets: `serve` calls it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -59,15 +59,15 @@ pub struct PlugDescription {
 /// What is known of an outlet.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutletDescription {
-    /// From 1.
+    /// Its position, counted from 1.
     pub position: usize,
     /// The `device_id` by which clients call it on a strip.
     pub child_id: Option<String>,
-    /// The relay.
+    /// Whether the relay is closed.
     pub on: bool,
     /// For how long it has been on, in milliseconds.
     pub on_for_ms: u64,
-    /// What the computer does.
+    /// The state of the computer.
     pub computer: ComputerState,
     /// What the computer draws, in milliwatts.
     pub draw_mw: u64,
@@ -243,7 +243,7 @@ impl Plug {
         self.with(|state, _| state.book.clone())
     }
 
-    /// Forgets what clients did.
+    /// Resets the counters of requests.
     pub fn reset_counters(&self) {
         self.with(|state, _| state.book.reset());
     }
@@ -287,7 +287,7 @@ impl Plug {
         self.with(|state, _| state.faults.add(fault))
     }
 
-    /// Drops all rules.
+    /// Removes all fault rules.
     pub fn clear_faults(&self) {
         self.with(|state, _| state.faults.clear());
     }

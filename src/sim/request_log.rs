@@ -1,6 +1,6 @@
-//! The book of what clients did to a plug: requests with their times, logins, evictions, connections.
+//! The log of a plug's clients: requests with their times, logins, evictions, connections.
 //!
-//! Only writes down. Tests read it to judge how a client treats a plug.
+//! It only records. Tests read it to judge how a client treats a plug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Entry {
     pub at: Mono,
     /// When it was answered, or given up.
     pub done: Option<Mono>,
-    /// What it was.
+    /// The kind of the request.
     pub kind: Kind,
     /// Its method, the first of a batch.
     pub method: String,
@@ -33,13 +33,13 @@ pub struct Entry {
 /// The book, and also the copy of it that tests get.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// Connections taken.
+    /// Connections accepted.
     pub connections: u64,
     /// Connections open now.
     pub connections_open: u64,
     /// The most connections open at once.
     pub connections_open_max: u64,
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
     /// Requests by kind.
     pub by_kind: BTreeMap<Kind, u64>,

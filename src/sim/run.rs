@@ -1,4 +1,4 @@
-//! The simulated rack as a command: from a few options to a rack, until told to stop. Printing is the caller's.
+//! The simulated rack as a command: from a few options to a rack that runs until shutdown. The caller prints.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,7 +39,7 @@ pub struct SimOptions {
     pub discovery_port: Option<u16>,
     /// Where broadcast discovery is taken, as [`RackConfig::broadcast`].
     pub broadcast: Option<Ipv4Addr>,
-    /// Who may log in.
+    /// The account to which the plugs are bound.
     pub account: Account,
     /// How long every request takes at least.
     pub latency: Duration,

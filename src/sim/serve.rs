@@ -1,5 +1,5 @@
-//! The sockets of a plug or a machine: they follow what its link says, and put endings on the wire. For a plug also the
-//! way of a request: handed to its state, with faults before and after.
+//! The sockets of a plug or a machine: they follow the state of its link, and end connections as configured. For a plug
+//! also the path of a request to its state, with faults before and after.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub(super) const DATAGRAM_BYTES_MAX: usize = 2048;
 pub(super) trait SimDevice: Send + Sync + 'static {
     fn name(&self) -> &str;
     fn clock(&self) -> &Clock;
-    /// Where it listens.
+    /// Its TCP address.
     fn address(&self) -> SocketAddr;
     /// Told whenever [`SimDevice::reach`] says something new.
     fn pokes(&self) -> watch::Receiver<u64>;
@@ -146,10 +146,10 @@ impl<S: SimDevice> Drop for InFlight<'_, S> {
 /// What becomes of a request or a connection.
 pub(super) enum Ending {
     Answer(Response),
-    /// Closed without a word.
+    /// The connection is closed without an answer.
     Close,
     Reset,
-    /// Open without a word.
+    /// The connection stays open without an answer.
     Hang,
     /// These bytes, then closed.
     Raw(Vec<u8>),

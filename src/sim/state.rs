@@ -1,4 +1,5 @@
-//! All that a plug is at a moment, and the steps of answering a request. Sync and short: the lock is held meanwhile.
+//! The whole state of a plug at one moment, and the steps of answering a request. Synchronous and short: the lock is
+//! held meanwhile.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
-//! What a small computer draws over time, in each of its states: the peaks and dips of POST, idle with dips and bumps, the
-//! little that remains when it is off or asleep.
+//! The power draw of a small computer over time, in each of its states: the peaks and dips of POST, idle with dips and
+//! bumps, the small rest when it is off or asleep.
 //!
-//! Pure, and the same for the same seed. What varies around a mean does so in windows whose dice depend on the seed and the
-//! time alone, and cancels out over time: the energy of a span needs no walk through it.
+//! Pure, and the same for the same seed. Variation around a mean is in windows whose random values depend on the seed
+//! and the time alone, and cancels out over time: the energy of a span is computed without walking through it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Accounts and sessions as [`AccountBook`] wants them, and small values as [`SettingsStore`] does.
+//! Implements [`AccountBook`] for accounts and sessions, and [`SettingsStore`] for small values.
 
 use serde_json::Value;
 use tracing::warn;

@@ -1,8 +1,8 @@
 //! `state.json`: the whole state as one file that people and other programs can read.
 //!
-//! It is the way back when the database is lost, the place to write to while the database fails, the format of
-//! `plugfish export` and `plugfish restore`, and the way out of sled. It is exchanged as a whole: temporary name, fsync,
-//! rename, fsync of the directory. Sessions are not in it: after a loss all clients log in again.
+//! It is used to recover when the database is lost, it is written while the database fails, it is the format of
+//! `plugfish export` and `plugfish restore`, and a migration path away from sled. It is replaced as a whole: temporary
+//! name, fsync, rename, fsync of the directory. Sessions are not in it: after a loss all clients log in again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,11 +24,10 @@ pub(crate) const SIZE_MAX: u64 = 128 * 1024 * 1024;
 /// A backup that was read.
 #[derive(Debug)]
 pub(super) struct Backup {
-    /// When it was written.
+    /// Time of writing.
     pub written: Wall,
     /// It was written because the database could not be: nothing newer is anywhere.
     pub instead_of_database: bool,
-    /// The state.
     pub state: State,
     /// Records that were not understood, in words.
     pub dropped: Vec<String>,

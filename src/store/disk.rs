@@ -1,8 +1,8 @@
-//! The one thread that touches the disk, with a deadline for each piece of work.
+//! The one thread that accesses the disk, with a deadline for each operation.
 //!
-//! A disk may not answer, and sled may hang or panic. A caller of this thread gets an answer in time: when the
-//! work is late, the thread is left behind with whatever it holds and a new one takes its place. This file knows nothing
-//! of records.
+//! A disk may not answer, and sled may hang or panic. A caller of this thread gets an answer in time: when an operation
+//! exceeds its deadline, the thread is abandoned with everything that it holds, and a new one takes its place. This
+//! file knows nothing of records.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Makes a plan durable: in the database, and while that fails in `state.json`.
 //!
-//! It decides what to do when the disk does not do what it should; the state in memory and the order of writes are the
-//! business of `writer.rs`. Nothing here can be waited for without end: every piece of work has a deadline.
+//! It decides how to handle failures of the disk; `writer.rs` owns the state in memory and the order of writes. Nothing
+//! here can block without end: every operation has a deadline.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub(super) struct Durable {
 
 /// The database cannot be written.
 struct Trouble {
-    /// What is wrong.
+    /// The error.
     why: String,
     /// When to open it again.
     retry_at: Mono,

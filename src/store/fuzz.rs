@@ -1,5 +1,5 @@
-//! What the fuzzer gives to the readers of this room (tests/fuzz): any bytes as a record, as a key and as a `state.json`.
-//! What is read, written and read again is the same.
+//! The fuzzing entry points of this room (tests/fuzz): any bytes as a record, as a key and as a `state.json`. Reading,
+//! writing and reading again has to return the same.
 
 use super::backup;
 use super::record::{Content, Key, RecordError, decode, encode};

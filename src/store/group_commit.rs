@@ -1,4 +1,4 @@
-//! One write: from what waits in the inbox to the callers that are told how it ended. It knows no disk.
+//! One write: takes the pending writes from the queue, and reports the result to their callers. It knows no disk.
 
 use super::record::Key;
 use super::state::{Plan, State};
@@ -14,7 +14,6 @@ pub(super) struct GroupCommit {
     write_behind: Vec<Key>,
     /// The revision that it makes.
     pub revision: u64,
-    /// What it writes.
     pub plan: Plan,
 }
 

@@ -1,7 +1,7 @@
-//! What the database should hold: the number of records, and a sum over their names and revisions.
+//! The expected content of the database: the number of records, and a sum over their names and revisions.
 //!
-//! The manifest carries both, so that a record which is missing is noticed at the start, and also one that is there in an
-//! older version: sled, with a damaged log, brings back either without a word. Pure.
+//! The manifest has both, so that the start detects a missing record, and also one in an older version: sled, with a
+//! damaged log, restores either silently. Pure.
 
 use std::collections::BTreeMap;
 

@@ -67,15 +67,13 @@ pub enum StoreError {
     /// The directory cannot be used.
     #[error("cannot keep state in {dir}: {why}", dir = .dir.display())]
     Unusable {
-        /// The directory.
         dir: PathBuf,
         /// What the system said, and what to do.
         why: String,
     },
-    /// Another process has it.
+    /// Another process has locked it.
     #[error("{dir} is in use by another plugfish ({holder}): stop that one, or give each its own `state_dir`", dir = .dir.display())]
     InUse {
-        /// The directory.
         dir: PathBuf,
         /// What the other one wrote about itself.
         holder: String,
@@ -86,7 +84,6 @@ pub enum StoreError {
          version again, or set another `state_dir`", dir = .dir.display()
     )]
     Newer {
-        /// The directory.
         dir: PathBuf,
         /// Its format.
         found: u32,

@@ -1,6 +1,6 @@
-//! The start: from a directory in whatever condition to a state that can be served, and the report of it.
+//! The start: from a directory in any condition to a state that can be served, and the report of it.
 //!
-//! It orders the steps; what each knows is elsewhere: the directory in `state_dir.rs`, the records in `reconcile.rs`.
+//! It orders the steps. The steps themselves are in `state_dir.rs` (the directory) and `reconcile.rs` (the records).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,9 @@ const NOTES_MAX: usize = 20;
 /// In which condition the state was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There was none.
+    /// No state existed.
     Fresh,
-    /// Everything was there.
+    /// The state was complete.
     Whole,
     /// Something was damaged, missing or old; the notes say what became of it.
     Repaired,

@@ -37,7 +37,6 @@ pub(super) struct Found {
 /// The state to start with.
 #[derive(Debug, PartialEq)]
 pub(super) struct Recovered {
-    /// It.
     pub state: State,
     /// The database has to be rewritten from it.
     pub rewrite: bool,
@@ -274,7 +273,7 @@ mod tests {
         assert_eq!(merged, (names(&[("value/a", 6), ("value/b", 8)]), true));
     }
 
-    /// The intent after settling.
+    /// The intent after reconciliation.
     fn intent_after(found: Found, backup: Option<Backup>) -> Option<Intent> {
         reconcile(found, backup).state.node(&"node-1".parse().unwrap()).intent
     }

@@ -1,8 +1,8 @@
-//! One record on the disk: its key, and a value that shows whether it is whole.
+//! One record on the disk: its key, and a value that shows whether it is complete.
 //!
-//! A value is `version (1) | revision (8) | length (4) | crc32 (4) | body`, numbers in little endian. The checksum covers
-//! the key as well, so that a value which turns up under a wrong key is noticed. The body is JSON, because it can grow
-//! without a new version. Pure functions on bytes; this file knows no database and no file.
+//! A value is `version (1) | revision (8) | length (4) | crc32 (4) | body`, numbers in little endian. The checksum
+//! covers the key as well, so that a value under a wrong key is detected. The body is JSON, because it can grow without
+//! a new version. Pure functions on bytes; this file knows no database and no file.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
-//! The whole state in memory, and the changes that are made to it.
+//! The whole state in memory, and the changes to it.
 //!
-//! Pure: no disk, no thread. A durable change is first planned (what would be written), then written by `writer.rs`, and
-//! only then adopted, so that a change which could not be written is never seen by a reader nor by a later backup.
+//! Pure: no disk, no thread. A durable change is first planned (the records to write), then written by `writer.rs`, and
+//! only then adopted, so that a change that could not be written is visible neither to readers nor in a later backup.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,6 @@ use crate::node::trust::TrustRecord;
 pub(super) struct Entry {
     /// The revision that wrote it last; of two copies of a record the higher one is the newer.
     pub revision: u64,
-    /// What it says.
     pub content: Content,
 }
 
@@ -196,7 +195,7 @@ impl State {
         }
     }
 
-    /// Makes a plan true.
+    /// Applies a plan that was made durable.
     pub(super) fn adopt(&mut self, plan: Plan, revision: u64) {
         for (key, content) in plan {
             match content {

@@ -1,6 +1,6 @@
-//! The state directory: whose it is, who uses it, which format it has, and where damaged things are put aside.
+//! The state directory: its owner, its lock, its format, and the quarantine for damaged files.
 //!
-//! It knows the names of the files and nothing of what is in them.
+//! It knows the names of the files and nothing of their content.
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -43,7 +43,7 @@ pub(super) enum Quarantine {
 /// What was done to get a database open.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Recovery {
-    /// What happened, in words.
+    /// Messages about the damage that was found.
     pub notes: Vec<String>,
     /// Where the damaged database is now.
     pub quarantine: Option<PathBuf>,
@@ -79,17 +79,17 @@ impl StateDir {
         Ok(state_dir)
     }
 
-    /// The directory.
+    /// The path of the directory.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Where the backup is.
+    /// The path of the backup.
     pub(super) fn backup(&self) -> PathBuf {
         self.dir.join("state.json")
     }
 
-    /// Where the database is.
+    /// The path of the database.
     pub(super) fn database(&self) -> PathBuf {
         self.dir.join("sled")
     }

@@ -1,7 +1,7 @@
-//! For tests: the store without its threads and files, while someone else plays the disk and the time passes as he likes.
+//! For tests: the store without its threads and files; the test performs the writes and controls the time.
 //!
-//! What is planned, encoded, adopted, answered, and believed at the start is what the store does. `durable.rs`, what is below
-//! it, and the backup are left out.
+//! Planning, encoding, adoption, answers and recovery at the start are those of the real store. `durable.rs`, the files
+//! below it, and the backup are left out.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ impl TestStore {
         (TestStore { store, manifest, write_behind_after: Mono::START }, recovered.notes)
     }
 
-    /// The store.
+    /// The store under test.
     pub fn store(&self) -> Arc<Store> {
         self.store.clone()
     }

@@ -60,7 +60,7 @@ pub(super) type TreeBatch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 pub(super) struct TreeError {
     /// What to do about it.
     pub fault: Fault,
-    /// What happened, in words.
+    /// The error, for people.
     pub why: String,
 }
 
@@ -268,7 +268,7 @@ fn guarded<T>(batch: impl FnOnce() -> Result<T, TreeError>) -> Result<T, TreeErr
         .unwrap_or_else(|panic| Err(TreeError::damaged(format!("sled fell over it: {}", panic_text(&*panic)))))
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("no reason given").chars().take(200).collect()

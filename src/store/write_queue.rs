@@ -1,7 +1,7 @@
-//! What waits to be written: the state in memory, the changes a caller waits for, and the records that have changed.
+//! The pending writes: the state in memory, the changes that a caller waits for, and the records that have changed.
 //!
-//! Any thread puts in, only the writer's thread takes out. A record that changes a hundred times before it is written is
-//! written once, so the inbox is bounded by the number of records; the changes a caller waits for are bounded by
+//! Any thread adds, only the writer's thread removes. A record that changes a hundred times before it is written is
+//! written once, so the queue is bounded by the number of records; the changes that a caller waits for are bounded by
 //! [`WAITING_MAX`]. It knows no disk.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -66,7 +66,6 @@ pub(super) enum Weight {
 
 /// A change and the caller that waits for it.
 pub(super) struct PendingWrite {
-    /// The change.
     pub change: Change,
     /// Told how it ended; dropped when the store closes before.
     pub reply: Box<dyn FnOnce(Result<(), WriteError>) + Send>,

@@ -1,7 +1,7 @@
-//! The writer: takes from the inbox, has it made durable, and tells the callers that wait.
+//! The writer: takes pending writes from the queue, makes them durable, and notifies the callers.
 //!
-//! One thread. Changes that arrive while a write runs share the next one and its fsync. A change becomes visible in
-//! memory when it is durable, not before; what no caller waits for is visible at once and written when it suits.
+//! One thread. Changes that arrive during a write share the next one and its fsync. A change becomes visible in memory
+//! when it is durable, not before; a change that no caller waits for is visible at once and written later.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -19,9 +19,7 @@ use crate::telemetry::Metrics;
 pub(super) struct Writer {
     /// Where the work comes from.
     pub write_queue: Arc<WriteQueue>,
-    /// Where it goes.
     pub durable: Durable,
-    /// Time.
     pub clock: Clock,
     /// Told of each durable write.
     pub metrics: Arc<Metrics>,

@@ -1,4 +1,4 @@
-//! The registry of metrics, and what is counted for the daemon as a whole.
+//! The registry of metrics, and the metrics of the daemon as a whole.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

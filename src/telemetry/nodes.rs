@@ -1,6 +1,7 @@
-//! What is counted for each node. A node that leaves the configuration takes its series along.
+//! The counters of each node. When a node leaves the configuration, its series end.
 //!
-//! A counter is a handle that is made once: what a node that is gone still does is counted where it is not shown.
+//! A counter is a handle that is made once: a node that was removed may still count, but its counters are no longer
+//! shown.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +33,7 @@ struct Counts {
 
 type Shared = Arc<Mutex<Counts>>;
 
-/// One of the counts.
+/// Reads one of the counters.
 type Count = fn(&Counts) -> u64;
 
 fn lock(counts: &Shared) -> MutexGuard<'_, Counts> {
@@ -117,7 +118,7 @@ impl DeviceMetrics {
         self.seconds.get_or_create(&[("op", op)]).observe(took.as_secs_f64());
     }
 
-    /// A login was begun.
+    /// A login to the device begins.
     pub fn handshake(&self) {
         lock(&self.counts).handshakes += 1;
     }
@@ -146,7 +147,7 @@ impl NodeMeters {
         self.seconds.get_or_create(&[("kind", kind)]).observe(took.as_secs_f64());
     }
 
-    /// The actor was rebuilt.
+    /// The actor was restarted.
     pub fn restarted(&self) {
         lock(&self.counts).restarts += 1;
     }

@@ -1,7 +1,7 @@
 //! From the OpenMetrics text format to the older one of Prometheus (0.0.4), which is what most tools mean by "metrics".
 //!
-//! The samples are the same in both. They differ in what is said about them: the older one names a counter as its samples
-//! are named, has no `info`, no units, and no end.
+//! The samples are the same in both. The metadata differs: the older format names a counter as its samples are named,
+//! and has no `info`, no units, and no end mark.
 
 /// The same metrics in the older format.
 pub(super) fn plain(open_metrics: &str) -> String {

@@ -1,4 +1,5 @@
-//! What the system says of this process, under the names that every program uses. Where there is no /proc, nothing.
+//! Metrics of this process from the system, under the names that Prometheus clients share. Without /proc there are
+//! none.
 
 use std::fmt;
 use std::fs;

@@ -26,6 +26,7 @@ mod edge;
 mod events;
 mod faults;
 mod files;
+mod graceful;
 mod hostile;
 mod measured;
 mod metrics;

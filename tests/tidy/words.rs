@@ -1,6 +1,9 @@
 //! Words that may not come back: the field has its own for each of them (glossary at the top of `src/lib.rs`).
 
-/// Not in prose, code or messages. Components are no people.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Not in prose, code or messages. Components are not people.
 const NOT_IN_PROSE: &[&str] = &["whoever", "nobody", "somebody", "anybody", "everybody", "anew"];
 
 /// Not as names in `src`: with the name that took their place.
@@ -38,6 +41,54 @@ const NOT_AS_NAME: &[(&str, &str)] = &[
     ("Station", "SimDevice"),
     ("Trick", "WsmanFault"),
 ];
+
+/// Folders whose files are all read.
+const WHOLE: &[&str] = &[".ci/", ".github/", "packaging/"];
+
+/// File names outside of these folders that are read: code, scripts and pages. A script without an extension is known by
+/// its first line.
+const KINDS: &[&str] = &["rs", "py", "js", "mjs", "sh", "md"];
+
+/// This list itself.
+const OWN: &str = "tests/tidy/words.rs";
+
+/// Whether the words of this file are checked. Input of the fuzzer, golden files and the texts of others are not.
+fn is_read(file: &str, text: &str) -> bool {
+    let name = Path::new(file);
+    let kind = name.extension().and_then(|kind| kind.to_str());
+    if file == OWN || file.contains("/seeds/") {
+        return false;
+    }
+    if WHOLE.iter().any(|folder| file.starts_with(folder)) || file == "nodes.yaml" {
+        return true;
+    }
+    match kind {
+        Some("md") => !file.starts_with("tests/") || name.ends_with("README.md"),
+        Some(kind) => KINDS.contains(&kind),
+        None => text.starts_with("#!"),
+    }
+}
+
+/// The texts of a source tree whose words are checked, by their path in it.
+pub fn texts(root: &Path) -> Vec<(String, String)> {
+    let mut folders: Vec<PathBuf> =
+        [".ci", ".github", "docs", "packaging", "src", "tests"].iter().map(|folder| root.join(folder)).collect();
+    let mut files: Vec<PathBuf> =
+        ["README.md", "CHANGELOG.md", "nodes.yaml"].iter().map(|file| root.join(file)).collect();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some("target" | "node_modules") => {}
+                _ if path.is_dir() => folders.push(path),
+                _ => files.push(path),
+            }
+        }
+    }
+    files.sort();
+    let name = |path: &Path| path.strip_prefix(root).unwrap().display().to_string().replace('\\', "/");
+    let read = files.iter().filter_map(|path| Some((name(path), fs::read_to_string(path).ok()?)));
+    read.filter(|(file, text)| is_read(file, text)).collect()
+}
 
 /// What is wrong with the words of a file.
 pub fn wrong(file: &str, text: &str) -> Vec<String> {

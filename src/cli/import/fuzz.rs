@@ -1,4 +1,4 @@
-//! What the fuzzer gives to `plugfish import sushy` (tests/fuzz): any text as the file.
+//! The fuzzing entry point of `plugfish import sushy` (tests/fuzz): any text as the file.
 
 use super::*;
 

@@ -1,7 +1,7 @@
-//! `plugfish import sushy`: from a configuration of sushy-tools with the Tapo driver to nodes.yaml.
+//! `plugfish import sushy`: converts a configuration of sushy-tools with the Tapo driver to nodes.yaml.
 //!
-//! Nodes keep the names that clients have in their URLs. Passwords go into files of their own. What has no place in
-//! nodes.yaml is told of on stderr, and what comes out is read back as nodes.yaml before it is printed.
+//! Nodes keep the names that clients have in their URLs. Passwords go into files of their own. Settings without an
+//! equivalent in nodes.yaml are listed on stderr. The result is parsed as nodes.yaml before it is printed.
 
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -61,7 +61,7 @@ pub(super) fn import(options: &Import) -> Result<()> {
     Ok(())
 }
 
-/// What comes out.
+/// The result of an import.
 struct Imported {
     text: String,
     /// The files with the passwords, as nodes.yaml names them.

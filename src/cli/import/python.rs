@@ -1,7 +1,7 @@
-//! Reads a Python file of constants, `NAME = literal` line by line, without running anything.
+//! Parses a Python file of constants, `NAME = literal` line by line, without executing it.
 //!
-//! It knows strings, numbers, `True`, `False`, `None`, lists, tuples and dictionaries. A statement that is anything else is
-//! passed over and told of by its line.
+//! Supported are strings, numbers, `True`, `False`, `None`, lists, tuples and dictionaries. Any other statement is
+//! skipped and reported with its line.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
@@ -53,7 +53,7 @@ pub(super) enum Statement {
         /// Its value, or why it has none.
         value: Result<Literal, String>,
     },
-    /// Something else.
+    /// Any other statement.
     Other {
         /// The line on which it begins.
         line: usize,
@@ -87,7 +87,7 @@ pub(super) fn statements(text: &str) -> Vec<Statement> {
 struct Reader<'a> {
     text: &'a str,
     chars: Peekable<CharIndices<'a>>,
-    /// Where the lines end.
+    /// Offsets of the ends of lines.
     ends: Vec<usize>,
     values_left: usize,
 }

@@ -134,6 +134,8 @@ fn the_schema_knows_the_keys_that_the_loader_knows() {
         ("Login", LOGIN),
         ("Node", &nodes::node_keys()),
         ("Watts", power::WATTS),
+        ("Graceful", power::GRACEFUL),
+        ("Hook", power::HOOK),
         ("Inventory", inventory::INVENTORY),
         ("Processor", inventory::PROCESSOR),
         ("Drive", inventory::DRIVE),

@@ -54,6 +54,8 @@ const KEYS: &[&[&str]] = &[
     service::ACCOUNT,
     LOGIN,
     power::WATTS,
+    power::GRACEFUL,
+    power::HOOK,
     inventory::INVENTORY,
     inventory::PROCESSOR,
     inventory::DRIVE,

@@ -91,9 +91,9 @@ nodes:
             "10: nodes[1].tapo.address: \"http://192.0.2.1\" is not an address: write the host alone, without http:// and \
              without a path",
             "11: nodes[1].nics: must be a list, not a number",
-            "12: nodes[1].colour: unknown key; known here: id, tapo, amt, nics, inventory, boot_mode, boot_targets, power_state, watts, \
+            "12: nodes[1].colour: unknown key; known here: id, tapo, amt, nics, inventory, boot_mode, boot_targets, power_state, watts, graceful, \
              poll_interval, off_dwell, command_deadline, fence_age_max",
-            "13: nodes[2]: must be a group of keys (id, tapo, amt, nics, inventory, boot_mode, boot_targets, power_state, watts, \
+            "13: nodes[2]: must be a group of keys (id, tapo, amt, nics, inventory, boot_mode, boot_targets, power_state, watts, graceful, \
              poll_interval, off_dwell, command_deadline, fence_age_max), not a number",
         ],
     );

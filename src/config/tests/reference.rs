@@ -42,6 +42,8 @@ const GROUPS: &[(&str, &str, &str)] = &[
     ("defaults", "Defaults", "defaults."),
     ("nodes", "Node", "nodes[]."),
     ("watts, of a node", "Watts", "nodes[].watts."),
+    ("graceful, of a node", "Graceful", "nodes[].graceful."),
+    ("http, of graceful", "Hook", "nodes[].graceful.http."),
 ];
 
 /// The groups behind those of the drivers.

@@ -1,7 +1,7 @@
-//! Changes of accounts and of the rules about logins: one at a time, durable before they are true for anyone.
+//! Changes of accounts and of the login policy: one at a time, durable before they take effect.
 //!
-//! Each runs to its end as a task of its own: a client that hangs up in the middle must not leave the tables different
-//! from the disk.
+//! Each change runs to its end as a task of its own: a client that disconnects in the middle must not leave the tables
+//! different from the disk.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub enum AccountRefusal {
     /// There is no such account any more.
     #[error("there is no such account any more")]
     Gone,
-    /// The name is taken.
+    /// An account of this name exists.
     #[error("there is an account with that name already")]
     Exists,
     /// There are [`ACCOUNTS_MAX`].
@@ -159,7 +159,7 @@ impl Authenticator {
         .await
     }
 
-    /// How logins are judged.
+    /// The login policy.
     pub fn rules(&self) -> AccessRules {
         *read(&self.rules)
     }

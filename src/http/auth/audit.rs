@@ -1,5 +1,5 @@
-//! Logins, failed logins and changes by clients, with account and address: a count, a line in the log and a Redfish event
-//! for each. fail2ban reads the line of a failed login (`packaging/fail2ban`), so its text stays as it is.
+//! Logins, failed logins and changes by clients, with account and address: a counter, a line in the log and a Redfish
+//! event for each. fail2ban reads the line of a failed login (`packaging/fail2ban`), so its text must not change.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

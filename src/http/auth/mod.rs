@@ -1,10 +1,10 @@
-//! Who is asking: accounts, passwords, sessions.
+//! Authentication: accounts, passwords, sessions.
 //!
-//! Basic authentication comes with every request, and a password hash is slow on purpose; so a right password is
-//! remembered under a keyed digest for as long as it is used, and costs a look into a table from then on. Passwords are
-//! checked on a blocking thread, one at a time (`queue.rs`), and an address that sends wrong ones has to wait (`throttle.rs`): guesses
-//! cannot take the CPU from those who are in. Who is in stays in: a session, and Basic credentials that were right
-//! before, are affected neither by someone else's guesses nor by the lock of the account that these lead to.
+//! Basic authentication comes with every request, and a password hash is slow on purpose. So a right password is cached
+//! under a keyed digest for as long as it is used, and from then on costs a table lookup. Passwords are checked on a
+//! blocking thread, one at a time (`queue.rs`), and an address that sends wrong ones is throttled (`throttle.rs`):
+//! password guesses cannot take the CPU from clients that are logged in. Sessions, and Basic credentials that were
+//! right before, are affected neither by guesses of other clients nor by the lockout of the account that these cause.
 
 mod accounts;
 mod audit;
@@ -54,12 +54,10 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(10);
 /// How a login is asked for (RFC 7617): names and passwords in UTF-8.
 pub(crate) const CHALLENGE: &str = "Basic realm=\"plugfish\", charset=\"UTF-8\"";
 
-/// Who asks.
+/// The authenticated client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The account's name.
     pub name: Arc<str>,
-    /// What it may do.
     pub role: Role,
     /// The session it uses, if it uses one.
     pub session: Option<Arc<str>>,
@@ -144,7 +142,7 @@ impl Caller {
 /// Why a request is not let in.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum AuthError {
-    /// No credentials.
+    /// The request has no credentials.
     #[error("no credentials")]
     Missing,
     /// Wrong ones, whichever part of them.

@@ -1,4 +1,5 @@
-//! What let a client in, for what outlasts its request: a stream of events ends when the access of its reader does.
+//! The access of a client, for operations that outlast its request: an event stream ends when the access of its reader
+//! does.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Authenticator {
 }
 
 impl Pass {
-    /// The account's name.
+    /// The name of the account.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,4 +1,4 @@
-//! Passwords: hashed slowly, compared slowly, and never kept.
+//! Passwords: hashed slowly, compared slowly, never stored.
 
 use std::sync::LazyLock;
 

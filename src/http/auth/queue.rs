@@ -1,8 +1,8 @@
-//! The queue in front of the password hash: one check at a time, those of quiet addresses first, and a bound.
+//! The queue in front of the password hash: one check at a time, addresses without recent checks first, bounded.
 //!
-//! A check is slow on purpose, so a flood of guesses fills any queue. An address that has asked for none lately goes
-//! before those that have, and among equals the newest goes first: in a flood the old ones will not be served in time
-//! anyway. Where the queue is full, the last in this order is turned away at once.
+//! A check is slow on purpose, so a flood of guesses fills any queue. An address without a recent check goes before
+//! those with one, and among equals the newest goes first: in a flood the old ones cannot be served in time anyway. If
+//! the queue is full, the last in this order is refused at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -111,7 +111,7 @@ impl CheckQueue {
 }
 
 impl Waiting {
-    /// The smallest goes first.
+    /// The order of the queue: the smallest rank is checked first.
     fn rank(&self) -> (u32, std::cmp::Reverse<u64>) {
         (self.asked, std::cmp::Reverse(self.number))
     }

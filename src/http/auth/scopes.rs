@@ -1,4 +1,4 @@
-//! Which nodes an account sees. nodes.yaml says so at each start and reload; clients cannot change it.
+//! The nodes that an account may see. nodes.yaml sets them at each start and reload; clients cannot change them.
 
 use std::collections::HashMap;
 use std::sync::Arc;

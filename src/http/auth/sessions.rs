@@ -1,4 +1,4 @@
-//! Sessions: a token for each, known only by its hash, over when it was not used for a while.
+//! Sessions: a token for each, of which only the hash is stored; a session expires when it was not used for a while.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What the tables let in: on a book in memory, with real hashes.
+//! Tests of the tables, with accounts in memory and real hashes.
 
 use std::sync::Mutex;
 

@@ -1,7 +1,7 @@
-//! Wrong passwords: which account is locked by them, and which address has to wait before it may try another one.
+//! Wrong passwords: locked accounts, and addresses that have to wait before the next try.
 //!
-//! Pure: told what time it is. Both are kept in memory only: a restart is nothing that a guesser can bring about, and a
-//! write for each guess would let strangers wear out the disk.
+//! Pure: the time is a parameter. Both are kept in memory only: an attacker cannot cause a restart, and a write for
+//! each guess would let unauthenticated clients wear out the disk.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

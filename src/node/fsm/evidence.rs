@@ -6,10 +6,10 @@
 
 use super::Fsm;
 use crate::clock::Mono;
-use crate::node::Power;
 use crate::node::device::{Notice, Observation};
-use crate::node::measured::{Band, Classifier, Fit, Reading, Welded};
+use crate::node::measured::{Band, Classifier, Fit, Reading, WELDED_ABOVE, Welded};
 use crate::node::power_history::thousandth;
+use crate::node::{Power, PowerAction, PowerSource};
 
 /// One reading, weighed.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,9 @@ pub(super) struct Evidence {
     pub power: Power,
     /// What the device itself is switched to: the relay of an outlet.
     pub relay: Power,
+    /// What the draw has said of the machine since its outlet was turned on, whether that is shown or not; the relay where
+    /// nothing tells it.
+    pub machine: Power,
     /// The machine draws what it draws when it runs; where nothing is measured, the relay is closed.
     pub draws: bool,
     /// The draw in milliwatts, where it was measured.
@@ -33,6 +36,8 @@ pub(super) struct Meter {
     welded: Welded,
     fit: Fit,
     is_doubtful: bool,
+    /// What it said of the machine since its outlet was turned on.
+    verdict: Option<Power>,
 }
 
 impl Meter {
@@ -43,14 +48,18 @@ impl Meter {
 }
 
 impl Evidence {
-    /// What counts for a command that ends in this state.
-    pub(super) fn of(self, want: Power) -> Power {
-        if want == Power::Off { self.relay } else { self.power }
+    /// What counts for an order: a machine that was asked to shut down is off before its outlet is.
+    pub(super) fn of(self, order: PowerAction) -> Power {
+        match order {
+            PowerAction::GracefulOff => self.machine,
+            PowerAction::Off => self.relay,
+            _ => self.power,
+        }
     }
 
     /// The state that was asked for is there.
     pub(super) fn is(self, want: Power) -> bool {
-        self.of(want) == want
+        want == if want == Power::Off { self.relay } else { self.power }
     }
 }
 
@@ -58,21 +67,30 @@ impl Fsm {
     /// Weighs a reading in which the device shows `relay`.
     pub(super) fn weigh(&mut self, relay: Power, observation: &Observation, now: Mono) -> Evidence {
         let drawn = observation.milliwatts;
-        let Some(watts) = self.spec.policy.measured() else {
-            return Evidence { power: relay, relay, draws: relay != Power::Off, drawn, settled: false };
+        let is_shown = self.spec.policy.source == PowerSource::Measured;
+        let Some(watts) = self.spec.policy.watts else {
+            let draws = relay != Power::Off;
+            return Evidence { power: relay, relay, machine: relay, draws, drawn, settled: false };
         };
         if relay == Power::Off {
             self.meter.classifier.restart();
+            self.meter.verdict = None;
             // Current through an open relay: the machine has power, and no one is told that it is off.
+            // Nor of one that was on, before the draw has fallen.
             let is_welded = self.meter.welded.reading(drawn, now);
-            let state = if is_welded { Power::On } else { Power::Off };
-            return Evidence { power: state, relay: state, draws: is_welded, drawn, settled: false };
+            let was_on = self.seen.as_ref().is_some_and(|seen| seen.relay != Power::Off);
+            let draws = is_shown && (is_welded || was_on && drawn.is_some_and(|drawn| drawn > WELDED_ABOVE));
+            let state = if draws { Power::On } else { Power::Off };
+            return Evidence { power: state, relay: state, machine: state, draws, drawn, settled: false };
         }
         self.meter.welded.restart();
         if let Some(drawn) = drawn {
             self.meter.is_doubtful = self.meter.fit.reading(watts.band(drawn), now);
         }
-        let shown = self.seen.as_ref().map(|seen| seen.power);
+        // What another process saw is settled again, and is shown until then.
+        let restored = self.seen.as_ref().filter(|_| is_shown).map(|seen| seen.power);
+        let seen_here = self.seen.as_ref().filter(|seen| is_shown && seen.mono.is_some()).map(|seen| seen.power);
+        let shown = if is_shown { seen_here } else { self.meter.verdict };
         let reading = Reading {
             milliwatts: drawn,
             shown,
@@ -81,8 +99,11 @@ impl Fsm {
             at: now,
         };
         let settled = self.meter.classifier.reading(&watts, reading);
+        self.meter.verdict = settled.or(self.meter.verdict);
+        let machine = self.meter.verdict.unwrap_or(Power::On);
         let draws = drawn.is_none_or(|milliwatts| watts.band(milliwatts) == Band::On);
-        Evidence { power: settled.or(shown).unwrap_or(Power::On), relay, draws, drawn, settled: settled.is_some() }
+        let power = if is_shown { settled.or(shown).or(restored).unwrap_or(Power::On) } else { relay };
+        Evidence { power, relay, machine, draws, drawn, settled: is_shown && settled.is_some() }
     }
 
     /// What is odd about the measuring itself.
@@ -117,7 +138,9 @@ impl Fsm {
 
     /// The device is read before each order: its own kind asks for that, or the machine may have changed its state by itself.
     pub(super) fn reads_before_action(&self) -> bool {
-        self.spec.kind.reads_before_action || self.spec.policy.measured().is_some()
+        self.spec.kind.reads_before_action
+            || self.spec.policy.measured().is_some()
+            || self.spec.policy.graceful.is_some()
     }
 
     /// A change to this state is our own doing.

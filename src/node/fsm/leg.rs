@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::graceful::composes_restart;
 use crate::clock::Mono;
 use crate::node::device::Capabilities;
 use crate::node::{Power, PowerAction, ResetType};
@@ -84,6 +85,7 @@ pub(super) enum Look {
 /// With which leg a command begins that does no other one first.
 pub(super) fn begins(reset: ResetType, capabilities: Option<&Capabilities>) -> Leg {
     match reset.native() {
+        Some(PowerAction::GracefulReset) if composes_restart(capabilities) => Leg::OffThenOn(PowerAction::GracefulOff),
         Some(order @ (PowerAction::On | PowerAction::Off)) => Leg::Last(order),
         Some(order) if !reset.is_composable() || offers(capabilities, order) => Leg::Last(order),
         _ => Leg::OffThenOn(PowerAction::Off),

@@ -13,6 +13,7 @@
 //! - `evidence.rs`: the relay and the draw, weighed.
 //! - `connectivity.rs`: the device that fails: backoff, breaker, the held login.
 //! - `settings.rs`: what a client sets in the device itself.
+//! - `graceful.rs`: a machine behind an outlet that is asked to shut down.
 //! - `start.rs`: a machine that a command turns on, and that is shown on only when it draws.
 //! - `seen.rs`: what the device last said.
 //! - `trust.rs`: what the device proved of itself.
@@ -22,6 +23,7 @@ mod boot;
 mod command;
 mod connectivity;
 mod evidence;
+mod graceful;
 mod io;
 mod leg;
 mod orders;

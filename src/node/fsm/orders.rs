@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::command::{Command, Next, does_first};
 use super::evidence::Evidence;
-use super::leg::{Deadline, Leg, Look, Taken, begins, first_leg, offers};
+use super::leg::{Deadline, Leg, Look, Taken, begins, first_leg};
 use super::{Effect, Failed, Fsm, JOINED_MAX, Moment, Op, Outcome, SAVES_MAX, Save, Saving, Ticket};
 use crate::clock::{Mono, Now};
 use crate::durable::WriteError;
@@ -24,13 +24,6 @@ fn pending_power_on(must_restore_power: bool, reset: ResetType, first: Option<Re
 }
 
 impl Fsm {
-    /// What may be asked of the node's power in its present state.
-    pub(super) fn resets(&self) -> Vec<ResetType> {
-        let can = |order| offers(self.capabilities(), order);
-        let offered = |reset: &ResetType| reset.is_composable() || reset.native().is_some_and(can);
-        ResetType::ALL.into_iter().filter(offered).collect()
-    }
-
     pub(super) fn capabilities(&self) -> Option<&Capabilities> {
         self.seen.as_ref()?.capabilities.as_deref()
     }
@@ -177,7 +170,9 @@ impl Fsm {
             _ => Duration::ZERO,
         };
         let limit = self.spec.timings.command_deadline + dwell;
-        Command::accepted(intent, now.mono, limit, look, self.capabilities())
+        let mut command = Command::accepted(intent, now.mono, limit, look, self.capabilities());
+        self.gives_time_to_shut_down(&mut command, now.mono);
+        command
     }
 
     /// A new command is durable: it takes the place of the one before.
@@ -322,7 +317,8 @@ impl Fsm {
 
     /// An order reached the device, or may have.
     fn may_follow(&mut self, order: PowerAction, now: Mono) {
-        if order.is_momentary() {
+        // What asks the machine behind an outlet to shut down does not touch the outlet.
+        if order.is_momentary() || order == PowerAction::GracefulOff && self.spec.kind.is_outlet {
             return;
         }
         let may_be_on = self.outstanding.to(Power::On).is_some();
@@ -405,13 +401,17 @@ impl Fsm {
             return;
         }
         let Some(evidence) = evidence else { return command.between_states(now.mono) };
-        let power = evidence.of(command.want());
+        let power = evidence.of(command.order());
         command.look = Look::At(now.mono);
         // A device that is well and does not take the order is still asked less and less often.
         if command.obstacle.is_none() {
             command.failures = 0;
         }
         if let Err(why) = command.fit(power, capabilities.as_deref()) {
+            return self.give_up(why, now, out);
+        }
+        if evidence.draws && command.is_about_to_cut_politely() {
+            let why = format!("{} failed: the machine shut down and runs again", command.in_words());
             return self.give_up(why, now, out);
         }
         if command.starts(evidence, outstanding, now.mono) {
@@ -440,6 +440,11 @@ impl Fsm {
             // An older order to the contrary may still be on its way: give ours, whatever the device says now. A restart
             // that was taken is not made twice for that.
             command.taken = None;
+            return;
+        }
+        if let Some(after) = self.spec.policy.graceful.as_ref().map(|graceful| graceful.after)
+            && command.cuts_after_shutdown(evidence, after)
+        {
             return;
         }
         match command.leg() {
@@ -480,18 +485,5 @@ impl Fsm {
         out.push(Effect::ClearIntent(number));
         out.push(Effect::Count(reset, "failed"));
         out.push(Effect::Emit(EventKind::CommandFailed { reset, why }));
-    }
-
-    /// What kept the command from its end, in words.
-    fn what_is_missing(&self) -> String {
-        let device = &self.spec.device;
-        match (self.connectivity.error(), &self.command) {
-            (Some(error), _) => format!("{device} does not answer: {error}"),
-            (None, Some(Command { obstacle: Some(why), .. })) => format!("{device}: {why}"),
-            (None, Some(command)) if command.taken.is_some() => {
-                format!("{device} took the order and still does not show {}", command.want())
-            }
-            (None, _) => format!("{device} was not reached in time"),
-        }
     }
 }

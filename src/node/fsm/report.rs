@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::Fsm;
+use super::command::Command;
+use super::graceful::composes_restart;
+use super::leg::offers;
 use super::seen::Seen;
 use crate::node::view::{Condition, NodeView};
-use crate::node::{BootMode, BootTarget, Health};
+use crate::node::{BootMode, BootTarget, Health, PowerAction, ResetType};
 
 impl Fsm {
     /// The picture of this moment.
@@ -54,6 +57,16 @@ impl Fsm {
         }
     }
 
+    /// What may be asked of the node's power in its present state.
+    pub(super) fn resets(&self) -> Vec<ResetType> {
+        let offered = |reset: &ResetType| {
+            reset.is_composable()
+                || reset.native().is_some_and(|order| offers(self.capabilities(), order))
+                || *reset == ResetType::GracefulRestart && composes_restart(self.capabilities())
+        };
+        ResetType::ALL.into_iter().filter(offered).collect()
+    }
+
     /// What a client may choose for the next boot.
     fn boot_targets(&self) -> Arc<[BootTarget]> {
         match (self.capabilities(), &self.spec.boot_targets) {
@@ -72,6 +85,24 @@ impl Fsm {
             (Some(mode), _) => mode.only(),
             (None, []) => BootMode::default().only(),
             (None, choice) => choice,
+        }
+    }
+
+    /// What kept the command from its end, in words.
+    pub(super) fn what_is_missing(&self) -> String {
+        let device = &self.spec.device;
+        match (self.connectivity.error(), &self.command) {
+            (Some(error), _) => format!("{device} does not answer: {error}"),
+            (None, Some(Command { obstacle: Some(why), .. })) => format!("{device}: {why}"),
+            (None, Some(command))
+                if self.spec.policy.graceful.is_some() && command.order() == PowerAction::GracefulOff =>
+            {
+                self.what_it_draws()
+            }
+            (None, Some(command)) if command.taken.is_some() => {
+                format!("{device} took the order and still does not show {}", command.want())
+            }
+            (None, _) => format!("{device} was not reached in time"),
         }
     }
 

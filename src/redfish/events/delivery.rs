@@ -1,5 +1,5 @@
-//! Sending events to one subscriber over HTTP, in order, with the retries that it asked for. Each subscriber has a task
-//! of its own: one that hangs keeps no one waiting but itself.
+//! Sends events to one subscriber over HTTP, in order, with the retries that it requested. Each subscriber has a task
+//! of its own, so one that hangs delays no other.
 
 use std::error::Error as _;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Where events may be sent. This machine and its link are not for every subscriber: a service that listens there takes the
-//! requests of this machine for those of a friend, and a cloud gives its credentials to them.
+//! Allowed destinations of events. This machine and its link are not allowed for every subscriber: a service that
+//! listens there trusts requests of this machine, and the metadata service of a cloud hands out credentials to them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,7 +1,7 @@
-//! The hub of events: what happens in the fleet goes in, and every subscriber gets what it wants through a queue of its
-//! own. A subscriber that is slow or away loses its own oldest events, and slows no one.
+//! The event hub: it receives the events of the fleet and puts them into the queue of every subscriber that wants them.
+//! A subscriber that is slow or unreachable loses its own oldest events, and delays no other.
 //!
-//! It knows where subscriptions are kept only as a [`SettingsStore`].
+//! The hub stores subscriptions through a [`SettingsStore`] only.
 
 pub(crate) mod delivery;
 pub(crate) mod destination;
@@ -57,7 +57,7 @@ pub enum EventRefusal {
     /// Someone else changed it since the client read it.
     #[error("it was changed in the meantime; read it again")]
     Changed,
-    /// It is not there.
+    /// The subscription does not exist.
     #[error("there is no such subscription")]
     Gone,
     /// The disk did not take it.
@@ -65,7 +65,7 @@ pub enum EventRefusal {
     CannotWrite(#[from] WriteError),
 }
 
-/// Whom events go to.
+/// The recipients of events.
 enum Want {
     /// Someone to whom they are sent.
     Delivery { subscription: Arc<Subscription>, failing: bool, task: AbortHandle },
@@ -82,7 +82,7 @@ struct Subscriber {
 pub enum SubscriberView {
     /// A subscription, and whether its last delivery failed.
     Delivery(Arc<Subscription>, bool),
-    /// A stream.
+    /// One stream of server-sent events.
     Stream(Arc<Stream>),
 }
 
@@ -391,7 +391,7 @@ impl Events {
         self.lock().subscribers.keys().cloned().collect()
     }
 
-    /// A subscriber.
+    /// The subscriber with this id.
     pub fn find(&self, id: &str) -> Option<SubscriberView> {
         self.lock().subscribers.get(id).map(|subscriber| match &subscriber.want {
             Want::Delivery { subscription, failing, .. } => SubscriberView::Delivery(subscription.clone(), *failing),

@@ -1,4 +1,4 @@
-//! The events that wait for one subscriber: bounded, the oldest goes first, and what went is counted.
+//! The queue of events for one subscriber: bounded; when it is full the oldest event is dropped and counted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,6 @@ struct Inner {
 /// The next event for a subscriber.
 #[derive(Debug)]
 pub(crate) struct Next {
-    /// It.
     pub record: Arc<Record>,
     /// How many before it were dropped.
     pub lost: u64,
@@ -73,12 +72,12 @@ impl Queue {
         }
     }
 
-    /// How many wait.
+    /// The number of queued events.
     pub(crate) fn waiting(&self) -> usize {
         self.lock().records.len()
     }
 
-    /// Forgets what waits.
+    /// Drops all queued events.
     pub(crate) fn clear(&self) {
         let mut inner = self.lock();
         inner.records.clear();

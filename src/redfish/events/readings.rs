@@ -1,4 +1,4 @@
-//! How many listen to events, and how many events wait for them: read when Prometheus asks.
+//! The number of subscribers and of queued events, computed at scrape time.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What happened, as Redfish tells it (schema Event, EventRecord): a happening of the core becomes messages of the
-//! ResourceEvent registry, and of our own where no standard message says it.
+//! Events in Redfish format (schema Event, EventRecord): an event of the core becomes messages of the ResourceEvent
+//! registry, and of plugfish's own registry if no standard message fits.
 
 use serde_json::{Map, Value, json};
 
@@ -23,9 +23,8 @@ pub(crate) const RESOURCE_TYPES: [&str; 4] = ["ComputerSystem", "EventService", 
 pub(crate) const EVENT_TYPES: [&str; 6] =
     ["Alert", "Other", "ResourceAdded", "ResourceRemoved", "ResourceUpdated", "StatusChange"];
 
-/// Something to be told.
+/// An event before it has an id.
 pub struct News {
-    /// In which words.
     pub message: Message,
     /// One of [`EVENT_TYPES`].
     pub event_type: &'static str,

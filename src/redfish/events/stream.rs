@@ -1,5 +1,5 @@
-//! Server-sent events: a connection on which events are written as they happen. It counts as a subscriber for as long as
-//! it is open.
+//! Server-sent events: a connection on which events are written as they happen. It counts as a subscriber for as long
+//! as it is open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 pub struct Stream {
     /// The last part of its URI.
     pub id: String,
-    /// Who reads it.
+    /// The account that reads it.
     pub owner: String,
     opened: Mono,
     filter: Option<Filter>,

@@ -1,4 +1,4 @@
-//! What a client subscribed to, as it is kept, and which events that takes.
+//! A subscription as it is stored, and the filter that selects its events.
 
 use std::fmt;
 
@@ -21,7 +21,6 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// All of them.
     pub const ALL: [Policy; 4] =
         [Policy::RetryForever, Policy::RetryForeverWithBackoff, Policy::SuspendRetries, Policy::TerminateAfterRetries];
 
@@ -92,13 +91,12 @@ fn is_message(wanted: &str, id: &str) -> bool {
 pub struct Subscription {
     /// The last part of its URI.
     pub id: String,
-    /// Who made it.
+    /// The account that created it.
     pub owner: String,
-    /// Where events are sent.
+    /// The URL to which events are sent.
     pub destination: String,
     /// A text for the subscriber, sent along.
     pub context: Option<String>,
-    /// Which events.
     pub selection: Selection,
     /// Headers to send along. They may be secrets: they are never shown, and kept in the state directory, which only its
     /// owner may read.

@@ -1,5 +1,5 @@
-//! `$filter`: a small language of comparisons. Read by recursive descent with a bound on its depth and length, so that no
-//! text can cost more than a few microseconds for each member.
+//! `$filter`: a small language of comparisons, parsed by recursive descent with a bound on its depth and length, so
+//! that no text can cost more than a few microseconds for each member.
 
 use serde_json::{Number, Value};
 
@@ -8,7 +8,7 @@ use super::select::is_name;
 /// Deepest nesting of parentheses and `not`.
 const DEPTH_MAX: usize = 16;
 
-/// Comparisons in one expression.
+/// Maximum number of comparisons in one expression.
 const COMPARISONS_MAX: usize = 64;
 
 /// An expression.

@@ -1,5 +1,5 @@
-//! Query parameters (DSP0266, "Query parameters"): what a client wants to see of a resource. Pure: text and JSON in, JSON
-//! out; how another resource is looked up is the caller's affair.
+//! Query parameters (DSP0266, "Query parameters"): they select the parts of a resource that a client wants. Pure: text
+//! and JSON in, JSON out; the caller looks up other resources.
 //!
 //! They work in the order that the specification gives: `$filter`, `$skip`, `$top`, then `$expand`, then `$select`.
 

@@ -1,4 +1,4 @@
-//! What each parameter does, in tables; and that no text can do harm.
+//! Tests of each parameter in tables, and of hostile texts.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-//! The boot override: AMT_BootSettingData, the boot order and the role, and what the next boot makes of them. Pure.
+//! The boot override: AMT_BootSettingData, the boot order and the role, and their effect on the next boot. Pure.
 //!
-//! It is single use: a boot takes it, whatever caused the boot. Without the role it waits.
+//! It is single use: any boot consumes it, whatever its cause. Without the role it stays pending.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -56,7 +56,7 @@ enum Shape {
     Number,
     Text,
     Bytes,
-    /// Cannot be set.
+    /// The setting cannot be set.
     ReadOnly,
 }
 
@@ -104,7 +104,7 @@ const SETTINGS_16: &[(&str, Shape, &str)] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused(pub String);
 
-/// The override.
+/// The boot override with its role.
 #[derive(Clone, Debug)]
 pub(super) struct Override {
     recovery: bool,

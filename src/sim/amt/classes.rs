@@ -1,4 +1,4 @@
-//! The live classes: power, boot, setup, identity, network, logs. What each instance says at this moment. Pure.
+//! The live classes: power, boot, setup, identity, network, logs, and the current content of each instance. Pure.
 
 use super::config::{Consent, ControlMode};
 use super::hardware;

@@ -1,4 +1,5 @@
-//! What a simulated AMT machine is: profile, version, account, times, oddities. Plain values; nothing runs here.
+//! The configuration of a simulated AMT machine: profile, version, account, times, quirks. Plain values; nothing runs
+//! here.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -46,20 +47,20 @@ pub enum ControlMode {
     Admin,
 }
 
-/// What needs the consent of the person at the machine in admin control: `IPS_OptInService.OptInRequired`.
+/// The operations that need user consent in admin control mode: `IPS_OptInService.OptInRequired`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
-    /// Nothing.
+    /// User consent is never required.
     #[default]
     None,
-    /// KVM only.
+    /// User consent is required for KVM only.
     Kvm,
-    /// All that can be made to need it.
+    /// User consent is required for every operation that supports it.
     All,
 }
 
-/// How long things take.
+/// Durations of the machine's transitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
     /// From an accepted power request to its effect.
@@ -141,7 +142,7 @@ pub struct MachineQuirks {
     pub any_nc: bool,
     /// Takes a Put of AMT_BootSettingData with its read-only elements.
     pub takes_read_only: bool,
-    /// Wants credentials for Identify.
+    /// Whether Identify needs credentials.
     pub identify_needs_login: bool,
     /// Speaks no TLS that is still taken: every handshake ends in an alert.
     pub old_tls: bool,
@@ -166,9 +167,9 @@ pub struct MachineConfig {
     pub port: u16,
     /// Whether it speaks TLS, with a certificate that it made itself.
     pub tls: bool,
-    /// Who may log in.
+    /// The account of the engine.
     pub username: String,
-    /// With what.
+    /// The password of the account.
     pub password: SecretString,
     /// The hexadecimal part of the realm; made from seed and name when `None`.
     pub realm: Option<String>,
@@ -180,7 +181,7 @@ pub struct MachineConfig {
     pub starts_on: bool,
     /// Whether the operating system has the AMT service (LMS), without which nothing graceful is offered.
     pub lms: bool,
-    /// Who is in control.
+    /// The control mode.
     pub mode: ControlMode,
     /// What needs consent in admin control.
     pub consent: Consent,
@@ -196,7 +197,7 @@ pub struct MachineConfig {
     pub lock_after: Option<u32>,
     /// How long a lock lasts.
     pub lock_time: Duration,
-    /// Oddities.
+    /// Deviations from the usual behaviour.
     pub quirks: MachineQuirks,
 }
 

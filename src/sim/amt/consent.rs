@@ -1,5 +1,4 @@
-//! The consent of the person at the machine: six digits on the screen that the client must repeat. Pure but for the
-//! digits.
+//! User consent: six digits on the screen of the machine that the client must repeat. Pure but for the digits.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ pub(super) enum Given {
     Not,
     /// These digits are on the screen.
     Shown { code: u32, until: Mono },
-    /// The client said them.
+    /// The client has sent them.
     Received,
 }
 

@@ -1,4 +1,4 @@
-//! Enumerations under way: what is left of each, and how much of it comes at once. Pure.
+//! Enumerations in progress: the rest of each, and how much of it is returned at once. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ struct Context {
     made: Mono,
 }
 
-/// What a Pull gives.
+/// The result of a Pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub items: Vec<Instance>,
@@ -31,7 +31,7 @@ pub(super) struct Part {
     pub more: bool,
 }
 
-/// The enumerations.
+/// All enumerations in progress.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contexts {
     open: HashMap<String, Context>,

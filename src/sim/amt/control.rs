@@ -1,6 +1,6 @@
-//! The part of the control API that is about machines: `GET /machines`, `GET /machines/NAME`, and of a machine `boots`,
-//! `counters`, `fault`, `certificate`; orders are POSTs with a JSON object, such as
-//! `POST /machines/NAME/power {"power": "soft_off"}`.
+//! The part of the control API for machines: `GET /machines`, `GET /machines/NAME`, and of a machine `boots`,
+//! `counters`, `fault`, `certificate`. Commands are POSTs with a JSON object, such as `POST /machines/NAME/power
+//! {"power": "soft_off"}`.
 
 use std::sync::Arc;
 use std::time::Duration;

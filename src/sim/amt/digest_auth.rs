@@ -1,5 +1,5 @@
-//! The login: HTTP Digest with MD5 as the engine does it. Nonces with an age and a counter, `stale` in quotes, a realm
-//! of the machine's own, an account that may lock. Pure but for the nonces, which are random.
+//! The login: HTTP Digest with MD5 as the engine implements it. Nonces with an age and a counter, `stale` in quotes, a
+//! realm of the machine's own, an account that may lock. Pure but for the nonces, which are random.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,12 +35,12 @@ pub(super) struct Rules<'a> {
     pub lock_time: Duration,
 }
 
-/// What the door says.
+/// The result of an authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Come in. `first`: the first time with this nonce.
     Open { first: bool },
-    /// No credentials came.
+    /// The request had no credentials.
     Asked,
     /// The credentials are right, the nonce is not (any more).
     Stale,
@@ -59,7 +59,7 @@ struct Nonce {
     uses: u32,
 }
 
-/// The door.
+/// The digest authentication of one engine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Door {
     nonces: VecDeque<Nonce>,

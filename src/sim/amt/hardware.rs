@@ -1,4 +1,4 @@
-//! What a machine is made of, as the BIOS told the engine at the last POST: the classes of the inventory. Pure.
+//! The inventory classes: the hardware of a machine as the BIOS reported it to the engine at the last POST. Pure.
 
 use super::super::config::{dice, dice_named};
 use super::config::{MachineConfig, Profile};

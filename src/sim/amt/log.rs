@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::power::Event;
 
-/// The most event records.
+/// Maximum number of event records.
 const EVENTS_MAX: usize = 390;
-/// The most audit records.
+/// Maximum number of audit records.
 const AUDIT_MAX: usize = 200;
 /// How many audit records one answer holds.
 pub(super) const AUDIT_PAGE: usize = 10;
@@ -73,7 +73,7 @@ impl Logs {
         self.add(time, 15, 2, INFORMATION, BIOS, [0x40, 5]);
     }
 
-    /// Wrong logins.
+    /// Records wrong logins.
     pub(super) fn wrong_logins(&mut self, time: u32, count: u8) {
         self.add(time, 6, 5, NON_CRITICAL, ENGINE, [0xff, count]);
     }

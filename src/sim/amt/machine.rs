@@ -1,6 +1,6 @@
 //! One simulated machine: its state behind one lock, and the control surface for tests and the control API.
 //!
-//! It knows no sockets: `serve` asks it.
+//! It knows no sockets: `serve` calls it.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +32,7 @@ pub struct Boot {
     pub wall: Wall,
     /// From what.
     pub source: BootSource,
-    /// By whom.
+    /// The cause of the boot.
     pub cause: BootCause,
     /// `BootMediaIndex` of an override that was used.
     pub media_index: u16,
@@ -55,7 +55,7 @@ pub struct MachineDescription {
     pub tls: bool,
     /// SHA-256 of the certificate in small hexadecimal letters.
     pub fingerprint: Option<String>,
-    /// Who may log in.
+    /// The account of the engine.
     pub username: String,
     /// The realm, with `Digest:`.
     pub realm: String,
@@ -77,7 +77,7 @@ pub struct MachineDescription {
     pub os: bool,
     /// Whether a power request or POST is under way.
     pub busy: bool,
-    /// Whether it has mains.
+    /// Whether it has mains power.
     pub mains: bool,
     /// The boot source that is ordered, by its short name, whether or not the next boot takes it.
     pub order: Option<String>,
@@ -87,7 +87,7 @@ pub struct MachineDescription {
     pub consent_code: Option<u32>,
     /// Enumerations that were begun and neither read to their end nor released.
     pub contexts_open: usize,
-    /// How often it booted.
+    /// Number of boots.
     pub boots: usize,
     /// Why it is not where it was to be, in words.
     pub note: Option<String>,
@@ -261,7 +261,7 @@ impl Machine {
         self.with(|state, _| state.book.clone())
     }
 
-    /// Forgets what clients did.
+    /// Resets the counters of requests.
     pub fn reset_counters(&self) {
         self.with(|state, _| state.book.reset());
     }
@@ -271,7 +271,7 @@ impl Machine {
         self.with(|state, _| state.faults.add(fault))
     }
 
-    /// Drops all rules.
+    /// Removes all fault rules.
     pub fn clear_faults(&self) {
         self.with(|state, _| state.faults.clear());
     }

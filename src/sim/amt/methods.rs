@@ -1,4 +1,4 @@
-//! The methods: what each does to the machine and returns. Pure but for the state that it is given.
+//! The methods: the effect of each on the machine, and its return value. Pure but for the state that it is given.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +23,7 @@ const NO_SUCH_POSITION: u32 = 2;
 /// `GetRecords`: the log is empty.
 const EMPTY: u32 = 3;
 
-/// What a method returns.
+/// The return values of a method.
 pub(super) type Output = Vec<(&'static str, Val)>;
 
 fn text(value: impl ToString) -> Val {

@@ -1,8 +1,8 @@
 //! Simulated computers with Intel AMT: a WS-Management server with HTTP Digest, and behind it a computer that is
-//! switched, boots from what it was told, and keeps a log.
+//! switched, boots from the configured source, and keeps a log.
 //!
-//! Written from the description of the wire alone; it names nothing of `driver`. `machine` is the handle that a rack
-//! gives out, `serve` the sockets, `state` all that a machine is, and the others are its parts.
+//! Written from the description of the protocol alone; it names nothing of `driver`. `machine` is the handle that a
+//! rack returns, `serve` the sockets, `state` the whole state of a machine, and the other files are its parts.
 
 pub(crate) mod boot;
 pub(crate) mod config;

@@ -1,7 +1,7 @@
-//! The computer behind the engine: on, asleep or off, and what is under way. Pure: it is asked with the time, and tells
-//! what happened since.
+//! The computer behind the engine: on, asleep or off, and its transitions. Pure: a call passes the time and returns the
+//! events since the last one.
 //!
-//! It knows nothing of boot devices: a boot is an event here, and what it boots from is decided by `boot`.
+//! It knows nothing of boot devices: a boot is an event here, and `boot` decides its source.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,13 +47,13 @@ pub enum BootCause {
     Button,
     /// The operating system, by itself.
     Os,
-    /// The test.
+    /// The test itself.
     Test,
-    /// Mains came back.
+    /// Mains power returned.
     MainsBack,
 }
 
-/// What happened.
+/// An event of the computer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Boot(BootCause),
@@ -132,7 +132,7 @@ impl Computer {
         self.steps.iter().any(|(_, what)| *what != What::OsUp)
     }
 
-    /// When something happens next.
+    /// The time of the next event.
     pub(super) fn due(&self) -> Option<Mono> {
         self.steps.first().map(|(due, _)| *due)
     }

@@ -130,7 +130,7 @@ impl Prefixes {
         }
     }
 
-    /// Those of the quirk.
+    /// The unusual prefixes of a quirk.
     pub(super) fn other() -> Prefixes {
         Prefixes {
             soap: "SOAP-ENV",

@@ -1,4 +1,4 @@
-//! The way of a request to a machine: over TCP or TLS, through the login, to its state, with faults before and after.
+//! The path of a request to a machine: over TCP or TLS, through the login, to its state, with faults before and after.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::machine::Machine;
 use super::soap::{Call, Operation, Unreadable, parse};
 use crate::clock::{Clock, Mono, secret_bytes};
 
-/// Where WS-Management is.
+/// The path of WS-Management.
 const TARGET: &str = "/wsman";
 /// The content type of all answers of WS-Management.
 const SOAP_TYPE: &str = "application/soap+xml; charset=UTF-8";

@@ -56,7 +56,7 @@ fn selectors(set: &Elem) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// What is asked for.
+/// The requested operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Identify,

@@ -1,4 +1,5 @@
-//! All that a machine is at a moment, and the WS-Management operations on it. Sync and short: the lock is held meanwhile.
+//! The whole state of a machine at one moment, and the WS-Management operations on it. Synchronous and short: the lock
+//! is held meanwhile.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub(super) struct State {
     /// Seconds that the clock of the engine is ahead.
     clock_ahead_s: i64,
     pub contexts: Contexts,
-    /// Counts the answers.
+    /// Number of answers so far.
     serial: u64,
     /// Since when no one has asked anything.
     idle_since: Mono,

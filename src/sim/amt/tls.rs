@@ -1,4 +1,4 @@
-//! The certificate of a machine that speaks TLS: made by itself, good for nothing but to be pinned.
+//! The certificate of a machine that speaks TLS: self-signed, so that clients can only pin it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A relay and its computer, from change to change.
+//! Tests of a relay and its computer, change by change.
 
 use super::*;
 

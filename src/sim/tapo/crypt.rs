@@ -1,4 +1,4 @@
-//! The hashes and ciphers that the variants are built of, on plain byte strings. It knows no session and no message.
+//! The hashes and ciphers of the protocol variants, on plain byte strings. It knows no session and no message.
 
 use aes::Aes128;
 use aes::cipher::block_padding::Pkcs7;

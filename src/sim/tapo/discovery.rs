@@ -1,6 +1,6 @@
-//! Discovery datagrams, the plug's side: which probes are in order, and what is answered. Pure; the socket is `serve`'s.
+//! Discovery datagrams, the plug's side: validation of probes, and their answers. Pure; the socket is in `serve`.
 //!
-//! Strict: length and checksum must be right, and the probe must bring an RSA key; everything else gets no answer.
+//! Strict: length and checksum must be right, and the probe must contain an RSA key; anything else gets no answer.
 
 use rsa::traits::PublicKeyParts;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const CRC_PLACEHOLDER: [u8; 4] = 0x5a6b_7c8d_u32.to_be_bytes();
 /// Sizes of RSA keys that are taken.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 128..=512;
 
-/// What an answer says.
+/// The content of an answer.
 pub(in crate::sim) struct Announcement<'a> {
     pub config: &'a PlugConfig,
     pub facts: &'a Facts,

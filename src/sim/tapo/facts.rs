@@ -1,4 +1,4 @@
-//! Who a plug says it is: names, numbers, versions, and the components that its model has.
+//! The identity that a plug reports: names, numbers, versions, and the components of its model.
 
 use std::net::Ipv4Addr;
 
@@ -29,13 +29,13 @@ const COMMON: &[(&str, u8)] = &[
 ];
 /// What only the device itself has.
 const OF_DEVICES: &[(&str, u8)] = &[("wireless", 1), ("led", 1)];
-/// What a meter adds.
+/// The components of plugs with a meter.
 const OF_METERS: &[(&str, u8)] =
     &[("localSmart", 1), ("energy_monitoring", 2), ("power_protection", 1), ("current_protection", 1)];
-/// What a strip adds.
+/// The components of strips.
 const OF_STRIPS: &[(&str, u8)] = &[("control_child", 2), ("child_device", 2), ("overheat_protection", 1)];
 
-/// The facts.
+/// The identity that a plug reports.
 #[derive(Clone, Debug)]
 pub(in crate::sim) struct Facts {
     pub model: Model,

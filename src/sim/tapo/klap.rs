@@ -1,7 +1,7 @@
 //! KLAP, the plug's side: two handshakes with raw bodies, then requests numbered one by one. Both versions.
 //!
-//! Strict where the protocol is open: handshake1 evicts, the cookie must be the session's, the number must be the next
-//! one, and the signature must be right; else 403. A wrong number or signature ends the session.
+//! Strict where the protocol leaves a choice: handshake1 evicts, the cookie must be the session's, the number must be
+//! the next one, and the signature must be right; else 403. A wrong number or signature ends the session.
 
 use super::super::config::{Account, Binding, Variant};
 use super::super::http::{Request, Response};

@@ -1,6 +1,6 @@
-//! The methods behind the seal, the same in every variant: what a plug answers once a client is in.
+//! The methods inside the encryption, the same in every variant: the answers of a plug to a client that is logged in.
 //!
-//! It moves boards and reads them; sessions and sockets it does not see.
+//! It switches and reads boards; it knows no sessions and sockets.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::clock::Now;
 const COUNTDOWN_FULL: i64 = -1901;
 /// The longest countdown.
 const COUNTDOWN_S_MAX: u64 = 86_400;
-/// The mains.
+/// The mains voltage.
 const MILLIVOLTS: i64 = 230_400;
 /// The longest delay that `device_reboot` takes.
 const REBOOT_DELAY_S_MAX: u64 = 60;

@@ -1,7 +1,7 @@
-//! The Tapo side of a plug: which path leads to which variant, the one session there is, and opening and sealing.
+//! The Tapo side of a plug: the variant for each path, its one session, encryption and decryption.
 //!
-//! Everything here is a function of the request, the door (what the plug remembers of logins) and the time. Sockets
-//! and faults are `serve`'s; what the methods do is `methods`'.
+//! Everything here is a function of the request, the login state that the plug keeps, and the time. Sockets and faults
+//! are in `serve`, the methods in `methods`.
 
 pub(super) mod discovery;
 pub(super) mod facts;
@@ -44,7 +44,7 @@ pub(super) mod code {
     pub(crate) const SESSION_TIMEOUT: i64 = 9999;
     /// Unknown method.
     pub(crate) const UNKNOWN_METHOD: i64 = -1002;
-    /// No JSON.
+    /// Not JSON.
     pub(crate) const JSON_DECODE: i64 = -1003;
     /// A part of a batch did not fit.
     pub(crate) const JSON_ENCODE: i64 = -1004;
@@ -120,9 +120,9 @@ impl RequestScope<'_> {
     }
 }
 
-/// A request, looked at.
+/// The result of decrypting a request.
 pub(super) enum Opened {
-    /// It is answered already.
+    /// The request is answered without reaching the methods.
     Answer(Response),
     /// It was sealed, and here is what was in it.
     Call(Call),

@@ -1,4 +1,4 @@
-//! SPAKE2+ of RFC 9383 on P-256 with SHA-256, the verifier's side: what a plug in TPAP mode computes.
+//! SPAKE2+ of RFC 9383 on P-256 with SHA-256, the verifier's side: the computation of a plug in TPAP mode.
 //!
 //! Pure: the secrets and the random scalar come in, the key comes out. It knows no message format.
 

@@ -1,4 +1,4 @@
-//! The methods of a strip: the list of its outlets, and requests handed on to one of them.
+//! The methods of a strip: the list of its outlets, and requests passed on to one of them.
 
 use serde_json::{Map, Value, json};
 

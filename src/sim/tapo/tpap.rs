@@ -1,7 +1,7 @@
 //! TPAP, the plug's side: SPAKE2+ with the password alone, then numbered frames in AES-CCM.
 //!
-//! Of the family only what plugs speak: no TLS, passcode type 2, suite 1, `aes_128_ccm`, `passwd_id` 2. Strict: a
-//! registration evicts, the first frame carries `start_seq` and every other the next number, and wrong passwords lock
+//! It implements only the part that plugs use: no TLS, passcode type 2, suite 1, `aes_128_ccm`, `passwd_id` 2. Strict:
+//! a registration evicts, the first frame carries `start_seq` and every other the next number, and wrong passwords lock
 //! the plug.
 
 use base64::Engine;
@@ -16,7 +16,7 @@ use super::spake::{Outcome, Registration, scalar};
 use super::{Opened, RequestScope, call, code, error, plain, same, session_name, unbase64};
 use crate::clock::{Mono, secret_bytes};
 
-/// What plugs ask for.
+/// The number of iterations that plugs request.
 const ITERATIONS: u32 = 3000;
 /// Locked after too many wrong passwords.
 const LOCKED: i64 = -2101;

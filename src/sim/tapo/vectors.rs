@@ -1,4 +1,4 @@
-//! The test vectors of the protocol, seen from the plug's side. Tests only.
+//! The test vectors of the protocol, from the plug's side. Tests only.
 
 use p256::Scalar;
 use rsa::pkcs1::DecodeRsaPrivateKey;

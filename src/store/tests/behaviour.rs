@@ -1,4 +1,4 @@
-//! What the store promises while the disk is well.
+//! The behaviour of the store while the disk works.
 
 use futures_util::future::join_all;
 

@@ -1,4 +1,4 @@
-//! kill -9 in the middle of writing, again and again: what was acknowledged is there afterwards.
+//! Repeated kill -9 in the middle of writing: what was acknowledged is there afterwards.
 //!
 //! A child process writes and prints what was acknowledged; the parent kills it at a random moment, opens what is left
 //! and compares. `PLUGFISH_CRASH_ROUNDS` sets the number of rounds, 12 by default, about three seconds.

@@ -1,4 +1,5 @@
-//! Damaged, cut and deleted files: the store opens, serves no wrong value, says what happened, and works on.
+//! Damaged, truncated and deleted files: the store opens, serves no wrong value, reports the damage, and goes on
+//! working.
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;

@@ -1,7 +1,8 @@
-//! A full disk, and one that does not answer: writes fail with the path and the reason, the process lives on, and once there is space it writes again.
+//! A full disk, and one that does not answer: writes fail with the path and the reason, the process survives, and once
+//! there is space it writes again.
 //!
-//! The child runs under a limit on the size of files, which every Linux enforces for every user: a write beyond it fails
-//! like one on a full disk does. Root also tries a file system that is really full.
+//! The child runs under a limit on the size of files, which every Linux enforces for every user: a write beyond it
+//! fails like one on a full disk does. Root also tries a file system that is really full.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Directories that cannot be used: each a clear error, and nothing is touched.
+//! Directories that cannot be used: each gives a clear error, and nothing is changed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -12,36 +12,64 @@ pub(super) struct Board {
     pub boot: Duration,
     /// When it began to run, by the outlet or by its own button.
     pub runs_since: Option<Duration>,
+    /// Its operating system shuts down when it is asked, this long after that.
+    pub obeys: Option<Duration>,
+    /// When it will have shut down.
+    pub off_at: Option<Duration>,
+    pub times_asked: usize,
 }
 
 impl Board {
     pub(super) fn powered(&mut self, power: Power, now: Duration) {
-        self.runs_since = (power == Power::On && self.starts).then_some(now);
+        (self.runs_since, self.off_at) = ((power == Power::On && self.starts).then_some(now), None);
+    }
+
+    pub(super) fn asked(&mut self, now: Duration) {
+        self.times_asked += 1;
+        if self.runs_since.is_some() {
+            self.off_at = self.off_at.or(self.obeys.map(|after| now + after));
+        }
+    }
+
+    /// It runs, or is about to.
+    pub(super) fn runs(&self, now: Duration) -> bool {
+        self.runs_since.is_some() && self.off_at.is_none_or(|at| now < at)
     }
 
     pub(super) fn draw(&self, relay: Power, now: Duration) -> u64 {
         match self.runs_since {
             _ if relay == Power::Off => 0,
-            Some(since) if now >= since + self.boot => 28_000,
+            Some(since) if now >= since + self.boot && self.runs(now) => 28_000,
             _ => 900,
         }
     }
 }
 
-const WATTS: Watts = Watts { off_below: 2_200, on_above: 6_500, settle: Duration::from_secs(10) };
+pub(super) const WATTS: Watts = Watts { off_below: 2_200, on_above: 6_500, settle: Duration::from_secs(10) };
 
 /// A machine behind a plug, after a minute.
-fn measured(relay: Power, runs: bool) -> World {
+pub(super) fn measured(relay: Power, runs: bool) -> World {
+    with_policy(relay, runs, PowerPolicy { source: PowerSource::Measured, watts: Some(WATTS), graceful: None })
+}
+
+pub(super) fn with_policy(relay: Power, runs: bool, policy: PowerPolicy) -> World {
     let mut world = World::new(relay);
-    world.spec.policy = PowerPolicy { source: PowerSource::Measured, watts: Some(WATTS) };
+    world.spec.policy = policy;
     world.metered = true;
     world.fsm = Fsm::new(world.spec.clone(), NodeRecord::default(), Mono::START, world.moment());
-    world.board = Some(Board { starts: true, boot: secs(3), runs_since: runs.then_some(Duration::ZERO) });
+    world.board = Some(Board {
+        starts: true,
+        boot: secs(3),
+        runs_since: runs.then_some(Duration::ZERO),
+        obeys: None,
+        off_at: None,
+        times_asked: 0,
+    });
     world.run(secs(60));
     world
 }
 
-fn board(world: &mut World) -> &mut Board {
+pub(super) fn board(world: &mut World) -> &mut Board {
     world.board.as_mut().unwrap()
 }
 

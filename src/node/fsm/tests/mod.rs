@@ -6,6 +6,7 @@
 
 mod engine;
 mod fence;
+mod graceful;
 mod laws;
 mod meanwhile;
 mod measured;
@@ -168,6 +169,10 @@ impl World {
     /// Acts on an order as a plug or as an engine would.
     fn follow(&mut self, order: PowerAction, boot: &BootOverride) -> Result<(), DeviceError> {
         self.engine.orders.push((self.now, order));
+        if let Some(board) = self.board.as_mut().filter(|_| order == PowerAction::GracefulOff) {
+            board.asked(self.now);
+            return Ok(());
+        }
         if !self.spec.kind.applies_boot {
             self.writes.push((self.now, order.leads_to()));
             self.turn(order.leads_to());
@@ -200,6 +205,11 @@ impl World {
             orders.extend([PowerAction::GracefulOff, PowerAction::GracefulReset].iter().filter(|_| self.engine.system));
         }
         let boot_targets = vec![BootTarget::None, BootTarget::Pxe, BootTarget::Hdd];
+        if self.spec.policy.graceful.is_some() {
+            orders = vec![PowerAction::On, PowerAction::Off];
+            orders.extend([PowerAction::GracefulOff].iter().filter(|_| self.relay == Power::On));
+            return Some(Arc::new(Capabilities { orders, boot_targets }));
+        }
         self.spec.kind.applies_boot.then(|| Arc::new(Capabilities { orders, boot_targets }))
     }
 

@@ -364,7 +364,7 @@ fn polls_come_at_their_interval_and_energy_adds_up_over_midnight() {
     let midnight = Seen::renewed(
         world.fsm.seen.clone(),
         Observation { power: Some(Power::On), energy_today_wh: Some(1), ..Observation::default() },
-        Evidence { power: Power::On, relay: Power::On, draws: true, drawn: None, settled: false },
+        Evidence { power: Power::On, relay: Power::On, machine: Power::On, draws: true, drawn: None, settled: false },
         &world.spec.device,
         world.moment().now,
     );
