@@ -4,6 +4,7 @@
 //! and real devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the
 //! state of a stopped daemon), and in `generate.rs` and `import/` (conversion of files).
 
+mod calibrate;
 pub mod client;
 mod demo;
 mod discover;
@@ -56,6 +57,8 @@ pub enum Command {
     Check(Check),
     /// Search the network for plugs and AMT machines, and print entries for nodes.yaml.
     Discover(Discover),
+    /// Measure the machine of a node while it idles and while it is off, and print its thresholds (`watts`).
+    Calibrate(calibrate::Calibrate),
     /// Show the nodes of a running daemon.
     Status(Status),
     /// Switch a node of a running daemon on or off.

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 
 use super::output::print;
 use super::{
-    Check, Cli, Command, client, demo, discover, events, generate, health, import, manual, probe, state, status,
+    Check, Cli, Command, calibrate, client, demo, discover, events, generate, health, import, manual, probe, state,
+    status,
 };
 use crate::config;
 use crate::daemon::serve;
@@ -75,6 +76,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Demo(options) => run(demo::demo(&options)),
         Command::Sim(options) => run(demo::sim(&options)),
         Command::Check(options) => run(check(&options)),
+        Command::Calibrate(options) => run(calibrate::run(&options)),
         Command::Discover(options) => run(discover::discover(&options)),
         Command::Status(options) => run(status::status(&options)),
         Command::Power(options) => run(client::power(&options)),

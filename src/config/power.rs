@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::nodes::time;
+use crate::node::calibration;
 use crate::node::{AfterShutdown, Graceful, PowerPolicy, PowerSource, ShutdownHook, Watts};
 use crate::reader::{Cursor, Keys, Read, secret};
 
@@ -16,10 +17,6 @@ pub(super) const WATTS: &[&str] = &["off_below", "on_above", "settle"];
 
 /// The largest threshold in watts: a plug carries no more.
 pub(super) const WATTS_MAX: f64 = 4000.0;
-
-/// How far the two thresholds have to lie apart, in watts: meters of plugs show less than that of noise, and what lies
-/// between says nothing.
-const WATTS_APART: f64 = 1.0;
 
 /// How long the draw may have to be low before the machine counts as off. Shorter than two polls of a machine in question
 /// would be one reading, and Ironic waits 30 s for an agent that turned its machine off.
@@ -74,7 +71,7 @@ pub(super) fn policy(keys: &Keys<'_>, is_outlet: bool) -> Read<PowerPolicy> {
         return Err(keys.problem(
             "power_state",
             "is measured, and there is no watts: { off_below: .., on_above: .. } to tell off from on; \
-             measure both for this machine (docs/power-state.md)",
+             `plugfish calibrate` finds both for this machine (docs/power-state.md)",
         ));
     }
     Ok(PowerPolicy { source, watts, graceful })
@@ -134,13 +131,10 @@ fn watts(at: &Cursor<'_>) -> Read<Watts> {
     let on_above = threshold("on_above", "the watts at or above which the machine runs");
     let settle = keys.optional("settle", |at| time(at, &SETTLE));
     let (off_below, on_above, settle) = (off_below?, on_above?, settle?.unwrap_or(Watts::SETTLE));
-    if off_below + WATTS_APART > on_above {
-        return Err(at.problem(format_args!(
-            "has an off_below of {off_below} and an on_above of {on_above}: they have to lie {WATTS_APART} W apart at least; \
-             a machine whose draw when off and when idle is closer than that cannot be told by it"
-        )));
-    }
-    Ok(Watts { off_below: milliwatts(off_below), on_above: milliwatts(on_above), settle })
+    let watts = Watts { off_below: milliwatts(off_below), on_above: milliwatts(on_above), settle };
+    // What a meter cannot show is not known here: the daemon and `plugfish calibrate` see that.
+    calibration::check(&watts, 0).map_err(|bad| at.problem(bad))?;
+    Ok(watts)
 }
 
 fn milliwatts(watts: f64) -> u64 {

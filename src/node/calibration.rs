@@ -3,15 +3,12 @@
 //!
 //! Pure: it is given what was measured, and knows neither the device nor the person at the machine.
 
-// `plugfish calibrate` and `plugfish check` are the users of all this, and take it up next.
-#![cfg_attr(not(test), allow(dead_code))]
-
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::measured::{Band, WELDED_ABOVE, Watts};
+use super::measured::{WELDED_ABOVE, Watts};
 use crate::clock::Mono;
 
 /// How many samples each step takes, this far apart.
@@ -181,21 +178,6 @@ pub(crate) fn check(watts: &Watts, blind_below: u64) -> Result<(), BadWatts> {
         return Err(BadWatts::Blind { on_above, blind_below, least });
     }
     Ok(())
-}
-
-/// How a machine that sleeps would be shown with these thresholds, by the draws that were measured of it: as on, as off, or
-/// (`Keep`) as it was before, and as off now and then. `None` of no samples.
-pub(crate) fn asleep(watts: &Watts, samples: &[u64]) -> Option<Band> {
-    if samples.is_empty() {
-        return None;
-    }
-    Some(if watts.band(highest_but_few(samples)) == Band::Off {
-        Band::Off
-    } else if watts.band(lowest_but_few(samples)) == Band::On {
-        Band::On
-    } else {
-        Band::Keep
-    })
 }
 
 /// For how long a lower draw has to hold, and by how much it may vary up and down.

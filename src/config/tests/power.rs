@@ -29,15 +29,12 @@ fn what_cannot_be_told_apart_is_refused() {
         &node("power_state: measured"),
         &[
             "3: nodes[0].power_state: is measured, and there is no watts: { off_below: .., on_above: .. } to tell off from on; \
-           measure both for this machine (docs/power-state.md)",
+           `plugfish calibrate` finds both for this machine (docs/power-state.md)",
         ],
     );
     check_nodes(
         &node("watts: { off_below: 5.5, on_above: 6 }"),
-        &[
-            "3: nodes[0].watts: has an off_below of 5.5 and an on_above of 6: they have to lie 1 W apart at least; a machine \
-           whose draw when off and when idle is closer than that cannot be told by it",
-        ],
+        &["3: nodes[0].watts: off_below 5.5 W and on_above 6.0 W have to lie 1.0 W apart at least"],
     );
     check_nodes(
         &node("watts: { off_below: 0, on_above: 6 }"),

@@ -1,6 +1,7 @@
 //! The worked examples, what is refused and in which words, and laws over random samples.
 
 use super::*;
+use crate::node::measured::Band;
 
 /// So many samples around a draw: evenly spread over twice `spread`, its middle exact, in an order that a seed repeats.
 fn around(milliwatts: u64, spread: u64, count: u64) -> Vec<u64> {
@@ -99,16 +100,6 @@ fn thresholds_of_nodes_yaml_are_checked_by_the_same_rules() {
     assert_eq!(check(2_200, 8_500, 5_000), Ok(()));
     let words = check(2_200, 6_500, 5_000).unwrap_err().to_string();
     assert_eq!(words, "on_above 6.5 W is too low for a meter that is blind below 5.0 W: it has to be 8.5 W at least");
-}
-
-#[test]
-fn a_sleeping_machine_may_look_like_one_that_is_off() {
-    let watts = Watts { off_below: 2_000, on_above: 6_000, settle: Watts::SETTLE };
-    let shown = |draw, spread| asleep(&watts, &around(draw, spread, 30));
-    assert_eq!([shown(1_500, 200), shown(3_000, 200), shown(2_000, 300), shown(7_000, 500)], {
-        [Some(Band::Off), Some(Band::Keep), Some(Band::Keep), Some(Band::On)]
-    });
-    assert_eq!(asleep(&watts, &[]), None);
 }
 
 #[test]
