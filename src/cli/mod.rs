@@ -1,7 +1,7 @@
 //! The definition of the command line, with one line of help for each item.
 //!
-//! This file only parses. The commands are in `daemon` (`serve`), in `demo.rs`, `discover.rs` and `probe.rs` (simulated
-//! and real devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the
+//! This file only parses. The commands are in `daemon` (`serve`), in `demo.rs`, `discover.rs`, `probe.rs` and `calibrate.rs`
+//! (simulated and real devices), in `client.rs`, `status.rs` and `events.rs` (clients of a running daemon), in `state.rs` (the
 //! state of a stopped daemon), and in `generate.rs` and `import/` (conversion of files).
 
 mod calibrate;

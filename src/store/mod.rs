@@ -108,6 +108,12 @@ pub(crate) fn trust_on_record(dir: &Path) -> Result<VolatileBook, StoreError> {
     Ok(accounts)
 }
 
+/// The plugfish that runs on a state directory, as it wrote itself (`process 17 since ..`), for a program that reads devices
+/// beside it; `None` when there is none, or when that cannot be seen.
+pub(crate) fn holder(dir: &Path) -> Option<String> {
+    state_dir::holder(dir)
+}
+
 /// See the top of the file.
 pub struct Store {
     write_queue: Arc<WriteQueue>,

@@ -21,6 +21,9 @@ const QUARANTINES_MAX: usize = 3;
 /// Most that is read of the file with the format.
 const FORMAT_BYTES_MAX: usize = 32;
 
+/// Most that is read of what the holder of the lock wrote about itself.
+const HOLDER_BYTES_MAX: u64 = 80;
+
 /// The state directory, held by this process. All clones are one hold.
 #[derive(Clone, Debug)]
 pub(super) struct StateDir {
@@ -62,9 +65,7 @@ impl StateDir {
         match lock_patiently(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = (&lock).take(80).read_to_string(&mut holder);
-                return Err(StoreError::InUse { dir: dir.into(), holder: holder.trim().into() });
+                return Err(StoreError::InUse { dir: dir.into(), holder: read_holder(&lock) });
             }
             Err(TryLockError::Error(error)) => return Err(refused(error)),
         }
@@ -232,6 +233,19 @@ impl StateDir {
     }
 }
 
+/// Who holds the directory, as it wrote itself; `None` when no one does, or when that cannot be seen. Nothing is changed.
+pub(super) fn holder(dir: &Path) -> Option<String> {
+    let lock = files::open_own(&dir.join("lock")).ok()?;
+    // Held for this moment only: who takes the directory just now tries more than once.
+    matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| read_holder(&lock))
+}
+
+fn read_holder(lock: &File) -> String {
+    let mut holder = String::new();
+    let _ = lock.take(HOLDER_BYTES_MAX).read_to_string(&mut holder);
+    holder.trim().into()
+}
+
 /// Runs on the thread of `disk.rs`, which may sleep.
 fn lock_patiently(lock: &File) -> Result<(), TryLockError> {
     for _ in 1..LOCK_TRIES {
@@ -275,13 +289,16 @@ mod tests {
     #[test]
     fn a_directory_is_taken_once() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(holder(dir.path()), None);
         let state_dir = StateDir::take(dir.path(), Wall(0)).unwrap();
+        assert!(holder(dir.path()).is_some_and(|who| who.starts_with("process ")));
         let second = StateDir::take(dir.path(), Wall(0)).unwrap_err();
         let text = second.to_string();
         assert!(matches!(second, StoreError::InUse { .. }), "{text}");
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
         assert!(text.contains(&dir.path().display().to_string()), "{text}");
         drop(state_dir);
+        assert_eq!(holder(dir.path()), None);
         StateDir::take(dir.path(), Wall(0)).unwrap();
     }
 

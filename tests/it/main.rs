@@ -16,6 +16,7 @@ mod accounts;
 mod amt;
 mod amt_trust;
 mod browsers;
+mod calibrate;
 mod certificates;
 mod commands;
 mod crash;
