@@ -70,7 +70,7 @@ async fn what_it_prints_is_what_nodes_yaml_takes() {
     let (rack, dir) = folder([computer("n")]).await;
     let plug = rack.plug("n").unwrap();
     let run = Calibration::start(dir.path(), "first", &["n", "--csv", "n.csv"]);
-    run.shut_down(&plug).await;
+    run.shut_down(plug).await;
     let (code, out, err) = run.end().await;
     assert_eq!(code, Some(0), "{err}");
     assert_eq!(plug.history(1).len(), 1, "nothing was switched");
@@ -100,7 +100,7 @@ async fn stopped_in_the_middle_of_a_cut_it_turns_the_outlet_on_again() {
     let (rack, dir) = folder([computer("n")]).await;
     let plug = rack.plug("n").unwrap();
     let run = Calibration::start(dir.path(), "cut", &["n", "--cut", "--yes", "--output", "json"]);
-    run.shut_down(&plug).await;
+    run.shut_down(plug).await;
     until(60, "the third step", async || plug.relay(1) == Some(false)).await;
     let id = Pid::from_raw(i32::try_from(run.child.id()).unwrap()).unwrap();
     kill_process(id, Signal::INT).unwrap();

@@ -44,7 +44,7 @@ impl Progress {
         }
     }
 
-    /// Leaves an empty line to whoever writes next.
+    /// Leaves an empty line to what is written next.
     pub(super) fn clear(&mut self) {
         if self.rewrites {
             let _ = write!(self.out, "{CLEAR}");
