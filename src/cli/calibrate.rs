@@ -4,7 +4,6 @@
 //! Nothing is switched without `--cut`, and no file is changed.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::ConfigFile;
-use super::output::{print, remark};
+use super::output::{print, progress, remark};
 use crate::clock::{Clock, Mono};
 use crate::config;
 use crate::daemon::serve;
@@ -97,7 +96,7 @@ pub(super) async fn run(options: &Calibrate) -> Result<()> {
         "If a daemon runs that owns this plug, stop it for the time of this: each takes the plug's session from the other.",
     );
     let mut procedure =
-        Procedure { clock, spec: &plan.spec, start: Mono::START, rows: Vec::new(), is_cut: false, tells: tell };
+        Procedure { clock, spec: &plan.spec, start: Mono::START, rows: Vec::new(), is_cut: false, tells: progress };
     procedure.start = procedure.clock.mono();
     let result = tokio::select! {
         stop = tokio::signal::ctrl_c() => match stop {
@@ -112,17 +111,6 @@ pub(super) async fn run(options: &Calibrate) -> Result<()> {
     }
     print(&shown(&options.node, &result?, options.output));
     Ok(())
-}
-
-/// Progress, on one line of a terminal that is written again and again.
-fn tell(text: &str, is_progress: bool) {
-    match (is_progress, std::io::stderr().is_terminal()) {
-        (true, true) => eprint!("\r\x1b[K{text}"),
-        // Not a line for each measurement in a log.
-        (true, false) => {}
-        (false, true) => eprintln!("\r\x1b[K{text}"),
-        (false, false) => eprintln!("{text}"),
-    }
 }
 
 fn shown(node: &str, calibration: &Calibration, form: Form) -> String {

@@ -25,6 +25,18 @@ pub fn remark(text: &str) {
     let _ = writeln!(std::io::stderr(), "plugfish: {text}");
 }
 
+/// Says on stderr how far a command is. What passes is one line of a terminal, written again and again, and nothing in a log.
+pub fn progress(text: &str, passes: bool) {
+    let mut out = std::io::stderr();
+    let _ = match (passes, out.is_terminal()) {
+        (true, true) => write!(out, "\r\x1b[K{text}"),
+        (true, false) => Ok(()),
+        (false, true) => writeln!(out, "\r\x1b[K{text}"),
+        (false, false) => writeln!(out, "{text}"),
+    };
+    let _ = out.flush();
+}
+
 /// Whether stdout is a terminal.
 pub fn at_terminal() -> bool {
     std::io::stdout().is_terminal()

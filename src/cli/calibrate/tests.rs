@@ -104,7 +104,8 @@ async fn with_cut_the_outlet_is_on_again_at_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_told_is_refused_in_words() {
-    let cases: [(fn(&mut Meter), &str); 7] = [
+    type Change = fn(&mut Meter);
+    let cases: [(Change, &str); 7] = [
         (|meter| (meter.idle, meter.off) = (4_000, 2_700), "cannot be told apart"),
         (|meter| meter.noise = 0, "stuck"),
         (|meter| meter.off_from = usize::MAX, "after 10 min"),
