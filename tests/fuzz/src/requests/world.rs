@@ -1,4 +1,4 @@
-//! A service on two nodes whose devices always say the same, and what it keeps, in memory: no disk, no socket.
+//! A service with two nodes whose devices always report the same, with its storage in memory: no disk, no socket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
