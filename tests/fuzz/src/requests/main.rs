@@ -1,5 +1,5 @@
 //! Any text as a request: `METHOD target`, headers, an empty line and the body, as in HTTP. It goes through the whole
-//! Redfish service, without a socket. Nothing panics, no answer is a 5xx of the service, and every answer conforms to
+//! Redfish service, without a socket. Nothing panics, no answer has the status 500, and every answer conforms to
 //! DSP0266: it has the version, and errors in JSON.
 
 #![no_main]
