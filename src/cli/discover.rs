@@ -83,10 +83,8 @@ pub(super) async fn discover(options: &Discover) -> Result<()> {
         found.extend(of_driver?.into_iter().map(|finding| (driver.section(), finding)));
     }
     if found.is_empty() {
-        print(
-            "nothing was found; plugs must be in the same network and powered, AMT machines set up (MEBx); name other \
-             networks with --network\n",
-        );
+        let wanted: Vec<&str> = DRIVERS.iter().map(|driver| driver.section().found_when).collect();
+        print(&format!("nothing was found; {}; name other networks with --network\n", wanted.join(", ")));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = found.iter().map(|(section, finding)| row(section, finding)).collect();

@@ -11,6 +11,8 @@ pub(crate) struct Section {
     pub key: &'static str,
     /// Devices of this kind in a table: `Tapo`.
     pub name: &'static str,
+    /// When such devices are found on the network, in words.
+    pub found_when: &'static str,
     /// The keys in it, in a node.
     pub keys: &'static [&'static str],
     /// One as short as it can be, for messages.

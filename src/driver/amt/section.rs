@@ -15,6 +15,7 @@ use crate::reader::{Cursor, Read, secret};
 pub(super) const SECTION: Section = Section {
     key: "amt",
     name: "AMT",
+    found_when: "AMT machines set up (MEBx)",
     keys: &["address", "tls", "username", "password"],
     example: "{ address: 192.0.2.12 }",
     about: "Its Intel AMT engine.",

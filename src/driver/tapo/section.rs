@@ -13,6 +13,7 @@ use crate::reader::{Cursor, Place, Read, secret};
 pub(super) const SECTION: Section = Section {
     key: "tapo",
     name: "Tapo",
+    found_when: "plugs must be in the same network and powered",
     keys: &["address", "mac", "outlet", "protocols", "factory", "username", "password"],
     example: "{ address: 192.0.2.11 }",
     about: "The Tapo plug that it hangs on.",
