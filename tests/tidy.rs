@@ -1,5 +1,5 @@
-//! Holds the house in order: who may know whom, how large a file may be, what may be used where, and that the words of
-//! the README are true. It resolves every path that the sources name, so that no spelling hides one.
+//! Structural checks: dependencies between rooms, file sizes, where a library may be used, banned words, and the
+//! correctness of the README. They resolve every path that the sources name, so that no spelling hides one.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that is wrong may fall over")]
 

@@ -253,7 +253,7 @@ fn plug_node(index: usize, plug: &Arc<Plug>) -> Result<NodePlan> {
             ..Processor::default()
         }],
         memory_gib: Some(16.0),
-        // A locally administered address, so that it is no one's.
+        // A locally administered address, so that it belongs to no vendor.
         nics: vec![MacAddress([0x02, 0x5c, 0x52, 0x00, high, low])],
         ..Inventory::default()
     };

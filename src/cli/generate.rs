@@ -50,7 +50,7 @@ struct Service {
     scheme: String,
     /// Host and port, and perhaps a path.
     authority: String,
-    /// Its certificate is its own, so that no one can check it.
+    /// Its certificate is self-signed, so that clients cannot verify it.
     self_signed: bool,
 }
 

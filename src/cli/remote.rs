@@ -121,7 +121,7 @@ impl Daemon {
         self.send(request, path).await
     }
 
-    /// Opens a session, for those who ask again and again. One that is open already is forgotten.
+    /// Opens a session, for repeated requests. An open one is dropped.
     pub(super) async fn log_in(&mut self) -> Result<()> {
         let path = "/redfish/v1/SessionService/Sessions";
         self.session = None;

@@ -21,7 +21,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Longest name of a node in the table; longer ones are cut, so that the note keeps some room.
 const NAME_WIDTH_MAX: usize = 20;
 
-/// From this age on a power state is shown as old. Polls are every 15 s where no one says otherwise.
+/// From this age on a power state is shown as old. Polls are every 15 s by default.
 const OLD_SECONDS: f64 = 60.0;
 
 /// `plugfish status`.

@@ -34,7 +34,7 @@ pub(crate) struct File {
     /// first start creates `admin` with a random password in `<state_dir>/initial-admin-password`.
     #[schemars(length(max = ACCOUNTS_MAX))]
     pub accounts: Option<Vec<Account>>,
-    /// What every node falls back to.
+    /// Defaults for all nodes.
     pub defaults: Option<WithDrivers<Defaults>>,
     /// The machines, each with the device that switches its power.
     #[schemars(length(max = NODES_MAX))]
@@ -155,21 +155,21 @@ pub(crate) enum Role {
     ReadOnly,
 }
 
-/// What every node falls back to.
+/// Defaults for all nodes.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Defaults {
-    /// How often a device is read when all is well; 5s to 1h.
+    /// Interval between reads of a healthy device; 5s to 1h.
     #[schemars(extend("default" = "15s"))]
     pub poll_interval: Option<Time>,
     /// How long the power stays off in a power cycle; 1s to 10m.
     #[schemars(extend("default" = "10s"))]
     pub off_dwell: Option<Time>,
-    /// How long a command may take before it is given up; 10s to 30m.
+    /// Time after which a command is given up; 10s to 30m.
     #[schemars(extend("default" = "60s"))]
     pub command_deadline: Option<Time>,
     /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
-    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    /// no client takes a node for off without a recent reading; 10s to 24h, and at least 1.25 times `poll_interval` plus 5s.
     pub fence_age_max: Option<Time>,
 }
 
@@ -256,17 +256,17 @@ pub(crate) struct Node {
     pub power_state: Option<PowerSource>,
     /// Behind a plug with a meter: the power draw that distinguishes a running machine from one that is off.
     pub watts: Option<Watts>,
-    /// Behind a plug: how its operating system is asked to shut down, which makes `GracefulShutdown` and `GracefulRestart` possible. Wants
-    /// `watts`, which tell when it is off.
+    /// Behind a plug: the way to request a shutdown of its operating system, for `GracefulShutdown` and `GracefulRestart`. Needs
+    /// `watts`, which show when it is off.
     pub graceful: Option<Graceful>,
-    /// How often the device is read when all is well; 5s to 1h.
+    /// Interval between reads of a healthy device; 5s to 1h.
     pub poll_interval: Option<Time>,
     /// How long the power stays off in a power cycle; 1s to 10m.
     pub off_dwell: Option<Time>,
-    /// How long a command may take before it is given up; 10s to 30m.
+    /// Time after which a command is given up; 10s to 30m.
     pub command_deadline: Option<Time>,
     /// For nodes that are fenced: past this age of the last reading `PowerState` is null instead of the last known state, so that
-    /// nothing takes a node for off that was not seen lately; 10s to 24h, and at least `poll_interval`, a quarter of it, and 5s.
+    /// no client takes a node for off without a recent reading; 10s to 24h, and at least 1.25 times `poll_interval` plus 5s.
     pub fence_age_max: Option<Time>,
 }
 
@@ -295,25 +295,25 @@ pub(crate) struct Watts {
     pub settle: Option<Time>,
 }
 
-/// How the operating system is asked to shut down; `exec` or `http`.
+/// The way to request a shutdown of the operating system: `exec` or `http`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = one_of(&[&["exec"], &["http"]])))]
 pub(crate) struct Graceful {
-    /// A program and its arguments, the program by its absolute path; no shell is between.
+    /// A program, with its absolute path, and its arguments; it is started without a shell.
     #[schemars(length(min = 1, max = EXEC_WORDS_MAX))]
     pub exec: Option<Vec<String>>,
     /// An HTTP hook.
     pub http: Option<Hook>,
-    /// How long the machine may take; past it the command fails and the outlet stays on; 30s to 570s.
+    /// The time that the machine may take; past it the command fails and the outlet stays on; 30s to 570s.
     #[schemars(extend("default" = "150s"))]
     pub deadline: Option<Time>,
-    /// What becomes of the outlet of a machine that shut down.
+    /// The state of the outlet after the machine has shut down.
     #[schemars(extend("default" = "cut"))]
     pub then: Option<AfterShutdown>,
 }
 
-/// A hook: a POST without a body asks it.
+/// An HTTP hook, called with a POST without a body.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hook {
@@ -324,7 +324,7 @@ pub(crate) struct Hook {
     pub token: Option<Secret>,
 }
 
-/// What becomes of the outlet of a machine that shut down.
+/// The state of the outlet after the machine has shut down.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AfterShutdown {

@@ -2,7 +2,8 @@
 //!
 //! A driver owns all that is particular to its kind of device: its section of nodes.yaml, what is known of such devices and how
 //! many requests they bear, how they are found and called, and how one is opened. `section` is the border to the file, `registry` to
-//! the daemon. A new driver is a folder here and a line in [`DRIVERS`].
+//! the daemon. A new driver is a folder here and a line in [`DRIVERS`]; docs/configuration.md is made again from its schema
+//! (`UPDATE_DOCS=1 cargo test reference`).
 
 pub(crate) mod amt;
 mod cleaned;

@@ -30,7 +30,7 @@ impl Network {
     }
 }
 
-/// The proxies that are trusted to say for whom they ask.
+/// The proxies whose client addresses are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies(Vec<Network>);
 

@@ -108,7 +108,7 @@ fn explain(address: SocketAddr, error: &io::Error) -> BindError {
     BindError { address, why }
 }
 
-/// Takes over a listener that someone else opened.
+/// Takes over a listener that another process opened.
 pub(crate) fn adopt(listener: TcpListener) -> io::Result<TcpListener> {
     let socket = Socket::from(listener);
     if !socket.is_listener()? {

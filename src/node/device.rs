@@ -90,7 +90,7 @@ pub struct Capabilities {
 /// What a device said at one reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// The state; `None` while the device is between two states, or says what no one understands.
+    /// The state; `None` while the device is between two states, or reports an unknown value.
     pub power: Option<Power>,
     /// How long the load has been on, as the device counts it.
     pub on_for: Option<Duration>,

@@ -157,7 +157,7 @@ pub enum EventKind {
 pub struct EventBus(broadcast::Sender<Event>);
 
 impl EventBus {
-    /// A bus with no one listening.
+    /// A bus without listeners.
     pub fn new() -> EventBus {
         EventBus(broadcast::Sender::new(BACKLOG))
     }

@@ -44,7 +44,7 @@ pub use refusal::Refusal;
 #[serde(try_from = "String", into = "String")]
 pub struct NodeId(Arc<str>);
 
-/// Longest node name. It is a part of URLs, metrics labels and file names, and longer names help no one.
+/// Longest node name. It is a part of URLs, metrics labels and file names, and longer names have no use.
 pub(crate) const NODE_ID_LENGTH_MAX: usize = 64;
 
 /// Why a text cannot be the name of a node.

@@ -28,7 +28,7 @@ const SCRIPT: &str = include_str!("assets/page.js");
 const ICON: &str = include_str!("assets/icon.svg");
 
 /// What the page may load and do: nothing from elsewhere, no script or style that is not one of the files, no text that
-/// becomes markup, no form that is sent by the browser itself, and it is shown in no one's frame.
+/// becomes markup, no form that is sent by the browser itself, and no page may show it in a frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";

@@ -9,7 +9,7 @@ use crate::node::{BootEnabled, Power};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Tone {
-    /// Things go as someone wanted them to go.
+    /// Progress of a command.
     Plain,
     /// Something that was not well is well again.
     Good,

@@ -145,7 +145,7 @@ pub(crate) fn knows(headers: &HeaderMap, etag: &[u8]) -> bool {
     tags.is_some_and(|tags| tags.split(',').any(|tag| tag == "*" || tag.as_bytes() == etag))
 }
 
-/// A strong ETag of what is sent. Eight bytes are plenty where no one gains by making two that are equal.
+/// A strong ETag of what is sent. Eight bytes are enough, since an attacker gains nothing from a collision.
 pub(crate) fn digest(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     format!("\"{}\"", hex::encode(digest.get(..8).unwrap_or_default()))

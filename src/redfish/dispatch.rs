@@ -38,7 +38,7 @@ const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// Answers everything that no one else answers.
+/// Answers every request without a route of its own.
 pub fn mount(config: &mut ServiceConfig, service: &Data<Service>) {
     config.app_data(service.clone());
     config.default_service(web::to(answer));
@@ -303,7 +303,7 @@ pub async fn reader(request: &HttpRequest, service: &Service) -> Result<Caller, 
     if caller.may(Privilege::Login) { Ok(caller) } else { Err(ErrorResponse::forbidden()) }
 }
 
-/// Why someone is not let in.
+/// The error for a failed authentication.
 pub fn not_let_in(error: AuthError) -> ErrorResponse {
     match error {
         AuthError::Missing | AuthError::Wrong => ErrorResponse::unauthorized(),

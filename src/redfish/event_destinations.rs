@@ -202,7 +202,7 @@ fn check_size(subscription: &Subscription) -> Result<(), ErrorResponse> {
     }
 }
 
-/// The subscription that the path names, for those who may change it: its owner, and `ConfigureManager`.
+/// The subscription that the path names, if the caller may change it: its owner, and `ConfigureManager`.
 fn own(asked: &WriteRequest<'_>) -> Result<SubscriberView, ErrorResponse> {
     let seen = &asked.seen;
     let shown = find(seen, seen.id(0)).ok_or_else(|| seen.not_found())?;

@@ -316,7 +316,7 @@ pub(crate) fn status_in(view: &NodeView, state: &str) -> Value {
     status
 }
 
-/// `Status` of a part that is known to be there; no one measures how well it is.
+/// `Status` of a part that is known to be there; its health is not measured.
 pub(crate) fn present() -> Value {
     json!({ "State": "Enabled", "Health": Health::OK.name() })
 }

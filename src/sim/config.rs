@@ -216,7 +216,7 @@ pub struct PlugConfig {
     pub discovery_port: Option<u16>,
     /// The account to which it is bound.
     pub account: Account,
-    /// Whether it is bound to the account. If not, KLAP takes these fallback credentials and no one else's.
+    /// Whether it is bound to the account. If not, KLAP accepts these fallback credentials and no others.
     pub bound: Binding,
     /// Its MAC address; made from seed and name when `None`.
     pub mac: Option<[u8; 6]>,

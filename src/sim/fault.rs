@@ -86,7 +86,7 @@ pub enum Action {
     Forge(Forgery),
     /// The meter of a plug goes wrong; other requests, and AMT machines, pass over it.
     Meter(MeterFault),
-    /// A stranger answers discovery as another plug, from its own address and with that address in it. For
+    /// Another host answers discovery as another plug, from its own address and with that address in it. For
     /// [`Selector::Discovery`] alone; requests pass over it.
     Impersonate(Impersonation),
     /// What only AMT machines do; plugs pass over it.
@@ -127,7 +127,7 @@ pub enum MeterFault {
     Says(i64),
 }
 
-/// Whose names a stranger gives in discovery.
+/// The identity that the other host gives in discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impersonation {
     /// `device_id`.

@@ -181,7 +181,7 @@ impl Rack {
             let (clock, tcp) = (config.clock.clone(), sockets.tcp_address);
             let note = sockets.note.clone().filter(|_| machine.address.is_some_and(|wanted| tcp.ip() != wanted));
             let machine = Arc::new(Machine::new(machine, config.seed, clock, tcp, note, certificate));
-            // Machines stay where they are: no one holds the other end.
+            // Machines keep their state: nothing is connected to them.
             let (_, moved) = mpsc::channel(1);
             tasks.spawn(serve::run(Arc::clone(&machine), sockets, moved));
             machines.push(machine);

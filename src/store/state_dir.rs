@@ -149,7 +149,7 @@ impl StateDir {
         super::backup::write_atomic(&self.format_path(), &format!("{FORMAT}\n"))
     }
 
-    /// Makes sure that the directory is still there and still ours: someone may have removed it while we run.
+    /// Makes sure that the directory is still there and still ours: it may have been removed meanwhile.
     pub(super) fn hold(&mut self) -> io::Result<()> {
         let path = self.dir.join("lock");
         let ours = self.lock.metadata()?;

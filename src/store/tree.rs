@@ -141,7 +141,7 @@ impl Tree {
         let file = File::open(&path).map_err(system(&path))?;
         let meta = file.metadata().map_err(system(&path))?;
         close_to_others(dir).map_err(system(dir))?;
-        // sled syncs its file, and no one the names of its files.
+        // sled syncs its file, but not the directory that names its files.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(system(dir))?;
         let (identity, filled) = ((meta.dev(), meta.ino()), AtomicBool::new(meta.len() > 0));
         Ok((Tree { db, file, path, identity, filled }, pairs))
@@ -184,7 +184,7 @@ impl Tree {
     }
 
     /// Whether the path still leads to the file that is open, and it was not emptied. Writes to a deleted file succeed
-    /// and help no one.
+    /// and are lost.
     fn check_file(&self) -> Result<(), TreeError> {
         let changed =
             |how: &str| Err(TreeError::damaged(format!("{} was {how} while it was in use", self.path.display())));

@@ -113,7 +113,7 @@ impl WriteQueue {
         WriteQueue { clock, timing, inner: Mutex::new(Inner { state, ..Inner::default() }), wake: Condvar::new() }
     }
 
-    /// The state, for a moment: no one does more under this lock than copy a record.
+    /// The state, for a moment: code under this lock only copies a record.
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What a command costs: the time to the relay, and how often a file is synced.
+//! The cost of a command: the time to the relay, and the number of file syncs.
 
 use std::process::Command;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Instructions of a read, counted by callgrind: a figure that does not depend on what else the machine does.
+//! Instructions per read, counted by callgrind: a figure that does not depend on the load of the machine.
 //!
-//! The reads go through the real service, without sockets, and only [`read_once`] is counted. Each figure is the difference
-//! of two runs, so that the first read, for which the answer is made, falls out.
+//! The reads go through the real service, without sockets, and only [`read_once`] is counted. Each figure is the
+//! difference of two runs, so that the first read, which renders the answer, cancels out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

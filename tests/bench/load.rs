@@ -1,4 +1,4 @@
-//! A client that asks the same again and again, as fast as it can, and notes how long each answer took.
+//! A client that repeats one request as fast as it can, and records the latency of each answer.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

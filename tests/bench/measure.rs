@@ -1,6 +1,6 @@
-//! What plugfish costs, measured: `cargo bench --bench measure -- NAME`, where NAME is one of those below.
+//! Benchmarks of plugfish: `cargo bench --bench measure -- NAME`, where NAME is one of those below.
 //!
-//! Machines differ and are busy with other things, so what is compared is measured in turn, in one run, and told as a ratio.
+//! Hardware and load differ, so what is compared is measured alternately, in one run, and reported as a ratio.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

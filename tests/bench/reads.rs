@@ -1,7 +1,7 @@
-//! Reads beside a bare actix-web handler that returns the same bytes, and beside themselves while all devices hang.
+//! Reads compared with a bare actix-web handler that returns the same bytes, and reads while all devices hang.
 //!
-//! Both servers run in this process with the same number of workers and are loaded in turn, in short rounds, by the same
-//! client, so that whatever else the machine does hits both. The figures are medians of the rounds.
+//! Both servers run in this process with the same number of workers and are loaded alternately, in short rounds, by the
+//! same client, so that other load on the machine affects both. The figures are medians of the rounds.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! How memory, CPU and the time to start grow with the fleet: the real program against simulated plugs in processes of
-//! their own, each node read every 15 s.
+//! Memory, CPU and start time by fleet size: the real program against simulated plugs in processes of their own, each
+//! node read every 15 s.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

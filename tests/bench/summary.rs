@@ -1,4 +1,4 @@
-//! What was measured beside what was aimed at, and the picture of growth.
+//! The table of results and targets, and the diagram of growth.
 
 use std::fmt::Write;
 use std::path::Path;

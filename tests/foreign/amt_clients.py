@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Tries AMT clients that we did not write on the simulated machines: PyPI amt, curl's Digest, MeshCentral's AMT code.
+"""Runs third-party AMT clients against the simulated machines: PyPI amt, curl's Digest, MeshCentral's AMT code.
 
-What a client says is believed only if the rack's control API says the same of the machine behind the wire: its power
+The result of a client counts only if the rack's control API reports the same for the machine: its power
 state, its boots with the source that each used, and the counters of its requests.
 
     amt_clients.py http://127.0.0.1:PORT FOLDER-OF-MESHCENTRAL [pypi|curl|meshcentral|all]

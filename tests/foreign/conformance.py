@@ -1,7 +1,7 @@
-"""Keeps the tables of docs/conformance.md, which are made from what the judges found.
+"""Maintains the tables of docs/conformance.md, which are generated from the results of the tests.
 
-A judge gives its rows; `settle` writes them, or checks that the document says the same but for cells that are numbers,
-which may differ from run to run. A cell that has to be right to the digit is text: "none" or "2 known", not "2".
+A test passes its rows; `settle` writes them, or checks that the document has the same rows, except for cells that are
+numbers, which may differ from run to run. A number that has to match exactly is passed as text: "none" or "2 known", not "2".
 """
 
 import difflib

@@ -1,7 +1,4 @@
-"""Starts `plugfish demo` for a judge, and ends it by its process id.
-
-Knows nothing of what is judged.
-"""
+"""Starts `plugfish demo` for a test, and ends it by its process id."""
 
 import base64
 import json

@@ -1,8 +1,8 @@
-"""DMTF's Redfish tools, as they are published, on demonstrations with plugs and AMT machines, over TLS.
+"""Runs DMTF's Redfish tools, unmodified, on demonstrations with plugs and AMT machines, over TLS.
 
-Usage: dmtf_tools.py WORK [--table] [TOOL ...]. WORK has the schemas in `csdl`. Prints what each tool found and the time
-that it took. Ends with 1 when a failure is not in dmtf_known.toml, when one that is there does not happen any more,
-when a tool does not come to its end, or when the table in docs/conformance.md is not true.
+Usage: dmtf_tools.py WORK [--table] [TOOL ...]. WORK has the schemas in `csdl`. Prints the results and the duration
+of each tool. Ends with 1 when a failure is not in dmtf_known.toml, when an entry there no longer fails, when a tool does
+not finish, or when the table in docs/conformance.md is wrong.
 """
 
 import csv

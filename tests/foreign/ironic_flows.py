@@ -1,8 +1,8 @@
-"""A real Ironic does with a plug node and an AMT node of the demonstration what an operator has it do.
+"""Runs an operator's usual flows in a real Ironic, on a plug node and an AMT node of the demonstration.
 
-Usage: ironic_flows.py WORK [--table]. Each outcome is judged in Ironic's record of the node and in the simulated device,
-through the rack's control API, past plugfish. Prints a table of flows. Ends with 1 when a flow failed, or when the table
-in docs/conformance.md is not true.
+Usage: ironic_flows.py WORK [--table]. Each outcome is verified in Ironic's record of the node and in the simulated device,
+through the rack's control API, without plugfish. Prints a table of flows. Ends with 1 when a flow failed, or when the table
+in docs/conformance.md is wrong.
 """
 
 import functools

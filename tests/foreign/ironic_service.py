@@ -1,7 +1,7 @@
 """A real Ironic in one process, on loopback: its configuration, its start and end, and a thin client of its API.
 
-Standalone: no login, no message queue, no image service, a database in a file. What differs from the defaults besides
-is said at the line.
+Standalone: no login, no message queue, no image service, a database in a file. Other
+deviations from the defaults are explained at their lines.
 """
 
 import configparser

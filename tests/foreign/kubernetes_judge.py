@@ -1,7 +1,7 @@
-"""The manifests in packaging/kubernetes: they are built, they are what Kubernetes takes, and they fit together.
+"""Tests the manifests in packaging/kubernetes: they can be built, they are valid, and they are consistent.
 
-What a schema cannot say is asked here: that the selectors find the pods, that the files which nodes.yaml names are keys of
-the Secret, that `plugfish check` is content with it, and that the network policy is about no one else's pods.
+Checked here is what a schema cannot express: the selectors match the pods, the files that nodes.yaml names are keys of
+the Secret, `plugfish check` accepts it, and the network policy applies only to plugfish's pods.
 """
 
 import copy

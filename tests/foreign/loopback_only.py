@@ -1,7 +1,7 @@
-"""Runs a Python program as it is, but lets it reach nothing outside this machine.
+"""Runs an unmodified Python program, and restricts its connections to this machine.
 
-Usage: loopback_only.py PROGRAM ARGUMENTS... DMTF's protocol validator would otherwise look for services in the whole
-network, by multicast, and judge what it finds there.
+Usage: loopback_only.py PROGRAM ARGUMENTS... DMTF's protocol validator would otherwise search the whole network
+for services, by multicast, and test those that it finds.
 """
 
 import runpy

@@ -1,9 +1,9 @@
-// Drives MeshCentral's own AMT code against one machine and prints what it learned as JSON, one object at the end.
+// Drives MeshCentral's own AMT code against one machine and prints the results as one JSON object at the end.
 //
 //   meshcentral_amt.js FOLDER HOST PORT USER PASSWORD STEP...
 //
-// A step is power:NUMBER, boot:NAME, setup, inventory, log, audit or state. Each is done after the one before is
-// answered. Ends with 1 when a step gets no answer, so that nothing passes by being skipped.
+// A step is power:NUMBER, boot:NAME, setup, inventory, log, audit or state. Each begins after the answer to the
+// previous one. Ends with 1 when a step gets no answer, so that a skipped step cannot pass.
 'use strict';
 
 const path = require('path');

@@ -1,5 +1,5 @@
-// Holds objects of the Prometheus operator against its models, which are in the folder that the first argument names: a JSON
-// list on stdin, what is wrong on stdout, a line each.
+// Validates objects of the Prometheus operator against its models, which are in the folder that the first argument names: a
+// JSON list on stdin, errors on stdout, one per line.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 

@@ -1,5 +1,5 @@
-// A browser that looks at the status page: starts Chromium, watches what the page asks for and complains of, and waits for
-// what is to be seen. Knows nothing of what is judged.
+// A browser with the status page: starts Chromium, records the requests and console errors of the page, and waits for
+// its content. The tests themselves are elsewhere.
 'use strict';
 const assert = require('node:assert/strict');
 const fs = require('node:fs');

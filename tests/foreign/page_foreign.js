@@ -1,6 +1,6 @@
-// What a page of another site gets out of a browser that can reach the service: nothing. Debian's Chromium (driven by
+// A page of another site gets nothing from the service through a browser that can reach it. Debian's Chromium (driven by
 // Playwright) and Debian's Firefox (driven by its own remote control, Marionette) open a foreign page that tries to switch
-// a node of a daemon without a login, to use kept Basic credentials, to read, and to come under a name of its own (DNS
+// a node of a daemon without a login, to use cached Basic credentials, to read, and to use a host name of its own (DNS
 // rebinding). Run by tests/foreign/page.
 'use strict';
 const { spawn } = require('node:child_process');

@@ -1,5 +1,5 @@
-// What a visitor of the status page sees while the daemon goes away and comes back, and where no login is wanted: on
-// `plugfish serve` with a simulated rack that outlives it. Run by tests/foreign/page.
+// The status page while the daemon stops and starts again, and without a login: on `plugfish serve` with a simulated
+// rack that outlives it. Run by tests/foreign/page.
 'use strict';
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');

@@ -1,4 +1,4 @@
-// What a visitor of the status page does and sees, on the demonstration. Run by tests/foreign/page.
+// A user's walk through the status page, on the demonstration. Run by tests/foreign/page.
 'use strict';
 const { assert, json, launch, pause, until, Visitor } = require('./page_browser.js');
 

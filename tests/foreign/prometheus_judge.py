@@ -1,7 +1,7 @@
-"""A real Prometheus scrapes the demonstration: what it then says is compared with what the rack did.
+"""A real Prometheus scrapes the demonstration, and its data is compared with the state of the rack.
 
 The alerts are those of packaging/prometheus/rules.yaml, in a copy that waits for seconds instead of minutes. Every
-expression of the dashboard is asked of it, too.
+expression of the dashboard is evaluated too.
 """
 
 import base64

@@ -1,6 +1,6 @@
-"""Redfish clients that we did not write, on the demonstration's rack: sushy (what Ironic uses) and DMTF's redfishtool.
+"""Runs third-party Redfish clients on the demonstration's rack: sushy (what Ironic uses) and DMTF's redfishtool.
 
-Usage: redfish_clients.py URL USERNAME PASSWORD. Prints a table; ends with 1 when anything did not go as it should.
+Usage: redfish_clients.py URL USERNAME PASSWORD. Prints a table; ends with 1 when anything failed.
 """
 
 import json

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Tries Tapo clients that we did not write on a running simulated rack.
+"""Runs third-party Tapo clients against a running simulated rack.
 
-Every client logs in on every variant it supports, reads, switches off and on, reads the meter, meets a wrong password
-and the loss of its session, and looks for the plugs by discovery. Whether a relay really moved is asked of the rack's
-control API, not of the client.
+Every client logs in on every variant it supports, reads, switches off and on, reads the meter, uses a wrong password,
+loses its session, and finds the plugs by discovery. Changes of a relay are verified with the rack's control API, not with
+the client.
 
     tapo_clients.py http://127.0.0.1:PORT EMAIL PASSWORD
 

@@ -1,5 +1,5 @@
-//! A node whose device can do more than a plug: graceful orders, boot sources, inventory, logs. The device is a fake
-//! behind the real core, store and service: no network, and a record of what it was told.
+//! A node whose device can do more than a plug: graceful actions, boot sources, inventory, logs. The device is a fake
+//! behind the real core, store and service: no network, and a record of the actions that it received.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Authenticator that ends, and that is shared: what a client has open ends with its session or its account, and what one
-//! account opens takes nothing from another.
+//! Sessions and streams of one account: they end with the session or the account that opened them, and take no
+//! resources from other accounts.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Accounts, roles, passwords and sessions over the real service: who may do what, what outlives a restart, and what
-//! guesses lead to.
+//! Accounts, roles, passwords and sessions over the real service: privileges, persistence over a restart, and the
+//! effect of password guesses.
 
 use plugfish::testing::account::Role;
 use plugfish::testing::http::auth::Privilege;

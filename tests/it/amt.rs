@@ -1,7 +1,7 @@
-//! AMT machines through the whole thing: power, the source of boots, and everything that goes wrong on the way.
+//! AMT machines end to end: power, the source of boots, and faults on the way.
 //!
-//! The simulated machines are quick. What takes time is plugfish's own patience: it looks again 2 s after an order, and
-//! makes no second power request within 10 s of one that boots.
+//! The simulated machines are fast. The time is spent in plugfish's own delays: it reads again 2 s after an action, and
+//! sends no second power request within 10 s of one that boots.
 
 use std::sync::Arc;
 use std::time::Duration;

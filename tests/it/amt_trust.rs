@@ -1,5 +1,5 @@
-//! What an AMT machine proved once is wanted from it ever after: certificate, realm, UUID, and TLS at all. On real sockets,
-//! with machines that take each other's place between two readings.
+//! An AMT machine has to keep proving what it proved once: certificate, realm, UUID, and TLS at all. On real sockets,
+//! with machines that replace each other between two readings.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What a browser is refused that acts for a page of another site, what a program may still do, and whom a proxy speaks for:
-//! on the real program.
+//! Requests of browsers for pages of other sites are refused, those of programs are not, and addresses from proxies are
+//! used: on the real program.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The certificate over the real service: shown, replaced while serving, kept; and the versions of TLS.
+//! The certificate over the real service: shown, replaced while serving, stored; and the versions of TLS.
 
 use std::time::Duration;
 

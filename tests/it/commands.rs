@@ -1,4 +1,4 @@
-//! What people type against a running daemon: the real program as its own client.
+//! The command line against a running daemon: the real program as its own client.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};

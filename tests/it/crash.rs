@@ -1,4 +1,5 @@
-//! The real program killed with SIGKILL at random moments, and started on damaged files: what was acknowledged comes true.
+//! The real program killed with SIGKILL at random moments, and started on damaged files: acknowledged commands are
+//! carried out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

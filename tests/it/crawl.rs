@@ -1,4 +1,5 @@
-//! Every link, as everyone: what each resource must say, what `Allow` promises, and DMTF's schema of each body.
+//! Every link, with every role: required properties of each resource, the methods in `Allow`, and DMTF's schema of each
+//! body.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Every kind of plug through the whole thing: first state, off, on, cycle with its dwell, a pressed button, watts.
+//! Every kind of plug end to end: first state, off, on, cycle with its dwell, a button press, watts.
 
 use plugfish::testing::sim::{Model, Variant};
 use reqwest::StatusCode;

@@ -1,5 +1,5 @@
-//! What comes in over the wire that should not: an error of its kind for each, in bounded time and memory, and the next
-//! client is served meanwhile.
+//! Invalid input over the wire: an error of its kind for each, in bounded time and memory, while the next client is
+//! served.
 
 use std::time::Duration;
 

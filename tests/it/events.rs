@@ -1,4 +1,4 @@
-//! Events to subscribers that take them, fail, hang, redirect and go away, and to those who read a stream.
+//! Events to subscribers that accept them, fail, hang, redirect and disappear, and to readers of a stream.
 
 use std::sync::Arc;
 use std::time::Duration;

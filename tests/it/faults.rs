@@ -1,4 +1,4 @@
-//! Plugs that misbehave: every read is answered at once, commands end where they should, and no plug is stormed.
+//! Plugs that misbehave: every read is answered at once, commands end correctly, and no plug is stormed.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Files that are not what they should be: pipes, links, files that others may read, texts made to take long; and a daemon
-//! that is not what it should be, on the terminal of its client.
+//! Invalid files: pipes, links, files that other users can read, texts made to parse slowly; and a daemon that sends
+//! hostile text to the terminal of its client.
 
 use std::fs;
 use std::io::{Read, Write};

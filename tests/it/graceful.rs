@@ -1,4 +1,5 @@
-//! Machines behind a meter: what is shown of one that shuts itself down, how it is started, and how it is asked to shut down.
+//! Machines behind a meter: the state shown after a shutdown from within, how such a machine is started, and how it is
+//! asked to shut down.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};

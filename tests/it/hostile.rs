@@ -1,4 +1,4 @@
-//! Clients that misbehave: a clear error of its kind for each, and the daemon lives on.
+//! Clients that misbehave: a clear error of its kind for each, and the daemon keeps running.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! What Prometheus is told: that it is what readers see, and that what is written about it is true.
+//! The metrics for Prometheus: they match what clients see, and their documentation is correct.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

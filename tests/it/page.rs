@@ -1,4 +1,4 @@
-//! The status page from the server's side: its files and their headers, who may read its document, and what that says.
+//! The status page from the server's side: its files and their headers, the access to its document, and its content.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The protocol on the wire: headers that are judged, queries, conditions, changes done in part.
+//! The protocol on the wire: header checks, queries, conditions, partial changes.
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};

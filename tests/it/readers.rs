@@ -1,5 +1,5 @@
-//! Strangers that hold memory: readers that never read, and greetings that never end. On the real program with a large
-//! fleet, whose devices are away, since they do not matter here.
+//! Clients that hold memory: clients that never read, and TLS handshakes that never end. On the real program with a
+//! large fleet, whose devices do not answer, since they do not matter here.
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the service looks like: golden bodies, and the page of metrics.
+//! The output of the service: golden bodies, and the page of metrics.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What happens to a running daemon when its files change: everything is checked first, what did not change is not touched,
-//! and what is wrong is said.
+//! Changes of the files of a running daemon: everything is checked first, unchanged nodes are not affected, and errors
+//! are reported.
 
 use std::fs;
 use std::os::unix::fs::symlink;

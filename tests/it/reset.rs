@@ -1,4 +1,4 @@
-//! What a client may ask of the power, and what it is answered.
+//! Power commands of a client, and their answers.
 
 use std::time::Duration;
 

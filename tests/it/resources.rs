@@ -1,5 +1,5 @@
-//! What plugs are beside switches (power equipment, sensors, supplies), what is left out where it would not be true, and
-//! the registries.
+//! The resources of plugs besides the switch (power equipment, sensors, supplies), resources that are omitted because
+//! they would be untrue, and the registries.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Accounts that see some of the nodes: for each of them the others are not there, in no document, event, header or metric, and
-//! cannot be switched. Such an account is what a client is given that acts on the first system it finds.
+//! Accounts limited to some of the nodes: for each of them the others do not exist, in no document, event, header or
+//! metric, and cannot be switched. Such an account is for a client that acts on the first system that it finds.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The real program on a disk that answers, and takes its time: each sync is delayed by a library that is loaded into it.
+//! The real program on a slow disk: each sync is delayed by a library that is loaded into it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
-//! A rack in which something is always wrong, and clients that keep asking: afterwards everything is true again.
+//! A rack with continuous faults, and clients that keep sending requests: afterwards every state is correct again.
 //!
-//! Eight seconds of trouble in an ordinary run; `PLUGFISH_SOAK_SECS` asks for more, `PLUGFISH_SOAK_SEED` for another course.
+//! Eight seconds of faults in an ordinary run; `PLUGFISH_SOAK_SECS` sets more, `PLUGFISH_SOAK_SEED` another sequence.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Many clients at once, on the real program: reads stay flat, memory stays bounded, commands overtake.
+//! Many clients at once, on the real program: read latency stays flat, memory stays bounded, commands go before reads.
 //!
-//! A few seconds each in an ordinary run; `PLUGFISH_STORM_SECS` asks for more. Slow heads, slow bodies and idle connections
-//! are in `edge.rs` and `hostile.rs`, one slow subscriber in `streams.rs` and `events.rs`.
+//! A few seconds each in an ordinary run; `PLUGFISH_STORM_SECS` sets more. Slow headers, slow bodies and idle
+//! connections are in `edge.rs` and `hostile.rs`, one slow subscriber in `streams.rs` and `events.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Server-sent events: filters, replay, what becomes of clients that read slowly or go away.
+//! Server-sent events: filters, replay, and clients that read slowly or disconnect.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What systemd hears of the running program: a socket of ours in the place of systemd's. The real systemd is in
-//! `tests/foreign/systemd`.
+//! The notifications of the running program to systemd, on a socket of the test instead of systemd's. The real systemd
+//! is in `tests/foreign/systemd`.
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt;

@@ -1,4 +1,4 @@
-//! The commands that turn files into files: `generate`, `import`, `export`, `restore`. The real program, mostly without a
+//! The commands that convert files: `generate`, `import`, `export`, `restore`. The real program, mostly without a
 //! daemon.
 
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,5 @@
-//! The flight recorder: what it shows of every kind of device, to whom, and that no secret is in it. A proxy between the
-//! daemon and each device reads along, so that the secrets of these very sessions are known.
+//! The flight recorder: its content for every kind of device, its access, and the absence of secrets. A proxy between
+//! the daemon and each device records the traffic, so that the secrets of these very sessions are known.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

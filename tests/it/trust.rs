@@ -1,5 +1,5 @@
-//! What a device proved is wanted from then on, over restarts, whatever answers in its place; and a person gets through
-//! with another one in one command.
+//! A device has to keep proving what it proved once, over restarts, whatever host answers in its place; and one command
+//! accepts a replacement.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

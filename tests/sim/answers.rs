@@ -1,4 +1,4 @@
-//! The laws, third part: what clients are answered and shown, and what becomes of what was acknowledged.
+//! The laws, third part: the answers and views that clients get, and the fate of acknowledged commands.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The driver of simulated devices: [`PowerDevice`] over [`Hardware`](super::hardware::Hardware), each request through the
-//! real gate. Every request and every operation is shown to the laws.
+//! The driver of simulated devices: [`PowerDevice`] over [`Hardware`](super::hardware::Hardware), each request through
+//! the real gate. Every request and every operation is checked by the laws.
 
 use std::sync::Arc;
 use std::time::Duration;

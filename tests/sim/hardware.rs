@@ -1,6 +1,6 @@
-//! The devices as they truly are: relays and boards that follow orders, get pressed, fall asleep and fail.
+//! The true state of the devices: relays and boards that follow actions, get pressed, fall asleep and fail.
 //!
-//! Plain values on the simulation's own time. It knows nothing of the code under test except the words of its orders, and
+//! Plain values on the simulation's own time. It knows nothing of the code under test except its power actions, and
 //! nothing of the laws.
 
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! The journal: the real store, whose writes go to a simulated disk that is slow, hangs, fails for a while, and forgets in a
-//! crash what was not synced.
+//! The journal: the real store, whose writes go to a simulated disk that is slow, hangs, fails for a while, and loses
+//! unsynced data in a crash.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

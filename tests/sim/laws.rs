@@ -1,5 +1,5 @@
-//! The laws, first half: what must hold at each request, each operation and each write. `promises.rs` has the laws about
-//! commands and pictures, and docs/promises.md lists them all.
+//! The laws, first part: what must hold at each request, each operation and each write. `promises.rs` has the laws
+//! about commands and views, and docs/promises.md lists them all.
 
 use std::time::Duration;
 

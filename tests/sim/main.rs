@@ -1,5 +1,5 @@
-//! The fleet on virtual time: the real machine, actor, fleet, pace and clock code against simulated devices, clients, clocks
-//! and disks that fail by seed. No sockets, no waiting: hours in seconds, and every run can be repeated.
+//! The fleet on virtual time: the real FSM, actor, fleet, rate limit and clock code against simulated devices, clients,
+//! clocks and disks that fail by seed. No sockets, no waiting: hours in seconds, and every run can be repeated.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,4 @@
-//! The laws, second half: what the fleet says (events, pictures, answers) against what is true, and what it promises over
-//! time.
+//! The laws, second part: events, views and answers of the fleet compared with the truth, and guarantees over time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a failing run prints: the law, the last steps of the node, and the command that repeats it.
+//! The output of a failing run: the law, the last steps of the node, and the command that repeats it.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! One run: processes that live and die over one world, and the calm at its end.
+//! One run: processes that start and end over one world, and the fault-free period at its end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

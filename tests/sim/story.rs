@@ -1,5 +1,5 @@
-//! What happens to a fleet: clients that ask, devices that fail, people who press buttons, disks that fill up. All of it
-//! drawn from the seed.
+//! The events of a run: requests of clients, failures of devices, button presses, full disks. All of it is drawn from
+//! the seed.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The world of one run: its time, its chance, its devices and disk, and what the laws remember of each node.
+//! The world of one run: its time, its randomness, its devices and disk, and the state that the laws keep of each node.
 //!
 //! It outlives the processes of the run. One lock; everything runs on one thread.
 

@@ -18,7 +18,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::reader::Environment;
+use crate::driver::DRIVERS;
+use crate::reader::{Environment, listed};
 
 /// Environment and files of a test. The configuration is /etc/plugfish/nodes.yaml.
 #[derive(Clone, Default)]
@@ -96,6 +97,13 @@ fn check(yaml: &str, expect: &[&str]) {
 #[track_caller]
 fn config(yaml: &str) -> Config {
     Fake::new(yaml).config()
+}
+
+/// What is said of a node without a section of any driver.
+fn no_device() -> String {
+    let ways: Vec<String> = DRIVERS.iter().map(|driver| super::nodes::example(driver.section())).collect();
+    assert_eq!(ways[..2], ["tapo: { address: 192.0.2.11 }", "amt: { address: 192.0.2.12 }"]);
+    format!("has no device; add {}", listed(&ways.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
 /// The lines of a node that is right, to be put behind what is tested. Begins with a line break.

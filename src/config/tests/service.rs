@@ -315,7 +315,7 @@ fn an_account_is_limited_to_nodes_that_are_there() {
     // What is wrong with a node is said there, and not a second time here.
     check(
         "accounts: [{ username: a, password: x, nodes: [n] }]\nnodes: [{ id: n }]\n",
-        &["2: nodes[0]: has no device; add tapo: { address: 192.0.2.11 } or amt: { address: 192.0.2.12 }"],
+        &[&format!("2: nodes[0]: {}", no_device())],
     );
 }
 

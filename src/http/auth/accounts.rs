@@ -194,7 +194,7 @@ impl Authenticator {
         if exact && !Arc::ptr_eq(&current, seen) { Err(AccountRefusal::Changed) } else { Ok(current) }
     }
 
-    /// Refuses to go on when no one but `account` could manage accounts.
+    /// Fails if `account` is the only one that can manage accounts.
     fn spare_last_administrator(&self, account: &AccountRecord) -> Result<(), AccountRefusal> {
         let rules = |other: &AccountRecord| other.enabled && other.role == Role::Administrator && other.scope.is_none();
         let other = |other: &Arc<AccountRecord>| other.username != account.username && rules(other);

@@ -109,7 +109,7 @@ impl Privilege {
 }
 
 impl Caller {
-    /// The one who asks where no login is wanted.
+    /// The caller of every request with `auth: none`.
     pub fn anyone() -> Caller {
         let name = "anonymous".into();
         Caller { name, role: Role::Administrator, session: None, must_change_password: false, scope: None }

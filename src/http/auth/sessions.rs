@@ -22,7 +22,7 @@ pub(super) struct Session {
     /// Its name and the account's, for the callers that it lets in.
     id: Arc<str>,
     username: Arc<str>,
-    /// The last use, in milliseconds of the clock that no one sets; before its start for a session of an earlier process.
+    /// The last use, in milliseconds of the monotonic clock; before its start for a session of an earlier process.
     last_used: AtomicI64,
     /// The last use that the book knows of.
     noted: AtomicI64,

@@ -67,9 +67,9 @@ pub enum EventRefusal {
 
 /// The recipients of events.
 enum Want {
-    /// Someone to whom they are sent.
+    /// A subscription with its deliveries.
     Delivery { subscription: Arc<Subscription>, failing: bool, task: AbortHandle },
-    /// Someone who reads them from a connection.
+    /// A stream of server-sent events.
     Stream(Arc<Stream>),
 }
 
@@ -214,7 +214,7 @@ impl Events {
         self.publish(1, |_, id, group| Some(Record::free(body.clone(), id, group)));
     }
 
-    /// Gives ids to records, and puts them into the queues of those who want them.
+    /// Gives ids to records, and puts them into the queues of the subscribers that select them.
     fn publish(&self, count: usize, make: impl Fn(usize, u64, u64) -> Option<Record>) {
         let mut state = self.lock();
         let group = state.next;

@@ -155,7 +155,7 @@ pub(crate) fn news(event: &Event) -> Vec<News> {
         EventKind::BootChanged { boot, by } => {
             let words = match boot.enabled {
                 BootEnabled::Disabled => format!("{by} took away the boot override of {node}"),
-                // The URI of UefiHttp may be good for a download by anyone who reads it.
+                // The URI of UefiHttp may allow a download to every reader of it.
                 enabled => {
                     format!("{by} set the boot override of {node}: {}, {}", boot.target.name(), enabled.name())
                 }

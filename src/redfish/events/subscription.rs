@@ -56,7 +56,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether this event is wanted. The audit goes only to those who name it: by message, type of resource or origin.
+    /// Whether this event is selected. Audit events only if they are named: by message, type of resource or origin.
     pub fn takes(&self, record: &Record) -> bool {
         if record.is_audit && self.messages.is_empty() && self.resource_types.is_empty() && self.origins.is_empty() {
             return false;
@@ -101,7 +101,7 @@ pub struct Subscription {
     /// Headers to send along. They may be secrets: they are never shown, and kept in the state directory, which only its
     /// owner may read.
     pub headers: Vec<(String, String)>,
-    /// What to do when no one takes them.
+    /// The policy when deliveries fail.
     pub policy: Policy,
     /// The destination has to show a certificate that the system trusts.
     pub verify: bool,

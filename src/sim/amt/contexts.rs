@@ -47,7 +47,7 @@ impl Contexts {
         self.open.clear();
     }
 
-    /// Forgets those that no one went on with.
+    /// Drops enumerations that were not continued.
     pub(super) fn settle(&mut self, now: Mono) {
         self.open.retain(|_, context| now.since(context.made) < CONTEXT_LIFE);
     }

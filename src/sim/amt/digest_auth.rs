@@ -21,7 +21,7 @@ pub(super) struct AuthRequest<'a> {
     pub body: &'a [u8],
 }
 
-/// To whom it opens, and how.
+/// The accepted account, and the variant of Digest.
 pub(super) struct Rules<'a> {
     pub username: &'a str,
     pub password: &'a str,

@@ -52,7 +52,7 @@ pub(super) struct State {
     pub contexts: Contexts,
     /// Number of answers so far.
     serial: u64,
-    /// Since when no one has asked anything.
+    /// Time of the last request.
     idle_since: Mono,
     /// When the engine that was woken is awake.
     waking: Option<Mono>,

@@ -60,7 +60,7 @@ pub(super) struct Door {
     session: Option<Session>,
     /// TPAP: wrong passwords in a row.
     failures: u32,
-    /// TPAP: no one gets in before.
+    /// TPAP: logins are locked until then.
     locked_until: Option<Mono>,
 }
 
@@ -338,7 +338,7 @@ fn set_cookie(response: Response, session: &str, time: std::time::Duration) -> R
     response.with_header("Set-Cookie", format!("TP_SESSIONID={session};TIMEOUT={}", time.as_secs()))
 }
 
-/// A name for a session that no one can guess.
+/// A session name that cannot be guessed.
 fn session_name() -> String {
     hex::encode_upper(secret_bytes::<16>())
 }

@@ -134,7 +134,7 @@ pub(super) fn login(desk: &mut RequestScope, request: &Request) -> Response {
     }
 }
 
-/// Whether no one gets in now. Trying to keeps the lock alive.
+/// Whether logins are locked now. Further tries prolong the lock.
 fn locked(desk: &mut RequestScope, tries: bool) -> bool {
     let now = desk.now.mono;
     let locked = desk.door.locked_until.is_some_and(|until| now < until);

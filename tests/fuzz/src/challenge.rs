@@ -1,4 +1,4 @@
-//! Any text as `WWW-Authenticate`, one header a line: nothing falls over, and what is answered fits into a header.
+//! Any text as `WWW-Authenticate`, one header per line: nothing panics, and the response fits into a header.
 
 #![no_main]
 

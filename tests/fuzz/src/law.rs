@@ -1,7 +1,7 @@
-//! The law of time: what a parser does is linear in what it is given, with a bound on the work for each byte.
+//! The time limit: a parser takes linear time, with a bound on the work for each byte.
 //!
-//! An input of eight KiB is too short to show a quadratic parser by itself. So a piece of it is repeated now and then, up
-//! to 64 KiB, which is enough: what looks at every earlier bracket for each bracket takes seconds for that.
+//! An input of eight KiB is too short to reveal a quadratic parser. So a part of it is repeated now and then, up to 64
+//! KiB, which is enough: a parser that scans all earlier brackets for each bracket takes seconds for that.
 
 use std::time::Duration;
 

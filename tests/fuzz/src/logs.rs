@@ -1,4 +1,4 @@
-//! Any bytes as the records of the logs of an AMT machine: what is shown of them is in order, and no two have one id.
+//! Any bytes as the records of the logs of an AMT machine: the entries are in order, and ids are unique.
 
 #![no_main]
 

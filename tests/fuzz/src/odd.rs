@@ -1,5 +1,5 @@
-//! A mutation that knows JSON: one value becomes an odd one. Single bytes hardly ever turn `600` into `-1` or `null` and leave
-//! the rest as it is.
+//! A mutation for JSON: one value becomes an unusual one. Changes of single bytes hardly ever turn `600` into `-1` or
+//! `null` and leave the rest unchanged.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Any text as the query of a read: nothing falls over or grows without bound, a filter and its opposite share the
-//! members, and the link to the next page is a query that is taken.
+//! Any text as the query of a read: nothing panics or grows without bound, a filter and its negation partition the
+//! members, and the link to the next page is a valid query.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes as what lies on the disk: a record of each kind, a key, a state.json.
+//! Any bytes as the content of the disk: a record of each kind, a key, a state.json.
 
 #![no_main]
 

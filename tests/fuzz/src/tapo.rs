@@ -1,4 +1,4 @@
-//! Any bytes as any answer of a Tapo plug, in each of its variants, and what is read out of the JSON in it.
+//! Any bytes as any answer of a Tapo plug, in each of its variants, and the values parsed from its JSON.
 
 #![no_main]
 

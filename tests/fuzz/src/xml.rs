@@ -1,4 +1,5 @@
-//! Any bytes as a reply of WS-Management: nothing falls over, and an instance that is read is written the same.
+//! Any bytes as a reply of WS-Management: nothing panics, and an instance that is parsed is serialized to the same
+//! text.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The draw of the simulated computers, as the energy methods of a plug tell it over the wire.
+//! The power draw of the simulated computers, as the energy methods of a plug report it over the wire.
 
 use std::time::Duration;
 

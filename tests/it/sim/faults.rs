@@ -1,4 +1,4 @@
-//! Every way in which a simulated plug misbehaves on order, as a client meets it.
+//! Every fault of a simulated plug, as a client sees it.
 
 use std::sync::Arc;
 use std::time::Duration;

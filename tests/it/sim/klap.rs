@@ -1,4 +1,4 @@
-//! KLAP as the simulated plug demands it.
+//! KLAP as the simulated plug requires it.
 
 use std::time::Duration;
 

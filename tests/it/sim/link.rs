@@ -1,4 +1,4 @@
-//! A simulated plug that is away, asleep, restarting, someone else or somewhere else.
+//! A simulated plug that is offline, asleep, restarting, replaced by another one or at another address.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

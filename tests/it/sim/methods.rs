@@ -1,4 +1,4 @@
-//! What the methods of the simulated plugs answer, through the seal.
+//! The answers of the simulated plugs' methods, through the encryption.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The simulated rack, seen over its real sockets by a small client of the tests' own.
+//! The simulated rack over its real sockets, with a small client written for these tests.
 
 mod amt;
 mod control;

@@ -1,4 +1,4 @@
-//! securePassthrough as the simulated plug demands it.
+//! securePassthrough as the simulated plug requires it.
 
 use plugfish::testing::sim::{LoginVersion, Model, PlugConfig, Quirks, Variant};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! A client of the tests' own: HTTP by hand, and the client's side of every variant. It does what it is told and
-//! retries nothing.
+//! A client written for these tests: HTTP by hand, and the client's side of every variant. It sends exactly what a test
+//! specifies and retries nothing.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

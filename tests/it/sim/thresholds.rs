@@ -1,5 +1,5 @@
-//! Thresholds and classifier against the simulated computers: calibrated like a node, polled like a node, and judged by what
-//! the computers truly did. Nothing is on the wire, so that a year takes seconds.
+//! Thresholds and classifier against the simulated computers: calibrated like a node, polled like a node, and compared
+//! with the true state of the computers. Nothing is on the wire, so that a year takes seconds.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! TPAP as the simulated plug demands it.
+//! TPAP as the simulated plug requires it.
 
 use std::time::Duration;
 

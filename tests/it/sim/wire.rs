@@ -1,4 +1,4 @@
-//! The HTTP server of the simulated plugs: what it takes, what it refuses, and its oddities.
+//! The HTTP server of the simulated plugs: accepted and refused requests, and its quirks.
 
 use plugfish::testing::sim::{Model, PlugConfig, Quirks, Variant};
 use serde_json::json;

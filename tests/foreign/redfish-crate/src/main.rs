@@ -1,7 +1,7 @@
-//! Walks a running demonstration with nv-redfish, whose types are made from the schemas: a body that breaks its schema
-//! is an error here. First it switches each node, and asks the rack whether that is so.
+//! Walks a running demonstration with nv-redfish, whose types are generated from the schemas: a body that violates its
+//! schema is an error here. First it switches each node, and verifies the result with the rack.
 //!
-//! Usage: redfish-judge URL CONTROL USERNAME PASSWORD. Prints how many resources of each kind it read.
+//! Usage: redfish-judge URL CONTROL USERNAME PASSWORD. Prints the number of resources of each kind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
-//! Tries the `tapo` crate on a running simulated rack: logs in, reads, switches off and on, reads the meter, finds the
-//! plugs by discovery, meets a wrong password and the loss of its session. Whether a relay really moved is asked of the
-//! rack's control API.
+//! Runs the `tapo` crate against a running simulated rack: logs in, reads, switches off and on, reads the meter, finds the
+//! plugs by discovery, uses a wrong password and loses its session. Changes of a relay are verified with the rack's
+//! control API.
 //!
 //! ```text
 //! tapo-judge CONTROL_ADDRESS EMAIL PASSWORD [BROADCAST_ADDRESS]
 //! ```
 //!
-//! Ends with 0 only if everything could be tried and nothing is amiss.
+//! Ends with 0 only if every case ran and passed.
 
 mod rack;
 

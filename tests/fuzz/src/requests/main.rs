@@ -1,6 +1,6 @@
-//! Any text as a request: `METHOD target`, headers, an empty line and the body, as HTTP has them. It goes through the whole
-//! Redfish service, without a socket. Nothing falls over, nothing is a failure of the service, and every answer is one that
-//! DSP0266 knows: its version, and what is wrong in JSON.
+//! Any text as a request: `METHOD target`, headers, an empty line and the body, as in HTTP. It goes through the whole
+//! Redfish service, without a socket. Nothing panics, no answer has the status 500, and every answer conforms to
+//! DSP0266: it has the version, and errors in JSON.
 
 #![no_main]
 

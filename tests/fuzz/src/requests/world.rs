@@ -1,4 +1,4 @@
-//! A service on two nodes whose devices always say the same, and what it keeps, in memory: no disk, no socket.
+//! A service with two nodes whose devices always report the same, with its storage in memory: no disk, no socket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -59,16 +59,16 @@ impl World {
         World { clock, metrics, fleet, admin, values: BTreeMap::new() }
     }
 
-    /// A service as it is after a start, and what keeps its values.
-    pub fn service(&self) -> (Service, Arc<Kept>) {
-        let kept = Arc::new(Kept { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
-        let access = Arc::new(Authenticator::new(kept.clone(), self.clock.clone(), self.metrics.clone(), false));
+    /// A service as it is after a start, and the store of its values.
+    pub fn service(&self) -> (Service, Arc<MemoryStore>) {
+        let store = Arc::new(MemoryStore { admin: self.admin.clone(), values: Mutex::new(self.values.clone()) });
+        let access = Arc::new(Authenticator::new(store.clone(), self.clock.clone(), self.metrics.clone(), false));
         let service = Service {
             fleet: self.fleet.clone(),
             access: access.clone(),
             uuid: Default::default(),
             port: 8000,
-            events: Events::start(kept.clone(), access, self.clock.clone(), self.metrics.clone()),
+            events: Events::start(store.clone(), access, self.clock.clone(), self.metrics.clone()),
             certificate: None,
             recorder: Arc::default(),
             bodies: Arc::default(),
@@ -76,17 +76,17 @@ impl World {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
         };
-        (service, kept)
+        (service, store)
     }
 }
 
 /// One account, and the values of the event service.
-pub struct Kept {
+pub struct MemoryStore {
     admin: AccountRecord,
     pub values: Mutex<BTreeMap<String, Value>>,
 }
 
-impl AccountBook for Kept {
+impl AccountBook for MemoryStore {
     fn accounts(&self) -> Vec<AccountRecord> {
         vec![self.admin.clone()]
     }
@@ -120,7 +120,7 @@ impl AccountBook for Kept {
     }
 }
 
-impl SettingsStore for Kept {
+impl SettingsStore for MemoryStore {
     fn values(&self, prefix: &str) -> Vec<(String, Value)> {
         let values = self.values.lock().unwrap();
         let found = values.iter().filter(|(name, _)| name.starts_with(prefix));

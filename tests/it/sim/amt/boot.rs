@@ -1,4 +1,4 @@
-//! The boot override over the wire: the order of calls, single use, consent, what is refused, and the boot over HTTPS.
+//! The boot override over the wire: the order of calls, single use, consent, refusals, and the boot over HTTPS.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

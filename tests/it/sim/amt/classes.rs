@@ -1,4 +1,4 @@
-//! The classes: what a machine says of itself, enumerations in parts, selectors, logs, and the faults of WS-Management.
+//! The classes: the properties of a machine, enumerations in parts, selectors, logs, and the faults of WS-Management.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Rules of misbehaviour on the wire, and the control API of machines.
+//! Fault rules on the wire, and the control API of machines.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

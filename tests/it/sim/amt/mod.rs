@@ -1,4 +1,4 @@
-//! The simulated AMT machines, seen over their real sockets by a small client of the tests' own.
+//! The simulated AMT machines over their real sockets, with a small client written for these tests.
 
 mod boot;
 mod classes;

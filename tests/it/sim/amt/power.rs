@@ -1,4 +1,4 @@
-//! Power: what is offered, what is refused, how long it takes, when nothing is reached, and who else moves it.
+//! Power: offered and refused states, durations, an unreachable machine, and changes from other causes.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A WS-Management client of the tests' own: HTTP by hand, Digest, envelopes as text. It does what it is told; the only
-//! thing it does by itself is to answer a challenge once.
+//! A WS-Management client written for these tests: HTTP by hand, Digest, envelopes as text. It sends exactly what a
+//! test specifies; the only thing that it does by itself is to answer a challenge once.
 
 use std::net::SocketAddr;
 use std::time::Duration;
