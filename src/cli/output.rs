@@ -30,7 +30,7 @@ pub fn at_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// Whether someone sees colours, and wants them.
+/// Whether the output is a terminal with colours enabled.
 pub fn in_colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     at_terminal() && !unwanted && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
