@@ -36,8 +36,7 @@ use progress::Progress;
 /// How long a person may take to get the machine to idle.
 const ENTER_MAX: Duration = Duration::from_secs(3600);
 
-/// `plugfish calibrate`. It reads the plug itself: stop a daemon that uses the plug for the time of this. It takes two minutes
-/// and the time of the shutdown, and changes no file.
+/// `plugfish calibrate`.
 #[derive(Debug, Args)]
 pub struct Calibrate {
     /// The node, which has to be behind a plug with a meter.

@@ -58,6 +58,9 @@ pub enum Command {
     /// Search the network for plugs and AMT machines, and print entries for nodes.yaml.
     Discover(Discover),
     /// Measure the machine of a node while it idles and while it is off, and print its thresholds (`watts`).
+    ///
+    /// It reads the plug itself: stop a daemon that uses the same plug for the time of this. It takes two minutes and the
+    /// time of the shutdown. It changes no file, and without --cut it switches nothing.
     Calibrate(calibrate::Calibrate),
     /// Show the nodes of a running daemon.
     Status(Status),

@@ -101,7 +101,7 @@ fn spec() -> NodeSpec {
     }
 }
 
-/// What was said, and when nothing else can be seen of it.
+/// What was said of the progress.
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<u8>>>);
 
