@@ -218,7 +218,7 @@ def main():
             wait_for("it scrapes plugfish", lambda: prometheus.value('up{job="plugfish"}') == 1)
             assert prometheus.api("metadata?metric=plugfish_node_energy_joules")["plugfish_node_energy_joules"][0] == {
                 "type": "counter",
-                "help": "Energy used by the node as measured by its device; kept over restarts.",
+                "help": "Energy used by the node, measured by its device; kept over restarts.",
                 "unit": "joules",
             }
             switch_off(demo, prometheus)
